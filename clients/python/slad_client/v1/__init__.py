@@ -1,0 +1,1 @@
+"""Generated stubs of proto/slad/v1; see generate.py."""

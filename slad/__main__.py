@@ -1,0 +1,5 @@
+"""`python -m slad`."""
+
+from slad.daemon.cli import main
+
+main()

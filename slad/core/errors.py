@@ -1,0 +1,57 @@
+"""What the pure floor refuses, as values that the service turns into gRPC statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class InvalidField(ValueError):  # noqa: N818 - as it reads where it is raised
+    """A value that cannot be accepted, with the path of its field.
+
+    `field` is the path as in the request (`schedule.entries[2].end_time`), `reason` a stable UPPER_CASE
+    word for programs, `message` a sentence for people.
+    """
+
+    def __init__(self, field: str, reason: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.reason = reason
+        self.message = message
+
+    def under(self, prefix: str) -> InvalidField:
+        """The same error with its path below `prefix` (`under("schedule")` → `schedule.timezone`)."""
+        return InvalidField(f"{prefix}.{self.field}" if self.field else prefix, self.reason, self.message)
+
+
+class DeadlineOutOfRange(ArithmeticError):  # noqa: N818 - as the contract calls it
+    """A deadline would fall past the end of year 9999 (B6)."""
+
+
+class Refusal(StrEnum):
+    """The kinds of refusal that depend on what slad holds, not on the request alone."""
+
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+
+
+class Refused(Exception):  # noqa: N818 - reads as what it is at the places that raise it
+    """A command that cannot be carried out as things stand; it has changed nothing.
+
+    `kind` becomes the gRPC code, `reason` is a stable UPPER_CASE word for programs, `message` a sentence
+    for people, `details` further facts as strings (such as how and when a tracking ended).
+    """
+
+    def __init__(
+        self, kind: Refusal, reason: str, message: str, details: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.reason = reason
+        self.message = message
+        self.details = dict(details or {})

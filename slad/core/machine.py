@@ -1,0 +1,373 @@
+"""The ticket state machine: (tracking, command, now) → (tracking, events, next wake).
+
+Pure: the same code runs in the local engine and inside a Temporal workflow. A command changes facts or
+terms; `_settle` then compares the crossings that are true with those that were announced, and the
+difference is what fires or is retracted. So restart, redelivery, resume, retarget and late facts need no
+rules of their own (C5, M5, M6).
+
+All instants are UTC epoch ms.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
+from slad.core.events import Crossing, Event, EventType, Phase
+from slad.core.facts import BLANK, LIFE, Fact, FactKind, History, Life, fold, insert, life_at
+from slad.core.instants import SECOND_MS, format_instant
+from slad.core.reading import BusinessTime, Mark, Reading, read
+from slad.core.terms import Terms
+from slad.core.tracking import Fired, Tracking
+
+MAX_AHEAD_MS: Final = 5 * SECOND_MS
+"""How far ahead of slad's clock a caller's `effective_at` or `started_at` may be (M6)."""
+
+MAX_FACTS: Final = 10_000
+"""Facts that one tracking holds; a ticket beyond it is a loop in the caller."""
+
+MAX_REDUNDANT_FACTS: Final = 1_000
+"""Up to this many facts, repeated pauses and resumes are kept too: a late fact may yet give them effect."""
+
+
+class ReopenMode(IntEnum):
+    """How a reopened ticket counts on (M5). The numbers are those of the wire contract."""
+
+    RESUME = 1
+    RESTART = 2
+
+
+class ClockOutOfRange(DeadlineOutOfRange):
+    """A threshold of the clock of `phase` would fall past year 9999 (B6)."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__(phase.name)
+        self.phase = phase
+
+
+class Transition(NamedTuple):
+    """What a command amounts to. Nothing has happened until it is committed."""
+
+    tracking: Tracking
+    reading: Reading
+    events: tuple[Event, ...]
+    changed: bool
+
+    @property
+    def wake_at(self) -> int | None:
+        """The next instant at which `fire` has something to do; None: not without a command."""
+        return wake_at(self.tracking, self.reading)
+
+
+def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False) -> Transition:
+    """Starts the clocks of `tracking`, which has neither facts nor firings yet (M1).
+
+    Raises ClockOutOfRange when a threshold would fall past year 9999 (B6).
+    """
+    reading = read(tracking, BLANK, calendar, now)
+    _require_in_range(reading)
+    started = Event(EventType.STARTED, tracking.started_at)
+    return _settle(tracking, reading, [started], suppress_past=suppress_past)
+
+
+def continue_cancelled(
+    cancelled: Tracking,
+    tracking: Tracking,
+    calendar: BusinessTime,
+    now: int,
+    *,
+    suppress_past: bool = False,
+) -> Transition:
+    """Starts `tracking` with the start, facts and firings of a `cancelled` one (M1, M5).
+
+    Raises ClockOutOfRange as `begin`.
+    """
+    history = fold(cancelled.facts)
+    facts = tuple(f for f in cancelled.facts if (f.kind, f.at) != (FactKind.CANCEL, history.ended_at))
+    heir = msgspec.structs.replace(
+        tracking, started_at=cancelled.started_at, facts=facts, fired=cancelled.fired
+    )
+    reading = read(heir, fold(facts), calendar, now)
+    _require_in_range(reading)
+    return _settle(heir, reading, [Event(EventType.STARTED, now)], suppress_past=suppress_past)
+
+
+def record(
+    tracking: Tracking,
+    kind: FactKind,
+    calendar: BusinessTime,
+    now: int,
+    *,
+    effective_at: int | None = None,
+    detail: int = 0,
+) -> Transition:
+    """Records that something happened to the ticket: PAUSE, RESUME, RESPOND, RESOLVE or CANCEL (M2–M4, M6).
+
+    Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
+    """
+    at = _effective(tracking, effective_at, now)
+    before = fold(tracking.facts)
+    then = life_at(tracking.facts, at)
+    if kind not in LIFE[then.life]:
+        raise _ended(then)
+    moot = then.life.ended or (kind is FactKind.RESPOND and then.response_at is not None)
+    if moot:
+        return Transition(tracking, read(tracking, before, calendar, now), (), changed=False)
+    facts = insert(tracking.facts, Fact(at, kind, detail))
+    after = fold(facts)
+    if after == before:
+        if len(facts) <= MAX_REDUNDANT_FACTS:
+            tracking = msgspec.structs.replace(tracking, facts=facts)
+        return Transition(tracking, read(tracking, before, calendar, now), (), changed=False)
+    if len(facts) > MAX_FACTS:
+        raise Refused(
+            Refusal.RESOURCE_EXHAUSTED,
+            "TOO_MANY_FACTS",
+            f"this tracking holds {MAX_FACTS} pauses, resumptions and completions already",
+        )
+    tracking = msgspec.structs.replace(tracking, facts=facts)
+    reading = read(tracking, after, calendar, now)
+    return _settle(tracking, reading, _what_happened(before, after, reading), at=at)
+
+
+def retarget(
+    tracking: Tracking, terms: Terms, calendar: BusinessTime, now: int, *, suppress_past: bool = False
+) -> Transition:
+    """Puts a live tracking under new `terms` (M5).
+
+    Raises Refused when it has ended, ClockOutOfRange as `begin`.
+    """
+    history = fold(tracking.facts)
+    if history.life.ended:
+        raise _ended(history)
+    if terms == tracking.terms:
+        return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
+    tracking = msgspec.structs.replace(tracking, terms=terms)
+    reading = read(tracking, history, calendar, now)
+    _require_in_range(reading)
+    return _settle(tracking, reading, [Event(EventType.RETARGETED, now)], suppress_past=suppress_past)
+
+
+def reopen(
+    tracking: Tracking,
+    mode: ReopenMode,
+    calendar: BusinessTime,
+    now: int,
+    *,
+    effective_at: int | None = None,
+) -> Transition:
+    """The next generation of an ended tracking (M5); a live one is left as it is.
+
+    Raises InvalidField for an `effective_at` before the end.
+    """
+    history = fold(tracking.facts)
+    if not history.life.ended:
+        return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
+    at = _effective(tracking, effective_at, now)
+    if history.ended_at is not None and at < history.ended_at:
+        raise InvalidField(
+            "effective_at",
+            "BEFORE_END",
+            f"the tracking ended at {format_instant(history.ended_at)}, after that instant",
+        )
+    if mode is ReopenMode.RESTART:
+        tracking = msgspec.structs.replace(tracking, started_at=at, facts=(), fired=())
+    else:
+        facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
+        tracking = msgspec.structs.replace(tracking, facts=facts)
+    reading = read(tracking, fold(tracking.facts), calendar, now)
+    return _settle(tracking, reading, [Event(EventType.REOPENED, at)])
+
+
+def fire(tracking: Tracking, calendar: BusinessTime, now: int, *, until: int | None = None) -> Transition:
+    """Fires what has come true by `now`; with `until`, only what came true by then (C3–C6).
+
+    A caller that goes through the overdue thresholds of many tickets in order of their instants fires
+    each ticket `until` its own next instant; `now` still decides what is superseded.
+    """
+    reading = read(tracking, fold(tracking.facts), calendar, now)
+    return _settle(tracking, reading, [], until=until)
+
+
+def look(tracking: Tracking, calendar: BusinessTime, now: int) -> Reading:
+    """The clocks of `tracking` as at `now`."""
+    return read(tracking, fold(tracking.facts), calendar, now)
+
+
+def wake_at(tracking: Tracking, reading: Reading) -> int | None:
+    """The earliest crossing that has not been announced and that time alone will bring."""
+    earliest: int | None = None
+    for clock in reading.clocks:
+        if not clock.running:
+            continue
+        announced = _announced(tracking, clock.phase)
+        for mark in clock.marks:
+            if mark.instant is not None and mark.spec.percent not in announced:
+                if earliest is None or mark.instant < earliest:
+                    earliest = mark.instant
+                break
+    return earliest
+
+
+def _settle(
+    tracking: Tracking,
+    reading: Reading,
+    happened: list[Event],
+    *,
+    at: int | None = None,
+    until: int | None = None,
+    suppress_past: bool = False,
+) -> Transition:
+    """Announces the crossings that are true and were not announced, retracts those that are no longer true.
+
+    A crossing at or before `at`, the instant of the command, precedes what `happened`; the others follow.
+    """
+    now = reading.now
+    reached: list[tuple[int, Event]] = []
+    retracted: list[Event] = []
+    fired = {(f.phase, f.percent): f for f in tracking.fired}
+    named = {(clock.phase, mark.spec.percent) for clock in reading.clocks for mark in clock.marks}
+    untold = [key for key in fired if key not in named]
+    for clock in reading.clocks:
+        pending: list[Mark] = []
+        for mark in clock.marks:
+            record = fired.get((clock.phase, mark.spec.percent))
+            happened_already = clock.has_happened(mark.instant)
+            if record is None or not record.fired_at:
+                if happened_already:
+                    pending.append(mark)
+            elif not happened_already and mark.instant != record.scheduled_at:
+                # An unchanged instant that is ahead again means that the wall clock was set back (C5).
+                _retract(fired, record, mark, now, retracted)
+        for place, mark in enumerate(pending):
+            assert mark.instant is not None
+            if until is not None and mark.instant > until:
+                break
+            key = (clock.phase, mark.spec.percent)
+            arming = fired[key].arming if key in fired else 0
+            superseded = place + 1 < len(pending)
+            fired[key] = Fired(
+                clock.phase, mark.spec.percent, mark.instant, now, superseded, suppress_past, arming
+            )
+            if not suppress_past:
+                crossing = Crossing(*mark.spec, mark.instant, now, superseded, arming)
+                event = Event(EventType.THRESHOLD_REACHED, mark.instant, clock.phase, crossing)
+                reached.append((mark.instant, event))
+    for record in [fired[key] for key in untold]:
+        _reconsider(fired, record, reading, retracted)
+    reached.sort(key=_by_instant)
+    first = [event for instant, event in reached if at is not None and instant <= at]
+    rest = [event for instant, event in reached if at is None or instant > at]
+    tracking = msgspec.structs.replace(tracking, fired=tuple(fired.values()))
+    return Transition(tracking, reading, (*first, *happened, *retracted, *rest), changed=True)
+
+
+def _reconsider(
+    fired: dict[tuple[int, int], Fired], record: Fired, reading: Reading, retracted: list[Event]
+) -> None:
+    """A firing at a percent that the terms no longer name: kept unless the clock is now below it (M5)."""
+    clock = reading.clock(Phase(record.phase))
+    true_still = clock is not None and clock.elapsed_ms * 100 >= clock.target_ms * record.percent
+    if record.fired_at and not true_still:
+        _retract(fired, record, None, reading.now, retracted)
+
+
+def _retract(
+    fired: dict[tuple[int, int], Fired],
+    record: Fired,
+    mark: Mark | None,
+    now: int,
+    retracted: list[Event],
+) -> None:
+    phase, percent = Phase(record.phase), record.percent
+    fired[phase, percent] = Fired(phase, percent, record.scheduled_at, 0, arming=record.arming + 1)
+    if record.silent:
+        return
+    meaning = mark.spec[1:] if mark else (False, 0, percent == 100)
+    crossing = Crossing(
+        percent, *meaning, record.scheduled_at, record.fired_at, record.superseded, record.arming
+    )
+    retracted.append(Event(EventType.THRESHOLD_RETRACTED, now, phase, crossing))
+
+
+def _what_happened(before: History, after: History, reading: Reading) -> list[Event]:
+    """The events that tell the difference between two histories of a ticket, in order of time."""
+    events = []
+    paused_before = {stop.from_ms for stop in before.stops if stop.reason}
+    resumed_before = {stop.to_ms for stop in before.stops if stop.reason}
+    for stop in after.stops:
+        if stop.reason and stop.from_ms not in paused_before:
+            events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
+        if stop.reason and stop.to_ms is not None and stop.to_ms not in resumed_before:
+            events.append(Event(EventType.RESUMED, stop.to_ms))
+    closings = (
+        (Phase.RESPONSE, before.response_at, after.response_at),
+        (Phase.RESOLUTION, before.resolution_at, after.resolution_at),
+    )
+    for phase, at_before, at_after in closings:
+        clock = reading.clock(phase)
+        if clock is not None and at_after is not None and at_after != at_before:
+            events.append(Event(EventType.PHASE_COMPLETED, at_after, phase, met=clock.met))
+    if after.ended_at is not None and (after.life, after.ended_at) != (before.life, before.ended_at):
+        if after.life is Life.COMPLETED:
+            resolution = reading.clock(Phase.RESOLUTION)
+            met = resolution.met if resolution else None
+            events.append(Event(EventType.COMPLETED, after.ended_at, Phase.RESOLUTION, met=met))
+        else:
+            events.append(Event(EventType.CANCELLED, after.ended_at))
+    events.sort(key=_by_occurrence)
+    return events
+
+
+def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
+    """When a command takes effect (M6).
+
+    Without a word from the caller: now, and not before what is known already, in case the wall clock was
+    set back. A caller's clock may be a little ahead of slad's; then it means now.
+    """
+    if effective_at is None:
+        last = tracking.facts[-1].at if tracking.facts else tracking.started_at
+        return max(now, last, tracking.started_at)
+    if effective_at < tracking.started_at:
+        raise InvalidField(
+            "effective_at",
+            "BEFORE_START",
+            f"before the start of the tracking at {format_instant(tracking.started_at)}",
+        )
+    if effective_at > now + MAX_AHEAD_MS:
+        raise InvalidField(
+            "effective_at", "IN_THE_FUTURE", f"more than {MAX_AHEAD_MS // SECOND_MS} s ahead of slad's clock"
+        )
+    return max(min(effective_at, now), tracking.started_at)
+
+
+def _ended(history: History) -> Refused:
+    assert history.ended_at is not None
+    ended_at = format_instant(history.ended_at)
+    return Refused(
+        Refusal.FAILED_PRECONDITION,
+        f"TRACKING_{history.life.name}",
+        f"the tracking was {history.life.name.lower()} at {ended_at}",
+        {"state": history.life.name, "ended_at": ended_at},
+    )
+
+
+def _require_in_range(reading: Reading) -> None:
+    for clock in reading.clocks:
+        if clock.marks[-1].instant is None:
+            raise ClockOutOfRange(clock.phase)
+
+
+def _announced(tracking: Tracking, phase: Phase) -> set[int]:
+    return {fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at}
+
+
+def _by_instant(item: tuple[int, Event]) -> int:
+    return item[0]
+
+
+def _by_occurrence(event: Event) -> int:
+    return event.occurred_at

@@ -1,0 +1,225 @@
+"""Reading a clock: elapsed time and the instants of its thresholds, derived from facts (C2, C3, C6)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from slad.core.errors import DeadlineOutOfRange
+from slad.core.events import Phase
+from slad.core.facts import History, Stop
+from slad.core.instants import MINUTE_MS
+from slad.core.terms import BREACH_PERCENT, ThresholdSpec
+from slad.core.tracking import PauseAccounting, Tracking
+
+
+class BusinessTime(Protocol):
+    """What a compiled calendar offers (see `slad.core.calendar`). UTC epoch ms, open ms."""
+
+    def open_between(self, a: int, b: int, /) -> int:
+        """Open time in [a, b)."""
+        ...
+
+    def advance_many(self, start: int, spans: Sequence[int], /) -> list[int]:
+        """The first instants at which each of the ascending `spans` of open time since `start` has passed.
+
+        Raises DeadlineOutOfRange.
+        """
+        ...
+
+
+class Mark(NamedTuple):
+    """One threshold of a clock and the instant at which it is reached; None: past year 9999."""
+
+    spec: ThresholdSpec
+    instant: int | None
+
+
+class ClockReading(NamedTuple):
+    """One clock as at an instant `now`. All instants in UTC epoch ms, spans in ms."""
+
+    phase: Phase
+    target_ms: int
+    elapsed_ms: int
+    marks: tuple[Mark, ...]
+    """Ascending. Where they fall; for a stopped clock, were it let run from `now` on."""
+    closed_at: int | None
+    """When the obligation was fulfilled, or the tracking cancelled."""
+    completed_at: int | None
+    reported_met: bool | None
+    limit: int
+    """Crossings up to and including this instant have happened: now, or when the clock closed or stopped."""
+    running: bool
+    """Whether time can still reach a mark: open, and not stopped."""
+
+    @property
+    def due_at(self) -> int | None:
+        """The instant of 100 %."""
+        return next(mark.instant for mark in self.marks if mark.spec.percent == BREACH_PERCENT)
+
+    @property
+    def breached_at(self) -> int | None:
+        """The instant of 100 %, if it has been reached (C6)."""
+        due = self.due_at
+        return due if due is not None and due <= self.limit else None
+
+    @property
+    def met(self) -> bool | None:
+        """Completed at or before the 100 % instant (M3); None while open or when cancelled."""
+        if self.completed_at is None:
+            return None
+        due = self.due_at
+        return due is None or self.completed_at <= due
+
+    def has_happened(self, instant: int | None) -> bool:
+        """Whether a crossing at `instant` is true as of this reading."""
+        return instant is not None and instant <= self.limit
+
+
+class Reading(NamedTuple):
+    """Both clocks of a tracking as at `now`; a phase without a target has none (C1)."""
+
+    now: int
+    history: History
+    clocks: tuple[ClockReading, ...]
+
+    def clock(self, phase: Phase) -> ClockReading | None:
+        """The clock of `phase`, if it has one."""
+        for clock in self.clocks:
+            if clock.phase is phase:
+                return clock
+        return None
+
+
+def read(tracking: Tracking, history: History, calendar: BusinessTime, now: int) -> Reading:
+    """Both clocks of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts."""
+    terms = tracking.terms
+    clocks = []
+    if terms.response_ms:
+        clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESPONSE))
+    if terms.resolution_ms:
+        clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESOLUTION))
+    return Reading(now, history, tuple(clocks))
+
+
+def _read_clock(
+    tracking: Tracking, history: History, calendar: BusinessTime, now: int, phase: Phase
+) -> ClockReading:
+    terms, start = tracking.terms, tracking.started_at
+    target_ms = terms.target_ms(phase)
+    if phase is Phase.RESPONSE:
+        completed_at, reported = history.response_at, history.response_reported
+    else:
+        completed_at, reported = history.resolution_at, history.resolution_reported
+    closed_at = completed_at if completed_at is not None else history.ended_at
+    if closed_at is None:
+        until, stops = now, history.stops
+    else:
+        until, stops = closed_at, _stops_before(history.stops, closed_at)
+    stopped_at = stops[-1].from_ms if stops and stops[-1].to_ms is None else None
+    stretches = _STRETCHES[tracking.accounting](calendar, start, stops, until)
+    elapsed = stretches.elapsed(calendar, until)
+    marks = stretches.marks(calendar, target_ms, terms.thresholds)
+    return ClockReading(
+        phase=phase,
+        target_ms=target_ms,
+        elapsed_ms=elapsed,
+        marks=marks,
+        closed_at=closed_at,
+        completed_at=completed_at,
+        reported_met=reported,
+        limit=until if stopped_at is None else min(until, stopped_at),
+        running=closed_at is None and stopped_at is None,
+    )
+
+
+def _stops_before(stops: tuple[Stop, ...], closed_at: int) -> tuple[Stop, ...]:
+    """The stops that begin before `closed_at`; one that lasts beyond it is still running there."""
+    before = [stop for stop in stops if stop.from_ms < closed_at]
+    if before and before[-1].to_ms is not None and before[-1].to_ms > closed_at:
+        before[-1] = before[-1]._replace(to_ms=None)
+    return tuple(before)
+
+
+class _Counted(NamedTuple):
+    """The stretches in which a clock runs, each with the open time counted before it."""
+
+    begins: list[int]
+    """Where each stretch begins, as the calendar sees it."""
+    counted: list[int]
+    """Open ms counted before each stretch."""
+    shifts: list[int]
+    """How far behind the wall clock the calendar is read in each stretch, ms."""
+    floors: list[int]
+    """Before this wall instant nothing in the stretch can happen."""
+    ends: list[int]
+    """The wall instants at which the stops after each stretch begin."""
+    stopped: bool
+    """The last stretch has not begun: it is what would be, were the ticket resumed now."""
+
+    def elapsed(self, calendar: BusinessTime, until: int) -> int:
+        place = bisect_left(self.ends, until)
+        if self.stopped and place == len(self.ends):
+            return self.counted[-1]
+        return self.counted[place] + calendar.open_between(self.begins[place], until - self.shifts[place])
+
+    def marks(
+        self, calendar: BusinessTime, target_ms: int, specs: tuple[ThresholdSpec, ...]
+    ) -> tuple[Mark, ...]:
+        # Target minutes are whole, so that percent of them is a whole number of ms (C3).
+        needs = [target_ms * spec.percent // 100 for spec in specs]
+        if len(self.begins) == 1:
+            instants = _advance(calendar, self.begins[0], needs)
+            return tuple(map(Mark, specs, instants))
+        found: list[int | None] = []
+        last = len(self.begins) - 1
+        for place, before in enumerate(self.counted):
+            # What is reached by the end of this stretch, its last instant included.
+            reached = len(needs) if place == last else bisect_right(needs, self.counted[place + 1])
+            spans = [need - before for need in needs[len(found) : reached]]
+            if spans:
+                shift, floor = self.shifts[place], self.floors[place]
+                found.extend(
+                    None if instant is None else max(instant + shift, floor)
+                    for instant in _advance(calendar, self.begins[place], spans)
+                )
+        return tuple(map(Mark, specs, found))
+
+
+def _by_business_time(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
+    """Open time inside stops does not count (C2)."""
+    begins, counted, stopped = [start], [0], False
+    for stop in stops:
+        counted.append(counted[-1] + calendar.open_between(begins[-1], stop.from_ms))
+        stopped = stop.to_ms is None
+        begins.append(max(until, stop.from_ms) if stop.to_ms is None else stop.to_ms)
+    return _Counted(begins, counted, [0] * len(begins), begins, [stop.from_ms for stop in stops], stopped)
+
+
+def _by_wall_clock(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
+    """Each stop moves what is ahead by its wall-clock length, floored to minutes (PauseAccounting)."""
+    begins, counted, shifts, floors, stopped = [start], [0], [0], [start], False
+    for stop in stops:
+        counted.append(counted[-1] + calendar.open_between(begins[-1], stop.from_ms - shifts[-1]))
+        stopped = stop.to_ms is None
+        resumed = max(until, stop.from_ms) if stop.to_ms is None else stop.to_ms
+        begins.append(stop.from_ms - shifts[-1])
+        shifts.append(shifts[-1] + (resumed - stop.from_ms) // MINUTE_MS * MINUTE_MS)
+        floors.append(resumed)
+    return _Counted(begins, counted, shifts, floors, [stop.from_ms for stop in stops], stopped)
+
+
+_STRETCHES: Final[dict[int, Callable[[BusinessTime, int, tuple[Stop, ...], int], _Counted]]] = {
+    PauseAccounting.BUSINESS_TIME: _by_business_time,
+    PauseAccounting.ALGA_WALL_CLOCK: _by_wall_clock,
+}
+
+
+def _advance(calendar: BusinessTime, start: int, spans: list[int]) -> Sequence[int | None]:
+    try:
+        return calendar.advance_many(start, spans)
+    except DeadlineOutOfRange:
+        if len(spans) == 1:
+            return [None]
+        return [instant for span in spans for instant in _advance(calendar, start, [span])]

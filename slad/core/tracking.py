@@ -1,0 +1,59 @@
+"""The state of one tracking: facts and what has been announced. Compact, immutable, stored as one value."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from slad.core.events import Phase
+from slad.core.facts import Fact
+from slad.core.terms import Terms
+
+
+class PauseAccounting(IntEnum):
+    """How pauses move deadlines. The numbers are those of the wire contract."""
+
+    BUSINESS_TIME = 1
+    ALGA_WALL_CLOCK = 2
+
+
+class Engine(IntEnum):
+    """Who fires the thresholds. The numbers are those of the wire contract."""
+
+    LOCAL = 1
+    TEMPORAL = 2
+
+
+class Fired(msgspec.Struct, frozen=True, array_like=True):
+    """What has been announced of one threshold of one clock (C5). Instants in UTC epoch ms.
+
+    `fired_at` is 0 once the firing was retracted; then only `arming`, the number of retractions, counts.
+    """
+
+    phase: int
+    percent: int
+    scheduled_at: int
+    fired_at: int
+    superseded: bool = False
+    silent: bool = False
+    """Recorded without an event (`suppress_past`); its retraction is silent too."""
+    arming: int = 0
+
+
+class Tracking(msgspec.Struct, frozen=True, array_like=True):
+    """One generation of a ticket's obligation (C1)."""
+
+    terms: Terms
+    started_at: int
+    """UTC epoch ms."""
+    facts: tuple[Fact, ...] = ()
+    """In order of their instants."""
+    fired: tuple[Fired, ...] = ()
+    accounting: int = PauseAccounting.BUSINESS_TIME
+    engine: int = Engine.LOCAL
+    attributes: dict[str, str] = {}
+
+    def fired_of(self, phase: Phase) -> dict[int, Fired]:
+        """What was announced of the clock of `phase`, by percent; retracted ones included."""
+        return {fired.percent: fired for fired in self.fired if fired.phase == phase}

@@ -1,0 +1,116 @@
+"""One daemon: every floor put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from slad import __version__
+from slad.core.instants import format_instant
+from slad.daemon import systemd
+from slad.daemon.settings import STOP_GRACE_S, Settings
+from slad.daemon.sockets import is_local, listen
+from slad.delivery.consumers import Consumers
+from slad.delivery.hub import EventHub
+from slad.engines.directory import Directory
+from slad.engines.local import LocalEngine
+from slad.engines.queries import Queries, QueryThread
+from slad.engines.time_source import TimeSource, VirtualClock, WallClock
+from slad.service.backend import SlaBackend
+from slad.service.server import SLA_BACKEND, TEST_CLOCK, SladServer
+from slad.service.test_clock import TestClock
+from slad.storage.database import DataDirectory
+from slad.storage.journal import Journal
+from slad.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """slad as one process runs it. Raises DatabaseError, AddressError when it cannot start."""
+
+    def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
+        self._settings = settings
+        self.clock = clock or _clock(settings)
+        self.addresses: list[str] = []
+        """Where it listens, ports chosen."""
+        self._stop = asyncio.Event()
+
+    def request_stop(self) -> None:
+        """Lets `run` end cleanly."""
+        self._stop.set()
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serves until `request_stop`. `ready` is called when the due timers are loaded and callers heard."""
+        directory = DataDirectory(self._settings.data)
+        try:
+            await self._run(directory, ready)
+        finally:
+            directory.close()
+
+    async def _run(self, data: DataDirectory, ready: Callable[[], None]) -> None:
+        journal, store = Journal(data.writer()), Store(data.reader())
+        slow_queries = QueryThread(Store(data.reader()))
+        directory = Directory(store)
+        hub = EventHub(journal.counters().sequence, slow_queries.events_after)
+        engine = LocalEngine(journal, store, directory, self.clock, hub.publish)
+        consumers = Consumers(store.consumers(), engine, hub, self.clock)
+        queries = Queries(store, directory)
+        backend = SlaBackend(engine, queries, slow_queries, hub, consumers, directory, self.clock)
+        services: dict[ServiceDescriptor, object] = {SLA_BACKEND: backend}
+        if self.clock.is_virtual:
+            services[TEST_CLOCK] = TestClock(engine, self.clock)
+        server = SladServer(services)
+        try:
+            self.addresses = [listen(server, address) for address in self._settings.listen]
+            engine.prepare()
+            pump = asyncio.create_task(engine.run(), name="slad-engine")
+            await server.start()
+            self._announce(engine)
+            ready()
+            stopping = asyncio.create_task(self._stop.wait())
+            # The engine ends by itself only when it cannot go on; then neither can the daemon.
+            await asyncio.wait({pump, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            systemd.notify("STOPPING=1")
+            hub.close()
+            await server.stop(STOP_GRACE_S)
+            engine.stop()
+            await pump
+            log.info("stopped")
+        finally:
+            slow_queries.close()
+            store.close()
+            journal.close()
+
+    def _announce(self, engine: LocalEngine) -> None:
+        for address in self.addresses:
+            log.info("listening on %s", address)
+            if not is_local(address):
+                log.warning("%s can be reached from other machines, without authentication", address)
+        if self.clock.is_virtual:
+            log.info("virtual clock at %s", format_instant(self.clock.now()))
+        log.info(
+            "slad %s is ready",
+            __version__,
+            extra={"sequence": engine.sequence, "timers_in_memory": engine.timers_in_memory},
+        )
+
+
+async def serve(settings: Settings) -> None:
+    """Runs a daemon until SIGTERM or SIGINT."""
+    daemon = Daemon(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.request_stop)
+    await daemon.run(lambda: systemd.notify("READY=1", f"STATUS=serving {' '.join(daemon.addresses)}"))
+
+
+def _clock(settings: Settings) -> TimeSource:
+    if settings.virtual_clock is None:
+        return WallClock()
+    return VirtualClock(settings.virtual_clock)

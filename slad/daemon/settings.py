@@ -1,0 +1,25 @@
+"""What the daemon can be told, and by default is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
+DEFAULT_DATA: Final = Path("data")
+
+STOP_GRACE_S: Final = 5.0
+"""How long calls under way may take to finish after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one run."""
+
+    listen: tuple[str, ...] = DEFAULT_LISTEN
+    """`host:port` or `unix:PATH`, each."""
+    data: Path = DEFAULT_DATA
+    """The data directory."""
+    virtual_clock: int | None = None
+    """UTC epoch ms at which virtual time begins; None: real time."""

@@ -1,0 +1,77 @@
+"""Event fan-out: the newest events from memory, older ones from the outbox on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Final
+
+from slad.core.errors import Refusal, Refused
+from slad.storage.journal import EventRow
+from slad.storage.store import StoredEvent
+
+TAIL: Final = 8_192
+"""Newest events that are kept in memory for watchers that keep up."""
+
+PAGE: Final = 512
+"""Events handed over at once (and so in one message of a watch)."""
+
+OutboxEvent = EventRow | StoredEvent
+
+
+class EventHub:
+    """The outbox as a stream.
+
+    Contract
+      - `follow` yields every event after a sequence, once, in order, without end.
+      - A reader holds nothing but its position: a slow one costs no memory and delays nobody; when it falls
+        behind the tail it reads from disk.
+      - `publish` is called after the commit, with events in order; it never waits.
+    """
+
+    def __init__(self, head: int, read_page: Callable[[int, int], Awaitable[Sequence[StoredEvent]]]) -> None:
+        self._read_page = read_page
+        self._head = head
+        self._tail: list[EventRow] = []
+        self._news = asyncio.Event()
+        self._closed = False
+
+    @property
+    def head(self) -> int:
+        """The sequence of the newest event."""
+        return self._head
+
+    def publish(self, events: Sequence[EventRow]) -> None:
+        """Takes over events that have been committed."""
+        self._tail.extend(events)
+        self._head = events[-1].sequence
+        if len(self._tail) > 2 * TAIL:
+            del self._tail[:-TAIL]
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def close(self) -> None:
+        """Ends all `follow`s: they raise Refused (UNAVAILABLE), so that watchers come again."""
+        self._closed = True
+        self._news.set()
+
+    async def follow(self, after: int) -> AsyncGenerator[Sequence[OutboxEvent], None]:
+        """The events after the sequence `after`, up to PAGE at a time, as soon as there are any."""
+        while True:
+            if self._closed:
+                raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; watch again")
+            if after >= self._head:
+                await self._news.wait()
+                continue
+            events = self._from_tail(after) or await self._read_page(after, PAGE)
+            if not events:
+                # Everything up to the head has been removed by retention.
+                after = self._head
+                continue
+            yield events
+            after = events[-1].sequence
+
+    def _from_tail(self, after: int) -> Sequence[EventRow]:
+        # Within one run of the daemon sequences have no gaps.
+        place = after + 1 - self._tail[0].sequence if self._tail else -1
+        return self._tail[place : place + PAGE] if place >= 0 else ()

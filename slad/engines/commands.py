@@ -1,0 +1,164 @@
+"""What an engine can be told. Values only; instants are UTC epoch ms, None for "not given"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+from slad.core.errors import InvalidField
+from slad.core.events import PauseReason, Phase
+from slad.core.machine import ReopenMode
+from slad.core.reading import Reading
+from slad.core.schedule import Schedule
+from slad.core.status import TrackingState
+from slad.core.terms import Terms
+from slad.core.tracking import PauseAccounting, Tracking
+
+
+class OnExisting(IntEnum):
+    """What a start does when the ticket has a tracking already (M1). Numbers of the wire contract."""
+
+    KEEP = 1
+    REPLACE = 2
+    FAIL = 3
+    CONTINUE_CANCELLED = 4
+
+
+class ScheduleOffer(NamedTuple):
+    """A schedule with its content address and stored form (see `slad.storage.codec`)."""
+
+    schedule: Schedule
+    digest: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TermsOffer:
+    """Terms as a caller states them: with the schedule itself, and where in the request they stood."""
+
+    policy_id: str
+    priority_id: str
+    response_ms: int
+    resolution_ms: int
+    notification_percents: tuple[int, ...]
+    escalation_percents: tuple[int, int, int]
+    schedule: ScheduleOffer | None
+    """None: every hour counts."""
+    target_path: str
+    """The path of the chosen target in the request, for errors: `targets[0]`."""
+
+    def under(self, schedule_key: int) -> Terms:
+        """The terms, given the key of their schedule."""
+        return Terms(
+            self.policy_id,
+            self.priority_id,
+            self.response_ms,
+            self.resolution_ms,
+            self.notification_percents,
+            self.escalation_percents,
+            schedule_key,
+        )
+
+    def out_of_range(self, phase: Phase) -> InvalidField:
+        """The error for a target that leads past year 9999 (B6)."""
+        return InvalidField(
+            f"{self.target_path}.{phase.name.lower()}_time_minutes",
+            "DEADLINE_OUT_OF_RANGE",
+            "a threshold of this target would fall past the year 9999",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIdentity:
+    """A command that may be sent again (M6)."""
+
+    scope: str
+    """The tenant_id of the request, as given."""
+    request_id: str
+    fingerprint: bytes
+    """Equal for equal requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A change of one ticket."""
+
+    tenant_id: str
+    """Empty: the one tenant under which the ticket is live (M7)."""
+    ticket_id: str
+    request: RequestIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Command):
+    """Starts the clocks of a ticket (M1)."""
+
+    terms: TermsOffer
+    started_at: int | None = None
+    on_existing: OnExisting = OnExisting.KEEP
+    suppress_past: bool = False
+    accounting: PauseAccounting = PauseAccounting.BUSINESS_TIME
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    continue_within_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(Command):
+    """Stops both clocks (M2)."""
+
+    reason: PauseReason
+    effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Command):
+    """Lets them count on (M2)."""
+
+    effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Command):
+    """Closes the response clock, or both and the tracking (M3)."""
+
+    phase: Phase
+    reported_met: bool | None = None
+    effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command):
+    """Ends the tracking without a verdict (M4)."""
+
+    effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retarget(Command):
+    """Puts the tracking under new terms (M5)."""
+
+    terms: TermsOffer
+    suppress_past: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopen(Command):
+    """Lets an ended ticket run again as its next generation (M5)."""
+
+    mode: ReopenMode
+    effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command: whether it changed anything, and how the ticket stands now."""
+
+    tenant_id: str
+    ticket_id: str
+    generation: int
+    state: TrackingState
+    tracking: Tracking
+    reading: Reading
+    changed: bool

@@ -1,0 +1,95 @@
+"""What is stored once and referred to by number: tenants by name, schedules by content."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+from slad.core.calendar import Calendar, compile_calendar
+from slad.core.schedule import ALWAYS
+from slad.storage.codec import decode_schedule
+from slad.storage.store import Store
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+EVERY_HOUR: Final = 0
+"""The key of the schedule that is always open; it has no row."""
+
+MAX_SCHEDULES: Final = 2_048
+"""Compiled calendars that are kept; the least recently used one goes first."""
+
+MAX_TENANTS: Final = 16_384
+"""Tenant names that are kept."""
+
+
+class _Recent(Generic[K, V]):
+    """A mapping that keeps what was used last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        value = self._items.get(key)
+        if value is not None:
+            self._items.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> V:
+        self._items[key] = value
+        if len(self._items) > self._size:
+            self._items.popitem(last=False)
+        return value
+
+
+class Directory:
+    """Look-ups of what is committed, with what was used lately kept in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._always = compile_calendar(ALWAYS)
+        self._calendars: _Recent[int, Calendar] = _Recent(MAX_SCHEDULES)
+        self._schedule_keys: _Recent[bytes, int] = _Recent(MAX_SCHEDULES)
+        self._tenant_keys: _Recent[str, int] = _Recent(MAX_TENANTS)
+        self._tenant_ids: _Recent[int, str] = _Recent(MAX_TENANTS)
+
+    def calendar(self, schedule_key: int) -> Calendar:
+        """The compiled calendar of a stored schedule. Raises LookupError when there is no such row."""
+        if schedule_key == EVERY_HOUR:
+            return self._always
+        calendar = self._calendars.get(schedule_key)
+        if calendar is None:
+            body = self._store.schedule_body(schedule_key)
+            if body is None:
+                raise LookupError(f"schedule {schedule_key} is not stored")
+            calendar = self._calendars.put(schedule_key, compile_calendar(decode_schedule(body)))
+        return calendar
+
+    def schedule_key(self, digest: bytes) -> int | None:
+        """The key of the stored schedule with this content, if it is stored."""
+        key = self._schedule_keys.get(digest)
+        if key is None:
+            key = self._store.schedule_key(digest)
+            if key is not None:
+                self._schedule_keys.put(digest, key)
+        return key
+
+    def tenant_key(self, tenant_id: str) -> int | None:
+        """The key of a tenant, if it has one."""
+        key = self._tenant_keys.get(tenant_id)
+        if key is None:
+            key = self._store.tenant_key(tenant_id)
+            if key is not None:
+                self._tenant_keys.put(tenant_id, key)
+        return key
+
+    def tenant_id(self, tenant_key: int) -> str:
+        """The name of a tenant. Raises LookupError when there is no such row."""
+        tenant_id = self._tenant_ids.get(tenant_key)
+        if tenant_id is None:
+            tenant_id = self._store.tenant_id(tenant_key)
+            if tenant_id is None:
+                raise LookupError(f"tenant {tenant_key} is not stored")
+            self._tenant_ids.put(tenant_key, tenant_id)
+        return tenant_id

@@ -1,0 +1,300 @@
+"""slad's own engine: due timers and commands go through one pump to the one writer.
+
+A turn of the pump: take what timers are due and what commands wait, apply the state machine to each, write
+everything in one transaction on the writer's thread, and only then resolve the callers, re-arm the wheel and
+publish the events. While a commit is under way the event loop takes in the next commands, which then share
+the next commit (group commit). Nothing in memory is changed by a turn whose commit fails.
+
+Contract
+  - A caller is answered after the commit that holds its change (M8). Its cancellation tears nothing.
+  - Timers go before commands in every turn, so that a flood of commands does not delay them.
+  - Overdue timers fire in order of their instants, over all tickets (C5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, TypeVar
+
+import apsw
+
+from slad.core import machine
+from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.instants import SECOND_MS, format_instant
+from slad.engines.commands import Command
+from slad.engines.directory import Directory
+from slad.engines.handlers import execute
+from slad.engines.protocol import Render
+from slad.engines.time_source import NANOSECONDS_PER_MS, StepDetector, TimeSource
+from slad.engines.timers import Timers
+from slad.engines.unit_of_work import UnitOfWork, Write
+from slad.storage.journal import EventRow, Journal
+from slad.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_COMMANDS: Final = 128
+"""Commands in one transaction: bounds the time between two turns."""
+
+MAX_TIMERS: Final = 256
+"""Timers that fire in one transaction."""
+
+MAX_WAITING: Final = 10_000
+"""Commands that may wait; beyond, they are refused at once (UNAVAILABLE)."""
+
+MAX_SLEEP_MS: Final = SECOND_MS
+"""How soon a stepped wall clock is noticed."""
+
+RETRY_S: Final = 0.25
+"""Pause after a failed commit, so that a full disk does not keep a core busy."""
+
+
+class _Job(NamedTuple):
+    run: Callable[[UnitOfWork], Any]
+    done: asyncio.Future[Any]
+
+
+class _Advance(NamedTuple):
+    target: int
+    done: asyncio.Future[int]
+
+
+class LocalEngine:
+    """Timing wheel and journal. All methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        directory: Directory,
+        clock: TimeSource,
+        publish: Callable[[list[EventRow]], None],
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+        self._publish = publish
+        self._timers = Timers(store)
+        self._counters = journal.counters()
+        self._jobs: deque[_Job] = deque()
+        self._advances: deque[_Advance] = deque()
+        self._advanced_events = 0
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
+        self._steps = StepDetector(clock.now(), _monotonic_ms())
+        self.clock_steps = 0
+        """How often the wall clock was found stepped."""
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last committed event."""
+        return self._counters.sequence
+
+    @property
+    def timers_in_memory(self) -> int:
+        """Timers that the wheel holds; the others are further ahead than its horizon."""
+        return len(self._timers)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for their turn."""
+        return len(self._jobs)
+
+    async def submit(self, command: Command, render: Render) -> bytes:
+        """Carries out `command` (see `SlaEngine`). Raises InvalidField, Refused."""
+        return await self.write(lambda work: execute(work, command, render))
+
+    async def write(self, run: Callable[[UnitOfWork], T]) -> T:
+        """Lets `run` read and write in one of the next transactions; its result arrives when that is durable.
+
+        Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
+        """
+        if self._stopping:
+            raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+        if len(self._jobs) >= MAX_WAITING:
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", f"{MAX_WAITING} commands are waiting already")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(run, done))
+        self._awake.set()
+        # Shielded: a caller that goes away must not take the command out of its transaction.
+        return await asyncio.shield(done)
+
+    async def advance(self, target: int) -> int:
+        """Moves virtual time to `target`, stopping at every timer on the way; the number of events committed.
+
+        Raises InvalidField when `target` is behind.
+        """
+        ahead = self._advances[-1].target if self._advances else self._clock.now()
+        if target < ahead:
+            raise InvalidField("to", "BACKWARDS", f"the virtual clock is at {format_instant(ahead)} already")
+        advance = _Advance(target, asyncio.get_running_loop().create_future())
+        self._advances.append(advance)
+        self._awake.set()
+        return await asyncio.shield(advance.done)
+
+    def prepare(self) -> None:
+        """Loads what is due soon. To be called once, before `run`."""
+        self._timers.fill(self._until())
+
+    def stop(self) -> None:
+        """Lets `run` finish what waits, and return. Further commands are refused."""
+        self._stopping = True
+        self._awake.set()
+
+    async def run(self) -> None:
+        """The pump. Returns after `stop`; raises only when slad cannot go on."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._notice_step()
+                work, jobs = self._turn()
+                batch = work.finish()
+                if batch:
+                    try:
+                        await loop.run_in_executor(self._writer, self._journal.commit, batch)
+                    except apsw.Error as error:
+                        self._failed(error, work, jobs)
+                        await asyncio.sleep(RETRY_S)
+                        continue
+                self._committed(work, batch.events, jobs)
+                if not self._has_work():
+                    if self._stopping:
+                        return
+                    await self._sleep()
+        finally:
+            self._writer.shutdown(wait=True)
+            for job in self._jobs:
+                _fail(job.done, Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+
+    # --- one turn
+
+    def _until(self) -> int:
+        """Up to which instant timers are due."""
+        return self._advances[0].target if self._advances else self._clock.now()
+
+    def _has_work(self) -> bool:
+        return bool(self._jobs or self._advances) or self._timers.has_due(self._until())
+
+    def _turn(self) -> tuple[UnitOfWork, list[tuple[_Job, Any, Exception | None]]]:
+        """Applies due timers and waiting commands; returns what is to be committed and to be answered."""
+        until = self._until()
+        self._timers.fill(until)
+        work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now())
+        for _ in range(MAX_TIMERS):
+            due = self._timers.pop(until)
+            if due is None:
+                break
+            self._clock.reach(due[0])
+            work.now = max(self._clock.now(), due[0])
+            self._fire(work, *due)
+        work.now = self._clock.now()
+        results: list[tuple[_Job, Any, Exception | None]] = []
+        for _ in range(min(MAX_COMMANDS, len(self._jobs))):
+            job = self._jobs.popleft()
+            try:
+                results.append((job, job.run(work), None))
+            except Exception as error:
+                results.append((job, None, error))
+        return work, results
+
+    def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> None:
+        try:
+            record = work.by_key(tracking_key)
+            if record is None or record.wake_at is None:
+                return
+            calendar = work.calendar(record.tracking.terms.schedule_key)
+            transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
+            tenant_id = work.tenant_id(record.tenant_key)
+            work.put(Write(tenant_id, record.ticket_id, record.generation, tracking_key, transition))
+        except Exception:
+            # One ticket that cannot be read must not stop the clocks of all others.
+            log.exception("tracking %d cannot fire; its timer is off until slad starts again", tracking_key)
+            return
+        # Its next instant may be overdue as well, and has its place among those of other tickets.
+        self._timers.set(tracking_key, transition.wake_at)
+
+    def _committed(
+        self,
+        work: UnitOfWork,
+        events: list[EventRow],
+        results: list[tuple[_Job, Any, Exception | None]],
+    ) -> None:
+        self._counters = work.counters
+        for tracking_key, wake_at in work.wakes.items():
+            self._timers.set(tracking_key, wake_at)
+        if events:
+            self._publish(events)
+        for job, result, error in results:
+            if job.done.done():
+                continue
+            if error is None:
+                job.done.set_result(result)
+            else:
+                _fail(job.done, error)
+        if self._advances:
+            self._advanced_events += len(events)
+            advance = self._advances[0]
+            if not self._timers.has_due(advance.target):
+                self._advances.popleft()
+                self._clock.reach(advance.target)
+                advance.done.set_result(self._advanced_events)
+                self._advanced_events = 0
+
+    def _failed(
+        self, error: apsw.Error, work: UnitOfWork, results: list[tuple[_Job, Any, Exception | None]]
+    ) -> None:
+        log.error("commit failed, nothing of it is in force: %s", error)
+        self._timers.restore(work.wakes)
+        if isinstance(error, apsw.FullError):
+            refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
+        else:
+            refused = Refused(
+                Refusal.UNAVAILABLE, "CANNOT_WRITE", "slad cannot write its database; try again"
+            )
+        for job, _, _ in results:
+            _fail(job.done, refused)
+
+    # --- time
+
+    def _notice_step(self) -> None:
+        if self._clock.is_virtual:
+            return
+        now = self._clock.now()
+        step = self._steps.step(now, _monotonic_ms())
+        if step:
+            self.clock_steps += 1
+            log.warning("the wall clock was stepped by %+d ms, to %s", step, format_instant(now))
+            if step < 0:
+                self._timers.rewind(now)
+
+    async def _sleep(self) -> None:
+        """Until the next timer, a command, or long enough that a step of the clock must be looked for."""
+        alarm = None
+        if not self._clock.is_virtual:
+            delay = min(max(self._timers.next_wake() - self._clock.now(), 0), MAX_SLEEP_MS) / SECOND_MS
+            alarm = asyncio.get_running_loop().call_later(delay, self._awake.set)
+        await self._awake.wait()
+        self._awake.clear()
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+        # The caller may be gone; then nobody retrieves it, which is no news.
+        done.exception()
+
+
+def _monotonic_ms() -> int:
+    # CLOCK_BOOTTIME would count a suspension as ordinary time; here it has to show as a step.
+    return time.monotonic_ns() // NANOSECONDS_PER_MS

@@ -1,0 +1,162 @@
+"""Answers that change nothing: status, list, timeline. The same whichever engine owns a ticket."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
+
+from slad.core import machine
+from slad.core.errors import Refusal, Refused
+from slad.core.reading import Reading
+from slad.core.status import TimerStatus, TrackingState, timer_status
+from slad.core.timeline import TimelineSegment, timeline
+from slad.engines.commands import Answer
+from slad.engines.directory import Directory
+from slad.engines.unit_of_work import not_found, sole_holder
+from slad.storage.store import Record, Store, StoredEvent
+
+T = TypeVar("T")
+
+MAX_SCANNED: Final = 2_000
+"""Trackings that one page of a list looks at; a page may be short, but never slow."""
+
+
+class TrackingPage(NamedTuple):
+    """One page of a list; `next_key` is None on the last."""
+
+    trackings: list[Answer]
+    next_key: int | None
+
+
+class TrackingTimeline(NamedTuple):
+    """The life of one tracking."""
+
+    answer: Answer
+    segments: tuple[TimelineSegment, ...]
+    events: list[StoredEvent]
+
+
+class Queries:
+    """Reads what is committed. Instants in UTC epoch ms. Used by one thread at a time."""
+
+    def __init__(self, store: Store, directory: Directory) -> None:
+        self._store = store
+        self._directory = directory
+
+    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
+        """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
+        return self._answer(self._locate(tenant_id, ticket_id, generation), now)
+
+    def timeline(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> TrackingTimeline:
+        """Every stretch of a tracking's life, and its events. Raises Refused."""
+        record = self._locate(tenant_id, ticket_id, generation)
+        answer = self._answer(record, now)
+        calendar = self._directory.calendar(record.tracking.terms.schedule_key)
+        segments = timeline(record.tracking.started_at, answer.reading.history, calendar, now)
+        return TrackingTimeline(answer, segments, self._store.events_of(record.tracking_key))
+
+    def page(
+        self,
+        tenant_id: str,
+        states: frozenset[TrackingState],
+        statuses: frozenset[TimerStatus],
+        due_before: int | None,
+        after_key: int,
+        size: int,
+        now: int,
+    ) -> TrackingPage:
+        """The next trackings, in the order of their creation, that fit (T1); empty sets fit all."""
+        found: list[Answer] = []
+        key = after_key
+        for scanned, record in enumerate(self._records(tenant_id, states, after_key), start=1):
+            key = record.tracking_key
+            if not states or record.state in states:
+                answer = self._answer(record, now)
+                if (not statuses or timer_status(answer.reading) in statuses) and (
+                    due_before is None or _is_due_before(answer.reading, due_before)
+                ):
+                    found.append(answer)
+            if len(found) == size or scanned == MAX_SCANNED:
+                return TrackingPage(found, key)
+        return TrackingPage(found, None)
+
+    def _records(self, tenant_id: str, states: frozenset[TrackingState], after_key: int) -> Iterator[Record]:
+        if not tenant_id:
+            return self._store.of_all(after_key, MAX_SCANNED)
+        tenant_key = self._directory.tenant_key(tenant_id)
+        if tenant_key is None:
+            return iter(())
+        return heapq.merge(
+            *(
+                self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
+                for state in states or TrackingState
+            )
+        )
+
+    def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
+        if tenant_id:
+            tenant_key = self._directory.tenant_key(tenant_id)
+        else:
+            tenant_key = sole_holder(self._store.holders(ticket_id), ticket_id)
+        if tenant_key is None:
+            raise not_found(ticket_id)
+        if generation is None:
+            record = self._store.latest(tenant_key, ticket_id)
+        else:
+            record = self._store.generation(tenant_key, ticket_id, generation)
+            if record is None and self._store.latest(tenant_key, ticket_id) is not None:
+                raise Refused(
+                    Refusal.NOT_FOUND,
+                    "GENERATION_NOT_FOUND",
+                    f"ticket {ticket_id!r} has no generation {generation}",
+                )
+        if record is None:
+            raise not_found(ticket_id)
+        return record
+
+    def _answer(self, record: Record, now: int) -> Answer:
+        tracking = record.tracking
+        calendar = self._directory.calendar(tracking.terms.schedule_key)
+        return Answer(
+            self._directory.tenant_id(record.tenant_key),
+            record.ticket_id,
+            record.generation,
+            record.state,
+            tracking,
+            machine.look(tracking, calendar, now),
+            changed=False,
+        )
+
+
+class QueryThread:
+    """Runs queries that may take long beside the event loop, on a thread and connection of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queries = Queries(store, Directory(store))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-reader")
+
+    async def run(self, query: Callable[[Queries], T]) -> T:
+        """The result of `query`. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._queries)
+
+    async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
+        """The next events of the outbox (see `Store`)."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._store.events_after, sequence, limit
+        )
+
+    def close(self) -> None:
+        """Waits for what is running, and closes the connection."""
+        self._thread.shutdown(wait=True)
+        self._store.close()
+
+
+def _is_due_before(reading: Reading, instant: int) -> bool:
+    return any(
+        clock.closed_at is None and clock.due_at is not None and clock.due_at < instant
+        for clock in reading.clocks
+    )

@@ -1,0 +1,94 @@
+"""The near part of the timing wheel: what wakes soon is in memory, the rest in SQLite.
+
+The wheel holds every stored wake before `loaded_until`, and nothing at or after it. So memory and start-up
+follow what is due soon, not the number of tickets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from slad.core.instants import MINUTE_MS
+from slad.core.wheel import TimingWheel
+from slad.storage.store import Store
+
+HORIZON_MS: Final = 10 * MINUTE_MS
+"""How far ahead wakes are held in memory."""
+
+REFILL_MS: Final = HORIZON_MS // 2
+"""When less than this lies ahead, more is read."""
+
+PAGE: Final = 4_096
+"""Wakes that are read at once; bounds the time that the event loop is away."""
+
+
+class Timers:
+    """Wakes of trackings, by key. Instants in UTC epoch ms.
+
+    To be told of changes only after their commit, and to read pages only while no commit is under way:
+    then the stored wakes and those in memory agree.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # At the beginning of time, so that a backlog is ahead of it and pops in order (C5).
+        self._wheel = TimingWheel(0)
+        self.loaded_until = 0
+        """Wakes before this instant are in memory."""
+
+    def __len__(self) -> int:
+        return len(self._wheel)
+
+    def fill(self, until: int) -> None:
+        """Reads what wakes up to `until` and a horizon beyond, unless there is enough to do already."""
+        expiry = self._wheel.next_expiry()
+        while self.loaded_until < until + REFILL_MS and (expiry is None or expiry > until):
+            self._read_page(until + HORIZON_MS)
+            expiry = self._wheel.next_expiry()
+
+    def pop(self, until: int) -> tuple[int, int] | None:
+        """(wake, key) of the earliest wake up to `until` that is in memory; it is not armed any more."""
+        return self._wheel.pop(min(until, self.loaded_until - 1))
+
+    def has_due(self, until: int) -> bool:
+        """Whether `fill` and `pop` may have something up to `until`."""
+        expiry = self._wheel.next_expiry()
+        return (expiry is not None and expiry <= until) or self.loaded_until <= until
+
+    def next_wake(self) -> int:
+        """When to look again: a timer may be due then, or more is to be read."""
+        refill = self.loaded_until - REFILL_MS
+        expiry = self._wheel.next_expiry()
+        return refill if expiry is None else min(expiry, refill)
+
+    def set(self, tracking_key: int, wake_at: int | None) -> None:
+        """Says when a tracking wakes."""
+        if wake_at is not None and wake_at < self.loaded_until:
+            self._wheel.arm(tracking_key, wake_at)
+        else:
+            self._wheel.cancel(tracking_key)
+
+    def restore(self, tracking_keys: Iterable[int]) -> None:
+        """Takes the wakes of these trackings from the database again, after a commit that failed."""
+        for key in tracking_keys:
+            self.set(key, self._store.wake_of(key))
+
+    def rewind(self, now: int) -> None:
+        """The clock was set back."""
+        if now < self._wheel.now:
+            self._wheel.rewind(now)
+
+    def _read_page(self, end: int) -> None:
+        rows = self._store.wakes(self.loaded_until, end, PAGE)
+        if len(rows) < PAGE:
+            self.loaded_until = end
+        elif rows[0][0] < rows[-1][0]:
+            # There may be more at the last instant; it begins the next page.
+            self.loaded_until = rows[-1][0]
+            rows = [row for row in rows if row[0] < self.loaded_until]
+        else:
+            rows = self._store.wakes_at(rows[0][0])
+            self.loaded_until = rows[0][0] + 1
+        for wake_at, tracking_key in rows:
+            self._wheel.arm(tracking_key, wake_at)

@@ -1,0 +1,270 @@
+"""What one transaction reads and writes: the stored state, with the changes of this batch laid over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from slad.core.calendar import Calendar, compile_calendar
+from slad.core.errors import Refusal, Refused
+from slad.core.machine import Transition
+from slad.core.status import TrackingState, tracking_state
+from slad.core.terms import Terms
+from slad.engines.commands import RequestIdentity, TermsOffer
+from slad.engines.directory import EVERY_HOUR, Directory
+from slad.storage.codec import AuditEntry, Origin, encode, encode_event
+from slad.storage.journal import (
+    AuditRow,
+    Batch,
+    ConsumerRow,
+    Counters,
+    EventRow,
+    RequestRow,
+    TrackingChange,
+    TrackingRow,
+)
+from slad.storage.store import Record, Store, StoredAnswer
+
+
+class Write(NamedTuple):
+    """A transition of one generation of a ticket, to be stored.
+
+    `tracking_key` is None for a generation that is new.
+    """
+
+    tenant_id: str
+    ticket_id: str
+    generation: int
+    tracking_key: int | None
+    transition: Transition
+
+
+@dataclass(slots=True)
+class _Dirty:
+    record: Record
+    is_new: bool
+
+
+class UnitOfWork:
+    """One batch in the making. Used on the event loop only; nothing of it is visible until it is committed.
+
+    A command that raises before its first `put` or `remember` has left nothing behind.
+    """
+
+    def __init__(self, store: Store, directory: Directory, counters: Counters, now: int) -> None:
+        self.now = now
+        """UTC epoch ms; the one time of all commands in this batch."""
+        self._store = store
+        self._directory = directory
+        self._next = counters
+        self._dirty: dict[int, _Dirty] = {}
+        self._latest: dict[tuple[int, str], int] = {}
+        self._new_tenants: dict[str, int] = {}
+        self._new_tenant_ids: dict[int, str] = {}
+        self._new_schedules: dict[bytes, int] = {}
+        self._calendars: dict[int, Calendar] = {}
+        self._answers: dict[tuple[str, str], StoredAnswer] = {}
+        self._batch = Batch()
+
+    # --- reading
+
+    def tenant_key(self, tenant_id: str) -> int | None:
+        """The key of a tenant, if it has one."""
+        key = self._new_tenants.get(tenant_id)
+        return self._directory.tenant_key(tenant_id) if key is None else key
+
+    def tenant_id(self, tenant_key: int) -> str:
+        """The name of a tenant."""
+        return self._new_tenant_ids.get(tenant_key) or self._directory.tenant_id(tenant_key)
+
+    def latest(self, tenant_id: str, ticket_id: str) -> Record | None:
+        """The latest generation of a ticket."""
+        tenant_key = self.tenant_key(tenant_id)
+        if tenant_key is None:
+            return None
+        tracking_key = self._latest.get((tenant_key, ticket_id))
+        if tracking_key is not None:
+            return self._dirty[tracking_key].record
+        return self._over(self._store.latest(tenant_key, ticket_id))
+
+    def by_key(self, tracking_key: int) -> Record | None:
+        """One tracking by its key."""
+        dirty = self._dirty.get(tracking_key)
+        return dirty.record if dirty else self._store.by_key(tracking_key)
+
+    def locate(self, tenant_id: str, ticket_id: str) -> tuple[str, Record]:
+        """(tenant_id, latest generation) of a ticket; an empty `tenant_id` is looked for (M7).
+
+        Raises Refused: NOT_FOUND, or FAILED_PRECONDITION when several tenants have it.
+        """
+        if not tenant_id:
+            tenant_id = self._sole_tenant(ticket_id)
+        record = self.latest(tenant_id, ticket_id)
+        if record is None:
+            raise not_found(ticket_id)
+        return tenant_id, record
+
+    def answer(self, request: RequestIdentity) -> bytes | None:
+        """The first answer to this request, if it was given (M6).
+
+        Raises Refused when the id was used for something else.
+        """
+        known = self._answers.get((request.scope, request.request_id)) or self._store.answer(
+            request.scope, request.request_id
+        )
+        if known is None:
+            return None
+        if known.fingerprint != request.fingerprint:
+            raise Refused(
+                Refusal.FAILED_PRECONDITION,
+                "REQUEST_ID_REUSED",
+                f"request_id {request.request_id!r} was used for a different request",
+            )
+        return known.answer
+
+    def calendar(self, schedule_key: int) -> Calendar:
+        """The calendar of a schedule, stored or new in this batch."""
+        calendar = self._calendars.get(schedule_key)
+        return self._directory.calendar(schedule_key) if calendar is None else calendar
+
+    # --- writing
+
+    def accept(self, offer: TermsOffer) -> Terms:
+        """The terms of an offer, its schedule stored if it is new.
+
+        A schedule that ends up unused because its command is refused does no harm: it is content.
+        """
+        schedule_key = EVERY_HOUR
+        if offer.schedule is not None:
+            schedule_key = self._schedule_key(offer)
+        return offer.under(schedule_key)
+
+    def put(self, write: Write, audit: AuditEntry | None = None) -> None:
+        """Stores a transition: its state, its events, and who asked for it."""
+        tracking, life = write.transition.tracking, write.transition.reading.history.life
+        tracking_key, is_new = write.tracking_key, write.tracking_key is None
+        if tracking_key is None:
+            tracking_key = self._next.tracking + 1
+            self._next = self._next._replace(tracking=tracking_key)
+        tenant_key = self._tenant_key_for(write.tenant_id)
+        record = Record(
+            tracking_key,
+            tenant_key,
+            write.ticket_id,
+            write.generation,
+            tracking_state(life),
+            write.transition.wake_at,
+            tracking,
+        )
+        earlier = self._dirty.get(tracking_key)
+        self._dirty[tracking_key] = _Dirty(record, earlier.is_new if earlier else is_new)
+        self._latest[tenant_key, write.ticket_id] = tracking_key
+        if write.transition.events:
+            origin = Origin(write.tenant_id, write.ticket_id, write.generation)
+            sequence = self._next.sequence
+            for event in write.transition.events:
+                sequence += 1
+                body = encode_event(origin, tracking, event, sequence, self.now)
+                self._batch.events.append(
+                    EventRow(sequence, tracking_key, tenant_key, event.type.value, body)
+                )
+            self._next = self._next._replace(sequence=sequence)
+        if audit is not None:
+            self._batch.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
+
+    def remember(self, request: RequestIdentity, answer: bytes) -> None:
+        """Stores the first answer to a request."""
+        self._answers[request.scope, request.request_id] = StoredAnswer(request.fingerprint, answer)
+        self._batch.requests.append(
+            RequestRow(request.scope, request.request_id, self.now, request.fingerprint, answer)
+        )
+
+    def put_consumer(self, row: ConsumerRow) -> None:
+        """Stores where a consumer stands."""
+        self._batch.consumers.append(row)
+
+    # --- committing
+
+    def finish(self) -> Batch:
+        """The rows to write."""
+        batch = self._batch
+        for dirty in self._dirty.values():
+            record = dirty.record
+            body = encode(record.tracking)
+            if dirty.is_new:
+                batch.created.append(TrackingRow(*record[:4], record.state.value, record.wake_at, body))
+            else:
+                batch.changed.append(
+                    TrackingChange(record.state.value, record.wake_at, body, record.tracking_key)
+                )
+        return batch
+
+    @property
+    def counters(self) -> Counters:
+        """The highest keys in use once the batch is committed."""
+        return self._next
+
+    @property
+    def wakes(self) -> dict[int, int | None]:
+        """The new wake of every tracking that was written, by key."""
+        return {key: dirty.record.wake_at for key, dirty in self._dirty.items()}
+
+    # --- inside
+
+    def _over(self, stored: Record | None) -> Record | None:
+        if stored is None:
+            return None
+        dirty = self._dirty.get(stored.tracking_key)
+        return dirty.record if dirty else stored
+
+    def _sole_tenant(self, ticket_id: str) -> str:
+        holders = self._store.holders(ticket_id)
+        for dirty in self._dirty.values():
+            if dirty.record.ticket_id == ticket_id:
+                holders[dirty.record.tenant_key] = dirty.record.state is TrackingState.ACTIVE
+        return self.tenant_id(sole_holder(holders, ticket_id))
+
+    def _tenant_key_for(self, tenant_id: str) -> int:
+        key = self.tenant_key(tenant_id)
+        if key is None:
+            key = self._next.tenant + 1
+            self._next = self._next._replace(tenant=key)
+            self._batch.tenants.append((key, tenant_id))
+            self._new_tenants[tenant_id] = key
+            self._new_tenant_ids[key] = tenant_id
+        return key
+
+    def _schedule_key(self, offer: TermsOffer) -> int:
+        assert offer.schedule is not None
+        schedule, digest, body = offer.schedule
+        known = self._new_schedules.get(digest) or self._directory.schedule_key(digest)
+        if known is not None:
+            return known
+        key = self._next.schedule + 1
+        self._next = self._next._replace(schedule=key)
+        self._batch.schedules.append((key, digest, body))
+        self._new_schedules[digest] = key
+        self._calendars[key] = compile_calendar(schedule)
+        return key
+
+
+def sole_holder(holders: dict[int, bool], ticket_id: str) -> int:
+    """The one tenant under which a ticket is live, or if it is live nowhere, the one that has it (M7).
+
+    Raises Refused.
+    """
+    if not holders:
+        raise not_found(ticket_id)
+    candidates = [key for key, live in holders.items() if live] or list(holders)
+    if len(candidates) > 1:
+        raise Refused(
+            Refusal.FAILED_PRECONDITION,
+            "TENANT_AMBIGUOUS",
+            f"several tenants have a ticket {ticket_id!r}; say which with tenant_id",
+        )
+    return candidates[0]
+
+
+def not_found(ticket_id: str) -> Refused:
+    """What is said of a ticket that has no tracking."""
+    return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}")

@@ -1,0 +1,71 @@
+"""The one place where exceptions become gRPC statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from slad.core.errors import InvalidField, Refusal, Refused
+
+log = logging.getLogger(__name__)
+
+DOMAIN: Final = "slad"
+
+RETRY_DELAY_S: Final = 1
+"""What callers are told to wait before they send an UNAVAILABLE request again."""
+
+MAX_TEXT: Final = 1_000
+"""Characters of a message or a path; a status travels in headers, which hold 16 KiB in all."""
+
+_CODES: Final[dict[Refusal, int]] = {
+    Refusal.NOT_FOUND: code_pb2.NOT_FOUND,
+    Refusal.ALREADY_EXISTS: code_pb2.ALREADY_EXISTS,
+    Refusal.FAILED_PRECONDITION: code_pb2.FAILED_PRECONDITION,
+    Refusal.OUT_OF_RANGE: code_pb2.OUT_OF_RANGE,
+    Refusal.RESOURCE_EXHAUSTED: code_pb2.RESOURCE_EXHAUSTED,
+    Refusal.UNAVAILABLE: code_pb2.UNAVAILABLE,
+    Refusal.UNIMPLEMENTED: code_pb2.UNIMPLEMENTED,
+}
+
+
+def status_of(error: Exception) -> status_pb2.Status:
+    """The status that tells a caller about `error`; of an unforeseen one, nothing but that it happened."""
+    if isinstance(error, InvalidField):
+        status = _status(code_pb2.INVALID_ARGUMENT, str(error), error.reason)
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field[:MAX_TEXT], description=error.message[:MAX_TEXT], reason=error.reason
+        )
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        return status
+    if isinstance(error, Refused):
+        status = _status(_CODES[error.kind], error.message, error.reason, error.details)
+        if error.kind in (Refusal.UNAVAILABLE, Refusal.RESOURCE_EXHAUSTED):
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.seconds = RETRY_DELAY_S
+            status.details.add().Pack(retry)
+        return status
+    return _status(code_pb2.INTERNAL, "internal error; the log of slad says more", "INTERNAL")
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    """Ends the call with the status of `error`. Always raises."""
+    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+        raise error
+    if not isinstance(error, InvalidField | Refused):
+        log.error("unforeseen error in a call", exc_info=error)
+    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+
+
+def _status(
+    code: int, message: str, reason: str, details: Mapping[str, str] | None = None
+) -> status_pb2.Status:
+    status = status_pb2.Status(code=code, message=message[:MAX_TEXT])
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=details or {})
+    status.details.add().Pack(info)
+    return status

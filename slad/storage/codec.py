@@ -1,0 +1,116 @@
+"""The stored forms.
+
+Trackings, schedules and audit entries are MessagePack arrays of the core's own values: a new field is added
+at the end with a default, so that older rows stay readable. Events are stored as the wire message
+`slad.v1.SlaEvent`, so that a replay copies bytes.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.events import Event
+from slad.core.schedule import Schedule
+from slad.core.tracking import Tracking
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+encode = _encoder.encode
+"""Any stored value → bytes."""
+
+decode_tracking = msgspec.msgpack.Decoder(Tracking).decode
+"""Bytes → Tracking. Raises msgspec.ValidationError for anything else."""
+
+_schedule_decoder: Final = msgspec.msgpack.Decoder(Schedule)
+
+
+class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One command that was carried out."""
+
+    command: str
+    effective_at: int | None
+    request_id: str
+    changed: bool
+    note: str = ""
+    """What else is worth knowing, such as a verdict that differs from the caller's (M3)."""
+
+
+decode_audit = msgspec.msgpack.Decoder(AuditEntry).decode
+"""Bytes → AuditEntry."""
+
+
+def encode_schedule(schedule: Schedule) -> tuple[bytes, bytes]:
+    """(digest, body) of a schedule; equal schedules have equal digests."""
+    body = encode(schedule)
+    return blake2b(body, digest_size=16).digest(), body
+
+
+def decode_schedule(body: bytes) -> Schedule:
+    """The schedule that `encode_schedule` stored."""
+    return _schedule_decoder.decode(body)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Whose event it is."""
+
+    tenant_id: str
+    ticket_id: str
+    generation: int
+
+
+def event_id(origin: Origin, event: Event) -> str:
+    """A UUID made from what happened and to whom.
+
+    It depends on nothing else, so that a database restored from a backup announces what it had not yet
+    recorded under the id under which it was delivered before.
+    """
+    crossing = event.crossing
+    about = (
+        origin.tenant_id,
+        origin.ticket_id,
+        origin.generation,
+        event.type,
+        event.phase or 0,
+        event.occurred_at,
+        (crossing.percent, crossing.arming) if crossing else (),
+    )
+    digest = blake2b(_encoder.encode(about), digest_size=16, person=b"slad event").digest()
+    # Version 8, the custom one, and the variant of RFC 9562.
+    number = int.from_bytes(digest) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
+    return str(UUID(int=number))
+
+
+def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
+    """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
+    message = pb.SlaEvent(
+        sequence=sequence,
+        event_id=event_id(origin, event),
+        type=pb.SlaEventType.ValueType(event.type),
+        tenant_id=origin.tenant_id,
+        ticket_id=origin.ticket_id,
+        policy_id=tracking.terms.policy_id,
+        generation=origin.generation,
+        met=event.met,
+        attributes=tracking.attributes or None,
+    )
+    message.occurred_at.FromMilliseconds(event.occurred_at)
+    message.recorded_at.FromMilliseconds(now)
+    if event.phase is not None:
+        message.phase = pb.SlaPhase.ValueType(event.phase)
+    if event.pause_reason is not None:
+        message.pause_reason = pb.SlaPauseReason.ValueType(event.pause_reason)
+    if event.crossing is not None:
+        crossing, threshold = event.crossing, message.threshold
+        threshold.percent = crossing.percent
+        threshold.notification = crossing.notification
+        threshold.escalation_level = crossing.escalation_level
+        threshold.breach = crossing.breach
+        threshold.superseded = crossing.superseded
+        threshold.scheduled_at.FromMilliseconds(crossing.scheduled_at)
+        threshold.fired_at.FromMilliseconds(crossing.fired_at)
+    return message.SerializeToString()

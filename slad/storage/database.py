@@ -1,0 +1,159 @@
+"""Opening the database: one process, WAL, synchronous=FULL, numbered migrations."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+DATABASE_NAME: Final = "slad.db"
+LOCK_NAME: Final = "slad.lock"
+
+APPLICATION_ID: Final = 0x534C4144
+"""ASCII "SLAD" in the file's header: what tells slad's database from another's."""
+
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long a connection waits for another (a backup, a shell) before it gives up."""
+
+CACHE_KIB: Final = 16 * 1024
+"""Page cache of the writer; that of a reader is a quarter."""
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; the message says why and what to do."""
+
+
+class DataDirectory:
+    """A data directory held by this process: `DIR/slad.db` and the lock beside it.
+
+    Raises DatabaseError when another process holds it, when it cannot be written, when the database is
+    damaged, not slad's, or of a later version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DatabaseError(f"data directory {path} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock)
+            raise DatabaseError(
+                f"data directory {path} is held by another slad (process {holder}); stop it, or choose "
+                "another directory with --data"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.path / DATABASE_NAME
+
+    def writer(self) -> apsw.Connection:
+        """A new connection that commits durably. There must be only one."""
+        connection = _connect(self.database)
+        connection.pragma("synchronous", "FULL")
+        connection.pragma("cache_size", -CACHE_KIB)
+        return connection
+
+    def reader(self) -> apsw.Connection:
+        """A new connection that only reads."""
+        connection = _connect(self.database)
+        connection.pragma("query_only", True)
+        connection.pragma("cache_size", -CACHE_KIB // 4)
+        return connection
+
+    def close(self) -> None:
+        """Lets go of the directory."""
+        os.close(self._lock)
+
+    def _prepare(self) -> None:
+        # The file must never be readable by others, not even between its creation and a chmod.
+        os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            connection = _connect(self.database)
+            try:
+                migrate(connection)
+                _note_time_zones(connection)
+            finally:
+                connection.close()
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise DatabaseError(
+                f"{self.database} is damaged ({error}); move it away and restore a backup"
+            ) from error
+        except apsw.Error as error:
+            raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
+
+
+def migrations() -> list[tuple[int, str]]:
+    """All schema steps as (version, SQL), ascending; they are files `NNNN_name.sql` in `schema/`."""
+    files = resources.files("slad.storage").joinpath("schema").iterdir()
+    return sorted(
+        (int(file.name[:4]), file.read_text("utf-8")) for file in files if file.name.endswith(".sql")
+    )
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Brings the schema up to date, a transaction a step.
+
+    Raises DatabaseError for a file of another application or of a later slad.
+    """
+    # Before anything is written: reading the header tells a foreign or damaged file.
+    schema_version = connection.pragma("user_version")
+    application_id = connection.pragma("application_id")
+    if application_id not in (0, APPLICATION_ID) or (application_id == 0 and schema_version):
+        raise DatabaseError("the database file belongs to another application")
+    steps = migrations()
+    if schema_version > steps[-1][0]:
+        raise DatabaseError(
+            f"the database has schema {schema_version}, this slad knows up to {steps[-1][0]}: "
+            "run the slad that wrote it, or a later one"
+        )
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "FULL")
+    for number, sql in steps:
+        if number > schema_version:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute(sql)
+                connection.pragma("application_id", APPLICATION_ID)
+                connection.pragma("user_version", number)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+
+def _note_time_zones(connection: apsw.Connection) -> None:
+    """After a change of the time-zone database every stored wake may be wrong: derive them anew (B5).
+
+    A wake at the beginning of time is due at once; the engine then finds the true next one.
+    """
+    current = version("tzdata")
+    known = connection.execute("SELECT value FROM meta WHERE name = 'tzdata'").fetchone()
+    if known == (current,):
+        return
+    with connection:
+        connection.execute("UPDATE tracking SET wake_at = 0 WHERE wake_at IS NOT NULL")
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('tzdata', ?)", (current,))
+
+
+def _connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(os.fspath(path), statementcachesize=200)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    return connection

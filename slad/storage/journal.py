@@ -1,0 +1,147 @@
+"""The one writer: a batch of rows, one durable transaction.
+
+Contract
+  - `commit` returns after the COMMIT that holds the whole batch (synchronous=FULL): durable.
+  - When it raises, nothing of the batch is there, and the journal is ready for the next one.
+  - Sequences and keys grow; those of a failed batch are given out again, as nobody has seen them.
+  - It is called by one thread at a time. Readers on other connections never wait for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import apsw
+
+
+class TrackingRow(NamedTuple):
+    """A row of `tracking` that is new."""
+
+    tracking_key: int
+    tenant_key: int
+    ticket_id: str
+    generation: int
+    state: int
+    wake_at: int | None
+    body: bytes
+
+
+class TrackingChange(NamedTuple):
+    """The changed columns of a row of `tracking`; the key last, as the statement has it."""
+
+    state: int
+    wake_at: int | None
+    body: bytes
+    tracking_key: int
+
+
+class EventRow(NamedTuple):
+    """A row of `event`."""
+
+    sequence: int
+    tracking_key: int
+    tenant_key: int
+    type: int
+    body: bytes
+
+
+class AuditRow(NamedTuple):
+    """A row of `audit`, its key apart."""
+
+    tracking_key: int
+    recorded_at: int
+    body: bytes
+
+
+class RequestRow(NamedTuple):
+    """A row of `request`, its key apart."""
+
+    tenant_id: str
+    request_id: str
+    recorded_at: int
+    fingerprint: bytes
+    answer: bytes
+
+
+class ConsumerRow(NamedTuple):
+    """A row of `consumer`."""
+
+    name: str
+    acknowledged: int
+    created_at: int
+    acknowledged_at: int | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows of one transaction."""
+
+    tenants: list[tuple[int, str]] = field(default_factory=list)
+    schedules: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    created: list[TrackingRow] = field(default_factory=list)
+    changed: list[TrackingChange] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    consumers: list[ConsumerRow] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+STATEMENTS = {
+    "tenants": "INSERT INTO tenant VALUES (?, ?)",
+    "schedules": "INSERT INTO schedule VALUES (?, ?, ?)",
+    "created": "INSERT INTO tracking VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "changed": "UPDATE tracking SET state = ?, wake_at = ?, body = ? WHERE tracking_key = ?",
+    "events": "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
+    "audit": "INSERT INTO audit VALUES (NULL, ?, ?, ?)",
+    "requests": "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)",
+    "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?)",
+}
+"""What is written for each list of a batch; one statement a table."""
+
+
+class Counters(NamedTuple):
+    """The highest keys in use."""
+
+    tenant: int
+    schedule: int
+    tracking: int
+    sequence: int
+
+
+class Journal:
+    """The writing connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def counters(self) -> Counters:
+        """The highest keys in use, by index look-ups."""
+        highest = self._connection.execute(
+            "SELECT (SELECT max(tenant_key) FROM tenant), (SELECT max(schedule_key) FROM schedule),"
+            " (SELECT max(tracking_key) FROM tracking), (SELECT max(sequence) FROM event)"
+        ).get
+        return Counters(*(value or 0 for value in highest))
+
+    def commit(self, batch: Batch) -> None:
+        """Makes `batch` durable. Raises apsw.Error, and then nothing of it is there."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for name, statement in STATEMENTS.items():
+                rows = getattr(batch, name)
+                if rows:
+                    connection.executemany(statement, rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            # Some failures (disk full, I/O) have rolled back by themselves.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Closes the connection; the WAL is folded into the database when it is the last one."""
+        self._connection.close()

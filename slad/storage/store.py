@@ -1,0 +1,191 @@
+"""Reading the database. Every query of the hot path is a look-up in an index (see tests/storage)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from slad.core.status import TrackingState
+from slad.core.tracking import Tracking
+from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
+from slad.storage.journal import ConsumerRow
+
+
+class Record(NamedTuple):
+    """One generation as it is stored."""
+
+    tracking_key: int
+    tenant_key: int
+    ticket_id: str
+    generation: int
+    state: TrackingState
+    wake_at: int | None
+    tracking: Tracking
+
+
+class StoredEvent(NamedTuple):
+    """One event of the outbox; `body` is a serialized `slad.v1.SlaEvent`."""
+
+    sequence: int
+    tenant_key: int
+    type: int
+    body: bytes
+
+
+class StoredAnswer(NamedTuple):
+    """The first answer to a request id."""
+
+    fingerprint: bytes
+    answer: bytes
+
+
+_COLUMNS: Final = "tracking_key, tenant_key, ticket_id, generation, state, wake_at, body"
+
+LATEST: Final = (
+    f"SELECT {_COLUMNS} FROM tracking WHERE ticket_id = ? AND tenant_key = ? ORDER BY generation DESC LIMIT 1"
+)
+GENERATION: Final = (
+    f"SELECT {_COLUMNS} FROM tracking WHERE ticket_id = ? AND tenant_key = ? AND generation = ?"
+)
+BY_KEY: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key = ?"
+HOLDERS: Final = "SELECT tenant_key, max(state = 1) FROM tracking WHERE ticket_id = ? GROUP BY tenant_key"
+WAKES: Final = (
+    "SELECT wake_at, tracking_key FROM tracking WHERE wake_at >= ? AND wake_at < ? ORDER BY wake_at LIMIT ?"
+)
+WAKES_AT: Final = "SELECT wake_at, tracking_key FROM tracking WHERE wake_at = ?"
+WAKE_OF: Final = "SELECT wake_at FROM tracking WHERE tracking_key = ?"
+REQUEST: Final = "SELECT fingerprint, answer FROM request WHERE request_id = ? AND tenant_id = ?"
+EVENTS: Final = (
+    "SELECT sequence, tenant_key, type, body FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"
+)
+EVENTS_OF: Final = (
+    "SELECT sequence, tenant_key, type, body FROM event WHERE tracking_key = ? ORDER BY sequence"
+)
+SCHEDULE: Final = "SELECT body FROM schedule WHERE schedule_key = ?"
+SCHEDULE_KEY: Final = "SELECT schedule_key FROM schedule WHERE digest = ?"
+TENANT_KEY: Final = "SELECT tenant_key FROM tenant WHERE tenant_id = ?"
+TENANT_ID: Final = "SELECT tenant_id FROM tenant WHERE tenant_key = ?"
+OF_TENANT: Final = (
+    f"SELECT {_COLUMNS} FROM tracking WHERE tenant_key = ? AND state = ? AND tracking_key > ?"
+    " ORDER BY tracking_key LIMIT ?"
+)
+OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
+AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
+
+
+class Store:
+    """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+        self._connection = connection
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def latest(self, tenant_key: int, ticket_id: str) -> Record | None:
+        """The latest generation of a ticket."""
+        return _record(self._execute(LATEST, (ticket_id, tenant_key)).fetchone())
+
+    def generation(self, tenant_key: int, ticket_id: str, generation: int) -> Record | None:
+        """One generation of a ticket."""
+        return _record(self._execute(GENERATION, (ticket_id, tenant_key, generation)).fetchone())
+
+    def by_key(self, tracking_key: int) -> Record | None:
+        """One tracking by its key."""
+        return _record(self._execute(BY_KEY, (tracking_key,)).fetchone())
+
+    def holders(self, ticket_id: str) -> dict[int, bool]:
+        """The tenants that have such a ticket, and whether it is live there (M7)."""
+        return {tenant_key: bool(live) for tenant_key, live in self._execute(HOLDERS, (ticket_id,))}
+
+    def wakes(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
+        """(wake_at, tracking_key) with wake_at in [start, end), the earliest `limit`."""
+        rows: list[Any] = self._execute(WAKES, (start, end, limit)).fetchall()
+        return rows
+
+    def wakes_at(self, instant: int) -> list[tuple[int, int]]:
+        """(wake_at, tracking_key) of all that wake at `instant`."""
+        rows: list[Any] = self._execute(WAKES_AT, (instant,)).fetchall()
+        return rows
+
+    def wake_of(self, tracking_key: int) -> int | None:
+        """The stored wake of one tracking; None also when there is no such tracking."""
+        row = self._execute(WAKE_OF, (tracking_key,)).fetchone()
+        return row[0] if row else None
+
+    def answer(self, tenant_id: str, request_id: str) -> StoredAnswer | None:
+        """The first answer to a request id, if it is known (M6)."""
+        row = self._execute(REQUEST, (request_id, tenant_id)).fetchone()
+        return StoredAnswer(*row) if row else None
+
+    def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
+        """The next `limit` events after `sequence`, in order (E2)."""
+        return [StoredEvent(*row) for row in self._execute(EVENTS, (sequence, limit))]
+
+    def events_of(self, tracking_key: int) -> list[StoredEvent]:
+        """The retained events of one tracking, in order."""
+        return [StoredEvent(*row) for row in self._execute(EVENTS_OF, (tracking_key,))]
+
+    def consumers(self) -> list[ConsumerRow]:
+        """All registered consumers."""
+        return [
+            ConsumerRow(*row)
+            for row in self._execute(
+                "SELECT name, acknowledged, created_at, acknowledged_at FROM consumer ORDER BY name"
+            )
+        ]
+
+    def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
+        """(recorded_at, entry) of the commands of one tracking, in order."""
+        return [(at, decode_audit(body)) for at, body in self._execute(AUDIT_OF, (tracking_key,))]
+
+    def schedule_body(self, schedule_key: int) -> bytes | None:
+        """The stored form of a schedule."""
+        value: bytes | None = self._scalar(SCHEDULE, schedule_key)
+        return value
+
+    def schedule_key(self, digest: bytes) -> int | None:
+        """The key of the schedule with this content."""
+        value: int | None = self._scalar(SCHEDULE_KEY, digest)
+        return value
+
+    def tenant_key(self, tenant_id: str) -> int | None:
+        """The key of a tenant."""
+        value: int | None = self._scalar(TENANT_KEY, tenant_id)
+        return value
+
+    def tenant_id(self, tenant_key: int) -> str | None:
+        """The name of a tenant."""
+        value: str | None = self._scalar(TENANT_ID, tenant_key)
+        return value
+
+    def of_tenant(
+        self, tenant_key: int, state: TrackingState, after_key: int, limit: int
+    ) -> Iterator[Record]:
+        """Trackings of a tenant in one state, in the order of their creation."""
+        for row in self._execute(OF_TENANT, (tenant_key, state, after_key, limit)):
+            yield _decoded(row)
+
+    def of_all(self, after_key: int, limit: int) -> Iterator[Record]:
+        """Trackings of all tenants, in the order of their creation."""
+        for row in self._execute(OF_ALL, (after_key, limit)):
+            yield _decoded(row)
+
+    def _scalar(self, query: str, *bindings: int | str | bytes) -> Any:
+        row = self._execute(query, bindings).fetchone()
+        return row[0] if row else None
+
+
+def _record(row: Any) -> Record | None:
+    return _decoded(row) if row else None
+
+
+def _decoded(row: Any) -> Record:
+    tracking_key, tenant_key, ticket_id, generation, state, wake_at, body = row
+    return Record(
+        tracking_key, tenant_key, ticket_id, generation, TrackingState(state), wake_at, decode_tracking(body)
+    )
