@@ -235,12 +235,10 @@ def _settle(
         pending: list[Mark] = []
         for mark in clock.marks:
             record = fired.get((clock.phase, mark.spec.percent))
-            happened_already = clock.has_happened(mark.instant)
             if record is None or not record.fired_at:
-                if happened_already:
+                if clock.has_happened(mark.instant):
                     pending.append(mark)
-            elif not happened_already and mark.instant != record.scheduled_at:
-                # An unchanged instant that is ahead again means that the wall clock was set back (C5).
+            elif not clock.still_holds(mark.instant, record.scheduled_at):
                 _retract(fired, record, mark, now, retracted)
         for place, mark in enumerate(pending):
             assert mark.instant is not None

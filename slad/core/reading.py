@@ -48,10 +48,19 @@ class ClockReading(NamedTuple):
     """When the obligation was fulfilled, or the tracking cancelled."""
     completed_at: int | None
     reported_met: bool | None
-    limit: int
-    """Crossings up to and including this instant have happened: now, or when the clock closed or stopped."""
-    running: bool
-    """Whether time can still reach a mark: open, and not stopped."""
+    now: int
+    halted_at: int | None
+    """When the clock closed, or stopped for a pause that is on; nothing after it is reached by time alone."""
+
+    @property
+    def running(self) -> bool:
+        """Whether time can still reach a mark: open, and not stopped."""
+        return self.halted_at is None
+
+    @property
+    def limit(self) -> int:
+        """Crossings up to and including this instant have happened."""
+        return self.now if self.halted_at is None else min(self.now, self.halted_at)
 
     @property
     def due_at(self) -> int | None:
@@ -75,6 +84,15 @@ class ClockReading(NamedTuple):
     def has_happened(self, instant: int | None) -> bool:
         """Whether a crossing at `instant` is true as of this reading."""
         return instant is not None and instant <= self.limit
+
+    def still_holds(self, instant: int | None, scheduled_at: int) -> bool:
+        """Whether a crossing announced for `scheduled_at`, and by the facts now at `instant`, is to stand.
+
+        One whose instant is as it was, but ahead of now, stands: the wall clock was set back (C5).
+        """
+        if instant is None or (self.halted_at is not None and instant > self.halted_at):
+            return False
+        return instant <= self.now or instant == scheduled_at
 
 
 class Reading(NamedTuple):
@@ -129,8 +147,8 @@ def _read_clock(
         closed_at=closed_at,
         completed_at=completed_at,
         reported_met=reported,
-        limit=until if stopped_at is None else min(until, stopped_at),
-        running=closed_at is None and stopped_at is None,
+        now=now,
+        halted_at=closed_at if stopped_at is None else stopped_at,
     )
 
 

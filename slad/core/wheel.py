@@ -67,10 +67,11 @@ class TimingWheel:
     stays so when keys are re-armed in between at or after the deadline just popped. Only an entry that is
     armed before an instant already popped comes after it.
 
-    **Cost.** `arm`, `cancel` and `next_expiry` are O(1); `pop` is O(1) amortised, an entry being moved at
-    most seven times while `now` approaches it. Overdue entries cost O(log d) to arm and pop, d being the
-    number of distinct overdue deadlines. A caller with a backlog should therefore start the wheel at the
-    earliest deadline of the backlog, not at the present: then nothing in it is overdue.
+    **Cost.** `arm`, `cancel` and `next_expiry` are O(1). `pop` is O(1) amortised, an entry being moved at
+    most seven times while `now` approaches it; but the one `pop` that enters a slot deals out all of it,
+    about 0.3 ms for a thousand entries. Overdue entries cost O(log d) to arm and pop, d being the number of
+    distinct overdue deadlines, and twice the memory. A caller with a backlog should therefore start the wheel
+    at the earliest deadline of the backlog, not at the present: then nothing in it is overdue.
 
     **Driving it.** Sleep until `next_expiry()`, or until something was armed or cancelled; then `pop(clock)`
     until it returns None; repeat. That wakes a lone timer at most eight times in its life, seven of them for
@@ -237,9 +238,9 @@ class TimingWheel:
     def rewind(self, now: int) -> None:
         """Moves the wheel back to `now` (epoch ms), keeping every entry: the wall clock was stepped back.
 
-        Entries that were overdue may have to wait again. O(n) at worst, but what is further ahead than the
-        step is long is not touched. Raises ValueError unless 0 <= now <= the present `now`; then nothing has
-        changed.
+        Entries that were overdue may have to wait again. O(n) at worst; levels at and above the highest
+        digit that changes are not touched. Raises ValueError unless 0 <= now <= the present `now`; then
+        nothing has changed.
         """
         if not 0 <= now <= self._now:
             raise ValueError(f"cannot rewind from {self._now} to {now}")

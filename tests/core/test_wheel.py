@@ -405,11 +405,11 @@ class TestCancel:
 
     def test_cancelled_overdue_do_not_pile_up(self) -> None:
         """`check_invariants` bounds what the heap may keep of them."""
-        wheel = armed(10_000, 0)
-        for deadline in range(1, 1_000):
-            wheel.arm(1, deadline)
+        wheel = armed(10_000, 10, 500, 20, 900, 300, 15)
+        for deadline in range(1_000, 1_500):
+            wheel.arm(6, deadline)
             wheel.check_invariants()
-        assert drain(wheel) == [(0, 0), (999, 1)]
+        assert drain(wheel) == [(10, 0), (15, 5), (20, 2), (300, 4), (500, 1), (900, 3), (1_499, 6)]
 
     def test_unknown_and_twice(self) -> None:
         """Is False and changes nothing."""

@@ -1,7 +1,5 @@
 """The zone reader against Python's zoneinfo, both fed from the pinned tzdata package (B5)."""
 
-# ruff: noqa: D103, S311 - the names of tests say what they show; their dice need no secrecy
-
 from __future__ import annotations
 
 import os
@@ -323,7 +321,7 @@ def test_nothing_is_read_from_the_host(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "TZ": "America/New_York", "PYTHONTZPATH": str(tmp_path)}
     root = Path(__file__).parents[2]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["2", str(HOUR_MS)]

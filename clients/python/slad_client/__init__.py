@@ -1,1 +1,53 @@
-"""Python client of slad."""
+"""Python client of slad.
+
+Two clients with the same methods: `slad_client.aio.SladClient` for asyncio and `slad_client.sync.SladClient`,
+which blocks. They are imported from their modules, so that it is always said which one is meant (as with grpc
+and grpc.aio); here is what both share. The messages are in `slad_client.v1.types_pb2`.
+"""
+
+from slad_client._policy import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
+from slad_client.errors import (
+    Aborted,
+    AlreadyExists,
+    Cancelled,
+    DataLoss,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    SladError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+    Unknown,
+)
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "DEFAULT_TIMEOUT_S",
+    "NO_RETRY",
+    "Aborted",
+    "AlreadyExists",
+    "Cancelled",
+    "DataLoss",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "FieldViolation",
+    "Internal",
+    "InvalidArgument",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "RetryPolicy",
+    "SladError",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Unknown",
+]
