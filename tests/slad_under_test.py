@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -30,7 +31,6 @@ class Slad:
     channel: grpc.aio.Channel
     backend: Any
     clock: Any
-    markers: int = 0
 
     @property
     def now(self) -> int:
@@ -55,14 +55,14 @@ class Slad:
 
     async def events(self, after: int = 0) -> list[pb.SlaEvent]:
         """All events so far, up to a marker that this call adds under a tenant of its own."""
-        self.markers += 1
+        marker = uuid4().hex
         found: list[pb.SlaEvent] = []
         call = self.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(after_sequence=after))
         try:
-            await self.start(f"marker-{self.markers}", tenant_id="marker")
+            await self.start(marker, tenant_id="marker")
             async for reply in call:
                 for event in reply.events:
-                    if event.ticket_id == f"marker-{self.markers}":
+                    if event.ticket_id == marker:
                         return found
                     if event.tenant_id != "marker":
                         found.append(event)
@@ -184,4 +184,3 @@ def told(events: Sequence[pb.SlaEvent]) -> list[str]:
         else:
             words.append(kind)
     return words
-

@@ -323,12 +323,13 @@ def _what_happened(before: History, after: History, reading: Reading) -> list[Ev
 def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
     """When a command takes effect (M6).
 
-    Without a word from the caller: now, and not before what is known already, in case the wall clock was
-    set back. A caller's clock may be a little ahead of slad's; then it means now.
+    Without a word from the caller: now, and not before what has happened already, in case the wall clock
+    was set back (C5). A caller's clock may be a little ahead of slad's; then it means now.
     """
     if effective_at is None:
-        last = tracking.facts[-1].at if tracking.facts else tracking.started_at
-        return max(now, last, tracking.started_at)
+        happened = [fired.scheduled_at for fired in tracking.fired if fired.fired_at]
+        happened.extend(fact.at for fact in tracking.facts[-1:])
+        return max(now, tracking.started_at, *happened)
     if effective_at < tracking.started_at:
         raise InvalidField(
             "effective_at",

@@ -46,7 +46,8 @@ class NaiveTicket:
         state = self.walk(now)
         true = {
             (phase, percent)
-            for phase, percent in self.announced | {(ph, p) for ph in self.terms.targets for p in self.terms.percents}
+            for phase, percent in self.announced
+            | {(ph, p) for ph in self.terms.targets for p in self.terms.percents}
             if phase in self.terms.targets
             and state.elapsed[phase] * 100 >= self.terms.targets[phase] * percent
         }

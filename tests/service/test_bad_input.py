@@ -118,12 +118,18 @@ CASES = [
         "DEADLINE_OUT_OF_RANGE",
         targets=[target(1, 4_000_000_000)],
     ),
-    start("priority without target", "priority_id", "NO_TARGET", priority_id="p9", targets=[
-        pb.SlaPolicyTarget(priority_id="p1", response_time_minutes=5)
-    ]),
+    start(
+        "priority without target",
+        "priority_id",
+        "NO_TARGET",
+        priority_id="p9",
+        targets=[pb.SlaPolicyTarget(priority_id="p1", response_time_minutes=5)],
+    ),
     # --- percents
     start("percent 0", "notification_thresholds[1]", "PERCENT_OUT_OF_RANGE", notification_thresholds=[50, 0]),
-    start("percent 1001", "notification_thresholds[0]", "PERCENT_OUT_OF_RANGE", notification_thresholds=[1001]),
+    start(
+        "percent 1001", "notification_thresholds[0]", "PERCENT_OUT_OF_RANGE", notification_thresholds=[1001]
+    ),
     start(
         "escalation below zero",
         "targets[0].escalation_1_percent",
@@ -149,9 +155,7 @@ CASES = [
         "UNKNOWN_TIME_ZONE",
         lambda s: setattr(s, "timezone", "Mars/Olympus"),
     ),
-    bad_schedule(
-        "no zone", "schedule.timezone", "UNKNOWN_TIME_ZONE", lambda s: s.ClearField("timezone")
-    ),
+    bad_schedule("no zone", "schedule.timezone", "UNKNOWN_TIME_ZONE", lambda s: s.ClearField("timezone")),
     bad_schedule(
         "path as zone",
         "schedule.timezone",
@@ -165,7 +169,10 @@ CASES = [
         "malformed end", "schedule.entries[2].end_time", "MALFORMED_TIME", set_entry(2, end_time="25:00")
     ),
     bad_schedule(
-        "24:00 as a start", "schedule.entries[0].start_time", "MALFORMED_TIME", set_entry(0, start_time="24:00")
+        "24:00 as a start",
+        "schedule.entries[0].start_time",
+        "MALFORMED_TIME",
+        set_entry(0, start_time="24:00"),
     ),
     bad_schedule(
         "empty window", "schedule.entries[1].end_time", "EMPTY_WINDOW", set_entry(1, end_time="09:00:00")
@@ -173,16 +180,12 @@ CASES = [
     bad_schedule(
         "day 7", "schedule.entries[0].day_of_week", "DAY_OF_WEEK_OUT_OF_RANGE", set_entry(0, day_of_week=7)
     ),
-    bad_schedule(
-        "no entries", "schedule.entries", "SCHEDULE_NEVER_OPENS", lambda s: s.ClearField("entries")
-    ),
+    bad_schedule("no entries", "schedule.entries", "SCHEDULE_NEVER_OPENS", lambda s: s.ClearField("entries")),
     bad_schedule("always holiday", "schedule.holidays", "SCHEDULE_NEVER_OPENS", every_day_off),
     bad_schedule(
         "30 February", "schedule.holidays[0].holiday_date", "MALFORMED_DATE", add_holiday("2026-02-30")
     ),
-    bad_schedule(
-        "no date", "schedule.holidays[0].holiday_date", "MALFORMED_DATE", add_holiday("Christmas")
-    ),
+    bad_schedule("no date", "schedule.holidays[0].holiday_date", "MALFORMED_DATE", add_holiday("Christmas")),
     bad_schedule(
         "1001 entries",
         "schedule.entries",
@@ -193,9 +196,7 @@ CASES = [
     start("far past", "started_at", "TOO_FAR_IN_THE_PAST", started_at=stamp("1999-12-31T23:59:59Z")),
     start("year 1", "started_at", "TOO_FAR_IN_THE_PAST", started_at=stamp("0001-01-01T00:00:00Z")),
     start("future", "started_at", "IN_THE_FUTURE", started_at=stamp(MONDAY_9 + 5_001)),
-    start(
-        "no instant", "started_at", "MALFORMED_TIMESTAMP", started_at={"seconds": 2**62}
-    ),
+    start("no instant", "started_at", "MALFORMED_TIMESTAMP", started_at={"seconds": 2**62}),
     start("odd nanos", "started_at", "MALFORMED_TIMESTAMP", started_at={"seconds": 1772442000, "nanos": -1}),
     Case(
         "pause: before the start",
@@ -212,7 +213,9 @@ CASES = [
     Case(
         "reopen: before the end",
         rpc.ReopenSlaRequest(
-            tenant_id="acme", ticket_id="done", mode=pb.REOPEN_MODE_RESUME,
+            tenant_id="acme",
+            ticket_id="done",
+            mode=pb.REOPEN_MODE_RESUME,
             effective_at=stamp(MONDAY_9 - 1),
         ),
         "effective_at",
@@ -257,9 +260,7 @@ CASES = [
         "as_of",
         "BEFORE_START",
     ),
-    Case(
-        "retarget: no target", ticket(rpc.RetargetSlaRequest, schedule=OFFICE), "targets", "NO_TARGET"
-    ),
+    Case("retarget: no target", ticket(rpc.RetargetSlaRequest, schedule=OFFICE), "targets", "NO_TARGET"),
     # --- events
     Case("watch: below zero", rpc.WatchSlaEventsRequest(after_sequence=-1), "after_sequence", "NEGATIVE"),
     Case(
@@ -431,4 +432,3 @@ async def test_a_message_over_4_mib_is_refused(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await slad.start("big", attributes={"k": "v" * (5 * 1024 * 1024)})
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
