@@ -14,12 +14,12 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-
-from slad.daemon.daemon import Daemon
-from slad.daemon.settings import Settings
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
+
+from slad.daemon.daemon import Daemon
+from slad.daemon.settings import Settings
 from tests.core.tickets import at
 
 MONDAY_9 = at("2026-03-02T09:00:00Z")

@@ -246,8 +246,6 @@ def without_holidays(week: Week, holidays: Iterable[Holiday]) -> OpenHours:
     days = {holiday.day_number for holiday in holidays if not holiday.is_recurring}
     dates: list[tuple[int, Layout]] = []
     for day in sorted(days):
-        if below.upto(day)[1] is HOLIDAY:
-            continue
         dates.append((day, HOLIDAY))
         if week.spills and day + 1 not in days and below.upto(day + 1)[1] is not HOLIDAY:
             dates.append((day + 1, week.after_holiday[(day + 1) % 7]))

@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
-
-import apsw
 
 from slad.core import machine
 from slad.core.errors import InvalidField, Refusal, Refused
@@ -30,10 +27,10 @@ from slad.engines.commands import Command
 from slad.engines.directory import Directory
 from slad.engines.handlers import execute
 from slad.engines.protocol import Render
-from slad.engines.time_source import NANOSECONDS_PER_MS, StepDetector, TimeSource
+from slad.engines.time_source import StepDetector, TimeSource
 from slad.engines.timers import Timers
 from slad.engines.unit_of_work import UnitOfWork, Write
-from slad.storage.journal import EventRow, Journal
+from slad.storage.journal import CannotWrite, EventRow, Journal
 from slad.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -90,7 +87,7 @@ class LocalEngine:
         self._awake = asyncio.Event()
         self._stopping = False
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
-        self._steps = StepDetector(clock.now(), _monotonic_ms())
+        self._steps = StepDetector(clock.now(), clock.monotonic())
         self.clock_steps = 0
         """How often the wall clock was found stepped."""
 
@@ -161,7 +158,7 @@ class LocalEngine:
                 if batch:
                     try:
                         await loop.run_in_executor(self._writer, self._journal.commit, batch)
-                    except apsw.Error as error:
+                    except CannotWrite as error:
                         self._failed(error, work, jobs)
                         await asyncio.sleep(RETRY_S)
                         continue
@@ -250,11 +247,11 @@ class LocalEngine:
                 self._advanced_events = 0
 
     def _failed(
-        self, error: apsw.Error, work: UnitOfWork, results: list[tuple[_Job, Any, Exception | None]]
+        self, error: CannotWrite, work: UnitOfWork, results: list[tuple[_Job, Any, Exception | None]]
     ) -> None:
         log.error("commit failed, nothing of it is in force: %s", error)
         self._timers.restore(work.wakes)
-        if isinstance(error, apsw.FullError):
+        if error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
         else:
             refused = Refused(
@@ -269,7 +266,7 @@ class LocalEngine:
         if self._clock.is_virtual:
             return
         now = self._clock.now()
-        step = self._steps.step(now, _monotonic_ms())
+        step = self._steps.step(now, self._clock.monotonic())
         if step:
             self.clock_steps += 1
             log.warning("the wall clock was stepped by %+d ms, to %s", step, format_instant(now))
@@ -293,8 +290,3 @@ def _fail(done: asyncio.Future[Any], error: Exception) -> None:
         done.set_exception(error)
         # The caller may be gone; then nobody retrieves it, which is no news.
         done.exception()
-
-
-def _monotonic_ms() -> int:
-    # CLOCK_BOOTTIME would count a suspension as ordinary time; here it has to show as a step.
-    return time.monotonic_ns() // NANOSECONDS_PER_MS

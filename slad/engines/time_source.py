@@ -20,6 +20,10 @@ class TimeSource(Protocol):
         """The current instant."""
         ...
 
+    def monotonic(self) -> int:
+        """Milliseconds that have passed since some moment, whatever is done to the wall clock."""
+        ...
+
     def reach(self, instant: int) -> None:
         """Called on the way through due timers: virtual time stops at each of them."""
         ...
@@ -33,6 +37,10 @@ class WallClock:
     def now(self) -> int:
         """The current instant."""
         return time.time_ns() // NANOSECONDS_PER_MS
+
+    def monotonic(self) -> int:
+        """Not the boot-time clock: a suspension has to show as a step."""
+        return time.monotonic_ns() // NANOSECONDS_PER_MS
 
     def reach(self, instant: int) -> None:
         """Nothing: wall time passes by itself."""
@@ -48,6 +56,10 @@ class VirtualClock:
 
     def now(self) -> int:
         """The current instant."""
+        return self._now
+
+    def monotonic(self) -> int:
+        """The same: virtual time is never stepped."""
         return self._now
 
     def reach(self, instant: int) -> None:

@@ -15,6 +15,14 @@ from typing import NamedTuple
 import apsw
 
 
+class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
+    """A batch could not be made durable; nothing of it is there."""
+
+    def __init__(self, cause: apsw.Error) -> None:
+        super().__init__(str(cause))
+        self.disk_full = isinstance(cause, apsw.FullError)
+
+
 class TrackingRow(NamedTuple):
     """A row of `tracking` that is new."""
 
@@ -127,20 +135,20 @@ class Journal:
         return Counters(*(value or 0 for value in highest))
 
     def commit(self, batch: Batch) -> None:
-        """Makes `batch` durable. Raises apsw.Error, and then nothing of it is there."""
+        """Makes `batch` durable. Raises CannotWrite, and then nothing of it is there."""
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             for name, statement in STATEMENTS.items():
                 rows = getattr(batch, name)
                 if rows:
                     connection.executemany(statement, rows)
             connection.execute("COMMIT")
-        except BaseException:
+        except apsw.Error as error:
             # Some failures (disk full, I/O) have rolled back by themselves.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise
+            raise CannotWrite(error) from error
 
     def close(self) -> None:
         """Closes the connection; the WAL is folded into the database when it is the last one."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 from google.protobuf.message import Message
-
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import test_clock_pb2 as clock_rpc
 from slad_client.v1 import types_pb2 as pb
+
 from tests.slad_under_test import (
     MONDAY_9,
     OFFICE,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
+
+from slad.core.instants import HOUR_MS, MINUTE_MS
 from tests.slad_under_test import (
     MONDAY_9,
     OFFICE,

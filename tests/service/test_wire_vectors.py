@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
-
-from slad.core.instants import MINUTE_MS, format_instant
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
+
+from slad.core.instants import MINUTE_MS, format_instant
 from tests.core.tickets import at
 from tests.slad_under_test import slad_running, stamp
 

@@ -12,7 +12,14 @@ from typing import Any, Final, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from slad_client.errors import DeadlineExceeded, OutOfRange, SladError, Unavailable, from_rpc_error
+from slad_client.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    OutOfRange,
+    SladError,
+    Unavailable,
+    from_rpc_error,
+)
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -58,8 +65,8 @@ class RetryPolicy:
     """How calls are repeated: after UNAVAILABLE, and commands after DEADLINE_EXCEEDED too. Never otherwise.
 
     The whole call, retries and pauses included, ends with its timeout. The pause before a retry is random
-    between nothing and a bound that doubles each time ("full jitter"); when slad asks for a pause (RetryInfo),
-    that comes first.
+    between nothing and a bound that doubles each time ("full jitter"); when slad asks for a pause
+    (RetryInfo), that comes first.
     """
 
     attempts: int = 6
@@ -181,7 +188,11 @@ class Subscription:
 
         Raises the typed error when there is to be no next stream.
         """
-        error = from_rpc_error(failure) if failure else Unavailable(grpc.StatusCode.UNAVAILABLE, "it ended")
+        error = (
+            from_rpc_error(failure)
+            if failure
+            else Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
+        )
         # slad's own INTERNAL has a reason; without one it is the connection that broke.
         broken = error.code in _BROKEN_STREAM and (
             error.code is not grpc.StatusCode.INTERNAL or not error.reason
@@ -242,6 +253,11 @@ class Ledger:
             self._refusal = error
         elif isinstance(call.request, rpc.AckSlaEventsRequest):
             self._acknowledged = call.request.sequence
+
+
+def closed() -> Cancelled:
+    """What calls of a closed client end with."""
+    return Cancelled(grpc.StatusCode.CANCELLED, "the client was closed")
 
 
 def _asked(error: SladError) -> float:

@@ -1,0 +1,66 @@
+# Everything starts here. `make run` and `make test` set up what they need; nothing outside .venv, .tools and
+# proto/node_modules is touched.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TOOLS := .tools/bin
+SETUP := .venv/.slad-setup
+BUF := proto/node_modules/.bin/buf
+
+export PATH := $(CURDIR)/$(TOOLS):$(PATH)
+
+.PHONY: help setup run test lint format proto proto-release bench clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(SETUP) ## Make .venv with slad and all that its tests need
+
+run: $(SETUP) ## Serve on 127.0.0.1:7523, data in ./data
+	$(BIN)/slad serve
+
+test: $(SETUP) ## Run all tests; ARGS go to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(SETUP) ## Style, types, layers, contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/python clients/python/generate.py --check
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto; \
+	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
+	else echo "skipped: buf lint and breaking check; install Node 20 or later (npm)"; fi
+
+.PHONY: lint-proto
+lint-proto: $(BUF)
+	cd proto && node_modules/.bin/buf lint
+	cd proto && node_modules/.bin/buf breaking --against released.binpb
+
+format: $(SETUP) ## Let ruff write the code as it likes it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(SETUP) ## Generate the Python stubs from proto/
+	$(BIN)/python clients/python/generate.py
+
+proto-release: $(BUF) ## Make the present contract the one that later ones must not break
+	cd proto && node_modules/.bin/buf build -o released.binpb
+
+bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
+	$(BIN)/python -m benchmarks.start_vs_echo
+
+clean: ## Remove what make has made (not ./data)
+	rm -rf .venv .tools proto/node_modules build dist
+
+$(SETUP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "slad needs Python 3.11 or later; say which with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+$(BUF): proto/package.json proto/package-lock.json
+	cd proto && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,387 @@
+"""The methods of both clients: their arguments, and the requests that these make.
+
+The clients take name, signature and documentation of their methods from the functions here (see `method_of`).
+Common to all: `timeout` is for the whole call, retries included, in seconds or as a timedelta; `retry` is
+NO_RETRY or another policy; both are the client's own by default. Instants are aware datetimes, or Timestamps
+as they come in replies. A command without a `request_id` gets one, so that it can be retried safely. What a
+field means, and what happens when it is left out, is said in proto/slad/v1.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from slad_client._policy import RETRIED_COMMAND, RETRIED_QUERY, RetryPolicy, UnaryCall, Watch
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+Instant = datetime | Timestamp
+Span = float | timedelta
+"""Seconds, or a timedelta."""
+
+M = TypeVar("M", bound=Callable[..., object])
+
+
+def start_sla_tracking(
+    *,
+    tenant_id: str,
+    ticket_id: str,
+    targets: Sequence[pb.SlaPolicyTarget],
+    schedule: pb.BusinessHoursSchedule | None = None,
+    policy_id: str = "",
+    priority_id: str = "",
+    notification_thresholds: Sequence[int] = (),
+    started_at: Instant | None = None,
+    on_existing: pb.OnExisting.ValueType = pb.ON_EXISTING_UNSPECIFIED,
+    continue_within: timedelta | None = None,
+    suppress_past: bool = False,
+    pause_accounting: pb.PauseAccounting.ValueType = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
+    attributes: Mapping[str, str] | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.StartSlaTrackingResponse]:
+    """Starts the clocks of a ticket.
+
+    Idempotent: a live tracking is returned as it is, with `created` false, unless `on_existing` says
+    otherwise.
+    """
+    request = rpc.StartSlaTrackingRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        policy_id=policy_id,
+        targets=targets,
+        priority_id=priority_id,
+        schedule=schedule,
+        notification_thresholds=notification_thresholds,
+        started_at=_timestamp("started_at", started_at),
+        on_existing=on_existing,
+        suppress_past=suppress_past,
+        pause_accounting=pause_accounting,
+        request_id=request_id or _fresh_id(),
+        attributes=attributes,
+        continue_within=_duration(continue_within),
+    )
+    return UnaryCall("StartSlaTracking", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def pause_sla(
+    *,
+    ticket_id: str,
+    reason: pb.SlaPauseReason.ValueType,
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.PauseSlaResponse]:
+    """Stops both clocks until `resume_sla`. Idempotent; the first reason stays."""
+    request = rpc.PauseSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        reason=reason,
+        effective_at=_timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("PauseSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def resume_sla(
+    *,
+    ticket_id: str,
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.ResumeSlaResponse]:
+    """Lets a paused ticket count on. Idempotent."""
+    request = rpc.ResumeSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        effective_at=_timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("ResumeSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def complete_sla(
+    *,
+    ticket_id: str,
+    phase: pb.SlaPhase.ValueType,
+    tenant_id: str = "",
+    met: bool | None = None,
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.CompleteSlaResponse]:
+    """Closes the response clock, or with the resolution both clocks and the tracking."""
+    request = rpc.CompleteSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        phase=phase,
+        met=met,
+        effective_at=_timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("CompleteSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def cancel_sla(
+    *,
+    ticket_id: str,
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.CancelSlaResponse]:
+    """Ends the tracking without a verdict."""
+    request = rpc.CancelSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        effective_at=_timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("CancelSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def retarget_sla(
+    *,
+    ticket_id: str,
+    targets: Sequence[pb.SlaPolicyTarget],
+    tenant_id: str = "",
+    schedule: pb.BusinessHoursSchedule | None = None,
+    policy_id: str = "",
+    priority_id: str = "",
+    notification_thresholds: Sequence[int] = (),
+    suppress_past: bool = False,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.RetargetSlaResponse]:
+    """Puts a live tracking under other terms, of which all are to be given. What has happened stays."""
+    request = rpc.RetargetSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        policy_id=policy_id,
+        targets=targets,
+        priority_id=priority_id,
+        schedule=schedule,
+        notification_thresholds=notification_thresholds,
+        suppress_past=suppress_past,
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("RetargetSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def reopen_sla(
+    *,
+    ticket_id: str,
+    mode: pb.ReopenMode.ValueType,
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.ReopenSlaResponse]:
+    """Lets an ended ticket run again as its next generation."""
+    request = rpc.ReopenSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        mode=mode,
+        effective_at=_timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("ReopenSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def get_sla_status(
+    *,
+    ticket_id: str,
+    tenant_id: str = "",
+    generation: int | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.GetSlaStatusResponse]:
+    """How a ticket stands now: its latest generation, or the one asked for."""
+    request = rpc.GetSlaStatusRequest(tenant_id=tenant_id, ticket_id=ticket_id, generation=generation)
+    return UnaryCall("GetSlaStatus", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
+def get_sla_timeline(
+    *,
+    ticket_id: str,
+    tenant_id: str = "",
+    generation: int | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.GetSlaTimelineResponse]:
+    """Why a ticket stands as it does: every stretch of its life, and its events."""
+    request = rpc.GetSlaTimelineRequest(tenant_id=tenant_id, ticket_id=ticket_id, generation=generation)
+    return UnaryCall("GetSlaTimeline", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
+def preview_sla(
+    *,
+    targets: Sequence[pb.SlaPolicyTarget],
+    schedule: pb.BusinessHoursSchedule | None = None,
+    priority_id: str = "",
+    notification_thresholds: Sequence[int] = (),
+    started_at: Instant | None = None,
+    pauses: Sequence[pb.SlaPause] = (),
+    as_of: Instant | None = None,
+    pause_accounting: pb.PauseAccounting.ValueType = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.PreviewSlaResponse]:
+    """What the clocks of such a ticket would say. Touches nothing."""
+    request = rpc.PreviewSlaRequest(
+        targets=targets,
+        priority_id=priority_id,
+        schedule=schedule,
+        notification_thresholds=notification_thresholds,
+        started_at=_timestamp("started_at", started_at),
+        pauses=pauses,
+        as_of=_timestamp("as_of", as_of),
+        pause_accounting=pause_accounting,
+    )
+    return UnaryCall("PreviewSla", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
+def list_sla_trackings(
+    *,
+    tenant_id: str = "",
+    states: Sequence[pb.SlaTrackingState.ValueType] = (),
+    statuses: Sequence[pb.SlaTimerStatus.ValueType] = (),
+    due_before: Instant | None = None,
+    page_size: int = 0,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.ListSlaTrackingsResponse]:
+    """Iterates over trackings in the order in which they were created, page by page.
+
+    `timeout` is for each page.
+    """
+    request = rpc.ListSlaTrackingsRequest(
+        tenant_id=tenant_id,
+        states=states,
+        statuses=statuses,
+        due_before=_timestamp("due_before", due_before),
+        page_size=page_size,
+    )
+    return UnaryCall("ListSlaTrackings", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
+def next_page(
+    call: UnaryCall[rpc.ListSlaTrackingsResponse], reply: rpc.ListSlaTrackingsResponse
+) -> UnaryCall[rpc.ListSlaTrackingsResponse] | None:
+    """The call for the page behind `reply`; None when that was the last."""
+    if not reply.next_page_token:
+        return None
+    request = rpc.ListSlaTrackingsRequest.FromString(call.request.SerializeToString())
+    request.page_token = reply.next_page_token
+    return replace(call, request=request)
+
+
+def ack_sla_events(
+    *,
+    consumer: str,
+    sequence: int,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.AckSlaEventsResponse]:
+    """Says that a consumer has dealt with every event up to and including `sequence`."""
+    request = rpc.AckSlaEventsRequest(consumer=consumer, sequence=sequence)
+    return UnaryCall("AckSlaEvents", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def watch_sla_events(
+    *,
+    consumer: str = "",
+    after_sequence: int | None = None,
+    tenant_id: str = "",
+    types: Sequence[pb.SlaEventType.ValueType] = (),
+    acknowledge: bool = False,
+    ack_every: int = 100,
+    ack_interval: Span = 1.0,
+    reconnect: bool = True,
+) -> Watch:
+    """Iterates over events, without end, and across breaks of the connection unless `reconnect` is false.
+
+    With a `consumer` name it goes on behind what that consumer has acknowledged, whenever it connects;
+    without one it is a look from `after_sequence`, or from now. No event is handed out twice by one
+    iteration.
+
+    With `acknowledge`, an event counts as dealt with when the next one is asked for, and slad is told after
+    `ack_every` events or `ack_interval`, whichever is first, and when the iteration is closed. An event in
+    whose handling the iteration ends comes again to the next. If slad refuses an acknowledgement, its error
+    is raised in place of the next event.
+
+    To end it, close it (`contextlib.aclosing` or `closing`) or the client; `break` alone leaves that to the
+    garbage collector.
+    """
+    if acknowledge and not consumer:
+        raise ValueError("acknowledge: only a named consumer can acknowledge events")
+    if ack_every < 1:
+        raise ValueError(f"ack_every: {ack_every} is not a number of events")
+    request = rpc.WatchSlaEventsRequest(
+        consumer=consumer, after_sequence=after_sequence, tenant_id=tenant_id, types=types
+    )
+    return Watch(request, acknowledge, ack_every, seconds("ack_interval", ack_interval), reconnect)
+
+
+def method_of(describe: Callable[..., object], method: M) -> M:
+    """`method` of a client with the name, signature and documentation of `describe`."""
+    functools.update_wrapper(method, describe)
+    parameters = inspect.signature(describe).parameters.values()
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = inspect.Signature([this, *parameters])  # type: ignore[attr-defined]
+    return method
+
+
+def seconds(name: str, span: Span) -> float:
+    """A span in seconds; `name` is what the caller knows it by."""
+    length = span.total_seconds() if isinstance(span, timedelta) else span
+    # Written so that it holds for NaN too.
+    if not length > 0:
+        raise ValueError(f"{name}: {span!r} is not a span of time")
+    return length
+
+
+def _timeout(timeout: Span | None) -> float | None:
+    return None if timeout is None else seconds("timeout", timeout)
+
+
+def _timestamp(name: str, instant: Instant | None) -> Timestamp | None:
+    if not isinstance(instant, datetime):
+        return instant
+    if instant.utcoffset() is None:
+        raise ValueError(
+            f"{name}: {instant!r} is naive; an instant needs a time zone, as in datetime.now(UTC)"
+        )
+    timestamp = Timestamp()
+    timestamp.FromDatetime(instant)
+    return timestamp
+
+
+def _duration(span: timedelta | None) -> Duration | None:
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def _fresh_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,231 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+import grpc
+
+from slad_client import _calls
+from slad_client._policy import (
+    CHANNEL_OPTIONS,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_S,
+    Attempts,
+    Defaults,
+    Ledger,
+    RetryPolicy,
+    Subscription,
+    UnaryCall,
+    Watch,
+    closed,
+)
+from slad_client.errors import SladError
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+from slad_client.v1.sla_backend_pb2_grpc import SlaBackendStub
+
+P = ParamSpec("P")
+Reply = TypeVar("Reply")
+
+
+def _unary(
+    describe: Callable[P, UnaryCall[Reply]],
+) -> Callable[Concatenate[SladClient, P], Coroutine[Any, Any, Reply]]:
+    async def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
+        return await self._send(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+def _pages(
+    describe: Callable[P, UnaryCall[rpc.ListSlaTrackingsResponse]],
+) -> Callable[Concatenate[SladClient, P], AsyncGenerator[pb.SlaStatus, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[pb.SlaStatus, None]:
+        return self._page_through(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+def _stream(
+    describe: Callable[P, Watch],
+) -> Callable[Concatenate[SladClient, P], AsyncGenerator[pb.SlaEvent, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[pb.SlaEvent, None]:
+        return self._watch(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+class SladClient:
+    """slad, to be awaited. Methods are the RPCs in snake_case, and raise `slad_client.SladError`.
+
+    Made inside the event loop that uses it, closed with `close` or `async with`.
+
+    Args:
+        target: `host:port` or `unix:PATH`.
+        channel: Used in place of `target`, for TLS and the like; it stays open when the client is closed.
+        timeout: Of a call, retries included: seconds or a timedelta.
+        retry: How calls are repeated; NO_RETRY: not at all.
+        wait_for_ready: A call waits for a daemon that is not there, as long as it may, in place of failing
+            and being retried.
+        options: gRPC channel options, beyond CHANNEL_OPTIONS and in place of them.
+        sleep: Waits before a retry; for tests.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        channel: grpc.aio.Channel | None = None,
+        timeout: _calls.Span = DEFAULT_TIMEOUT_S,
+        retry: RetryPolicy | None = None,
+        wait_for_ready: bool = False,
+        options: Mapping[str, Any] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._defaults = Defaults(_calls.seconds("timeout", timeout), retry or RetryPolicy(), wait_for_ready)
+        self._sleep = sleep
+        self._owned: grpc.aio.Channel | None = None
+        if channel is None:
+            asyncio.get_running_loop()  # gRPC would quietly take up with another loop
+            merged = {**CHANNEL_OPTIONS, **(options or {})}
+            channel = self._owned = grpc.aio.insecure_channel(target, options=list(merged.items()))
+        self._stub = SlaBackendStub(channel)
+        self._streams: set[grpc.aio.Call] = set()
+        self._closed = False
+
+    start_sla_tracking = _unary(_calls.start_sla_tracking)
+    pause_sla = _unary(_calls.pause_sla)
+    resume_sla = _unary(_calls.resume_sla)
+    complete_sla = _unary(_calls.complete_sla)
+    cancel_sla = _unary(_calls.cancel_sla)
+    retarget_sla = _unary(_calls.retarget_sla)
+    reopen_sla = _unary(_calls.reopen_sla)
+    get_sla_status = _unary(_calls.get_sla_status)
+    get_sla_timeline = _unary(_calls.get_sla_timeline)
+    preview_sla = _unary(_calls.preview_sla)
+    list_sla_trackings = _pages(_calls.list_sla_trackings)
+    watch_sla_events = _stream(_calls.watch_sla_events)
+    ack_sla_events = _unary(_calls.ack_sla_events)
+
+    async def close(self) -> None:
+        """Ends the watches, without further acknowledgement, and closes the channel if it is the client's."""
+        self._closed = True
+        for stream in tuple(self._streams):
+            stream.cancel()
+        if self._owned:
+            await self._owned.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, call: UnaryCall[Reply]) -> Reply:
+        send: Any = getattr(self._stub, call.rpc)
+        attempts = Attempts(call, self._defaults)
+        while not self._closed:
+            try:
+                reply = await send(call.request, timeout=attempts.timeout(), **self._defaults.call_options())
+                return cast(Reply, reply)
+            except grpc.RpcError as failure:
+                delay = attempts.after(failure)
+            except asyncio.CancelledError:
+                if self._closed and not _being_cancelled():
+                    raise closed() from None
+                raise
+            await self._sleep(delay)
+        raise closed()
+
+    async def _page_through(
+        self, call: UnaryCall[rpc.ListSlaTrackingsResponse]
+    ) -> AsyncGenerator[pb.SlaStatus, None]:
+        page: UnaryCall[rpc.ListSlaTrackingsResponse] | None = call
+        while page:
+            reply = await self._send(page)
+            for tracking in reply.trackings:
+                yield tracking
+            page = _calls.next_page(call, reply)
+
+    async def _watch(self, watch: Watch) -> AsyncGenerator[pb.SlaEvent, None]:
+        subscription = Subscription(watch, self._defaults.retry)
+        async with contextlib.AsyncExitStack() as stack:
+            acknowledger: _Acknowledger | None = None
+            if watch.acknowledge:
+                acknowledger = await stack.enter_async_context(_Acknowledger(Ledger(watch), self))
+            while not self._closed:
+                stream = self._stub.WatchSlaEvents(subscription.request(), **self._defaults.call_options())
+                self._streams.add(stream)
+                try:
+                    async for reply in stream:
+                        for event in subscription.fresh(reply):
+                            yield event
+                            if acknowledger:
+                                acknowledger.deal(event.sequence)
+                    delay = subscription.after(None)
+                except grpc.RpcError as failure:
+                    delay = subscription.after(failure)
+                except asyncio.CancelledError:
+                    if self._closed and not _being_cancelled():
+                        return
+                    raise
+                finally:
+                    # Nothing else ends a stream for certain: not the garbage collector, not the channel.
+                    stream.cancel()
+                    self._streams.discard(stream)
+                await self._sleep(delay)
+
+
+class _Acknowledger:
+    """Tells slad of the events that a watch has dealt with, in a task of its own; the last on exit."""
+
+    def __init__(self, ledger: Ledger, client: SladClient) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._awake = asyncio.Event()
+        self._stopping = False
+
+    def deal(self, sequence: int) -> None:
+        if self._ledger.deal(sequence):
+            self._awake.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="slad-acknowledger")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stopping = True
+        self._awake.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._ledger.interval):
+                    await self._awake.wait()
+            self._awake.clear()
+            await self._acknowledge()
+        await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        call = self._ledger.due()
+        if call is None or self._client._closed:
+            return
+        try:
+            await self._client._send(call)
+        except SladError as error:
+            self._ledger.settle(call, error)
+        else:
+            self._ledger.settle(call)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,231 @@
+"""The client that blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+import grpc
+
+from slad_client import _calls
+from slad_client._policy import (
+    CHANNEL_OPTIONS,
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_S,
+    Attempts,
+    Defaults,
+    Ledger,
+    RetryPolicy,
+    Subscription,
+    UnaryCall,
+    Watch,
+    closed,
+)
+from slad_client.errors import SladError
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+from slad_client.v1.sla_backend_pb2_grpc import SlaBackendStub
+
+P = ParamSpec("P")
+Reply = TypeVar("Reply")
+
+
+def _unary(describe: Callable[P, UnaryCall[Reply]]) -> Callable[Concatenate[SladClient, P], Reply]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
+        return self._send(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+def _pages(
+    describe: Callable[P, UnaryCall[rpc.ListSlaTrackingsResponse]],
+) -> Callable[Concatenate[SladClient, P], Generator[pb.SlaStatus, None, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Generator[pb.SlaStatus, None, None]:
+        return self._page_through(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+def _stream(
+    describe: Callable[P, Watch],
+) -> Callable[Concatenate[SladClient, P], Generator[pb.SlaEvent, None, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Generator[pb.SlaEvent, None, None]:
+        return self._watch(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
+class SladClient:
+    """slad, call by call. Methods are the RPCs in snake_case, and raise `slad_client.SladError`.
+
+    May be used by several threads; closed with `close` or `with`.
+
+    Args:
+        target: `host:port` or `unix:PATH`.
+        channel: Used in place of `target`, for TLS and the like; it stays open when the client is closed.
+        timeout: Of a call, retries included: seconds or a timedelta.
+        retry: How calls are repeated; NO_RETRY: not at all.
+        wait_for_ready: A call waits for a daemon that is not there, as long as it may, in place of failing
+            and being retried.
+        options: gRPC channel options, beyond CHANNEL_OPTIONS and in place of them.
+        sleep: Waits before a retry; for tests.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        channel: grpc.Channel | None = None,
+        timeout: _calls.Span = DEFAULT_TIMEOUT_S,
+        retry: RetryPolicy | None = None,
+        wait_for_ready: bool = False,
+        options: Mapping[str, Any] | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._defaults = Defaults(_calls.seconds("timeout", timeout), retry or RetryPolicy(), wait_for_ready)
+        self._sleep = sleep
+        self._owned: grpc.Channel | None = None
+        if channel is None:
+            merged = {**CHANNEL_OPTIONS, **(options or {})}
+            channel = self._owned = grpc.insecure_channel(target, options=list(merged.items()))
+        self._stub = SlaBackendStub(channel)
+        self._streams: set[grpc.RpcContext] = set()
+        self._closed = False
+        self._closing = threading.Lock()
+
+    start_sla_tracking = _unary(_calls.start_sla_tracking)
+    pause_sla = _unary(_calls.pause_sla)
+    resume_sla = _unary(_calls.resume_sla)
+    complete_sla = _unary(_calls.complete_sla)
+    cancel_sla = _unary(_calls.cancel_sla)
+    retarget_sla = _unary(_calls.retarget_sla)
+    reopen_sla = _unary(_calls.reopen_sla)
+    get_sla_status = _unary(_calls.get_sla_status)
+    get_sla_timeline = _unary(_calls.get_sla_timeline)
+    preview_sla = _unary(_calls.preview_sla)
+    list_sla_trackings = _pages(_calls.list_sla_trackings)
+    watch_sla_events = _stream(_calls.watch_sla_events)
+    ack_sla_events = _unary(_calls.ack_sla_events)
+
+    def close(self) -> None:
+        """Ends the watches, without further acknowledgement, and closes the channel if it is the client's.
+
+        May be called from another thread than the one that watches.
+        """
+        with self._closing:
+            self._closed = True
+            streams = tuple(self._streams)
+        for stream in streams:
+            stream.cancel()
+        if self._owned:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, call: UnaryCall[Reply]) -> Reply:
+        send: Any = getattr(self._stub, call.rpc)
+        attempts = Attempts(call, self._defaults)
+        while not self._closed:
+            try:
+                reply = send(call.request, timeout=attempts.timeout(), **self._defaults.call_options())
+                return cast(Reply, reply)
+            except grpc.RpcError as failure:
+                delay = attempts.after(failure)
+            except ValueError:
+                if self._closed:  # just now, by another thread
+                    raise closed() from None
+                raise
+            self._sleep(delay)
+        raise closed()
+
+    def _page_through(
+        self, call: UnaryCall[rpc.ListSlaTrackingsResponse]
+    ) -> Generator[pb.SlaStatus, None, None]:
+        page: UnaryCall[rpc.ListSlaTrackingsResponse] | None = call
+        while page:
+            reply = self._send(page)
+            yield from reply.trackings
+            page = _calls.next_page(call, reply)
+
+    def _watch(self, watch: Watch) -> Generator[pb.SlaEvent, None, None]:
+        subscription = Subscription(watch, self._defaults.retry)
+        with contextlib.ExitStack() as stack:
+            acknowledger: _Acknowledger | None = None
+            if watch.acknowledge:
+                acknowledger = stack.enter_context(_Acknowledger(Ledger(watch), self))
+            while True:
+                with self._closing:
+                    if self._closed:
+                        return
+                    stream = self._stub.WatchSlaEvents(
+                        subscription.request(), **self._defaults.call_options()
+                    )
+                    self._streams.add(stream)
+                try:
+                    for reply in stream:
+                        for event in subscription.fresh(reply):
+                            yield event
+                            if acknowledger:
+                                acknowledger.deal(event.sequence)
+                    delay = subscription.after(None)
+                except grpc.RpcError as failure:
+                    if self._closed:
+                        return
+                    delay = subscription.after(failure)
+                finally:
+                    # Nothing else ends a stream for certain: not the garbage collector, not the channel.
+                    stream.cancel()
+                    self._streams.discard(stream)
+                self._sleep(delay)
+
+
+class _Acknowledger:
+    """Tells slad of the events that a watch has dealt with, from a thread of its own; the last on exit."""
+
+    def __init__(self, ledger: Ledger, client: SladClient) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._awake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="slad-acknowledger", daemon=True)
+
+    def deal(self, sequence: int) -> None:
+        if self._ledger.deal(sequence):
+            self._awake.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopping = True
+        self._awake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._awake.wait(self._ledger.interval)
+            self._awake.clear()
+            self._acknowledge()
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        call = self._ledger.due()
+        if call is None or self._client._closed:
+            return
+        try:
+            self._client._send(call)
+        except SladError as error:
+            self._ledger.settle(call, error)
+        else:
+            self._ledger.settle(call)

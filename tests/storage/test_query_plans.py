@@ -1,0 +1,72 @@
+"""No query of the hot path scans: each is a look-up in an index, whatever the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from slad.storage import journal, store
+from slad.storage.database import DataDirectory
+
+LOOKUPS = {
+    name: getattr(store, name)
+    for name in (
+        "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
+        "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
+    )
+}  # fmt: skip
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
+    directory = DataDirectory(tmp_path)
+    connection = directory.writer()
+    yield connection
+    connection.close()
+    directory.close()
+
+
+def plan(connection: apsw.Connection, query: str) -> list[str]:
+    bindings = (None,) * query.count("?")
+    return [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", bindings)]
+
+
+def test_all_queries_of_the_store_are_looked_at() -> None:
+    queries = {
+        name
+        for name, value in vars(store).items()
+        if name.isupper() and name[0] != "_" and isinstance(value, str)
+    }
+    assert queries == set(LOOKUPS)
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: str) -> None:
+    steps = plan(connection, LOOKUPS[name])
+    assert steps
+    assert all(step.startswith("SEARCH") for step in steps), steps
+
+
+def test_an_update_is_a_search(connection: apsw.Connection) -> None:
+    assert all(step.startswith("SEARCH") for step in plan(connection, journal.STATEMENTS["changed"]))
+
+
+def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) -> None:
+    """The rows that `counters` looks at do not grow with the number of trackings."""
+    connection.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+        " INSERT INTO tracking SELECT i, 1, 'T-' || i, 1, 1, i, x'00' FROM n"
+    )
+    steps = 0
+
+    def count() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    connection.set_progress_handler(count, 1)
+    assert journal.Journal(connection).counters().tracking == 20_000
+    assert steps < 200, "virtual machine instructions of the four maxima"
