@@ -10,10 +10,9 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from slad_client.v1 import sla_backend_pb2, test_clock_pb2
 
-from slad.service import errors
+from slad.service import errors, reflection
 from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
@@ -50,9 +49,7 @@ class SladServer:
         self._health = health.aio.HealthServicer()
         self._names = names
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflection.enable([*names, health.SERVICE_NAME], self._server)
 
     def bind(self, address: str) -> int:
         """Listens on `host:port` or `unix:PATH`; the port. Raises RuntimeError when it is taken."""

@@ -48,7 +48,7 @@ async def test_business_time_vectors_by_preview(tmp_path: Path) -> None:
 
 
 async def test_scenario_vectors_by_test_clock_and_watcher(tmp_path: Path) -> None:
-    """All scenarios at once in one daemon, a ticket each: what concerns one ticket leaves the others alone."""
+    """All scenarios at once in one daemon, a ticket each: none disturbs another."""
     steps = sorted(_steps(), key=lambda step: (step[0], step[1]))
     fired: dict[int, list[tuple[str, str, int]]] = defaultdict(list)
     async with slad_running(tmp_path, now=steps[0][0]) as slad:

@@ -31,7 +31,7 @@ class SladError(Exception):
     code: grpc.StatusCode
     """The gRPC status."""
     reason: str
-    """Why, as a stable upper-case word (TRACKING_ENDED); empty when the status is not slad's own, such as
+    """Why, as a stable upper-case word (TRACKING_COMPLETED); empty when the status is not slad's own, such as
     that of a connection that broke."""
     message: str
     """Why, for people."""

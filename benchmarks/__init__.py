@@ -1,0 +1,1 @@
+"""What slad costs, held against something known in the same run (see README.md)."""

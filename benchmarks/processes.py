@@ -1,0 +1,111 @@
+"""Servers and clients as processes of their own, on this machine; each is ended by its own pid."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from benchmarks import echo_server
+from benchmarks.load import Measurement
+
+START_METHOD: Final = "/slad.v1.SlaBackend/StartSlaTracking"
+
+READY_S: Final = 20.0
+"""How long a server may take to answer."""
+
+STOP_S: Final = 20.0
+"""How long it may take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers."""
+
+    name: str
+    target: str
+    method: str
+    pid: int
+
+    def call(self, request: bytes) -> bytes:
+        """One call, to see what comes back. Raises grpc.RpcError."""
+        with grpc.insecure_channel(self.target) as channel:
+            reply: bytes = channel.unary_unary(self.method)(request, timeout=READY_S)
+            return reply
+
+
+@contextmanager
+def slad(data: Path) -> Iterator[Server]:
+    """`slad serve` with all its defaults: every reply is durable."""
+    target = _free_target()
+    command = ["-m", "slad", "serve", "--listen", target, "--data", str(data), "--log-level", "warning"]
+    with _running("slad", target, START_METHOD, command) as server:
+        yield server
+
+
+@contextmanager
+def echo(reply_bytes: int) -> Iterator[Server]:
+    """The peer, with replies of that size."""
+    target = _free_target()
+    command = ["-m", "benchmarks.echo_server", target, "--reply-bytes", str(reply_bytes)]
+    method = f"/{echo_server.SERVICE}/{echo_server.METHOD}"
+    with _running("echo", target, method, command) as server:
+        yield server
+
+
+def load(
+    server: Server, *, in_flight: int, warm_up: float, seconds: float, with_request_id: bool
+) -> Measurement:
+    """One round of a client process. Raises CalledProcessError when a call fails."""
+    command = [sys.executable, "-m", "benchmarks.load", server.target, server.method]
+    command += ["--server-pid", str(server.pid), "--in-flight", str(in_flight)]
+    command += ["--warm-up", str(warm_up), "--seconds", str(seconds)]
+    if not with_request_id:
+        command.append("--no-request-id")
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=warm_up + seconds + 60)
+    return Measurement(**json.loads(done.stdout))
+
+
+@contextmanager
+def _running(name: str, target: str, method: str, command: list[str]) -> Iterator[Server]:
+    process = subprocess.Popen([sys.executable, *command])
+    try:
+        _wait_until_ready(name, target, process)
+        yield Server(name, target, method, process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(name: str, target: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_S
+    with grpc.insecure_channel(target, [("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+        ready = grpc.channel_ready_future(channel)
+        while time.monotonic() < deadline:
+            try:
+                ready.result(timeout=0.2)
+            except grpc.FutureTimeoutError:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended with exit code {process.returncode}") from None
+            else:
+                return
+    raise TimeoutError(f"{name} does not answer at {target}")
+
+
+def _free_target() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -1,0 +1,192 @@
+"""Durable consumers (E1, E2): at least once, in order, stand-by, acknowledgement, far behind, filters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.delivery import hub
+from tests.slad_under_test import Slad, refusal, refused, slad_running, target, told
+
+
+class Watcher:
+    """One stream, read event by event."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        self.waiting: list[pb.SlaEvent] = []
+
+    async def next(self) -> pb.SlaEvent:
+        while not self.waiting:
+            reply = await asyncio.wait_for(self.call.read(), 30)
+            assert 0 < len(reply.events) <= 512
+            self.waiting.extend(reply.events)
+        return self.waiting.pop(0)
+
+    async def tickets(self, count: int) -> list[str]:
+        return [(await self.next()).ticket_id for _ in range(count)]
+
+
+@asynccontextmanager
+async def watching(slad: Slad, consumer: str = "psa", **fields: Any) -> AsyncIterator[Watcher]:
+    call = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer=consumer, **fields))
+    await call.initial_metadata()
+    try:
+        yield Watcher(call)
+    finally:
+        call.cancel()
+
+
+async def ack(slad: Slad, sequence: int, consumer: str = "psa") -> None:
+    await slad.backend.AckSlaEvents(rpc.AckSlaEventsRequest(consumer=consumer, sequence=sequence))
+
+
+async def start(slad: Slad, *names: str, **fields: Any) -> None:
+    for name in names:
+        await slad.start(name, **fields)
+
+
+async def test_a_new_consumer_begins_with_the_oldest_event_and_goes_on_live(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B")
+        async with watching(slad) as watcher:
+            assert await watcher.tickets(2) == ["A", "B"]
+            await start(slad, "C")
+            event = await watcher.next()
+            assert (event.ticket_id, event.sequence) == ("C", 3)
+
+
+async def test_a_new_consumer_may_begin_later(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B")
+        async with watching(slad, after_sequence=1) as watcher:
+            assert await watcher.tickets(1) == ["B"]
+        async with watching(slad, after_sequence=0) as watcher:
+            assert await watcher.tickets(1) == ["B"], "it is remembered"
+
+
+async def test_what_was_not_acknowledged_comes_again_with_the_same_id_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B", "C")
+        async with watching(slad) as watcher:
+            first = [await watcher.next() for _ in range(3)]
+        await ack(slad, first[0].sequence)
+        async with watching(slad) as watcher:
+            assert [await watcher.next() for _ in range(2)] == first[1:]
+    async with slad_running(tmp_path) as slad:
+        async with watching(slad) as watcher:
+            assert [await watcher.next() for _ in range(2)] == first[1:]
+        await ack(slad, first[2].sequence)
+        async with watching(slad) as watcher:
+            await start(slad, "D")
+            assert await watcher.tickets(1) == ["D"]
+
+
+async def test_an_acknowledgement_of_before_a_restart_is_taken_after_it(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A")
+        async with watching(slad) as watcher:
+            await watcher.next()
+    async with slad_running(tmp_path) as slad:
+        await ack(slad, 1)
+        await ack(slad, 1)
+
+
+async def test_three_replicas_one_is_live_and_the_next_takes_over_at_the_acknowledgement(
+    tmp_path: Path,
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B", "C")
+        async with watching(slad) as second_in_line:
+            # The first replica connects first; what matters is that exactly one is served.
+            assert await second_in_line.tickets(3) == ["A", "B", "C"]
+            async with watching(slad) as standby, watching(slad) as last:
+                await ack(slad, 2)
+                waiting = asyncio.create_task(standby.next())
+                also = asyncio.create_task(last.next())
+                await start(slad, "D")
+                assert await second_in_line.tickets(1) == ["D"]
+                assert not waiting.done()
+                second_in_line.call.cancel()
+                assert (await waiting).ticket_id == "C", "from the acknowledgement on"
+                assert not also.done()
+                standby.call.cancel()
+                assert (await also).ticket_id == "C"
+
+
+async def test_consumers_do_not_disturb_each_other(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B")
+        async with watching(slad, "one") as one, watching(slad, "two") as two:
+            await one.next()
+            await ack(slad, 1, "one")
+            assert await two.tickets(2) == ["A", "B"]
+        got = await refused(ack(slad, 2, "three"))
+        assert got.reason == "CONSUMER_NOT_FOUND"
+
+
+async def test_a_look_begins_now_or_where_it_is_told_and_is_forgotten(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await start(slad, "A", "B")
+        async with watching(slad, "") as live, watching(slad, "", after_sequence=1) as from_one:
+            await start(slad, "C")
+            assert await live.tickets(1) == ["C"]
+            assert await from_one.tickets(2) == ["B", "C"]
+
+
+async def test_filters_by_tenant_and_type(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        fields = {
+            "tenant_id": "globex",
+            "types": [pb.SLA_EVENT_TYPE_STARTED, pb.SLA_EVENT_TYPE_THRESHOLD_REACHED],
+        }
+        async with watching(slad, **fields) as watcher:
+            await slad.start("A")
+            await slad.start("B", tenant_id="globex", targets=[target(60, None, (0, 0, 0))])
+            ids = {"tenant_id": "globex", "ticket_id": "B"}
+            await slad.backend.PauseSla(rpc.PauseSlaRequest(reason=1, **ids))
+            await slad.backend.ResumeSla(rpc.ResumeSlaRequest(**ids))
+            await slad.advance(minutes=30)
+            assert told([await watcher.next() for _ in range(2)]) == ["STARTED", "RESPONSE 50 REACHED"]
+
+
+async def test_a_watcher_far_behind_reads_from_disk_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TAIL", 16)
+    async with slad_running(tmp_path) as slad, watching(slad) as watcher:
+        await watcher_sees(slad, watcher, 0, 40)
+        await watcher_sees(slad, watcher, 40, 700)
+
+
+async def watcher_sees(slad: Slad, watcher: Watcher, begin: int, end: int) -> None:
+    names = [f"T-{n}" for n in range(begin, end)]
+    await asyncio.gather(*(slad.start(name) for name in names))
+    events = [await watcher.next() for _ in names]
+    assert [e.sequence for e in events] == list(range(begin + 1, end + 1))
+    assert {e.ticket_id for e in events} == set(names)
+
+
+async def test_a_stop_ends_streams_also_those_that_stand_by_so_that_clients_come_again(
+    tmp_path: Path,
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        live = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
+        standby = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
+        await live.initial_metadata()
+        await standby.initial_metadata()
+        slad.daemon.request_stop()
+        for call in (live, standby):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await asyncio.wait_for(call.read(), 30)
+            assert refusal(caught.value).reason == "STOPPING"
