@@ -26,6 +26,7 @@ async def serve(target: str, reply: bytes) -> None:
         return reply
 
     server = grpc.aio.server(options=OPTIONS)
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
     handlers = {METHOD: grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_insecure_port(target)

@@ -89,7 +89,8 @@ async def measure(
 ) -> Measurement:
     """Loads `method` at `target` for `warm_up` and then `seconds` seconds. Raises grpc.RpcError."""
     async with grpc.aio.insecure_channel(target) as channel:
-        loop = ClosedLoop(channel.unary_unary(method), requests)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        loop = ClosedLoop(call, requests)
         async with asyncio.TaskGroup() as lanes:
             for _ in range(in_flight):
                 lanes.create_task(loop.run_lane())

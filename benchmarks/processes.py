@@ -39,8 +39,8 @@ class Server:
     def call(self, request: bytes) -> bytes:
         """One call, to see what comes back. Raises grpc.RpcError."""
         with grpc.insecure_channel(self.target) as channel:
-            reply: bytes = channel.unary_unary(self.method)(request, timeout=READY_S)
-            return reply
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.method)
+            return call(request, timeout=READY_S)
 
 
 @contextmanager

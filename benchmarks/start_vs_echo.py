@@ -89,7 +89,7 @@ def compare(
     rounds = []
     for number in range(options.rounds):
         commits.calls_per_commit()
-        measured = [
+        echoed, started = (
             load(
                 server,
                 in_flight=in_flight,
@@ -98,8 +98,8 @@ def compare(
                 with_request_id=not options.no_request_id,
             )
             for server in peers
-        ]
-        done = Round(*measured, commits.calls_per_commit())
+        )
+        done = Round(echoed, started, commits.calls_per_commit())
         rounds.append(done)
         print(
             f"{in_flight} in flight, round {number + 1}: "

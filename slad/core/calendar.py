@@ -22,7 +22,7 @@ from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, MAX_INSTANT_MS
 from slad.core.openhours import HOLIDAY, Week, without_holidays
 from slad.core.schedule import Schedule
-from slad.core.zones import FOREVER_MS, Period, load_zone
+from slad.core.zones import Period, load_zone
 
 
 class Segment(NamedTuple):
@@ -238,9 +238,9 @@ class _BusinessHours(Calendar):
         total: int,
         *,
         until_ms: int = MAX_INSTANT_MS,
-        until_total: int = FOREVER_MS,
+        until_total: int | None = None,
     ) -> _Range:
-        """The range over `periods`, from a running total on, up to the period that passes either limit."""
+        """The range over `periods`, from a running total on, up to the period that passes a limit."""
         starts: list[int] = []
         shifts: list[int] = []
         corrections: list[int] = []
@@ -254,7 +254,7 @@ class _BusinessHours(Calendar):
             corrections.append(correction)
             totals.append(total)
             total = self._local_total(end_ms + shift) - correction
-            if end_ms > until_ms or total >= until_total:
+            if end_ms > until_ms or (until_total is not None and total >= until_total):
                 break
         return _Range(starts, shifts, corrections, totals, end_ms, total)
 
@@ -306,6 +306,7 @@ class _BusinessHours(Calendar):
 
 def _joined(one: _Range, other: _Range) -> _Range:
     """Two ranges of which the second starts where the first ends; the first one's totals are made to fit."""
+    assert one.end_ms == other.starts[0]
     lift = other.totals[0] - one.end_total
     return _Range(
         one.starts + other.starts,

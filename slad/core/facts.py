@@ -90,6 +90,11 @@ REPORTED_MET: Final = 2
 REPORTED: Final[dict[int, bool | None]] = {REPORTED_NONE: None, REPORTED_MISSED: False, REPORTED_MET: True}
 
 
+def reported_code(met: bool | None) -> int:
+    """The `detail` of a completion with which the caller sent the verdict `met`."""
+    return next(code for code, verdict in REPORTED.items() if verdict is met)
+
+
 class Stop(NamedTuple):
     """A stretch [from_ms, to_ms) in which no clock counts; running while `to_ms` is None.
 

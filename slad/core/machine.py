@@ -63,14 +63,41 @@ class Transition(NamedTuple):
 
 
 def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False) -> Transition:
-    """Starts the clocks of `tracking`, which has neither facts nor firings yet (M1).
+    """Starts the clocks of `tracking`, which has no firings yet (M1); facts it has when it is imported.
 
     Raises ClockOutOfRange when a threshold would fall past year 9999 (B6).
     """
-    reading = read(tracking, BLANK, calendar, now)
+    history = fold(tracking.facts)
+    reading = read(tracking, history, calendar, now)
     _require_in_range(reading)
-    started = Event(EventType.STARTED, tracking.started_at)
-    return _settle(tracking, reading, [started], suppress_past=suppress_past)
+    events = [Event(EventType.STARTED, tracking.started_at)]
+    if tracking.facts:
+        events += _what_happened(BLANK, history, reading)
+    return _settle(tracking, reading, events, suppress_past=suppress_past)
+
+
+def align(
+    tracking: Tracking, wanted: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False
+) -> Transition:
+    """Gives a live tracking the terms, start and facts of `wanted`, and keeps what it has announced.
+
+    For a reconciliation: every threshold that is still true stays fired, the others are retracted (M5, M6).
+    Raises ClockOutOfRange as `begin`.
+    """
+    before, after = fold(tracking.facts), fold(wanted.facts)
+    restated = (tracking.terms, tracking.started_at) != (wanted.terms, wanted.started_at)
+    tracking = msgspec.structs.replace(
+        tracking, terms=wanted.terms, started_at=wanted.started_at, facts=wanted.facts
+    )
+    reading = read(tracking, after, calendar, now)
+    _require_in_range(reading)
+    events = [Event(EventType.RETARGETED, now)] if restated else []
+    events += _what_happened(before, after, reading)
+    resumed = any(event.type is EventType.RESUMED for event in events)
+    if before.life is Life.PAUSED and after.life is Life.RUNNING and not resumed:
+        # There never was a pause; who was told of one has to hear that the clock runs.
+        events.append(Event(EventType.RESUMED, now))
+    return _settle(tracking, reading, events, suppress_past=suppress_past)
 
 
 def continue_cancelled(

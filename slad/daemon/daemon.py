@@ -16,12 +16,15 @@ from slad.daemon.settings import STOP_GRACE_S, Settings
 from slad.daemon.sockets import is_local, listen
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
+from slad.delivery.retention import Retention
 from slad.engines.directory import Directory
 from slad.engines.local import LocalEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
+from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
-from slad.service.server import SLA_BACKEND, TEST_CLOCK, SladServer
+from slad.service.bulk import Bulk
+from slad.service.server import SLA_ADMIN, SLA_BACKEND, TEST_CLOCK, SladServer
 from slad.service.test_clock import TestClock
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
@@ -60,8 +63,13 @@ class Daemon:
         engine = LocalEngine(journal, store, directory, self.clock, hub.publish)
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         queries = Queries(store, directory)
-        backend = SlaBackend(engine, queries, slow_queries, hub, consumers, directory, self.clock)
-        services: dict[ServiceDescriptor, object] = {SLA_BACKEND: backend}
+        bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)
+        backend = SlaBackend(engine, queries, slow_queries, hub, consumers, bulk, directory, self.clock)
+        services: dict[ServiceDescriptor, object] = {
+            SLA_BACKEND: backend,
+            SLA_ADMIN: SlaAdmin(consumers, slow_queries),
+        }
+        retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
         server = SladServer(services)
@@ -69,6 +77,7 @@ class Daemon:
             self.addresses = [listen(server, address) for address in self._settings.listen]
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
+            sweeper = asyncio.create_task(retention.run(), name="slad-retention")
             await server.start()
             self._announce(engine)
             ready()
@@ -76,6 +85,7 @@ class Daemon:
             # The engine ends by itself only when it cannot go on; then neither can the daemon.
             await asyncio.wait({pump, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            sweeper.cancel()
             systemd.notify("STOPPING=1")
             hub.close()
             await server.stop(STOP_GRACE_S)

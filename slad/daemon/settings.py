@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from slad.delivery.retention import RetentionSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
 DEFAULT_DATA: Final = Path("data")
@@ -23,3 +25,4 @@ class Settings:
     """The data directory."""
     virtual_clock: int | None = None
     """UTC epoch ms at which virtual time begins; None: real time."""
+    retention: RetentionSettings = field(default_factory=RetentionSettings)

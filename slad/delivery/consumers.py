@@ -11,22 +11,46 @@ Contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import Refusal, Refused
 from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
 from slad.storage.journal import ConsumerRow
 
 
+class ConsumerView(NamedTuple):
+    """How a consumer stands; instants in UTC epoch ms."""
+
+    name: str
+    acknowledged: int
+    head: int
+    lag: int
+    streams: int
+    created_at: int
+    acknowledged_at: int | None
+
+
 class _Consumer:
     def __init__(self, row: ConsumerRow, sent: int) -> None:
         self.row = row
         self.sent = sent
+        """The highest sequence that it may acknowledge."""
+        self.confirmed = row.acknowledged
+        """The highest sequence that it has acknowledged in so many words."""
+        self.delivered = self.scanned = row.acknowledged
+        """Of the live stream: the last event sent, and the last one looked at."""
+        self.streams = 0
         self.streaming = asyncio.Lock()
         self.acknowledging = asyncio.Lock()
+
+    @property
+    def acknowledged(self) -> int:
+        """Up to where nothing is owed to it: what its filter left out needs no acknowledgement."""
+        return self.scanned if self.row.acknowledged >= self.delivered else self.row.acknowledged
 
 
 class Consumers:
@@ -42,34 +66,59 @@ class Consumers:
         self._consumers = {row.name: _Consumer(row, hub.head) for row in rows}
         self._creating = asyncio.Lock()
 
-    def lag(self) -> dict[str, int]:
-        """How many sequences each consumer is behind."""
-        return {name: self._hub.head - c.row.acknowledged for name, c in self._consumers.items()}
+    def views(self, oldest: int | None) -> list[ConsumerView]:
+        """All consumers; `oldest` is the sequence of the oldest retained event, None when there is none."""
+        head = self._hub.head
+        first_owed = head + 1 if oldest is None else oldest
+        return [
+            ConsumerView(
+                name,
+                c.acknowledged,
+                head,
+                head - max(c.acknowledged, first_owed - 1),
+                c.streams,
+                c.row.created_at,
+                c.row.acknowledged_at,
+            )
+            for name, c in sorted(self._consumers.items())
+        ]
 
-    async def stream(self, name: str, after: int | None) -> AsyncGenerator[Sequence[OutboxEvent], None]:
-        """The events of a consumer, when it is this stream's turn. Raises InvalidField, Refused."""
+    def acknowledged(self) -> int:
+        """Up to which sequence nothing is owed to anybody."""
+        return min((c.acknowledged for c in self._consumers.values()), default=self._hub.head)
+
+    async def stream(
+        self, name: str, after: int | None, wanted: Callable[[OutboxEvent], bool]
+    ) -> AsyncGenerator[Sequence[OutboxEvent], None]:
+        """The wanted events of a consumer, when it is this stream's turn. Raises Refused."""
         consumer = await self._ensure(name, after)
-        async with consumer.streaming, aclosing(self._hub.follow(consumer.row.acknowledged)) as pages:
-            async for events in pages:
-                consumer.sent = max(consumer.sent, events[-1].sequence)
-                yield events
+        consumer.streams += 1
+        try:
+            async with consumer.streaming:
+                consumer.delivered = consumer.scanned = consumer.row.acknowledged
+                async with aclosing(self._hub.follow(consumer.row.acknowledged)) as pages:
+                    async for page in pages:
+                        events = [event for event in page if wanted(event)]
+                        if events:
+                            consumer.delivered = events[-1].sequence
+                            consumer.sent = max(consumer.sent, consumer.delivered)
+                        consumer.scanned = page[-1].sequence
+                        if events:
+                            yield events
+        finally:
+            consumer.streams -= 1
 
     async def acknowledge(self, name: str, sequence: int) -> None:
         """Everything up to `sequence` has been dealt with. Raises Refused."""
-        consumer = self._consumers.get(name)
-        if consumer is None:
-            raise Refused(
-                Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it has to watch first"
-            )
+        consumer = self._known(name)
         async with consumer.acknowledging:
-            acknowledged = consumer.row.acknowledged
-            if sequence == acknowledged:
+            if sequence in (consumer.row.acknowledged, consumer.confirmed):
                 return
-            if sequence < acknowledged:
+            if sequence < consumer.row.acknowledged:
                 raise Refused(
                     Refusal.OUT_OF_RANGE,
                     "ACK_BEHIND",
-                    f"consumer {name!r} has acknowledged up to {acknowledged} already",
+                    f"consumer {name!r} has acknowledged up to {consumer.row.acknowledged} already",
                 )
             if sequence > consumer.sent:
                 raise Refused(
@@ -77,18 +126,42 @@ class Consumers:
                     "ACK_BEYOND_SENT",
                     f"consumer {name!r} was sent events up to {consumer.sent} only",
                 )
-            await self._store(
-                consumer, consumer.row._replace(acknowledged=sequence, acknowledged_at=self._clock.now())
+            row = consumer.row._replace(acknowledged=sequence, acknowledged_at=self._clock.now())
+            await self._store(consumer, row)
+            consumer.confirmed = sequence
+
+    async def remove(self, name: str) -> None:
+        """Forgets a consumer and its claim on events. Raises Refused, also while it has a stream open."""
+        async with self._creating:
+            consumer = self._known(name)
+            if consumer.streams:
+                raise Refused(
+                    Refusal.FAILED_PRECONDITION,
+                    "CONSUMER_IN_USE",
+                    f"consumer {name!r} has {consumer.streams} streams open; stop it first",
+                )
+            await self._engine.write(lambda work: work.forget_consumer(name))
+            del self._consumers[name]
+
+    async def store_progress(self) -> None:
+        """Makes durable how far consumers with a filter have come. Raises Refused."""
+        for consumer in list(self._consumers.values()):
+            async with consumer.acknowledging:
+                if consumer.acknowledged > consumer.row.acknowledged:
+                    await self._store(consumer, consumer.row._replace(acknowledged=consumer.acknowledged))
+
+    def _known(self, name: str) -> _Consumer:
+        consumer = self._consumers.get(name)
+        if consumer is None:
+            raise Refused(
+                Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it has to watch first"
             )
+        return consumer
 
     async def _ensure(self, name: str, after: int | None) -> _Consumer:
         async with self._creating:
             consumer = self._consumers.get(name)
             if consumer is None:
-                if after is not None and after > self._hub.head:
-                    raise InvalidField(
-                        "after_sequence", "BEYOND_HEAD", f"the newest event is {self._hub.head}"
-                    )
                 consumer = _Consumer(ConsumerRow(name, after or 0, self._clock.now(), None), after or 0)
                 await self._store(consumer, consumer.row)
                 self._consumers[name] = consumer

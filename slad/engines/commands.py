@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason, Phase
+from slad.core.facts import Fact
 from slad.core.machine import ReopenMode
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
@@ -102,6 +103,8 @@ class Start(Command):
     accounting: PauseAccounting = PauseAccounting.BUSINESS_TIME
     attributes: Mapping[str, str] = field(default_factory=dict)
     continue_within_ms: int | None = None
+    facts: tuple[Fact, ...] = ()
+    """What has happened to the ticket already, when it is imported; in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,16 @@ class Reopen(Command):
 
     mode: ReopenMode
     effective_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend(Command):
+    """Brings a ticket in line with what a PSA says of it, unless it has changed since it was looked at."""
+
+    wanted: Start | None
+    """None: the PSA does not have it open, so it is cancelled."""
+    expected: Tracking | None
+    """The live tracking that was found; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ from typing import Any, Final, NamedTuple
 from slad.core import machine
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Phase
-from slad.core.facts import REPORTED, FactKind, fold
+from slad.core.facts import FactKind, fold, reported_code
 from slad.core.instants import format_instant
 from slad.core.machine import ClockOutOfRange, Transition
 from slad.core.status import TrackingState, tracking_state
+from slad.core.terms import Terms
 from slad.core.tracking import Engine, Tracking
 from slad.engines.commands import (
     Answer,
     Cancel,
     Command,
     Complete,
+    Mend,
     OnExisting,
     Pause,
     Reopen,
@@ -77,13 +79,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
         return _unchanged(work, command.tenant_id, latest)
     terms = work.accept(command.terms)
     calendar = work.calendar(terms.schedule_key)
-    tracking = Tracking(
-        terms,
-        work.now if command.started_at is None else command.started_at,
-        accounting=command.accounting.value,
-        engine=Engine.LOCAL,
-        attributes=dict(command.attributes),
-    )
+    tracking = _tracking(command, terms, work.now)
     heir = latest is not None and not live and _may_continue(command, latest, work.now)
     writes = []
     if latest is not None and live:
@@ -113,8 +109,7 @@ def _resume(work: UnitOfWork, command: Resume) -> Outcome:
 
 def _complete(work: UnitOfWork, command: Complete) -> Outcome:
     kind = FactKind.RESPOND if command.phase is Phase.RESPONSE else FactKind.RESOLVE
-    detail = next(code for code, met in REPORTED.items() if met is command.reported_met)
-    outcome = _fact(work, command, kind, command.effective_at, detail)
+    outcome = _fact(work, command, kind, command.effective_at, reported_code(command.reported_met))
     clock = outcome.answer.reading.clock(command.phase)
     if clock and command.reported_met is not None and clock.met not in (None, command.reported_met):
         return outcome._replace(note=f"verdict differs: reported met={command.reported_met}, is {clock.met}")
@@ -153,6 +148,42 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     return Outcome(_answer(write), (write,))
 
 
+def _mend(work: UnitOfWork, command: Mend) -> Outcome:
+    latest = work.latest(command.tenant_id, command.ticket_id)
+    live = latest if latest is not None and latest.state is TrackingState.ACTIVE else None
+    if (live and live.tracking) != command.expected:
+        raise Refused(
+            Refusal.FAILED_PRECONDITION, "CHANGED_MEANWHILE", "the tracking has changed since it was compared"
+        )
+    if live is None:
+        assert command.wanted is not None
+        return _start(work, command.wanted)
+    if command.wanted is None:
+        return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
+    start = command.wanted
+    terms = work.accept(start.terms)
+    wanted = _tracking(start, terms, live.tracking.started_at)
+    calendar = work.calendar(terms.schedule_key)
+    try:
+        transition = machine.align(
+            live.tracking, wanted, calendar, work.now, suppress_past=start.suppress_past
+        )
+    except ClockOutOfRange as error:
+        raise start.terms.out_of_range(error.phase) from None
+    return _outcome(command.tenant_id, live, transition)
+
+
+def _tracking(command: Start, terms: Terms, default_start: int) -> Tracking:
+    return Tracking(
+        terms,
+        default_start if command.started_at is None else command.started_at,
+        command.facts,
+        accounting=command.accounting.value,
+        engine=Engine.LOCAL,
+        attributes=dict(command.attributes),
+    )
+
+
 _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Start: _start,
     Pause: _pause,
@@ -161,6 +192,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Cancel: _cancel,
     Retarget: _retarget,
     Reopen: _reopen,
+    Mend: _mend,
 }
 
 

@@ -27,7 +27,8 @@ MAX_SCANNED: Final = 2_000
 class TrackingPage(NamedTuple):
     """One page of a list; `next_key` is None on the last."""
 
-    trackings: list[Answer]
+    trackings: list[tuple[int, Answer]]
+    """With the key after which the next page would begin, were this the last of its page."""
     next_key: int | None
 
 
@@ -69,7 +70,7 @@ class Queries:
         now: int,
     ) -> TrackingPage:
         """The next trackings, in the order of their creation, that fit (T1); empty sets fit all."""
-        found: list[Answer] = []
+        found: list[tuple[int, Answer]] = []
         key = after_key
         for scanned, record in enumerate(self._records(tenant_id, states, after_key), start=1):
             key = record.tracking_key
@@ -78,7 +79,7 @@ class Queries:
                 if (not statuses or timer_status(answer.reading) in statuses) and (
                     due_before is None or _is_due_before(answer.reading, due_before)
                 ):
-                    found.append(answer)
+                    found.append((key, answer))
             if len(found) == size or scanned == MAX_SCANNED:
                 return TrackingPage(found, key)
         return TrackingPage(found, None)
@@ -147,6 +148,16 @@ class QueryThread:
         """The next events of the outbox (see `Store`)."""
         return await asyncio.get_running_loop().run_in_executor(
             self._thread, self._store.events_after, sequence, limit
+        )
+
+    async def oldest_event(self) -> int | None:
+        """The sequence of the oldest retained event (see `Store`)."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.oldest_event)
+
+    async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
+        """(request_key, recorded_at) of the oldest answers (see `Store`)."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._store.oldest_requests, limit
         )
 
     def close(self) -> None:

@@ -183,6 +183,18 @@ class UnitOfWork:
         """Stores where a consumer stands."""
         self._batch.consumers.append(row)
 
+    def forget_consumer(self, name: str) -> None:
+        """Removes a consumer."""
+        self._batch.forgotten_consumers.append((name,))
+
+    def prune_events(self, up_to: int) -> None:
+        """Removes the events up to a sequence; the newest must stay, as sequences go on from it."""
+        self._batch.pruned_events.append((up_to,))
+
+    def prune_requests(self, up_to_key: int) -> None:
+        """Removes the answers to request ids up to a key."""
+        self._batch.pruned_requests.append((up_to_key,))
+
     # --- committing
 
     def finish(self) -> Batch:

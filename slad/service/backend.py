@@ -15,18 +15,20 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.calendar import compile_calendar
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField
 from slad.core.facts import fold
 from slad.core.reading import read
 from slad.core.tracking import Tracking
 from slad.delivery.consumers import Consumers
-from slad.delivery.hub import EventHub
+from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.commands import Answer
 from slad.engines.directory import EVERY_HOUR, Directory
 from slad.engines.protocol import SlaEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
+from slad.service.bulk import Bulk
+from slad.service.limits import MAX_REPLY_BYTES
 
 
 class SlaBackend:
@@ -39,6 +41,7 @@ class SlaBackend:
         slow_queries: QueryThread,
         hub: EventHub,
         consumers: Consumers,
+        bulk: Bulk,
         directory: Directory,
         clock: TimeSource,
     ) -> None:
@@ -47,6 +50,7 @@ class SlaBackend:
         self._slow_queries = slow_queries
         self._hub = hub
         self._consumers = consumers
+        self._bulk = bulk
         self._directory = directory
         self._clock = clock
 
@@ -55,7 +59,7 @@ class SlaBackend:
     async def StartSlaTracking(self, request: rpc.StartSlaTrackingRequest) -> bytes:
         """M1."""
         command = requests.start(request, self._clock.now())
-        return await self._engine.submit(command, _started)
+        return await self._engine.submit(command, replies.started)
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
         """M2."""
@@ -104,20 +108,31 @@ class SlaBackend:
         """Page by page, in the order of creation."""
         query, now = requests.list_query(request), self._clock.now()
         page = await self._slow_queries.run(lambda queries: queries.page(*query, now))
-        return rpc.ListSlaTrackingsResponse(
-            trackings=[replies.sla_status(answer) for answer in page.trackings],
-            next_page_token="" if page.next_key is None else requests.page_token(page.next_key),
-        ).SerializeToString()
+        reply, size, next_key = rpc.ListSlaTrackingsResponse(), 0, page.next_key
+        for index, (key, answer) in enumerate(page.trackings):
+            status = replies.sla_status(answer)
+            size += status.ByteSize()
+            reply.trackings.append(status)
+            if size > MAX_REPLY_BYTES and index + 1 < len(page.trackings):
+                next_key = key
+                break
+        reply.next_page_token = "" if next_key is None else requests.page_token(next_key)
+        return reply.SerializeToString()
 
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
         """Why a ticket stands as it does."""
         query, now = requests.ticket_query(request), self._clock.now()
         life = await self._slow_queries.run(lambda queries: queries.timeline(*query, now))
-        return rpc.GetSlaTimelineResponse(
-            status=replies.sla_status(life.answer),
-            segments=map(replies.timeline_segment, life.segments),
-            events=(pb.SlaEvent.FromString(event.body) for event in life.events),
-        ).SerializeToString()
+        reply = rpc.GetSlaTimelineResponse(
+            status=replies.sla_status(life.answer), segments=map(replies.timeline_segment, life.segments)
+        )
+        size = 0
+        for event in life.events:
+            size += len(event.body)
+            if size > MAX_REPLY_BYTES:
+                break
+            reply.events.append(pb.SlaEvent.FromString(event.body))
+        return reply.SerializeToString()
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say."""
@@ -139,16 +154,16 @@ class SlaBackend:
     # --- bulk
 
     async def ImportSlaTrackings(
-        self, requests_in: object, context: grpc.aio.ServicerContext[Any, Any]
+        self, stream: AsyncIterator[rpc.ImportSlaTrackingsRequest], _: grpc.aio.ServicerContext[Any, Any]
     ) -> bytes:
-        """Not yet."""
-        raise _not_yet("ImportSlaTrackings")
+        """Takes over the open tickets of another system."""
+        return (await self._bulk.take(stream)).SerializeToString()
 
     async def ReconcileSlaTrackings(
-        self, requests_in: object, context: grpc.aio.ServicerContext[Any, Any]
+        self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest], _: grpc.aio.ServicerContext[Any, Any]
     ) -> bytes:
-        """Not yet."""
-        raise _not_yet("ReconcileSlaTrackings")
+        """Compares a PSA's list of open tickets with slad's."""
+        return (await self._bulk.reconcile(stream)).SerializeToString()
 
     # --- events
 
@@ -157,17 +172,23 @@ class SlaBackend:
     ) -> AsyncIterator[bytes]:
         """E2."""
         watch = requests.watch(request)
-        # The caller learns that it is heard before there is anything to hear.
-        await context.send_initial_metadata(())
+
+        def wanted(event: OutboxEvent) -> bool:
+            return self._wanted(watch, event)
+
+        if watch.after is not None and watch.after > self._hub.head:
+            raise InvalidField("after_sequence", "BEYOND_HEAD", f"the newest event is {self._hub.head}")
         if watch.consumer:
-            pages = self._consumers.stream(watch.consumer, watch.after)
+            pages = self._consumers.stream(watch.consumer, watch.after, wanted)
         else:
             pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
+        # The caller learns that it is heard, and from where, before there is anything to hear.
+        await context.send_initial_metadata((("slad-head-sequence", str(self._hub.head)),))
         async with aclosing(pages):
             async for events in pages:
-                bodies = [event.body for event in events if self._wanted(watch, event.type, event.tenant_key)]
-                if bodies:
-                    yield replies.frame_events(bodies)
+                bodies = [event.body for event in events if watch.consumer or wanted(event)]
+                for reply in replies.frame_events(bodies):
+                    yield reply
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:
         """E2."""
@@ -177,10 +198,10 @@ class SlaBackend:
         await self._consumers.acknowledge(consumer, request.sequence)
         return b""
 
-    def _wanted(self, watch: requests.Watch, event_type: int, tenant_key: int) -> bool:
-        if watch.types and event_type not in watch.types:
+    def _wanted(self, watch: requests.Watch, event: OutboxEvent) -> bool:
+        if watch.types and event.type not in watch.types:
             return False
-        return not watch.tenant_id or self._directory.tenant_id(tenant_key) == watch.tenant_id
+        return not watch.tenant_id or self._directory.tenant_id(event.tenant_key) == watch.tenant_id
 
 
 class _ChangeReply(Protocol):
@@ -192,13 +213,3 @@ class _ChangeReply(Protocol):
 
 def _changed(reply: type[_ChangeReply]) -> Callable[[Answer], bytes]:
     return lambda answer: reply(changed=answer.changed, status=replies.sla_status(answer)).SerializeToString()
-
-
-def _not_yet(name: str) -> Refused:
-    return Refused(Refusal.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{name} is not implemented yet")
-
-
-def _started(answer: Answer) -> bytes:
-    return rpc.StartSlaTrackingResponse(
-        created=answer.changed, status=replies.sla_status(answer)
-    ).SerializeToString()

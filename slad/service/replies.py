@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import status as status_rules
@@ -10,6 +13,7 @@ from slad.core.reading import ClockReading, Reading
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engines.commands import Answer
+from slad.service.limits import MAX_REPLY_BYTES
 
 
 def sla_status(answer: Answer) -> pb.SlaStatus:
@@ -47,6 +51,11 @@ def sla_status(answer: Answer) -> pb.SlaStatus:
             if remaining is not None:
                 message.resolution_remaining_minutes = remaining
     return message
+
+
+def started(answer: Answer) -> bytes:
+    """The serialized reply to a start."""
+    return rpc.StartSlaTrackingResponse(created=answer.changed, status=sla_status(answer)).SerializeToString()
 
 
 def fill_clock(message: pb.SlaClock, clock: ClockReading, tracking: Tracking) -> None:
@@ -107,13 +116,19 @@ def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
     return message
 
 
-def frame_events(bodies: list[bytes]) -> bytes:
-    """A serialized WatchSlaEventsResponse of serialized events, by copying (field 1, length-delimited)."""
-    parts = []
+def frame_events(bodies: list[bytes]) -> Iterator[bytes]:
+    """Serialized WatchSlaEventsResponses of serialized events, by copying (field 1, length-delimited)."""
+    parts: list[bytes] = []
+    size = 0
     for body in bodies:
+        if size + len(body) > MAX_REPLY_BYTES and parts:
+            yield b"".join(parts)
+            parts, size = [], 0
         parts.append(b"\x0a" + _varint(len(body)))
         parts.append(body)
-    return b"".join(parts)
+        size += len(body)
+    if parts:
+        yield b"".join(parts)
 
 
 def _varint(number: int) -> bytes:

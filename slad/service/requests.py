@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Sized
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
 from slad.core.events import EventType, PauseReason, Phase
-from slad.core.facts import Fact, FactKind
+from slad.core.facts import Fact, FactKind, insert, reported_code
 from slad.core.instants import MINUTE_MS, SECOND_MS
 from slad.core.machine import MAX_AHEAD_MS, ReopenMode
 from slad.core.schedule import build_schedule
@@ -143,6 +144,38 @@ def reopen(request: rpc.ReopenSlaRequest) -> Reopen:
         mode=enum("mode", request.mode, ReopenMode),
         effective_at=instant(request, "effective_at"),
     )
+
+
+def tracking_import(row: rpc.SlaTrackingImport, tenant_id: str, now: int) -> Start:
+    """One row of an import or a reconciliation: a start with the facts that have followed it.
+
+    `tenant_id`, when given, stands in for the row's own, and must not contradict it.
+    """
+    stated = row.start
+    if tenant_id and stated.tenant_id not in ("", tenant_id):
+        raise InvalidField("start.tenant_id", "OTHER_TENANT", f"the list is of tenant {tenant_id!r}")
+    if tenant_id and not stated.tenant_id:
+        stated = rpc.StartSlaTrackingRequest()
+        stated.CopyFrom(row.start)
+        stated.tenant_id = tenant_id
+    try:
+        command = start(stated, now)
+    except InvalidField as error:
+        raise error.under("start") from None
+    earliest = limits.EARLIEST_START_MS if command.started_at is None else command.started_at
+    facts = pauses(row.pauses, earliest)
+    for fact in facts[-1:]:
+        if fact.at > now + MAX_AHEAD_MS:
+            raise InvalidField("pauses", "IN_THE_FUTURE", "the last pause lies ahead of slad's clock")
+    response_at = instant(row, "response_completed_at")
+    if response_at is not None:
+        if response_at < earliest:
+            raise InvalidField("response_completed_at", "BEFORE_START", "before start.started_at")
+        if response_at > now + MAX_AHEAD_MS:
+            raise InvalidField("response_completed_at", "IN_THE_FUTURE", "ahead of slad's clock")
+        met = row.response_met if row.HasField("response_met") else None
+        facts = insert(facts, Fact(response_at, FactKind.RESPOND, reported_code(met)))
+    return replace(command, facts=facts)
 
 
 # --- queries

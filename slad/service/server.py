@@ -10,12 +10,13 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from slad_client.v1 import sla_backend_pb2, test_clock_pb2
+from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2
 
 from slad.service import errors, reflection
 from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
+SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
 TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_name["TestClock"]
 
 OPTIONS: Final[Sequence[tuple[str, int]]] = (

@@ -85,6 +85,11 @@ def event_id(origin: Origin, event: Event) -> str:
     return str(UUID(int=number))
 
 
+def recorded_at(body: bytes) -> int:
+    """When an encoded event was committed, UTC epoch ms."""
+    return pb.SlaEvent.FromString(body).recorded_at.ToMilliseconds()
+
+
 def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
     """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
     message = pb.SlaEvent(

@@ -93,6 +93,11 @@ class Batch:
     audit: list[AuditRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     consumers: list[ConsumerRow] = field(default_factory=list)
+    forgotten_consumers: list[tuple[str]] = field(default_factory=list)
+    pruned_events: list[tuple[int]] = field(default_factory=list)
+    """Everything up to this sequence."""
+    pruned_requests: list[tuple[int]] = field(default_factory=list)
+    """Everything up to this key."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -107,6 +112,9 @@ STATEMENTS = {
     "audit": "INSERT INTO audit VALUES (NULL, ?, ?, ?)",
     "requests": "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)",
     "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?)",
+    "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
+    "pruned_events": "DELETE FROM event WHERE sequence <= ?",
+    "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
 }
 """What is written for each list of a batch; one statement a table."""
 

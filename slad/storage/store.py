@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import apsw
 
@@ -72,6 +72,8 @@ OF_TENANT: Final = (
     " ORDER BY tracking_key LIMIT ?"
 )
 OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
+OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY request_key LIMIT ?"
+OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
 AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
 
 
@@ -81,6 +83,15 @@ class Store:
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute
         self._connection = connection
+
+    def snapshot(self) -> Self:
+        """Lets all further reads see the database as it is now, until `close`.
+
+        Commits go on meanwhile, but the WAL cannot be reset: not to be held for long.
+        """
+        self._execute("BEGIN")
+        self._execute(TENANT_ID, (0,)).fetchone()  # a transaction begins with its first read
+        return self
 
     def close(self) -> None:
         """Closes the connection."""
@@ -129,6 +140,16 @@ class Store:
     def events_of(self, tracking_key: int) -> list[StoredEvent]:
         """The retained events of one tracking, in order."""
         return [StoredEvent(*row) for row in self._execute(EVENTS_OF, (tracking_key,))]
+
+    def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
+        """(request_key, recorded_at) of the oldest answers."""
+        rows: list[Any] = self._execute(OLDEST_REQUESTS, (limit,)).fetchall()
+        return rows
+
+    def oldest_event(self) -> int | None:
+        """The sequence of the oldest retained event."""
+        sequence: int | None = self._scalar(OLDEST_EVENT)
+        return sequence
 
     def consumers(self) -> list[ConsumerRow]:
         """All registered consumers."""

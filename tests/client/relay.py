@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -68,12 +68,13 @@ class Relay(grpc.GenericRpcHandler):
         kind: type[Message] = getattr(rpc, f"{name}Request")
         return [kind.FromString(request) for seen, request in self.seen if seen == name]
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Waits for something to be true of what has come."""
+    async def until(self, condition: Callable[[], bool], *, polled: bool = False) -> None:
+        """Waits for something to be true of what has come, or if `polled` of anything."""
         async with asyncio.timeout(5):
             while not condition():
                 self._news.clear()
-                await self._news.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), 0.001 if polled else None)
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         path = details.method
@@ -98,26 +99,31 @@ class Relay(grpc.GenericRpcHandler):
         fault = self._next(name, request)
         if fault is None:
             try:
-                return await self._channel.unary_unary(path)(request)
+                return await self._forward(path, request)
             except grpc.aio.AioRpcError as error:
                 await context.abort(
                     error.code(), error.details() or "", tuple(error.trailing_metadata() or ())
                 )
         if fault.forward:
-            await self._channel.unary_unary(path)(request)
+            await self._forward(path, request)
         return await self._answer(fault, context)
+
+    async def _forward(self, path: str, request: bytes) -> Any:
+        send: Any = self._channel.unary_unary(path)
+        return await send(request)
 
     async def _stream(
         self, path: str, name: str, request: bytes, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncGenerator[bytes, None]:
         fault = self._next(name, request)
-        upstream = self._channel.unary_stream(path)(request)
+        upstream: Any = self._channel.unary_stream(path)
+        upstream = upstream(request)
         self.streams += 1
         let_through = 0
         try:
             await context.send_initial_metadata(())
             async for reply in upstream:
-                parsed = rpc.WatchSlaEventsResponse.FromString(reply)  # type: ignore[arg-type]
+                parsed = rpc.WatchSlaEventsResponse.FromString(reply)
                 for event in parsed.events:
                     yield rpc.WatchSlaEventsResponse(events=[event]).SerializeToString()
                     let_through += 1

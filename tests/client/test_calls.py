@@ -137,8 +137,9 @@ async def test_a_start_that_continues_a_cancelled_one(client: Client, slad: Slad
     await start(client)
     await client.cancel_sla(ticket_id="T-1", tenant_id="acme")
     await slad.advance(minutes=5)
-    taken = {"on_existing": pb.ON_EXISTING_CONTINUE_CANCELLED, "continue_within": timedelta(hours=1)}
-    again = await start(client, **taken)
+    again = await start(
+        client, on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED, continue_within=timedelta(hours=1)
+    )
     assert again.created
     assert again.status.started_at.ToDatetime(UTC) == MONDAY_9
 
@@ -173,23 +174,20 @@ async def test_a_value_without_sense_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("argument", "fields"),
+    ("argument", "call"),
     [
-        ("acknowledge", {"acknowledge": True}),
-        ("ack_every", {"consumer": "psa", "acknowledge": True, "ack_every": 0}),
-        ("ack_interval", {"consumer": "psa", "acknowledge": True, "ack_interval": 0}),
-        ("due_before", None),
+        ("acknowledge", lambda c: c.watch_sla_events(acknowledge=True)),
+        ("ack_every", lambda c: c.watch_sla_events(consumer="psa", acknowledge=True, ack_every=0)),
+        ("ack_interval", lambda c: c.watch_sla_events(consumer="psa", acknowledge=True, ack_interval=0)),
+        ("due_before", lambda c: c.list_sla_trackings(due_before=NAIVE)),
     ],
 )
 async def test_iterations_refuse_at_once_and_not_at_the_first_item(
-    connect: Connect, argument: str, fields: dict[str, Any] | None
+    connect: Connect, argument: str, call: Callable[[Client], Any]
 ) -> None:
     client = connect("unix:/nowhere")
     with pytest.raises(ValueError, match=f"^{argument}: "):
-        if fields is None:
-            client.list_sla_trackings(due_before=NAIVE)
-        else:
-            client.watch_sla_events(**fields)
+        call(client)
 
 
 def test_the_asyncio_client_wants_a_running_loop() -> None:

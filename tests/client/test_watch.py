@@ -166,9 +166,7 @@ async def test_a_refused_acknowledgement_is_raised_in_place_of_the_next_event(
     events = relayed.watch_sla_events(consumer="psa", acknowledge=True, ack_every=1, ack_interval=FAR)
     assert await take(events, 2) == [1, 2]
     await relay.until(lambda: acknowledged(relay) == [1])
-    async with asyncio.timeout(5):
-        while "was refused" not in caplog.text:
-            await asyncio.sleep(0)
+    await relay.until(lambda: "was refused" in caplog.text, polled=True)
     with pytest.raises(slad_client.NotFound) as caught:
         await anext(events)
     assert caught.value.reason == "CONSUMER_NOT_FOUND"

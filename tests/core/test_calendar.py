@@ -272,6 +272,40 @@ def test_closing_time_within_a_repeated_hour_closes_twice() -> None:
     ]
 
 
+def test_many_spans_notice_closing_time_to_the_millisecond() -> None:
+    made = calendar("Europe/Berlin", WORKDAYS)
+    start, closing = ms("2026-03-06T15:00:00Z"), ms("2026-03-06T16:00:00Z")
+    assert made.advance_many(start, [1, HOUR_MS - 1, HOUR_MS, HOUR_MS + 1]) == [
+        start + 1,
+        closing - 1,
+        closing,
+        ms("2026-03-09T08:00:00.001Z"),
+    ]
+
+
+@pytest.mark.parametrize(("midnight", "hours"), [("2026-03-28T23:00:00Z", 23), ("2026-10-24T22:00:00Z", 25)])
+def test_many_spans_notice_a_change_of_clocks_within_a_window(midnight: str, hours: int) -> None:
+    made = calendar("Europe/Berlin", ((0, "00:00", "24:00", True),))
+    start = ms(midnight)
+    spans = [HOUR_MS // 2 * halves for halves in range(1, 2 * 26 + 1)]
+    expected = [start + span if span <= hours * HOUR_MS else made.advance(start, span) for span in spans]
+    assert made.advance_many(start, spans) == expected
+    assert made.advance_many(start, [1, *spans[-4:]])[1:] == expected[-4:]
+
+
+@pytest.mark.parametrize("asked_before", [[], [-1], [0], [-1, 0], [1]])
+def test_the_instant_of_a_change_of_clocks_has_the_new_time(asked_before: list[int]) -> None:
+    change = ms("2026-03-29T01:00:00Z")  # 02:00 becomes 03:00
+    made = calendar("Europe/Berlin", ((0, "03:00", "04:00", True),))
+    for offset in asked_before:
+        made.open_between(change + offset - 5, change + offset)
+    assert [made.is_open(change - 1), made.is_open(change)] == [False, True]
+    gone = calendar("Europe/Berlin", ((0, "02:00", "03:00", True),))
+    for offset in asked_before:
+        gone.is_open(change + offset)
+    assert [gone.is_open(change - 1), gone.is_open(change)] == [False, False]
+
+
 def test_half_an_hour_in_lord_howe() -> None:
     made = calendar("Australia/Lord_Howe", ALL_WEEK)
     assert open_minutes(made, "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z") == 23.5 * 60
@@ -314,6 +348,19 @@ def test_a_day_skipped_and_a_day_repeated_in_kwajalein() -> None:
     assert open_minutes(tuesdays, "1969-09-29T00:00:00Z", "1969-10-02T00:00:00Z") == 120
     assert deadline(tuesdays, "1969-09-29T00:00:00Z", 60) == "1969-09-30T02:00:00Z"
     assert deadline(tuesdays, "1969-09-29T00:00:00Z", 61) == "1969-10-01T00:01:00Z"
+
+
+def test_ranges_of_clock_changes_join_in_whatever_order_they_are_asked_for() -> None:
+    """Always open, so that the totals before the first change of clocks exceed any other."""
+    made = calendar("America/New_York", ALL_WEEK)
+    years = [1975, 1883, 1, 1974, 9998, 1950, 2500, 1884]
+    for year in years:
+        start = ms(f"{year:04}-01-01T00:00:00Z")
+        assert made.is_open(start)
+        for other in years:
+            end = ms(f"{other:04}-01-01T00:00:00Z")
+            assert made.open_between(start, end) == max(0, end - start)
+        assert made.advance(start, HOUR_MS) == start + HOUR_MS
 
 
 # --- closures of any length, and the end of time (B6) ---------------------------------------------------

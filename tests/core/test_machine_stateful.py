@@ -82,7 +82,7 @@ class TicketLife(RuleBasedStateMachine):
             )
         except Refused as refused:
             ended = refused.reason in ("TRACKING_COMPLETED", "TRACKING_CANCELLED")
-            assert ended  # noqa: PT017 - a refusal is one of two regular outcomes here
+            assert ended
             return
         assert after.changed or not after.events
         self.state = after

@@ -111,9 +111,9 @@ def test_ranges_are_half_open_and_join() -> None:
 
 
 def test_periods_are_the_longest_ones() -> None:
-    for name in ("Europe/Berlin", "Asia/Tokyo", "UTC"):
+    for name in NAMES[::9]:
         zone = load_zone(name)
-        for start in (YEAR_1, 0, 4_000_000_000_000, YEAR_9999):
+        for start in (YEAR_1, *range(-2_000_000_000_000, 2_000_000_000_000, 50_000_000_000), YEAR_9999):
             periods = zone.periods(start)
             period = next(periods)
             assert period.start_ms <= start < period.end_ms, name

@@ -16,6 +16,7 @@ LOOKUPS = {
     for name in (
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
+        "OLDEST_EVENT",
     )
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ def test_all_queries_of_the_store_are_looked_at() -> None:
         for name, value in vars(store).items()
         if name.isupper() and name[0] != "_" and isinstance(value, str)
     }
-    assert queries == set(LOOKUPS)
+    assert queries == {*LOOKUPS, "OLDEST_REQUESTS"}
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
@@ -48,6 +49,11 @@ def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: s
     steps = plan(connection, LOOKUPS[name])
     assert steps
     assert all(step.startswith("SEARCH") for step in steps), steps
+
+
+def test_the_oldest_requests_are_read_from_the_end_of_the_table(connection: apsw.Connection) -> None:
+    """A scan, but in the order of the key and cut off by its LIMIT: nothing is sorted."""
+    assert plan(connection, store.OLDEST_REQUESTS) == ["SCAN request"]
 
 
 def test_an_update_is_a_search(connection: apsw.Connection) -> None:

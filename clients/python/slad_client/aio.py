@@ -211,7 +211,8 @@ class _Acknowledger:
                 async with asyncio.timeout(self._ledger.interval):
                     await self._awake.wait()
             self._awake.clear()
-            await self._acknowledge()
+            if not self._stopping:
+                await self._acknowledge()
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:

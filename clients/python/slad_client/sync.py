@@ -216,7 +216,8 @@ class _Acknowledger:
         while not self._stopping:
             self._awake.wait(self._ledger.interval)
             self._awake.clear()
-            self._acknowledge()
+            if not self._stopping:
+                self._acknowledge()
         self._acknowledge()
 
     def _acknowledge(self) -> None:

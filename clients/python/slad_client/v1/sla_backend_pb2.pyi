@@ -832,6 +832,10 @@ Global___SlaTrackingImport: typing_extensions.TypeAlias = SlaTrackingImport
 
 @typing.final
 class ImportSlaTrackingsRequest(google.protobuf.message.Message):
+    """Every row is judged and stored on its own: what the stream held before it broke is there, whole, and the
+    same stream again makes no doubles.
+    """
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TRACKINGS_FIELD_NUMBER: builtins.int
@@ -854,20 +858,26 @@ class ImportSlaTrackingsResponse(google.protobuf.message.Message):
     CREATED_FIELD_NUMBER: builtins.int
     KEPT_FIELD_NUMBER: builtins.int
     REJECTED_FIELD_NUMBER: builtins.int
+    REJECTED_COUNT_FIELD_NUMBER: builtins.int
     created: builtins.int
     """Trackings that are new."""
     kept: builtins.int
     """Trackings that were there already, and are as they were."""
+    rejected_count: builtins.int
+    """All of them."""
     @property
-    def rejected(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RejectedSlaTracking]: ...
+    def rejected(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RejectedSlaTracking]:
+        """The first 10,000 of them."""
+
     def __init__(
         self,
         *,
         created: builtins.int = ...,
         kept: builtins.int = ...,
         rejected: collections.abc.Iterable[Global___RejectedSlaTracking] | None = ...,
+        rejected_count: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["created", b"created", "kept", b"kept", "rejected", b"rejected"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["created", b"created", "kept", b"kept", "rejected", b"rejected", "rejected_count", b"rejected_count"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ImportSlaTrackingsResponse: typing_extensions.TypeAlias = ImportSlaTrackingsResponse
@@ -903,6 +913,12 @@ Global___RejectedSlaTracking: typing_extensions.TypeAlias = RejectedSlaTracking
 
 @typing.final
 class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
+    """The open tickets of one tenant, all of them: what slad tracks beyond the list is ORPHANED. Compared with
+    one consistent view of slad, taken at the first message. Nothing is mended until the whole list has been
+    read; a malformed row ends the call before that. What has changed in slad since the view was taken is not
+    mended.
+    """
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: builtins.int
@@ -931,14 +947,18 @@ class ReconcileSlaTrackingsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DIFFERENCES_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    truncated: builtins.bool
+    """There are more than the 10,000 that are listed; only what is listed was mended. Do it again."""
     @property
     def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaDifference]: ...
     def __init__(
         self,
         *,
         differences: collections.abc.Iterable[Global___SlaDifference] | None = ...,
+        truncated: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["differences", b"differences"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["differences", b"differences", "truncated", b"truncated"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReconcileSlaTrackingsResponse: typing_extensions.TypeAlias = ReconcileSlaTrackingsResponse
@@ -984,6 +1004,8 @@ class WatchSlaEventsRequest(google.protobuf.message.Message):
     watches go on from there. Events come at least once, in order. One stream of a consumer is live; others
     of the same name wait and take over when it ends. An event that a consumer has not acknowledged is never
     removed.
+
+    A stream is open when its initial metadata arrive; they tell the newest sequence, slad-head-sequence.
 
     Without a name: a look, from after_sequence or from now; nothing is remembered.
     """

@@ -1,0 +1,105 @@
+"""What is removed, and when: acknowledged events by age and number, answers to request ids by age."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from slad.core.errors import Refused
+from slad.core.instants import DAY_MS
+from slad.delivery.consumers import Consumers
+from slad.engines.local import LocalEngine
+from slad.engines.queries import QueryThread
+from slad.engines.time_source import TimeSource
+from slad.storage.codec import recorded_at
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S: Final = 60.0
+SWEEP_SIZE: Final = 500
+"""Rows that one transaction removes, so that commands do not wait long for it."""
+
+SWEEP_ROUNDS: Final = 200
+"""Transactions of one sweep; what is left waits for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long things are kept."""
+
+    events_ms: int = 30 * DAY_MS
+    """Acknowledged events are kept this long, in ms, for timelines and for consumers yet to come."""
+    max_events: int = 10_000_000
+    """Beyond this number the oldest acknowledged events go earlier."""
+    requests_ms: int = 7 * DAY_MS
+    """Answers to request ids are kept this long, in ms (M6)."""
+
+
+class Retention:
+    """Removes what is no longer needed.
+
+    Contract
+      - An event that a registered consumer has not acknowledged is never removed (E2), and the newest never.
+      - Without consumers, events count as acknowledged.
+      - It works in small transactions, through the same pump as commands.
+    """
+
+    def __init__(
+        self,
+        settings: RetentionSettings,
+        engine: LocalEngine,
+        queries: QueryThread,
+        consumers: Consumers,
+        clock: TimeSource,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._queries = queries
+        self._consumers = consumers
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweeps from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            try:
+                await self.sweep()
+            except Refused as refused:
+                log.warning("nothing was removed this time: %s", refused)
+
+    async def sweep(self) -> int:
+        """One sweep; the number of rows removed. Raises Refused when the engine cannot write."""
+        await self._consumers.store_progress()
+        removed = 0
+        for prune in (self._prune_events, self._prune_requests):
+            for _ in range(SWEEP_ROUNDS):
+                count = await prune()
+                removed += count
+                if not count:
+                    break
+        return removed
+
+    async def _prune_events(self) -> int:
+        now = self._clock.now()
+        acknowledged = min(self._consumers.acknowledged(), self._engine.sequence - 1)
+        excess = self._engine.sequence - self._settings.max_events
+        page = await self._queries.events_after(0, SWEEP_SIZE)
+        gone = [
+            event.sequence
+            for event in page
+            if event.sequence <= acknowledged
+            and (event.sequence <= excess or now - recorded_at(event.body) > self._settings.events_ms)
+        ]
+        if gone:
+            await self._engine.write(lambda work: work.prune_events(gone[-1]))
+        return len(gone)
+
+    async def _prune_requests(self) -> int:
+        now = self._clock.now()
+        page = await self._queries.oldest_requests(SWEEP_SIZE)
+        gone = [key for key, at in page if now - at > self._settings.requests_ms]
+        if gone:
+            await self._engine.write(lambda work: work.prune_requests(gone[-1]))
+        return len(gone)

@@ -1,0 +1,190 @@
+"""Import and reconciliation: many tickets in one stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+
+from slad.core.errors import InvalidField, Refused
+from slad.engines.commands import Answer, Start
+from slad.engines.handlers import execute
+from slad.engines.local import LocalEngine
+from slad.engines.reconcile import Finding, Reconciliation
+from slad.engines.time_source import TimeSource
+from slad.engines.unit_of_work import UnitOfWork
+from slad.service import replies, requests
+from slad.storage.store import Store
+
+ROWS_AT_ONCE: Final = 128
+"""Rows in one turn of the engine, so that timers and commands get their turns between them."""
+
+CHUNKS_AHEAD: Final = 2
+"""Chunks under way: while one is committed the next is read."""
+
+MAX_LISTED: Final = 10_000
+"""Rejected rows, or differences, in a reply. Bounds memory, and the size of the reply."""
+
+
+class Bulk:
+    """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
+
+    def __init__(self, engine: LocalEngine, snapshot: Callable[[], Store], clock: TimeSource) -> None:
+        self._engine = engine
+        self._snapshot = snapshot
+        self._clock = clock
+
+    async def take(
+        self, stream: AsyncIterator[rpc.ImportSlaTrackingsRequest]
+    ) -> rpc.ImportSlaTrackingsResponse:
+        """Starts the trackings of the stream, each row judged on its own."""
+        reply = rpc.ImportSlaTrackingsResponse()
+        under_way: list[asyncio.Task[None]] = []
+        index = 0
+        try:
+            async for message in stream:
+                rows = iter(message.trackings)
+                while chunk := list(islice(rows, ROWS_AT_ONCE)):
+                    if len(under_way) == CHUNKS_AHEAD:
+                        await under_way.pop(0)
+                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index, reply)))
+                    index += len(chunk)
+            for task in under_way:
+                await task
+        finally:
+            for task in under_way:
+                task.cancel()
+        reply.rejected.sort(key=lambda rejected: rejected.index)
+        return reply
+
+    async def _take_chunk(
+        self, rows: list[rpc.SlaTrackingImport], first: int, reply: rpc.ImportSlaTrackingsResponse
+    ) -> None:
+        wanted: list[tuple[int, Start]] = []
+        rejected: list[tuple[int, str, InvalidField | Refused]] = []
+        for index, row in enumerate(rows, start=first):
+            try:
+                wanted.append((index, requests.tracking_import(row, "", self._clock.now())))
+            except InvalidField as error:
+                rejected.append((index, row.start.ticket_id, error))
+        outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
+        for (index, start), outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(outcome, bool):
+                reply.created += outcome
+                reply.kept += not outcome
+            else:
+                rejected.append((index, start.ticket_id, outcome))
+        reply.rejected_count += len(rejected)
+        for index, ticket_id, cause in rejected[: MAX_LISTED - len(reply.rejected)]:
+            field = cause.field if isinstance(cause, InvalidField) else ""
+            reply.rejected.add(index=index, ticket_id=ticket_id, field=field, reason=cause.reason)
+
+    async def reconcile(
+        self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest]
+    ) -> rpc.ReconcileSlaTrackingsResponse:
+        """Compares the stream's tickets with slad's, and mends when asked."""
+        first = await anext(aiter(stream), None)
+        if first is None:
+            raise InvalidField("tenant_id", "REQUIRED", "the stream held no message")
+        tenant_id = requests.required_id("tenant_id", first.tenant_id)
+        snapshot = self._snapshot().snapshot()
+        try:
+            findings = await self._compare_all(Reconciliation(snapshot, tenant_id), first, stream)
+        finally:
+            snapshot.close()
+        listed = findings[:MAX_LISTED]
+        mended = await self._mend(listed) if first.apply else [False] * len(listed)
+        reply = rpc.ReconcileSlaTrackingsResponse(truncated=len(findings) > MAX_LISTED)
+        for finding, done in zip(listed, mended, strict=True):
+            for kind, field, psa_value, slad_value in finding.differences:
+                reply.differences.add(
+                    ticket_id=finding.ticket_id,
+                    kind=rpc.SlaDifferenceKind.ValueType(kind),
+                    field=field,
+                    psa_value=psa_value,
+                    slad_value=slad_value,
+                    mended=done,
+                )
+        return reply
+
+    async def _compare_all(
+        self,
+        reconciliation: Reconciliation,
+        first: rpc.ReconcileSlaTrackingsRequest,
+        rest: AsyncIterator[rpc.ReconcileSlaTrackingsRequest],
+    ) -> list[Finding]:
+        """The findings of a whole list, one more than are listed at the most."""
+        findings: list[Finding] = []
+        index = 0
+        message: rpc.ReconcileSlaTrackingsRequest | None = first
+        while message is not None:
+            # On a thread: the reads of a long list must not hold up the event loop.
+            found = await asyncio.to_thread(
+                _compare, reconciliation, message, first.tenant_id, index, self._clock.now()
+            )
+            findings += found[: MAX_LISTED + 1 - len(findings)]
+            index += len(message.trackings)
+            message = await anext(rest, None)
+        room = MAX_LISTED + 1 - len(findings)
+        return findings + await asyncio.to_thread(lambda: list(islice(reconciliation.orphans(), room)))
+
+    async def _mend(self, findings: list[Finding]) -> list[bool]:
+        mended: list[bool] = []
+        for begin in range(0, len(findings), ROWS_AT_ONCE):
+            chunk = findings[begin : begin + ROWS_AT_ONCE]
+            mended += await self._engine.write(partial(_mend_all, chunk))
+        return mended
+
+
+def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool | InvalidField | Refused]:
+    """For each row whether it is new, or why it was refused."""
+    outcomes: list[bool | InvalidField | Refused] = []
+    for _, start in wanted:
+        heard: list[bool] = []
+
+        def render(answer: Answer, heard: list[bool] = heard) -> bytes:
+            heard.append(answer.changed)
+            return replies.started(answer)
+
+        try:
+            execute(work, start, render)
+        except (InvalidField, Refused) as error:
+            outcomes.append(error.under("start") if isinstance(error, InvalidField) else error)
+        else:
+            # A request id that was answered before renders nothing, and changes nothing.
+            outcomes.append(any(heard))
+    return outcomes
+
+
+def _mend_all(findings: list[Finding], work: UnitOfWork) -> list[bool]:
+    done = []
+    for finding in findings:
+        try:
+            execute(work, finding.mend, lambda answer: b"")
+        except (InvalidField, Refused):
+            done.append(False)
+        else:
+            done.append(True)
+    return done
+
+
+def _compare(
+    reconciliation: Reconciliation,
+    message: rpc.ReconcileSlaTrackingsRequest,
+    tenant_id: str,
+    first: int,
+    now: int,
+) -> list[Finding]:
+    findings: list[Finding] = []
+    for index, row in enumerate(message.trackings, start=first):
+        try:
+            finding = reconciliation.compare(requests.tracking_import(row, tenant_id, now))
+        except InvalidField as error:
+            raise error.under(f"trackings[{index}]") from None
+        if finding is not None:
+            findings.append(finding)
+    return findings
