@@ -1,5 +1,5 @@
 """`python -m slad`."""
 
-from slad.daemon.cli import main
+from slad.cli.main import main
 
 main()

@@ -1,1 +1,1 @@
-"""The top floor: the composition root. Settings, sockets, systemd, signals, and the commands people type."""
+"""The top floor: the composition root. Settings, sockets, systemd, signals, logs."""

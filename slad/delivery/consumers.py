@@ -138,7 +138,7 @@ class Consumers:
                 raise Refused(
                     Refusal.FAILED_PRECONDITION,
                     "CONSUMER_IN_USE",
-                    f"consumer {name!r} has {consumer.streams} streams open; stop it first",
+                    f"consumer {name!r} has {consumer.streams} stream(s) open; stop it first",
                 )
             await self._engine.write(lambda work: work.forget_consumer(name))
             del self._consumers[name]

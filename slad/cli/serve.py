@@ -1,51 +1,25 @@
-"""The command `slad`."""
+"""`slad serve`: the daemon."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC
 from pathlib import Path
-from typing import Final
 
 import click
 import uvloop
-from dateutil.parser import isoparse
 
-from slad import __version__
-from slad.core.instants import from_datetime
+from slad.cli.params import EXIT_CANNOT_START, Instant, Span
 from slad.daemon import logs
 from slad.daemon.daemon import serve
 from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, Settings
 from slad.daemon.sockets import AddressError
+from slad.delivery.retention import RetentionSettings
 from slad.storage.database import DatabaseError
 
-EXIT_CANNOT_START: Final = 3
-"""The address or the data directory cannot be used."""
+DEFAULTS = RetentionSettings()
 
 
-class Instant(click.ParamType[int]):
-    """An ISO 8601 instant, UTC unless it says otherwise, as UTC epoch ms."""
-
-    name = "instant"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parses `value`."""
-        if isinstance(value, int):
-            return value
-        try:
-            moment = isoparse(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not an ISO 8601 instant, such as 2026-03-02T09:00:00Z", param, ctx)
-        return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="slad")
-def main() -> None:
-    """The SLA clocks of a service desk."""
-
-
-@main.command("serve")
+@click.command("serve")
 @click.option(
     "--listen",
     multiple=True,
@@ -72,6 +46,32 @@ def main() -> None:
     help="Let time stand at INSTANT and be moved through slad.v1.TestClock. For tests.",
 )
 @click.option(
+    "--event-retention",
+    type=Span(),
+    default=DEFAULTS.events_ms,
+    show_default="30d",
+    envvar="SLAD_EVENT_RETENTION",
+    metavar="SPAN",
+    help="How long acknowledged events are kept.",
+)
+@click.option(
+    "--max-events",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.max_events,
+    show_default=True,
+    envvar="SLAD_MAX_EVENTS",
+    help="Beyond this number the oldest acknowledged events go earlier.",
+)
+@click.option(
+    "--request-id-retention",
+    type=Span(),
+    default=DEFAULTS.requests_ms,
+    show_default="7d",
+    envvar="SLAD_REQUEST_ID_RETENTION",
+    metavar="SPAN",
+    help="How long a repeated request_id gets its first answer.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
@@ -87,16 +87,24 @@ def main() -> None:
     envvar="SLAD_LOG_LEVEL",
 )
 def serve_command(
-    listen: tuple[str, ...], data: Path, virtual_clock: int | None, log_format: str, log_level: str
+    listen: tuple[str, ...],
+    data: Path,
+    virtual_clock: int | None,
+    event_retention: int,
+    max_events: int,
+    request_id_retention: int,
+    log_format: str,
+    log_level: str,
 ) -> None:
     """Run the daemon until SIGTERM.
 
     Exit code 0 after a clean stop, 3 when an address or the data directory cannot be used.
     """
     logs.set_up(log_format, log_level)
+    retention = RetentionSettings(event_retention, max_events, request_id_retention)
     try:
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
-        uvloop.run(serve(Settings(listen, data, virtual_clock)))
+        uvloop.run(serve(Settings(listen, data, virtual_clock, retention)))
     except (AddressError, DatabaseError) as error:
         click.echo(f"slad: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)

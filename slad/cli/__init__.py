@@ -1,0 +1,1 @@
+"""The command line: `main` puts it together, each command group has a module of its own."""

@@ -1,0 +1,60 @@
+"""The commands that people type, against a running daemon."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import grpc
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2_grpc
+from tests.e2e.slad_process import COMMAND, slad_process
+
+
+def slad(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_consumers_are_listed_with_their_lag_and_removed(tmp_path: Path) -> None:
+    with slad_process("--listen", "127.0.0.1:0", "--data", str(tmp_path)) as daemon:
+        (address,) = daemon.addresses
+        with grpc.insecure_channel(address) as channel:
+            stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
+            for number in range(3):
+                request = rpc.StartSlaTrackingRequest(tenant_id="acme", ticket_id=f"T-{number}")
+                request.targets.add(response_time_minutes=60, is_24x7=True)
+                stub.StartSlaTracking(request, timeout=30)
+            watch = stub.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"), timeout=60)
+            next(watch)
+            stub.AckSlaEvents(rpc.AckSlaEventsRequest(consumer="psa", sequence=1), timeout=30)
+
+            listed = slad("consumers", "list", "--address", address)
+            assert listed.returncode == 0
+            header, row = listed.stdout.splitlines()
+            assert header.split()[:4] == ["CONSUMER", "ACKNOWLEDGED", "LAG", "STREAMS"]
+            assert row.split()[:4] == ["psa", "1", "2", "1"]
+
+            in_use = slad("consumers", "remove", "psa", "--address", address)
+            assert in_use.returncode == 4
+            assert in_use.stderr == "slad: consumer 'psa' has 1 stream(s) open; stop it first\n"
+            watch.cancel()
+            while json.loads(slad("consumers", "list", "--address", address, "--json").stdout)[0]["streams"]:
+                pass
+            removed = slad("consumers", "remove", "psa", "--address", address)
+            assert removed.stdout == "removed psa\n"
+            assert slad("consumers", "list", "--address", address, "--json").stdout == "[]\n"
+
+
+def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+    done = slad("consumers", "list", "--address", f"unix:{tmp_path}/nobody")
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"slad: no daemon answers at unix:{tmp_path}/nobody; start it with")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_wrong_spans_are_refused(tmp_path: Path) -> None:
+    done = slad("serve", "--data", str(tmp_path), "--event-retention", "soon")
+    assert done.returncode == 2
+    assert "'soon' is not a length of time, such as 45s, 30m, 12h or 7d" in done.stderr
