@@ -104,6 +104,8 @@ class Stop(NamedTuple):
     from_ms: int
     to_ms: int | None
     reason: PauseReason | None
+    resumed: bool = False
+    """Ended by a resume, not by the end of the tracking."""
 
 
 class History(NamedTuple):
@@ -145,7 +147,7 @@ def fold(facts: tuple[Fact, ...]) -> History:
             response = at, REPORTED[fact.detail]
         if following is not life:
             if life is Life.PAUSED:
-                stops[-1] = stops[-1]._replace(to_ms=at)
+                stops[-1] = stops[-1]._replace(to_ms=at, resumed=following is Life.RUNNING)
             if following is Life.PAUSED:
                 stops.append(Stop(at, None, PauseReason(fact.detail)))
             elif following.ended:

@@ -322,11 +322,11 @@ def _what_happened(before: History, after: History, reading: Reading) -> list[Ev
     """The events that tell the difference between two histories of a ticket, in order of time."""
     events = []
     paused_before = {stop.from_ms for stop in before.stops if stop.reason}
-    resumed_before = {stop.to_ms for stop in before.stops if stop.reason}
+    resumed_before = {stop.to_ms for stop in before.stops if stop.resumed}
     for stop in after.stops:
         if stop.reason and stop.from_ms not in paused_before:
             events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
-        if stop.reason and stop.to_ms is not None and stop.to_ms not in resumed_before:
+        if stop.resumed and stop.to_ms is not None and stop.to_ms not in resumed_before:
             events.append(Event(EventType.RESUMED, stop.to_ms))
     closings = (
         (Phase.RESPONSE, before.response_at, after.response_at),

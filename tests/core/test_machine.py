@@ -1,0 +1,199 @@
+"""The state machine: its table, what a late fact does to an ended ticket, clocks that cannot be reached."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slad.core import machine
+from slad.core.errors import InvalidField, Refused
+from slad.core.events import EventType, PauseReason, Phase
+from slad.core.facts import LIFE, Fact, FactKind, Life, fold, insert
+from slad.core.instants import HOUR_MS, MINUTE_MS
+from slad.core.machine import ClockOutOfRange, ReopenMode, Transition
+from slad.core.tracking import PauseAccounting, Tracking
+from tests.core.tickets import OFFICE, at, calendar, terms, tracking
+
+MONDAY_9 = at("2026-03-02T09:00:00Z")
+ALWAYS = calendar()
+WAYS = {
+    Life.RUNNING: (),
+    Life.PAUSED: (FactKind.PAUSE,),
+    Life.COMPLETED: (FactKind.RESOLVE,),
+    Life.CANCELLED: (FactKind.CANCEL,),
+}
+COMMANDS = [kind for kind in FactKind if kind is not FactKind.REOPEN]
+
+
+def begun(minutes: int = 100) -> Transition:
+    return machine.begin(tracking(MONDAY_9, terms(None, minutes, (50,))), ALWAYS, MONDAY_9)
+
+
+def obey(state: Transition, kind: FactKind, now: int, effective_at: int | None = None) -> Transition:
+    detail = PauseReason.STATUS_PAUSE.value if kind is FactKind.PAUSE else 0
+    return machine.record(state.tracking, kind, ALWAYS, now, effective_at=effective_at, detail=detail)
+
+
+def kinds(transition: Transition) -> list[EventType]:
+    return [event.type for event in transition.events]
+
+
+@pytest.mark.parametrize(("life", "kind"), list(itertools.product(Life, COMMANDS)))
+def test_the_table_is_what_commands_do(life: Life, kind: FactKind) -> None:
+    """M2–M4: where the table has an entry the command leads there, where it has none it is refused."""
+    state = begun()
+    for way in WAYS[life]:
+        state = obey(state, way, MONDAY_9 + MINUTE_MS)
+    assert state.reading.history.life is life
+    following = LIFE[life].get(kind)
+    if following is None:
+        with pytest.raises(Refused, match=f"was {life.name.lower()} at"):
+            obey(state, kind, MONDAY_9 + 2 * MINUTE_MS)
+        return
+    after = obey(state, kind, MONDAY_9 + 2 * MINUTE_MS)
+    assert after.reading.history.life is following
+    if life.ended:
+        assert not after.changed
+        assert after.tracking is state.tracking
+
+
+def test_every_state_can_be_reached_and_every_fact_has_an_entry() -> None:
+    assert {following for row in LIFE.values() for following in row.values()} == set(Life)
+    assert {kind for row in LIFE.values() for kind in row} == set(FactKind)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(COMMANDS)), max_size=8))
+def test_the_order_of_arrival_leaves_no_trace(ops: list[tuple[int, FactKind]]) -> None:
+    """M6: facts put where they belong give the same history, whichever came first."""
+    ops = list({instant: (instant, kind) for instant, kind in ops}.values())
+    facts = [Fact(instant, kind, 1 if kind is FactKind.PAUSE else 0) for instant, kind in ops]
+    forward: tuple[Fact, ...] = ()
+    backward: tuple[Fact, ...] = ()
+    for fact in facts:
+        forward = insert(forward, fact)
+    for fact in reversed(facts):
+        backward = insert(backward, fact)
+    assert forward == backward
+    assert fold(forward) == fold(backward)
+
+
+def test_a_late_pause_of_a_completed_ticket_changes_its_verdict() -> None:
+    """M6: a fact of before the end is applied, although the tracking has ended."""
+    state = machine.fire(begun(60).tracking, ALWAYS, MONDAY_9 + 70 * MINUTE_MS)
+    done = obey(state, FactKind.RESOLVE, MONDAY_9 + 70 * MINUTE_MS)
+    assert done.reading.clocks[0].met is False
+    paused = obey(done, FactKind.PAUSE, MONDAY_9 + 80 * MINUTE_MS, MONDAY_9 + 50 * MINUTE_MS)
+    assert paused.reading.clocks[0].met is True
+    assert kinds(paused) == [EventType.PAUSED, EventType.THRESHOLD_RETRACTED]
+    assert paused.events[1].crossing
+    assert paused.events[1].crossing.breach
+
+
+def test_completing_a_paused_ticket_is_no_resume() -> None:
+    paused = obey(begun(), FactKind.PAUSE, MONDAY_9 + MINUTE_MS)
+    done = obey(paused, FactKind.RESOLVE, MONDAY_9 + 2 * MINUTE_MS)
+    assert kinds(done) == [EventType.PHASE_COMPLETED, EventType.COMPLETED]
+    again = machine.reopen(done.tracking, ReopenMode.RESUME, ALWAYS, MONDAY_9 + 9 * MINUTE_MS)
+    assert kinds(again) == [EventType.REOPENED]
+
+
+def test_an_earlier_completion_counts() -> None:
+    state = machine.fire(begun(60).tracking, ALWAYS, MONDAY_9 + 70 * MINUTE_MS)
+    done = obey(state, FactKind.RESOLVE, MONDAY_9 + 70 * MINUTE_MS)
+    earlier = obey(done, FactKind.RESOLVE, MONDAY_9 + 90 * MINUTE_MS, MONDAY_9 + 20 * MINUTE_MS)
+    assert earlier.changed
+    assert earlier.reading.history.ended_at == MONDAY_9 + 20 * MINUTE_MS
+    assert earlier.reading.clocks[0].met is True
+    retracted = [e.crossing.percent for e in earlier.events if e.crossing]
+    assert retracted == [50, 100]
+    later = obey(earlier, FactKind.RESOLVE, MONDAY_9 + 95 * MINUTE_MS)
+    assert not later.changed
+
+
+def test_a_silent_firing_is_retracted_silently_and_may_fire_aloud_later() -> None:
+    """M1, M5: what nobody was told of needs no retraction."""
+    old = tracking(MONDAY_9 - HOUR_MS, terms(None, 100, (50,)))
+    state = machine.begin(old, ALWAYS, MONDAY_9, suppress_past=True)
+    assert kinds(state) == [EventType.STARTED]
+    longer = machine.retarget(state.tracking, terms(None, 200, (50,)), ALWAYS, MONDAY_9)
+    assert kinds(longer) == [EventType.RETARGETED]
+    fired = machine.fire(longer.tracking, ALWAYS, MONDAY_9 + 40 * MINUTE_MS)
+    assert kinds(fired) == [EventType.THRESHOLD_REACHED]
+
+
+def test_a_percent_that_the_new_terms_do_not_name_stays_fired_while_it_is_true() -> None:
+    state = machine.fire(begun(100).tracking, ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    other = machine.retarget(state.tracking, terms(None, 100, (80,)), ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    assert kinds(other) == [EventType.RETARGETED]
+    back = machine.retarget(other.tracking, terms(None, 100, (50,)), ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    assert kinds(back) == [EventType.RETARGETED], "not a second time (C5)"
+    away = machine.retarget(other.tracking, terms(None, 1000, (80,)), ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    assert kinds(away) == [EventType.RETARGETED, EventType.THRESHOLD_RETRACTED]
+
+
+def test_a_clock_that_the_new_terms_do_not_have_takes_its_announcements_back() -> None:
+    both = machine.begin(tracking(MONDAY_9, terms(60, 600, (50,))), ALWAYS, MONDAY_9)
+    state = machine.fire(both.tracking, ALWAYS, MONDAY_9 + 40 * MINUTE_MS)
+    only = machine.retarget(state.tracking, terms(None, 600, (50,)), ALWAYS, MONDAY_9 + 40 * MINUTE_MS)
+    assert kinds(only) == [EventType.RETARGETED, EventType.THRESHOLD_RETRACTED]
+
+
+def test_reopen_resume_keeps_the_response_and_leaves_the_gap_out() -> None:
+    state = obey(begun(100), FactKind.RESOLVE, MONDAY_9 + 30 * MINUTE_MS)
+    again = machine.reopen(state.tracking, ReopenMode.RESUME, ALWAYS, MONDAY_9 + 500 * MINUTE_MS)
+    assert again.reading.history.response_at == MONDAY_9 + 30 * MINUTE_MS
+    assert again.reading.clocks[0].elapsed_ms == 30 * MINUTE_MS
+    assert again.wake_at == MONDAY_9 + 520 * MINUTE_MS
+    with pytest.raises(InvalidField, match="the tracking ended at"):
+        machine.reopen(state.tracking, ReopenMode.RESUME, ALWAYS, MONDAY_9 + HOUR_MS, effective_at=MONDAY_9)
+
+
+def test_a_target_past_year_9999_is_refused_at_the_start_and_at_a_retarget() -> None:
+    endless = terms(None, 4_000_000_000, (1,))
+    with pytest.raises(ClockOutOfRange):
+        machine.begin(tracking(MONDAY_9, endless), calendar(OFFICE), MONDAY_9)
+    with pytest.raises(ClockOutOfRange):
+        machine.retarget(begun().tracking, terms(None, 8_000_000_000, (1,)), ALWAYS, MONDAY_9)
+
+
+def test_a_paused_ticket_wakes_for_nothing() -> None:
+    assert obey(begun(), FactKind.PAUSE, MONDAY_9 + MINUTE_MS).wake_at is None
+
+
+@given(
+    pauses=st.lists(st.tuples(st.integers(1, 300_000), st.integers(0, 7_200_000)), max_size=5),
+    target=st.sampled_from([100, 300, 1000]),
+)
+def test_wall_clock_accounting_adds_up(pauses: list[tuple[int, int]], target: int) -> None:
+    """A finished pause that begins before a threshold moves it by its floored minutes; no other does."""
+    state = machine.begin(
+        Tracking(terms(None, target, (50,)), MONDAY_9, accounting=PauseAccounting.ALGA_WALL_CLOCK),
+        calendar(OFFICE),
+        MONDAY_9,
+    )
+    now, stretches = MONDAY_9, []
+    for running, stopped in pauses:
+        stretches.append((now + running, now + running + stopped))
+        now += running + stopped
+    moved = state.tracking
+    for paused_at, resumed_at in stretches:
+        for kind, instant in ((FactKind.PAUSE, paused_at), (FactKind.RESUME, resumed_at)):
+            moved = machine.record(moved, kind, calendar(OFFICE), instant, detail=1).tracking
+    reading = machine.look(moved, calendar(OFFICE), now)
+    for mark in reading.clocks[0].marks:
+        expected = calendar(OFFICE).advance(MONDAY_9, target * MINUTE_MS * mark.spec.percent // 100)
+        for paused_at, resumed_at in stretches:
+            if paused_at < expected:
+                expected = max(expected + (resumed_at - paused_at) // MINUTE_MS * MINUTE_MS, resumed_at)
+        assert mark.instant == expected
+
+
+def test_a_clock_of_a_cancelled_tracking_has_no_verdict() -> None:
+    state = obey(begun(), FactKind.CANCEL, MONDAY_9 + MINUTE_MS)
+    (clock,) = state.reading.clocks
+    assert clock.phase is Phase.RESOLUTION
+    assert clock.met is None
+    assert state.wake_at is None
