@@ -31,6 +31,7 @@ from slad.engines.time_source import StepDetector, TimeSource
 from slad.engines.timers import Timers
 from slad.engines.unit_of_work import UnitOfWork, Write
 from slad.storage.journal import CannotWrite, EventRow, Journal
+from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
 from slad.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class LocalEngine:
                 work, jobs = self._turn()
                 batch = work.finish()
                 if batch:
+                    kill_point(TURN_BUILT)
                     try:
                         await loop.run_in_executor(self._writer, self._journal.commit, batch)
                     except CannotWrite as error:
@@ -230,6 +232,7 @@ class LocalEngine:
             self._timers.set(tracking_key, wake_at)
         if events:
             self._publish(events)
+        kill_point(PUBLISHED)
         for job, result, error in results:
             if job.done.done():
                 continue

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import apsw
 
+from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
+
 
 class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
     """A batch could not be made durable; nothing of it is there."""
@@ -151,7 +153,9 @@ class Journal:
                 rows = getattr(batch, name)
                 if rows:
                     connection.executemany(statement, rows)
+            kill_point(ROWS_WRITTEN)
             connection.execute("COMMIT")
+            kill_point(COMMITTED)
         except apsw.Error as error:
             # Some failures (disk full, I/O) have rolled back by themselves.
             if connection.in_transaction:

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import grpc
-
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc
+
 from tests.e2e.slad_process import COMMAND, slad_process
 
 

@@ -72,8 +72,11 @@ def test_grpcurl_finds_everything_by_reflection(tmp_path: Path) -> None:
         (address,) = slad.addresses
         services = grpcurl(address, "list").split()
         assert services == [
-            "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", BACKEND
-        ]  # fmt: skip
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "slad.v1.SlaAdmin",
+            BACKEND,
+        ]
         described = grpcurl(address, "describe", f"{BACKEND}.PauseSla")
         assert "PauseSlaRequest" in described
         health = grpcurl(address, "grpc.health.v1.Health/Check", data={"service": BACKEND})
