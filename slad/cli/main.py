@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from slad import __version__
+from slad.cli.care import backup, doctor, restore
 from slad.cli.consumers import consumers
 from slad.cli.serve import serve_command
 
@@ -17,3 +18,6 @@ def main() -> None:
 
 main.add_command(serve_command)
 main.add_command(consumers)
+main.add_command(backup)
+main.add_command(restore)
+main.add_command(doctor)

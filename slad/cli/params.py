@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 from dateutil.parser import isoparse
 
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, from_datetime
+from slad.daemon.settings import DEFAULT_DATA
 
 EXIT_CANNOT_START: Final = 3
 """The address or the data directory cannot be used."""
@@ -17,7 +20,26 @@ EXIT_CANNOT_START: Final = 3
 EXIT_REFUSED: Final = 4
 """The daemon refused, or is not there."""
 
+EXIT_UNSOUND: Final = 5
+"""`slad doctor` found something wrong."""
+
 _UNITS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def data_option(command: Command) -> Command:
+    """Adds --data."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=DEFAULT_DATA,
+        show_default=True,
+        envvar="SLAD_DATA",
+        metavar="DIR",
+        help="Data directory.",
+    )(command)
 
 
 class Instant(click.ParamType[int]):

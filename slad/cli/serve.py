@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 import uvloop
 
-from slad.cli.params import EXIT_CANNOT_START, Instant, Span
+from slad.cli.params import EXIT_CANNOT_START, Instant, Span, data_option
 from slad.daemon import logs
 from slad.daemon.daemon import serve
-from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, Settings
+from slad.daemon.settings import DEFAULT_LISTEN, Settings
 from slad.daemon.sockets import AddressError
 from slad.delivery.retention import RetentionSettings
-from slad.storage.database import DatabaseError
+from slad.storage.lock import DatabaseError
 
 DEFAULTS = RetentionSettings()
 
@@ -29,15 +29,7 @@ DEFAULTS = RetentionSettings()
     metavar="ADDR",
     help="host:port or unix:PATH; may repeat.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_DATA,
-    show_default=True,
-    envvar="SLAD_DATA",
-    metavar="DIR",
-    help="Data directory; made if it is not there.",
-)
+@data_option
 @click.option(
     "--virtual-clock",
     type=Instant(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from importlib import resources
 from importlib.metadata import version
@@ -11,8 +10,9 @@ from typing import Final
 
 import apsw
 
+from slad.storage.lock import DatabaseError, DirectoryLock
+
 DATABASE_NAME: Final = "slad.db"
-LOCK_NAME: Final = "slad.lock"
 
 APPLICATION_ID: Final = 0x534C4144
 """ASCII "SLAD" in the file's header: what tells slad's database from another's."""
@@ -24,10 +24,6 @@ CACHE_KIB: Final = 16 * 1024
 """Page cache of the writer; that of a reader is a quarter."""
 
 
-class DatabaseError(RuntimeError):
-    """The database cannot be used; the message says why and what to do."""
-
-
 class DataDirectory:
     """A data directory held by this process: `DIR/slad.db` and the lock beside it.
 
@@ -37,22 +33,7 @@ class DataDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise DatabaseError(f"data directory {path} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._lock)
-            raise DatabaseError(
-                f"data directory {path} is held by another slad (process {holder}); stop it, or choose "
-                "another directory with --data"
-            ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = DirectoryLock(path)
         try:
             self._prepare()
         except BaseException:
@@ -80,7 +61,7 @@ class DataDirectory:
 
     def close(self) -> None:
         """Lets go of the directory."""
-        os.close(self._lock)
+        self._lock.release()
 
     def _prepare(self) -> None:
         # The file must never be readable by others, not even between its creation and a chmod.

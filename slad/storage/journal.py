@@ -140,7 +140,8 @@ class Journal:
         """The highest keys in use, by index look-ups."""
         highest = self._connection.execute(
             "SELECT (SELECT max(tenant_key) FROM tenant), (SELECT max(schedule_key) FROM schedule),"
-            " (SELECT max(tracking_key) FROM tracking), (SELECT max(sequence) FROM event)"
+            " (SELECT max(tracking_key) FROM tracking), max(coalesce((SELECT max(sequence) FROM event), 0),"
+            " coalesce((SELECT value FROM meta WHERE name = 'sequence_floor'), 0))"
         ).get
         return Counters(*(value or 0 for value in highest))
 

@@ -74,6 +74,9 @@ OF_TENANT: Final = (
 OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
 OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY request_key LIMIT ?"
 OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
+NEWEST_EVENT: Final = "SELECT max(sequence) FROM event"
+NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
+META: Final = "SELECT value FROM meta WHERE name = ?"
 AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
 
 
@@ -150,6 +153,31 @@ class Store:
         """The sequence of the oldest retained event."""
         sequence: int | None = self._scalar(OLDEST_EVENT)
         return sequence
+
+    def newest_sequence(self) -> int:
+        """The sequence of the newest event; 0 when there is none."""
+        sequence: int | None = self._scalar(NEWEST_EVENT)
+        return sequence or 0
+
+    def newest_audit(self) -> int | None:
+        """When the last command was carried out, UTC epoch ms."""
+        instant: int | None = self._scalar(NEWEST_AUDIT)
+        return instant
+
+    def meta(self, name: str) -> str | int | None:
+        """What slad has noted about the database as a whole."""
+        value: str | int | None = self._scalar(META, name)
+        return value
+
+    def schema_version(self) -> int:
+        """The number of the last migration."""
+        number: int = self._connection.pragma("user_version")
+        return number
+
+    def complaints(self) -> list[str]:
+        """What SQLite finds wrong with the file, having read all of it; empty: nothing."""
+        found = [str(row[0]) for row in self._execute("PRAGMA integrity_check(5)")]
+        return [] if found == ["ok"] else found
 
     def consumers(self) -> list[ConsumerRow]:
         """All registered consumers."""

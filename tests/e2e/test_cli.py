@@ -58,3 +58,25 @@ def test_wrong_spans_are_refused(tmp_path: Path) -> None:
     done = slad("serve", "--data", str(tmp_path), "--event-retention", "soon")
     assert done.returncode == 2
     assert "'soon' is not a length of time, such as 45s, 30m, 12h or 7d" in done.stderr
+
+
+def test_backup_restore_and_doctor(tmp_path: Path) -> None:
+    data, copy, elsewhere = str(tmp_path / "data"), str(tmp_path / "copy"), str(tmp_path / "new")
+    with slad_process("--listen", "127.0.0.1:0", "--data", data):
+        done = slad("backup", copy, "--data", data)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"backed up {data}/slad.db to {copy}\n"
+        healthy = slad("doctor", "--data", data)
+        assert healthy.returncode == 0
+        assert healthy.stdout.splitlines()[0] == "ok    integrity: sound, schema 1"
+        held = slad("restore", copy, "--data", data, "--replace")
+        assert held.returncode == 3
+        assert "held by another slad" in held.stderr
+    assert slad("restore", copy, "--data", elsewhere).returncode == 0
+    with (tmp_path / "new" / "slad.db").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\xff" * 20_000)
+    sick = slad("doctor", "--data", elsewhere)
+    assert sick.returncode in (3, 5)
+    assert "damaged" in sick.stdout + sick.stderr
+    assert "Traceback" not in sick.stderr

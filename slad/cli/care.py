@@ -1,0 +1,80 @@
+"""`slad backup`, `slad restore`, `slad doctor`: taking care of a data directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND, data_option
+from slad.engines.doctor import Verdict, examine
+from slad.engines.time_source import WallClock
+from slad.storage import backup as backups
+from slad.storage.database import DATABASE_NAME
+from slad.storage.lock import DatabaseError
+
+_MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
+
+
+@click.command()
+@data_option
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(data: Path, file: Path) -> None:
+    """Copy the database to FILE, while slad runs or not.
+
+    The copy is of one moment, checked, and never overwrites anything. Exit code 3 when it cannot be made.
+    """
+    with click.progressbar(length=1, label="copying", file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        try:
+            backups.back_up(data, file, progress)
+        except DatabaseError as error:
+            raise _failed(error) from error
+    click.echo(f"backed up {data / DATABASE_NAME} to {file}")
+
+
+@click.command()
+@data_option
+@click.option("--replace", is_flag=True, help="Move a database that is there aside.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def restore(data: Path, replace: bool, file: Path) -> None:
+    """Make the backup FILE the database. slad must not be running on it.
+
+    What falls due since the backup fires at the next start, with the event ids it had the first time.
+    Exit code 3 when it cannot be done; then nothing has changed.
+    """
+    try:
+        former = backups.restore(file, data, replace=replace)
+    except DatabaseError as error:
+        raise _failed(error) from error
+    if former is not None:
+        click.echo(f"the former database is now {former}")
+    click.echo(f"restored {file} to {data / DATABASE_NAME}")
+
+
+@click.command()
+@data_option
+def doctor(data: Path) -> None:
+    """Check the database: soundness, stored timers against the facts, clock, consumers.
+
+    Exit code 0 when all is well or only warnings were found, 5 when something is wrong.
+    """
+    try:
+        with backups.inspect(data) as store:
+            findings = list(examine(store, WallClock().now()))
+    except DatabaseError as error:
+        raise _failed(error) from error
+    for verdict, check, text in findings:
+        click.echo(f"{_MARKS[verdict]}  {check}: {text}")
+    if any(verdict is Verdict.FAILURE for verdict, _, _ in findings):
+        sys.exit(EXIT_UNSOUND)
+
+
+def _failed(error: DatabaseError) -> SystemExit:
+    click.echo(f"slad: {error}", err=True)
+    return SystemExit(EXIT_CANNOT_START)

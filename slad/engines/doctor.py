@@ -1,0 +1,103 @@
+"""Is what is stored sound, and does every stored wake agree with the facts?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Final, NamedTuple
+
+from slad.core import machine
+from slad.core.instants import SECOND_MS, format_instant
+from slad.core.status import TrackingState
+from slad.engines.directory import Directory
+from slad.storage.store import Store
+
+PAGE: Final = 512
+LATE_MS: Final = 5 * SECOND_MS
+"""A running daemon fires within milliseconds; a wake this overdue means that it is stuck, or none runs."""
+
+EXAMPLES: Final = 5
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class Finding(NamedTuple):
+    """One check; `text` says what was found and, unless it is well, what to do."""
+
+    verdict: Verdict
+    check: str
+    text: str
+
+
+def examine(store: Store, now: int) -> Iterator[Finding]:
+    """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms."""
+    yield _integrity(store)
+    yield _zones(store)
+    yield _clock(store, now)
+    yield from _wakes(store, now)
+    yield from _consumers(store)
+
+
+def _integrity(store: Store) -> Finding:
+    complaints = store.complaints()
+    if complaints:
+        text = f"the database is damaged, restore a backup: {'; '.join(complaints)}"
+        return Finding(Verdict.FAILURE, "integrity", text)
+    return Finding(Verdict.OK, "integrity", f"sound, schema {store.schema_version()}")
+
+
+def _zones(store: Store) -> Finding:
+    used, installed = store.meta("tzdata"), version("tzdata")
+    if used == installed:
+        return Finding(Verdict.OK, "time zones", f"tzdata {installed}")
+    text = f"deadlines are derived from tzdata {used}, installed is {installed}; the next start derives anew"
+    return Finding(Verdict.WARNING, "time zones", text)
+
+
+def _clock(store: Store, now: int) -> Finding:
+    newest = store.newest_audit()
+    if newest is not None and newest > now + LATE_MS:
+        text = f"set back? It says {format_instant(now)}, the newest command is of {format_instant(newest)}"
+        return Finding(Verdict.WARNING, "clock", text)
+    return Finding(Verdict.OK, "clock", format_instant(now))
+
+
+def _wakes(store: Store, now: int) -> Iterator[Finding]:
+    directory = Directory(store)
+    live = overdue = 0
+    wrong: list[str] = []
+    after = 0
+    while page := list(store.of_all(after, PAGE)):
+        after = page[-1].tracking_key
+        for record in page:
+            wake_at = None
+            if record.state is TrackingState.ACTIVE:
+                live += 1
+                calendar = directory.calendar(record.tracking.terms.schedule_key)
+                reading = machine.look(record.tracking, calendar, now)
+                wake_at = machine.wake_at(record.tracking, reading)
+                overdue += wake_at is not None and wake_at < now - LATE_MS
+            if record.wake_at not in (wake_at, 0):
+                wrong.append(f"{record.ticket_id} (stored {record.wake_at}, derived {wake_at})")
+    if wrong:
+        text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"
+        yield Finding(Verdict.FAILURE, "timers", text)
+    else:
+        yield Finding(Verdict.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts")
+    if overdue:
+        text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
+        yield Finding(Verdict.WARNING, "overdue", text)
+
+
+def _consumers(store: Store) -> Iterator[Finding]:
+    newest = store.newest_sequence()
+    for consumer in store.consumers():
+        lag = newest - consumer.acknowledged
+        yield Finding(Verdict.OK, f"consumer {consumer.name}", f"up to {lag} events behind")

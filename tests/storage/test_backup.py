@@ -1,0 +1,122 @@
+"""Backup while it is written to, restore, and what a restored daemon tells its consumers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import apsw
+import pytest
+from slad_client.v1 import sla_backend_pb2 as rpc
+
+from slad.core.instants import HOUR_MS, MINUTE_MS
+from slad.engines.doctor import Verdict, examine
+from slad.storage import backup as backups
+from slad.storage.backup import SEQUENCE_STRIDE, back_up, inspect, restore
+from slad.storage.lock import DatabaseError
+from tests.slad_under_test import MONDAY_9, slad_running, target, told
+
+IDS = {"tenant_id": "acme", "ticket_id": "A"}
+
+
+async def test_a_backup_of_a_running_slad_is_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "PAGES_AT_ONCE", 1)
+    copied: list[tuple[int, int]] = []
+    async with slad_running(tmp_path / "data") as slad:
+        await asyncio.gather(*(slad.start(f"T-{n}") for n in range(200)))
+        loop = asyncio.get_running_loop()
+
+        def progress(done: int, total: int) -> None:
+            copied.append((done, total))
+            # A commit between any two pages: the copy must neither see it nor begin anew.
+            asyncio.run_coroutine_threadsafe(slad.start(f"later-{done}"), loop).result(30)
+
+        await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "copy", progress)
+        assert copied[-1][0] == copied[-1][1] == len(copied)
+    restore(tmp_path / "copy", tmp_path / "restored")
+    async with slad_running(tmp_path / "restored") as slad:
+        found = await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest(page_size=1000))
+        assert len(found.trackings) == 200
+
+
+async def test_a_restored_backup_fires_what_is_overdue_under_the_ids_it_had(tmp_path: Path) -> None:
+    async with slad_running(tmp_path / "data") as slad:
+        await slad.start("A", targets=[target(60, None, (0, 0, 0))])
+        await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "copy")
+        await slad.advance(hours=1)
+        first = await slad.events()
+    moved = restore(tmp_path / "copy", tmp_path / "data", replace=True)
+    assert moved == tmp_path / "data" / "slad.db.before-restore-1"
+    async with slad_running(tmp_path / "data", now=MONDAY_9 + 2 * HOUR_MS) as slad:
+        again = await slad.events()
+        assert told(again) == told(first)
+        assert [e.event_id for e in again] == [e.event_id for e in first]
+        assert again[1].sequence == SEQUENCE_STRIDE + 1, "no sequence is used twice"
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(reason=1, **IDS))
+    async with slad_running(tmp_path / "data", now=MONDAY_9 + 2 * HOUR_MS) as slad:
+        assert [e.event_id for e in (await slad.events())[: len(again)]] == [e.event_id for e in again]
+
+
+async def test_restore_refuses_a_running_slad_and_a_database_that_is_there(tmp_path: Path) -> None:
+    async with slad_running(tmp_path / "data") as slad:
+        await slad.start()
+        back_up(tmp_path / "data", tmp_path / "copy")
+        with pytest.raises(DatabaseError, match="held by another slad"):
+            restore(tmp_path / "copy", tmp_path / "data", replace=True)
+    with pytest.raises(DatabaseError, match="say --replace"):
+        restore(tmp_path / "copy", tmp_path / "data")
+
+
+def test_what_is_no_backup_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello" * 1000)
+    other = apsw.Connection(str(tmp_path / "other"))
+    other.execute("CREATE TABLE t (x)")
+    other.close()
+    for name, complaint in (("text", "damaged"), ("other", "not a database of slad"), ("none", "no file")):
+        with pytest.raises(DatabaseError, match=complaint):
+            restore(tmp_path / name, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_backup_never_overwrites_and_leaves_nothing_half(tmp_path: Path) -> None:
+    async with slad_running(tmp_path / "data") as slad:
+        await slad.start()
+    with open(tmp_path / "copy", "w") as file:  # noqa: ASYNC230
+        file.write("precious")
+    with pytest.raises(DatabaseError, match="exists already"):
+        back_up(tmp_path / "data", tmp_path / "copy")
+    with pytest.raises(DatabaseError, match="cannot be written"):
+        back_up(tmp_path / "data", tmp_path / "missing" / "copy")
+    with pytest.raises(DatabaseError, match="no database"):
+        back_up(tmp_path / "nowhere", tmp_path / "new")
+    assert (tmp_path / "copy").read_text() == "precious"
+    assert set(os.listdir(tmp_path)) == {"copy", "data"}
+
+
+async def test_the_doctor_finds_all_well_and_then_what_is_wrong(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start("A")
+        await slad.start("B")
+        await slad.advance(minutes=31)
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(reason=1, **IDS))
+        with inspect(tmp_path) as store:
+            findings = list(examine(store, slad.now))
+        assert {finding.verdict for finding in findings} == {Verdict.OK}
+        with inspect(tmp_path) as store:
+            late = list(examine(store, slad.now + HOUR_MS))
+        assert [f.check for f in late if f.verdict is Verdict.WARNING] == ["overdue"]
+        with inspect(tmp_path) as store:
+            early = list(examine(store, slad.now - 10 * MINUTE_MS))
+        assert [f.check for f in early if f.verdict is Verdict.WARNING] == ["clock"]
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute("UPDATE tracking SET wake_at = wake_at + 60000 WHERE ticket_id = 'B'")
+    connection.execute("UPDATE meta SET value = '2000.1' WHERE name = 'tzdata'")
+    connection.close()
+    with inspect(tmp_path) as store:
+        sick = {f.check: f for f in examine(store, MONDAY_9 + 31 * MINUTE_MS)}
+    assert sick["timers"].verdict is Verdict.FAILURE
+    assert "1 stored wakes differ from the facts, such as B" in sick["timers"].text
+    assert sick["time zones"].verdict is Verdict.WARNING
