@@ -252,6 +252,8 @@ def _settle(
 
     A crossing at or before `at`, the instant of the command, precedes what `happened`; the others follow.
     """
+    if not tracking.fired and not any(clock.has_happened(clock.marks[0].instant) for clock in reading.clocks):
+        return Transition(tracking, reading, tuple(happened), changed=True)
     now = reading.now
     reached: list[tuple[int, Event]] = []
     retracted: list[Event] = []

@@ -10,7 +10,7 @@ from slad.core.errors import DeadlineOutOfRange
 from slad.core.events import Phase
 from slad.core.facts import History, Stop
 from slad.core.instants import MINUTE_MS
-from slad.core.terms import BREACH_PERCENT, ThresholdSpec
+from slad.core.terms import ThresholdSpec
 from slad.core.tracking import PauseAccounting, Tracking
 
 
@@ -44,6 +44,8 @@ class ClockReading(NamedTuple):
     elapsed_ms: int
     marks: tuple[Mark, ...]
     """Ascending. Where they fall; for a stopped clock, were it let run from `now` on."""
+    due_at: int | None
+    """The instant of 100 %."""
     closed_at: int | None
     """When the obligation was fulfilled, or the tracking cancelled."""
     completed_at: int | None
@@ -61,11 +63,6 @@ class ClockReading(NamedTuple):
     def limit(self) -> int:
         """Crossings up to and including this instant have happened."""
         return self.now if self.halted_at is None else min(self.now, self.halted_at)
-
-    @property
-    def due_at(self) -> int | None:
-        """The instant of 100 %."""
-        return next(mark.instant for mark in self.marks if mark.spec.percent == BREACH_PERCENT)
 
     @property
     def breached_at(self) -> int | None:
@@ -144,6 +141,7 @@ def _read_clock(
         target_ms=target_ms,
         elapsed_ms=elapsed,
         marks=marks,
+        due_at=next(mark.instant for mark in marks if mark.spec.breach),
         closed_at=closed_at,
         completed_at=completed_at,
         reported_met=reported,

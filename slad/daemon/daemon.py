@@ -56,11 +56,12 @@ class Daemon:
             directory.close()
 
     async def _run(self, data: DataDirectory, ready: Callable[[], None]) -> None:
-        journal, store = Journal(data.writer()), Store(data.reader())
+        writer = data.writer()
+        journal, store = Journal(writer), Store(data.reader())
         slow_queries = QueryThread(Store(data.reader()))
         directory = Directory(store)
         hub = EventHub(journal.counters().sequence, slow_queries.events_after)
-        engine = LocalEngine(journal, store, directory, self.clock, hub.publish)
+        engine = LocalEngine(journal, Store(writer), directory, self.clock, hub.publish)
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         queries = Queries(store, directory)
         bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)

@@ -39,7 +39,6 @@ class ScheduleOffer(NamedTuple):
 class TermsOffer:
     """Terms as a caller states them: with the schedule itself, and where in the request they stood."""
 
-    policy_id: str
     priority_id: str
     response_ms: int
     resolution_ms: int
@@ -50,10 +49,10 @@ class TermsOffer:
     target_path: str
     """The path of the chosen target in the request, for errors: `targets[0]`."""
 
-    def under(self, schedule_key: int) -> Terms:
-        """The terms, given the key of their schedule."""
+    def under(self, schedule_key: int, policy_id: str) -> Terms:
+        """The terms, given the key of their schedule and the policy that they come from."""
         return Terms(
-            self.policy_id,
+            policy_id,
             self.priority_id,
             self.response_ms,
             self.resolution_ms,
@@ -96,6 +95,7 @@ class Command:
 class Start(Command):
     """Starts the clocks of a ticket (M1)."""
 
+    policy_id: str
     terms: TermsOffer
     started_at: int | None = None
     on_existing: OnExisting = OnExisting.KEEP
@@ -142,6 +142,7 @@ class Cancel(Command):
 class Retarget(Command):
     """Puts the tracking under new terms (M5)."""
 
+    policy_id: str
     terms: TermsOffer
     suppress_past: bool = False
 

@@ -23,7 +23,7 @@ MAX_TENANTS: Final = 16_384
 """Tenant names that are kept."""
 
 
-class _Recent(Generic[K, V]):
+class Recent(Generic[K, V]):
     """A mapping that keeps what was used last."""
 
     def __init__(self, size: int) -> None:
@@ -31,12 +31,14 @@ class _Recent(Generic[K, V]):
         self._items: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
+        """The value of `key`, if it is still here."""
         value = self._items.get(key)
         if value is not None:
             self._items.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> V:
+        """Keeps `value`, and returns it."""
         self._items[key] = value
         if len(self._items) > self._size:
             self._items.popitem(last=False)
@@ -49,10 +51,10 @@ class Directory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._always = compile_calendar(ALWAYS)
-        self._calendars: _Recent[int, Calendar] = _Recent(MAX_SCHEDULES)
-        self._schedule_keys: _Recent[bytes, int] = _Recent(MAX_SCHEDULES)
-        self._tenant_keys: _Recent[str, int] = _Recent(MAX_TENANTS)
-        self._tenant_ids: _Recent[int, str] = _Recent(MAX_TENANTS)
+        self._calendars: Recent[int, Calendar] = Recent(MAX_SCHEDULES)
+        self._schedule_keys: Recent[bytes, int] = Recent(MAX_SCHEDULES)
+        self._tenant_keys: Recent[str, int] = Recent(MAX_TENANTS)
+        self._tenant_ids: Recent[int, str] = Recent(MAX_TENANTS)
 
     def calendar(self, schedule_key: int) -> Calendar:
         """The compiled calendar of a stored schedule. Raises LookupError when there is no such row."""

@@ -77,7 +77,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
                 f"{format_instant(latest.tracking.started_at)}",
             )
         return _unchanged(work, command.tenant_id, latest)
-    terms = work.accept(command.terms)
+    terms = work.accept(command.terms, command.policy_id)
     calendar = work.calendar(terms.schedule_key)
     tracking = _tracking(command, terms, work.now)
     heir = latest is not None and not live and _may_continue(command, latest, work.now)
@@ -122,7 +122,7 @@ def _cancel(work: UnitOfWork, command: Cancel) -> Outcome:
 
 def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
     tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
-    terms = work.accept(command.terms)
+    terms = work.accept(command.terms, command.policy_id)
     calendar = work.calendar(terms.schedule_key)
     try:
         transition = machine.retarget(
@@ -161,7 +161,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     if command.wanted is None:
         return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
     start = command.wanted
-    terms = work.accept(start.terms)
+    terms = work.accept(start.terms, start.policy_id)
     wanted = _tracking(start, terms, live.tracking.started_at)
     calendar = work.calendar(terms.schedule_key)
     try:

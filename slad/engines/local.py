@@ -164,6 +164,8 @@ class LocalEngine:
                         self._failed(error, work, jobs)
                         await asyncio.sleep(RETRY_S)
                         continue
+                else:
+                    self._journal.abandon()
                 self._committed(work, batch.events, jobs)
                 if not self._has_work():
                     if self._stopping:
@@ -186,6 +188,7 @@ class LocalEngine:
     def _turn(self) -> tuple[UnitOfWork, list[tuple[_Job, Any, Exception | None]]]:
         """Applies due timers and waiting commands; returns what is to be committed and to be answered."""
         until = self._until()
+        self._journal.begin()
         self._timers.fill(until)
         work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now())
         for _ in range(MAX_TIMERS):
@@ -253,6 +256,7 @@ class LocalEngine:
         self, error: CannotWrite, work: UnitOfWork, results: list[tuple[_Job, Any, Exception | None]]
     ) -> None:
         log.error("commit failed, nothing of it is in force: %s", error)
+        self._journal.abandon()
         self._timers.restore(work.wakes)
         if error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")

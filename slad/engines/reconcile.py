@@ -105,7 +105,9 @@ class Reconciliation:
         if offer.schedule is not None:
             schedule_key = self._directory.schedule_key(offer.schedule.digest)
         # A schedule that slad has never stored differs from whatever it has.
-        asked = _spell_terms(offer.under(-1 if schedule_key is None else schedule_key), offer.target_path)
+        asked = _spell_terms(
+            offer.under(-1 if schedule_key is None else schedule_key, wanted.policy_id), offer.target_path
+        )
         known = _spell_terms(record.tracking.terms, offer.target_path)
         if wanted.started_at is not None:
             asked["start.started_at"] = format_instant(wanted.started_at)

@@ -129,7 +129,7 @@ class UnitOfWork:
 
     # --- writing
 
-    def accept(self, offer: TermsOffer) -> Terms:
+    def accept(self, offer: TermsOffer, policy_id: str) -> Terms:
         """The terms of an offer, its schedule stored if it is new.
 
         A schedule that ends up unused because its command is refused does no harm: it is content.
@@ -137,7 +137,7 @@ class UnitOfWork:
         schedule_key = EVERY_HOUR
         if offer.schedule is not None:
             schedule_key = self._schedule_key(offer)
-        return offer.under(schedule_key)
+        return offer.under(schedule_key, policy_id)
 
     def put(self, write: Write, audit: AuditEntry | None = None) -> None:
         """Stores a transition: its state, its events, and who asked for it."""

@@ -142,7 +142,7 @@ class SlaBackend:
             calendar = self._directory.calendar(EVERY_HOUR)
         else:
             calendar = compile_calendar(offer.schedule.schedule)
-        terms = offer.under(EVERY_HOUR)
+        terms = offer.under(EVERY_HOUR, "")
         tracking = Tracking(terms, asked.started_at, asked.facts, accounting=asked.accounting.value)
         reading = read(tracking, fold(asked.facts), calendar, asked.as_of)
         for clock in reading.clocks:

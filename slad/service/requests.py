@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from hashlib import blake2b
@@ -37,10 +36,17 @@ from slad.engines.commands import (
     Start,
     TermsOffer,
 )
+from slad.engines.directory import Recent
 from slad.service import limits
 from slad.storage.codec import encode_schedule
 
 E = TypeVar("E", bound=int)
+
+REMEMBERED: Final = 1_024
+"""Schedules, and terms, that are kept for the next request that states the same."""
+
+MAX_REMEMBERED_BYTES: Final = 16 * 1024
+"""Terms of a larger request are not kept."""
 
 NANOS_PER_MS: Final = 1_000_000
 
@@ -69,7 +75,8 @@ def start(request: rpc.StartSlaTrackingRequest, now: int) -> Start:
         tenant_id=required_id("tenant_id", request.tenant_id),
         ticket_id=required_id("ticket_id", request.ticket_id),
         request=identity(request, request.tenant_id, request.request_id),
-        terms=terms(request, checked_id("policy_id", request.policy_id)),
+        policy_id=checked_id("policy_id", request.policy_id),
+        terms=terms(request),
         started_at=started_at,
         on_existing=enum("on_existing", request.on_existing, OnExisting, OnExisting.KEEP),
         suppress_past=request.suppress_past,
@@ -130,7 +137,8 @@ def retarget(request: rpc.RetargetSlaRequest) -> Retarget:
         tenant_id=checked_id("tenant_id", request.tenant_id),
         ticket_id=required_id("ticket_id", request.ticket_id),
         request=identity(request, request.tenant_id, request.request_id),
-        terms=terms(request, checked_id("policy_id", request.policy_id)),
+        policy_id=checked_id("policy_id", request.policy_id),
+        terms=terms(request),
         suppress_past=request.suppress_past,
     )
 
@@ -251,7 +259,7 @@ def preview(request: rpc.PreviewSlaRequest, now: int) -> Preview:
     if as_of is not None and as_of < started_at:
         raise InvalidField("as_of", "BEFORE_START", "before started_at")
     return Preview(
-        terms(request, ""),
+        terms(request),
         started_at,
         pauses(request.pauses, started_at),
         started_at if as_of is None else as_of,
@@ -311,8 +319,12 @@ def watch(request: rpc.WatchSlaEventsRequest) -> Watch:
 # --- terms (C1, C4)
 
 
-def terms(request: _TermsRequest, policy_id: str) -> TermsOffer:
+def terms(request: _TermsRequest) -> TermsOffer:
     """The terms that a request states, its target chosen by priority."""
+    return _terms.of(request)
+
+
+def _read_terms(request: _TermsRequest) -> TermsOffer:
     index, target = _choose(request)
     path = f"targets[{index}]"
     schedule: ScheduleOffer | None = None
@@ -328,7 +340,6 @@ def terms(request: _TermsRequest, policy_id: str) -> TermsOffer:
     for place, percent in enumerate(request.notification_thresholds):
         _check_percent(f"notification_thresholds[{place}]", percent)
     return TermsOffer(
-        policy_id=policy_id,
         priority_id=request.priority_id or target.priority_id,
         response_ms=response_ms,
         resolution_ms=resolution_ms,
@@ -392,51 +403,58 @@ def _check_percent(path: str, percent: int) -> None:
         )
 
 
-class _Schedules:
-    """Schedules lately seen, by their bytes: most starts name one that others have named before."""
-
-    SIZE: Final = 1_024
-
-    def __init__(self) -> None:
-        self._offers: OrderedDict[bytes, ScheduleOffer] = OrderedDict()
+class _Schedules(Recent[bytes, ScheduleOffer]):
+    """Schedules lately seen, by their bytes: most requests name one that others have named before."""
 
     def of(self, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
         """The schedule of a message; None when it is 24x7. Raises InvalidField."""
         if message.is_24x7:
             return None
         key = message.SerializeToString(deterministic=True)
-        offer = self._offers.get(key)
+        offer = self.get(key)
         if offer is None:
             try:
-                offer = self._parse(message)
+                offer = self.put(key, _read_schedule(message))
             except InvalidField as error:
                 raise error.under("schedule") from None
-            self._offers[key] = offer
-            if len(self._offers) > self.SIZE:
-                self._offers.popitem(last=False)
         return offer
 
-    @staticmethod
-    def _parse(message: pb.BusinessHoursSchedule) -> ScheduleOffer:
-        _at_most("entries", message.entries, limits.MAX_ENTRIES)
-        _at_most("holidays", message.holidays, limits.MAX_HOLIDAYS)
-        for index, holiday in enumerate(message.holidays):
-            if len(holiday.holiday_name) > limits.MAX_ID_LENGTH:
-                raise InvalidField(
-                    f"holidays[{index}].holiday_name",
-                    "TOO_LONG",
-                    f"at most {limits.MAX_ID_LENGTH} characters",
-                )
-        schedule = build_schedule(
-            timezone=message.timezone,
-            is_24x7=False,
-            entries=[(e.day_of_week, e.start_time, e.end_time, e.is_enabled) for e in message.entries],
-            holidays=[(h.holiday_date, h.is_recurring, h.holiday_name) for h in message.holidays],
+
+class _Terms(Recent[tuple[object, ...], TermsOffer]):
+    """The same for whole terms, which a desk has few of."""
+
+    def of(self, request: _TermsRequest) -> TermsOffer:
+        """The terms of a request. Raises InvalidField."""
+        if request.ByteSize() > MAX_REMEMBERED_BYTES:
+            return _read_terms(request)
+        key = (
+            request.priority_id,
+            *request.notification_thresholds,
+            *[target.SerializeToString() for target in request.targets],
+            request.schedule.SerializeToString() if request.HasField("schedule") else None,
         )
-        return ScheduleOffer(schedule, *encode_schedule(schedule))
+        return self.get(key) or self.put(key, _read_terms(request))
 
 
-_schedules: Final = _Schedules()
+def _read_schedule(message: pb.BusinessHoursSchedule) -> ScheduleOffer:
+    _at_most("entries", message.entries, limits.MAX_ENTRIES)
+    _at_most("holidays", message.holidays, limits.MAX_HOLIDAYS)
+    for index, holiday in enumerate(message.holidays):
+        if len(holiday.holiday_name) > limits.MAX_ID_LENGTH:
+            raise InvalidField(
+                f"holidays[{index}].holiday_name", "TOO_LONG", f"at most {limits.MAX_ID_LENGTH} characters"
+            )
+    schedule = build_schedule(
+        timezone=message.timezone,
+        is_24x7=False,
+        entries=[(e.day_of_week, e.start_time, e.end_time, e.is_enabled) for e in message.entries],
+        holidays=[(h.holiday_date, h.is_recurring, h.holiday_name) for h in message.holidays],
+    )
+    return ScheduleOffer(schedule, *encode_schedule(schedule))
+
+
+_schedules: Final = _Schedules(REMEMBERED)
+_terms: Final = _Terms(REMEMBERED)
 
 
 # --- fields

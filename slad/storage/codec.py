@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Final
-from uuid import UUID
 
 import msgspec
 from slad_client.v1 import types_pb2 as pb
@@ -79,10 +78,10 @@ def event_id(origin: Origin, event: Event) -> str:
         event.occurred_at,
         (crossing.percent, crossing.arming) if crossing else (),
     )
-    digest = blake2b(_encoder.encode(about), digest_size=16, person=b"slad event").digest()
-    # Version 8, the custom one, and the variant of RFC 9562.
-    number = int.from_bytes(digest) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
-    return str(UUID(int=number))
+    digits = blake2b(_encoder.encode(about), digest_size=16, person=b"slad event").hexdigest()
+    # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def recorded_at(body: bytes) -> int:

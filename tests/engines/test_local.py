@@ -57,7 +57,9 @@ class Rig:
         )
 
     async def start(self, ticket_id: str, minutes: int = 60) -> Answer:
-        return await self.ask(Start(tenant_id="acme", ticket_id=ticket_id, terms=promise(minutes)))
+        return await self.ask(
+            Start(tenant_id="acme", ticket_id=ticket_id, policy_id="p", terms=promise(minutes))
+        )
 
     async def ask(self, command: Any) -> Answer:
         heard: list[Answer] = []
@@ -74,7 +76,7 @@ class Rig:
 
 
 def promise(minutes: int) -> TermsOffer:
-    return TermsOffer("p", "", minutes * MINUTE_MS, 0, (50,), (0, 0, 0), None, "targets[0]")
+    return TermsOffer("", minutes * MINUTE_MS, 0, (50,), (0, 0, 0), None, "targets[0]")
 
 
 @asynccontextmanager

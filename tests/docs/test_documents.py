@@ -1,0 +1,113 @@
+"""What the documents promise about options, rules, links and the unit is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from slad.cli.main import main
+from slad.cli.serve import serve_command
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+RULE = re.compile(r"\b[BCMTE][1-9]\b")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def commands(group: click.Command = main, name: str = "slad") -> Iterator[tuple[str, click.Command]]:
+    """Every command under its full name."""
+    if isinstance(group, click.Group):
+        for command in group.commands.values():
+            yield from commands(command, f"{name} {command.name}")
+    else:
+        yield name, group
+
+
+def options() -> list[click.Option]:
+    return [p for _, command in commands() for p in command.params if isinstance(p, click.Option)]
+
+
+def test_every_command_is_documented() -> None:
+    told = text("README.md") + text("docs/operating.md")
+    for name, _ in commands():
+        assert re.search(rf"\b{name}\b", told), f"`{name}` is in neither README.md nor docs/operating.md"
+
+
+def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
+    told = text("README.md") + text("docs/operating.md")
+    variables = {str(option.envvar) for option in options() if option.envvar}
+    for option in options():
+        name = next(opt for opt in option.opts if opt.startswith("--"))
+        assert re.search(rf"{name}\b", told), f"{name} is in neither README.md nor docs/operating.md"
+    named = set(re.findall(r"\bSLAD_[A-Z_]*[A-Z]\b", told))
+    assert named == variables, f"documented or existing only: {named ^ variables}"
+
+
+def test_the_defaults_in_the_table_are_those_of_the_command() -> None:
+    table = dict(
+        re.findall(r"^\| `(--[a-z-]+)[^|]*\| [^|]* \| `([^`]*)` \|", text("README.md"), re.MULTILINE)
+    )
+    for option in serve_command.params:
+        assert isinstance(option, click.Option)
+        if option.envvar and option.default and option.show_default:
+            shown = option.show_default if isinstance(option.show_default, str) else option.default
+            shown = shown[0] if isinstance(shown, tuple) else shown
+            assert table[option.opts[0]] == str(shown)
+
+
+def test_every_rule_that_is_cited_is_in_the_semantics() -> None:
+    rules = set(re.findall(r"^\*\*([BCMTE][1-9])\b", text("docs/semantics.md"), re.MULTILINE))
+    cited = {
+        (rule, str(path.relative_to(ROOT)))
+        for place in ("slad", "clients/python/slad_client", "tests", "proto/slad")
+        for path in (ROOT / place).rglob("*")
+        if path.suffix in (".py", ".proto", ".sql")
+        for comment in re.findall(r"\(([BCMTE][1-9](?:(?:, |–)[BCMTE][1-9])*)\)", path.read_text("utf-8"))
+        for rule in RULE.findall(comment)
+    }
+    assert len(rules) == 25
+    assert not [citation for citation in cited if citation[0] not in rules]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", document.read_text("utf-8")):
+        if target and "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", document.read_text("utf-8")):
+        if "://" not in target:
+            there = document.parent / target if target else document
+            assert anchor in anchors(there), f"{target}#{anchor}"
+
+
+def anchors(document: Path) -> set[str]:
+    """The names under which headings can be linked to."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_unit_starts_slad_with_options_that_it_has() -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", text("systemd/slad.service"), re.MULTILINE))
+    path, command, *arguments = unit["ExecStart"].split()
+    assert path.startswith("/")
+    assert path.endswith("/slad")
+    assert command == "serve"
+    given = serve_command.make_context("serve", arguments).params
+    assert given["listen"] == ("unix:/run/slad/slad.sock",)
+    assert unit["RuntimeDirectory"] == "slad"
+    assert str(given["data"]) == f"/var/lib/{unit['StateDirectory']}"
+    assert unit["Type"] == "notify"
