@@ -40,8 +40,8 @@ DEFAULTS = RetentionSettings()
 @click.option(
     "--event-retention",
     type=Span(),
-    default=DEFAULTS.events_ms,
-    show_default="30d",
+    default="30d",
+    show_default=True,
     envvar="SLAD_EVENT_RETENTION",
     metavar="SPAN",
     help="How long acknowledged events are kept.",
@@ -57,8 +57,8 @@ DEFAULTS = RetentionSettings()
 @click.option(
     "--request-id-retention",
     type=Span(),
-    default=DEFAULTS.requests_ms,
-    show_default="7d",
+    default="7d",
+    show_default=True,
     envvar="SLAD_REQUEST_ID_RETENTION",
     metavar="SPAN",
     help="How long a repeated request_id gets its first answer.",

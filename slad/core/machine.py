@@ -10,6 +10,7 @@ All instants are UTC epoch ms.
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -119,7 +120,10 @@ def continue_cancelled(
     )
     reading = read(heir, fold(facts), calendar, now)
     _require_in_range(reading)
-    return _settle(heir, reading, [Event(EventType.STARTED, now)], suppress_past=suppress_past)
+    events = [Event(EventType.STARTED, now)]
+    if pause := reading.history.running_pause:
+        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=pause.reason))
+    return _settle(heir, reading, events, suppress_past=suppress_past)
 
 
 def record(
@@ -297,7 +301,11 @@ def _reconsider(
 ) -> None:
     """A firing at a percent that the terms no longer name: kept unless the clock is now below it (M5)."""
     clock = reading.clock(Phase(record.phase))
-    true_still = clock is not None and clock.elapsed_ms * 100 >= clock.target_ms * record.percent
+    true_still = clock is not None and (
+        clock.elapsed_ms * 100 >= clock.target_ms * record.percent
+        # The wall clock was set back, and tells nothing about it (C5).
+        or reading.now < record.scheduled_at
+    )
     if record.fired_at and not true_still:
         _retract(fired, record, None, reading.now, retracted)
 
@@ -323,13 +331,18 @@ def _retract(
 def _what_happened(before: History, after: History, reading: Reading) -> list[Event]:
     """The events that tell the difference between two histories of a ticket, in order of time."""
     events = []
-    paused_before = {stop.from_ms for stop in before.stops if stop.reason}
-    resumed_before = {stop.to_ms for stop in before.stops if stop.resumed}
+    # Several may be of one instant, so they are counted.
+    paused_before = Counter(stop.from_ms for stop in before.stops if stop.reason)
+    resumed_before = Counter(stop.to_ms for stop in before.stops if stop.resumed)
     for stop in after.stops:
-        if stop.reason and stop.from_ms not in paused_before:
-            events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
-        if stop.resumed and stop.to_ms is not None and stop.to_ms not in resumed_before:
-            events.append(Event(EventType.RESUMED, stop.to_ms))
+        if stop.reason:
+            paused_before[stop.from_ms] -= 1
+            if paused_before[stop.from_ms] < 0:
+                events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
+        if stop.resumed and stop.to_ms is not None:
+            resumed_before[stop.to_ms] -= 1
+            if resumed_before[stop.to_ms] < 0:
+                events.append(Event(EventType.RESUMED, stop.to_ms))
     closings = (
         (Phase.RESPONSE, before.response_at, after.response_at),
         (Phase.RESOLUTION, before.resolution_at, after.resolution_at),

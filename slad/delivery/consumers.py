@@ -11,7 +11,7 @@ Contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -66,16 +66,14 @@ class Consumers:
         self._consumers = {row.name: _Consumer(row, hub.head) for row in rows}
         self._creating = asyncio.Lock()
 
-    def views(self, oldest: int | None) -> list[ConsumerView]:
-        """All consumers; `oldest` is the sequence of the oldest retained event, None when there is none."""
-        head = self._hub.head
-        first_owed = head + 1 if oldest is None else oldest
+    async def views(self, owed: Callable[[int], Awaitable[int]]) -> list[ConsumerView]:
+        """All consumers; `owed` counts the events after a sequence."""
         return [
             ConsumerView(
                 name,
                 c.acknowledged,
-                head,
-                head - max(c.acknowledged, first_owed - 1),
+                self._hub.head,
+                await owed(c.acknowledged),
                 c.streams,
                 c.row.created_at,
                 c.row.acknowledged_at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from slad.core.errors import Refused
@@ -68,12 +69,16 @@ class Retention:
                 await self.sweep()
             except Refused as refused:
                 log.warning("nothing was removed this time: %s", refused)
+            except Exception:
+                # It is not worth a daemon, and the next sweep may do better.
+                log.exception("retention failed")
 
     async def sweep(self) -> int:
         """One sweep; the number of rows removed. Raises Refused when the engine cannot write."""
         await self._consumers.store_progress()
+        excess = await self._excess()
         removed = 0
-        for prune in (self._prune_events, self._prune_requests):
+        for prune in (partial(self._prune_events, excess), self._prune_requests):
             for _ in range(SWEEP_ROUNDS):
                 count = await prune()
                 removed += count
@@ -81,10 +86,17 @@ class Retention:
                     break
         return removed
 
-    async def _prune_events(self) -> int:
+    async def _excess(self) -> int:
+        """The sequence up to which events are too many, 0 for none."""
+        head, oldest = self._engine.sequence, await self._queries.oldest_event()
+        if oldest is None or head - oldest < self._settings.max_events:
+            return 0
+        # Sequences have gaps (after a restore a wide one), so it takes a count.
+        return await self._queries.nth_newest_event(self._settings.max_events) or 0
+
+    async def _prune_events(self, excess: int) -> int:
         now = self._clock.now()
         acknowledged = min(self._consumers.acknowledged(), self._engine.sequence - 1)
-        excess = self._engine.sequence - self._settings.max_events
         page = await self._queries.events_after(0, SWEEP_SIZE)
         gone = [
             event.sequence

@@ -146,19 +146,26 @@ class QueryThread:
 
     async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
         """The next events of the outbox (see `Store`)."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._store.events_after, sequence, limit
-        )
+        return await self._read(self._store.events_after, sequence, limit)
 
     async def oldest_event(self) -> int | None:
-        """The sequence of the oldest retained event (see `Store`)."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.oldest_event)
+        """The sequence of the oldest retained event."""
+        return await self._read(self._store.oldest_event)
+
+    async def nth_newest_event(self, n: int) -> int | None:
+        """The sequence that has `n` newer events."""
+        return await self._read(self._store.nth_newest_event, n)
+
+    async def events_owed(self, sequence: int) -> int:
+        """How many events there are after `sequence`."""
+        return await self._read(self._store.events_owed, sequence)
 
     async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
-        """(request_key, recorded_at) of the oldest answers (see `Store`)."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._store.oldest_requests, limit
-        )
+        """(request_key, recorded_at) of the oldest answers."""
+        return await self._read(self._store.oldest_requests, limit)
+
+    async def _read(self, read: Callable[..., T], *arguments: int) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
 
     def close(self) -> None:
         """Waits for what is running, and closes the connection."""

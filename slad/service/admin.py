@@ -18,7 +18,7 @@ class SlaAdmin:
 
     async def ListSlaConsumers(self, request: rpc.ListSlaConsumersRequest) -> bytes:
         """All consumers, and how far behind they are."""
-        views = self._consumers.views(await self._queries.oldest_event())
+        views = await self._consumers.views(self._queries.events_owed)
         return rpc.ListSlaConsumersResponse(consumers=map(_consumer, views)).SerializeToString()
 
     async def RemoveSlaConsumer(self, request: rpc.RemoveSlaConsumerRequest) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -18,6 +20,7 @@ from slad.engines.reconcile import Finding, Reconciliation
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
+from slad.service.limits import MAX_ID_LENGTH
 from slad.storage.store import Store
 
 ROWS_AT_ONCE: Final = 128
@@ -43,45 +46,40 @@ class Bulk:
     ) -> rpc.ImportSlaTrackingsResponse:
         """Starts the trackings of the stream, each row judged on its own."""
         reply = rpc.ImportSlaTrackingsResponse()
-        under_way: list[asyncio.Task[None]] = []
+        under_way: deque[asyncio.Task[_Taken]] = deque()
         index = 0
         try:
             async for message in stream:
                 rows = iter(message.trackings)
                 while chunk := list(islice(rows, ROWS_AT_ONCE)):
                     if len(under_way) == CHUNKS_AHEAD:
-                        await under_way.pop(0)
-                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index, reply)))
+                        _tell(reply, await under_way.popleft())
+                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index)))
                     index += len(chunk)
-            for task in under_way:
-                await task
+            while under_way:
+                _tell(reply, await under_way.popleft())
         finally:
             for task in under_way:
                 task.cancel()
-        reply.rejected.sort(key=lambda rejected: rejected.index)
         return reply
 
-    async def _take_chunk(
-        self, rows: list[rpc.SlaTrackingImport], first: int, reply: rpc.ImportSlaTrackingsResponse
-    ) -> None:
+    async def _take_chunk(self, rows: list[rpc.SlaTrackingImport], first: int) -> _Taken:
         wanted: list[tuple[int, Start]] = []
-        rejected: list[tuple[int, str, InvalidField | Refused]] = []
+        taken = _Taken()
         for index, row in enumerate(rows, start=first):
             try:
                 wanted.append((index, requests.tracking_import(row, "", self._clock.now())))
             except InvalidField as error:
-                rejected.append((index, row.start.ticket_id, error))
+                taken.rejected.append((index, row.start.ticket_id, error))
         outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
         for (index, start), outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, bool):
-                reply.created += outcome
-                reply.kept += not outcome
+                taken.created += outcome
+                taken.kept += not outcome
             else:
-                rejected.append((index, start.ticket_id, outcome))
-        reply.rejected_count += len(rejected)
-        for index, ticket_id, cause in rejected[: MAX_LISTED - len(reply.rejected)]:
-            field = cause.field if isinstance(cause, InvalidField) else ""
-            reply.rejected.add(index=index, ticket_id=ticket_id, field=field, reason=cause.reason)
+                taken.rejected.append((index, start.ticket_id, outcome))
+        taken.rejected.sort(key=lambda rejected: rejected[0])
+        return taken
 
     async def reconcile(
         self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest]
@@ -100,11 +98,11 @@ class Bulk:
         mended = await self._mend(listed) if first.apply else [False] * len(listed)
         reply = rpc.ReconcileSlaTrackingsResponse(truncated=len(findings) > MAX_LISTED)
         for finding, done in zip(listed, mended, strict=True):
-            for kind, field, psa_value, slad_value in finding.differences:
+            for kind, path, psa_value, slad_value in finding.differences:
                 reply.differences.add(
                     ticket_id=finding.ticket_id,
                     kind=rpc.SlaDifferenceKind.ValueType(kind),
-                    field=field,
+                    field=path,
                     psa_value=psa_value,
                     slad_value=slad_value,
                     mended=done,
@@ -138,6 +136,26 @@ class Bulk:
             chunk = findings[begin : begin + ROWS_AT_ONCE]
             mended += await self._engine.write(partial(_mend_all, chunk))
         return mended
+
+
+@dataclass
+class _Taken:
+    """What became of a chunk of rows."""
+
+    created: int = 0
+    kept: int = 0
+    rejected: list[tuple[int, str, InvalidField | Refused]] = field(default_factory=list)
+
+
+def _tell(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
+    reply.created += taken.created
+    reply.kept += taken.kept
+    reply.rejected_count += len(taken.rejected)
+    for index, ticket_id, cause in taken.rejected[: MAX_LISTED - len(reply.rejected)]:
+        path = cause.field if isinstance(cause, InvalidField) else ""
+        # An id that is too long is no id; a part of it tells the row well enough.
+        shown = ticket_id[:MAX_ID_LENGTH]
+        reply.rejected.add(index=index, ticket_id=shown, field=path, reason=cause.reason)
 
 
 def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool | InvalidField | Refused]:

@@ -45,7 +45,7 @@ def status_of(error: Exception) -> status_pb2.Status:
         return status
     if isinstance(error, Refused):
         status = _status(_CODES[error.kind], error.message, error.reason, error.details)
-        if error.kind in (Refusal.UNAVAILABLE, Refusal.RESOURCE_EXHAUSTED):
+        if error.kind is Refusal.UNAVAILABLE or error.reason == "DISK_FULL":
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.seconds = RETRY_DELAY_S
             status.details.add().Pack(retry)

@@ -170,20 +170,23 @@ def tracking_import(row: rpc.SlaTrackingImport, tenant_id: str, now: int) -> Sta
         command = start(stated, now)
     except InvalidField as error:
         raise error.under("start") from None
-    earliest = limits.EARLIEST_START_MS if command.started_at is None else command.started_at
-    facts = pauses(row.pauses, earliest)
-    for fact in facts[-1:]:
-        if fact.at > now + MAX_AHEAD_MS:
-            raise InvalidField("pauses", "IN_THE_FUTURE", "the last pause lies ahead of slad's clock")
+    # Without a start the clocks begin now, and nothing can have happened to them before.
+    earliest = now if command.started_at is None else command.started_at
+    facts = pauses(row.pauses, earliest, now)
     response_at = instant(row, "response_completed_at")
     if response_at is not None:
         if response_at < earliest:
-            raise InvalidField("response_completed_at", "BEFORE_START", "before start.started_at")
-        if response_at > now + MAX_AHEAD_MS:
-            raise InvalidField("response_completed_at", "IN_THE_FUTURE", "ahead of slad's clock")
+            raise InvalidField(
+                "response_completed_at", "BEFORE_START", "before start.started_at, or before now"
+            )
         met = row.response_met if row.HasField("response_met") else None
-        facts = insert(facts, Fact(response_at, FactKind.RESPOND, reported_code(met)))
-    return replace(command, facts=facts)
+        at = _not_ahead("response_completed_at", response_at, now)
+        facts = insert(facts, Fact(at, FactKind.RESPOND, reported_code(met)))
+    if not facts:
+        return command
+    # What a request_id stands for is the whole row.
+    request = identity(row, stated.tenant_id, stated.request_id)
+    return replace(command, facts=facts, request=request)
 
 
 # --- queries
@@ -267,8 +270,11 @@ def preview(request: rpc.PreviewSlaRequest, now: int) -> Preview:
     )
 
 
-def pauses(items: Sequence[pb.SlaPause], started_at: int) -> tuple[Fact, ...]:
-    """Pauses as facts; they must be in order and apart, only the last may be running."""
+def pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None = None) -> tuple[Fact, ...]:
+    """Pauses as facts; they must be in order and apart, only the last may be running.
+
+    With `now` none may lie ahead; without, they are only thought of.
+    """
     _at_most("pauses", items, limits.MAX_PAUSES)
     facts: list[Fact] = []
     earliest: int | None = started_at
@@ -286,12 +292,25 @@ def pauses(items: Sequence[pb.SlaPause], started_at: int) -> tuple[Fact, ...]:
             )
         if resumed_at is not None and resumed_at < paused_at:
             raise InvalidField(f"{path}.resumed_at", "OUT_OF_ORDER", "before paused_at")
+        if now is not None:
+            paused_at = _not_ahead(f"{path}.paused_at", paused_at, now)
+            if resumed_at is not None:
+                resumed_at = _not_ahead(f"{path}.resumed_at", resumed_at, now)
         reason = enum(f"{path}.reason", item.reason, PauseReason, PauseReason.STATUS_PAUSE)
         facts.append(Fact(paused_at, FactKind.PAUSE, reason.value))
         if resumed_at is not None:
             facts.append(Fact(resumed_at, FactKind.RESUME))
         earliest = resumed_at
     return tuple(facts)
+
+
+def _not_ahead(field: str, at: int, now: int) -> int:
+    """A caller's clock may be a little ahead of slad's; then it means now, as with commands (M6)."""
+    if at > now + MAX_AHEAD_MS:
+        raise InvalidField(
+            field, "IN_THE_FUTURE", f"more than {MAX_AHEAD_MS // SECOND_MS} s ahead of slad's clock"
+        )
+    return min(at, now)
 
 
 class Watch(NamedTuple):

@@ -71,6 +71,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
             with backup.open("rb") as source, open(incoming, "wb", opener=_private) as copy:
                 shutil.copyfileobj(source, copy)
             _skip_sequences(incoming)
+            _give_to_owner_of(data, incoming)
             _sync(incoming)
             if former is not None:
                 _set_aside(database, former)
@@ -150,6 +151,13 @@ def _skip_sequences(path: Path) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('sequence_floor', ?)", (floor,))
     finally:
         connection.close()
+
+
+def _give_to_owner_of(data: Path, path: Path) -> None:
+    """Lets root restore for the user that slad runs as."""
+    owner = data.stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _set_aside(database: Path, former: Path) -> None:

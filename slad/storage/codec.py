@@ -62,11 +62,12 @@ class Origin(msgspec.Struct, frozen=True):
     generation: int
 
 
-def event_id(origin: Origin, event: Event) -> str:
+def event_id(origin: Origin, event: Event, sequence: int) -> str:
     """A UUID made from what happened and to whom.
 
-    It depends on nothing else, so that a database restored from a backup announces what it had not yet
-    recorded under the id under which it was delivered before.
+    That of a crossing depends on nothing else, so that a database restored from a backup announces what it
+    had not yet recorded under the id under which it was delivered before. Other events are told apart by
+    their sequence: several may be of one instant.
     """
     crossing = event.crossing
     about = (
@@ -76,7 +77,7 @@ def event_id(origin: Origin, event: Event) -> str:
         event.type,
         event.phase or 0,
         event.occurred_at,
-        (crossing.percent, crossing.arming) if crossing else (),
+        (crossing.percent, crossing.arming) if crossing else (sequence,),
     )
     digits = blake2b(_encoder.encode(about), digest_size=16, person=b"slad event").hexdigest()
     # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
@@ -93,7 +94,7 @@ def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int
     """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
     message = pb.SlaEvent(
         sequence=sequence,
-        event_id=event_id(origin, event),
+        event_id=event_id(origin, event, sequence),
         type=pb.SlaEventType.ValueType(event.type),
         tenant_id=origin.tenant_id,
         ticket_id=origin.ticket_id,

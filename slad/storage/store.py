@@ -74,7 +74,8 @@ OF_TENANT: Final = (
 OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
 OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY request_key LIMIT ?"
 OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
-NEWEST_EVENT: Final = "SELECT max(sequence) FROM event"
+NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
 META: Final = "SELECT value FROM meta WHERE name = ?"
 AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
@@ -154,10 +155,15 @@ class Store:
         sequence: int | None = self._scalar(OLDEST_EVENT)
         return sequence
 
-    def newest_sequence(self) -> int:
-        """The sequence of the newest event; 0 when there is none."""
-        sequence: int | None = self._scalar(NEWEST_EVENT)
-        return sequence or 0
+    def nth_newest_event(self, n: int) -> int | None:
+        """The sequence that has `n` newer events. Counts them."""
+        sequence: int | None = self._scalar(NTH_NEWEST_EVENT, n)
+        return sequence
+
+    def events_owed(self, sequence: int) -> int:
+        """How many events there are after `sequence`. Counts them."""
+        count: int = self._scalar(EVENTS_OWED, sequence)
+        return count
 
     def newest_audit(self) -> int | None:
         """When the last command was carried out, UTC epoch ms."""

@@ -197,3 +197,31 @@ def test_a_clock_of_a_cancelled_tracking_has_no_verdict() -> None:
     assert clock.phase is Phase.RESOLUTION
     assert clock.met is None
     assert state.wake_at is None
+
+
+def test_pauses_of_one_instant_are_each_told() -> None:
+    """E1: on the virtual clock a whole conversation may be of one millisecond."""
+    state = begun()
+    told: list[EventType] = []
+    for kind in (FactKind.PAUSE, FactKind.RESUME, FactKind.PAUSE, FactKind.RESUME):
+        state = obey(state, kind, MONDAY_9)
+        assert state.changed
+        told += kinds(state)
+    assert told == [EventType.PAUSED, EventType.RESUMED] * 2
+
+
+def test_a_clock_set_back_retracts_nothing_that_the_terms_no_longer_name() -> None:
+    """C5."""
+    state = machine.fire(begun(100).tracking, ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    other = machine.retarget(state.tracking, terms(None, 100, (75,)), ALWAYS, MONDAY_9 + 60 * MINUTE_MS)
+    paused = obey(other, FactKind.PAUSE, MONDAY_9 + 5 * MINUTE_MS)
+    assert kinds(paused) == [EventType.PAUSED]
+
+
+def test_continuing_a_paused_ticket_says_that_it_is_paused() -> None:
+    paused = obey(begun(), FactKind.PAUSE, MONDAY_9 + MINUTE_MS)
+    cancelled = obey(paused, FactKind.CANCEL, MONDAY_9 + 2 * MINUTE_MS)
+    fresh = tracking(MONDAY_9 + 3 * MINUTE_MS, terms(None, 50, (50,)))
+    heir = machine.continue_cancelled(cancelled.tracking, fresh, ALWAYS, MONDAY_9 + 3 * MINUTE_MS)
+    assert kinds(heir) == [EventType.STARTED, EventType.PAUSED]
+    assert heir.reading.history.life is Life.PAUSED

@@ -273,7 +273,7 @@ CASES = [
     Case("ack: no consumer", rpc.AckSlaEventsRequest(sequence=1), "consumer", "REQUIRED"),
     Case("ack: below zero", rpc.AckSlaEventsRequest(consumer="psa", sequence=-1), "sequence", "NEGATIVE"),
     # --- the virtual clock
-    Case("advance: nowhere", clock_rpc.AdvanceTimeRequest(), "target", "REQUIRED"),
+    Case("advance: nowhere", clock_rpc.AdvanceTimeRequest(), "to", "REQUIRED"),
     Case("advance: back", clock_rpc.AdvanceTimeRequest(to=stamp(MONDAY_9 - 1)), "to", "BACKWARDS"),
     # --- what depends on the ticket
     Case(

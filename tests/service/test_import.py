@@ -1,10 +1,10 @@
-"""ImportSlaTrackings: each row judged on its own, counted as if its facts had been sent late, never doubled."""
+"""ImportSlaTrackings: each row judged on its own, counted as if its facts had been sent late, no doubles."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -36,7 +36,9 @@ TOLERANCE_MS = 5_000
 # --- what the tests of bulk calls share
 
 
-def pause_of(paused_at: int, resumed_at: int | None = None, reason: pb.SlaPauseReason = CLIENT) -> pb.SlaPause:
+def pause_of(
+    paused_at: int, resumed_at: int | None = None, reason: pb.SlaPauseReason = CLIENT
+) -> pb.SlaPause:
     message = pb.SlaPause(paused_at=stamp(paused_at), reason=reason)
     if resumed_at is not None:
         message.resumed_at.CopyFrom(stamp(resumed_at))
@@ -253,7 +255,7 @@ async def test_a_bad_row_is_rejected_by_its_index_and_field_and_the_others_are_k
             with subtests.test(f"{bad.field} {bad.reason}"):
                 assert got.index == 2 * number + 1
                 assert (got.field, got.reason) == (bad.field, bad.reason)
-                assert got.ticket_id == bad.row.start.ticket_id
+                assert got.ticket_id == bad.row.start.ticket_id[:200]
         names = {f"good-{number}" for number in range(len(BAD_ROWS))}
         assert set(await tracked(slad)) == names | {"live"}
 
@@ -267,7 +269,6 @@ async def test_of_more_than_10000_rejected_rows_10000_are_listed_and_all_are_cou
         assert [r.index for r in reply.rejected] == [n for n in range(10_001) if n != 7]
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk without a good row overtakes the one before it")
 async def test_the_rejected_rows_that_are_listed_are_the_first_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +279,6 @@ async def test_the_rejected_rows_that_are_listed_are_the_first_ones(
         assert [r.index for r in reply.rejected] == list(range(1, 11))
 
 
-@pytest.mark.xfail(strict=True, reason="rejected rows echo their ticket_id whole, however long it is")
 async def test_a_reply_about_rejected_rows_stays_within_what_clients_take(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         reply = await import_rows(slad, *([row("x" * 1_000_000)] * 5), size=1)
@@ -286,7 +286,6 @@ async def test_a_reply_about_rejected_rows_stays_within_what_clients_take(tmp_pa
         assert reply.ByteSize() < 2 * 1024 * 1024
 
 
-@pytest.mark.xfail(strict=True, reason="the path ends at `pauses`")
 async def test_a_pause_in_the_future_is_rejected_by_its_field(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         reply = await import_rows(slad, row(pauses=[pause_of(MONDAY_9, MONDAY_9 + TOLERANCE_MS + 1)]))
@@ -376,6 +375,15 @@ def pasts(draw: st.DrawFn) -> Past:
     return Past(span, pauses, draw(st.none() | ago), later)
 
 
+def imported_row(ticket: str, now: int, past: Past) -> rpc.SlaTrackingImport:
+    pauses = [
+        pause_of(now - paused, None if resumed is None else now - resumed, STATUS if by_status else CLIENT)
+        for paused, resumed, by_status in past.pauses
+    ]
+    response_at = None if past.response is None else now - past.response
+    return row(ticket, started_at=now - past.started, pauses=pauses, response_at=response_at)
+
+
 async def send_late(slad: Slad, ticket: str, now: int, past: Past) -> None:
     """The past of a ticket, told by a start and the commands that followed it."""
     ids = {"tenant_id": "acme", "ticket_id": ticket}
@@ -403,15 +411,7 @@ def test_an_import_counts_as_a_start_and_late_commands_do(tmp_path: Path) -> Non
             number, now = next(numbers), slad.now
             sent, imported = f"sent-{number}", f"imported-{number}"
             head = (await slad.events())[-1:] if number else []
-            pauses = [
-                pause_of(now - paused, None if resumed is None else now - resumed, STATUS if other else CLIENT)
-                for paused, resumed, other in past.pauses
-            ]
-            response_at = None if past.response is None else now - past.response
-            reply = await import_rows(
-                slad,
-                row(imported, started_at=now - past.started, pauses=pauses, response_at=response_at),
-            )
+            reply = await import_rows(slad, imported_row(imported, now, past))
             assert reply.created == 1
             await send_late(slad, sent, now, past)
             for later_ms in (0, past.later_ms):
@@ -432,7 +432,6 @@ def test_an_import_counts_as_a_start_and_late_commands_do(tmp_path: Path) -> Non
         property_holds()
 
 
-@pytest.mark.xfail(strict=True, reason="facts of a row may lie before a start that is left out, that is now")
 @pytest.mark.parametrize(
     ("facts", "field"),
     [
@@ -450,7 +449,6 @@ async def test_a_row_without_a_start_has_no_facts_before_now(
         assert await slad.events() == []
 
 
-@pytest.mark.xfail(strict=True, reason="facts of a row up to 5 s ahead are kept ahead")
 async def test_facts_of_a_caller_whose_clock_is_ahead_mean_now_as_with_commands(tmp_path: Path) -> None:
     ahead = MONDAY_9 + HOUR_MS + 4_000
     async with slad_running(tmp_path, now=MONDAY_9 + HOUR_MS) as slad:
@@ -517,7 +515,6 @@ async def test_request_ids_of_rows_are_those_of_starts(tmp_path: Path) -> None:
         assert told(await slad.events()) == ["STARTED"] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="pauses and response are not part of what a request_id stands for")
 async def test_a_request_id_with_other_facts_is_refused(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await import_rows(slad, row(started_at=FRIDAY_9, request_id="r"))
@@ -540,7 +537,10 @@ async def stream_completes(slad: Slad, rows: list[rpc.SlaTrackingImport]) -> Non
     there = await tracked(slad)
     assert 0 < len(there) < len(rows)
     again = await import_rows(slad, *rows)
-    assert (again.created, again.kept, again.rejected_count) == (len(rows) - len(there), len(there), 0)
+    assert again.created + again.kept == len(rows)
+    # Rows that had been received when the client left may have been stored after the look.
+    assert again.created > 0
+    assert again.kept >= len(there)
     after = await tracked(slad)
     assert {ticket: after[ticket] for ticket in there} == there
     # Rows that were stored in one go, with nothing broken off, under another tenant.
@@ -590,10 +590,13 @@ async def test_a_client_that_is_killed_in_the_middle_leaves_whole_rows_and_may_c
         rows = lively_rows(300)
         file = tmp_path / "rows"
         file.write_bytes(rpc.ImportSlaTrackingsRequest(trackings=rows[:200]).SerializeToString())
-        command = [sys.executable, "-c", KILLED_CLIENT, slad.daemon.addresses[0], str(file)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
+        arguments = ("-c", KILLED_CLIENT, slad.daemon.addresses[0], str(file))
+        client = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=PIPE)
+        try:
             await starts_heard(slad, 150)
+        finally:
             client.kill()
+            await client.wait()
         await stream_completes(slad, rows)
 
 
@@ -620,20 +623,20 @@ async def test_timers_and_commands_go_on_while_an_import_runs(tmp_path: Path) ->
         assert (await importing).created == 4_000
         assert order[-1] == "import"
         events = await slad.events()
-        last = events[-1].sequence
-        halfway = [e.sequence for e in events if e.ticket_id == "T-2000"]
-        assert halfway[0] < last
-        told_of = {e.ticket_id: e.sequence for e in events if e.ticket_id in ("paused", "timed")}
-        assert all(sequence < last for sequence in told_of.values())
-        assert told(e for e in events if e.ticket_id == "timed")[-1] == "RESPONSE 100 REACHED"
+        by_ticket = {e.ticket_id: e for e in events}
+        last_row = by_ticket["T-3999"].sequence
+        assert by_ticket["paused"].type == pb.SLA_EVENT_TYPE_PAUSED
+        assert by_ticket["timed"].threshold.percent == 100
+        assert max(by_ticket["paused"].sequence, by_ticket["timed"].sequence) < last_row
 
 
-async def test_a_row_that_gRPC_cannot_read_ends_the_call_and_leaves_the_rows_before_it(  # noqa: N802
-    tmp_path: Path,
-) -> None:
+async def test_a_message_that_is_too_big_ends_the_call_and_leaves_whole_rows(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         too_big = row("big", attributes={"k": "v" * (5 * 1024 * 1024)})
+        rows = lively_rows(20)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await import_rows(slad, *(row(f"T-{n}") for n in range(20)), too_big, size=20)
+            await import_rows(slad, *rows, too_big, size=20)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert set(await tracked(slad)) <= {f"T-{n}" for n in range(20)}
+        again = await import_rows(slad, *rows)
+        assert again.created + again.kept == 20
+        assert set(await tracked(slad)) == {f"T-{n}" for n in range(20)}

@@ -589,3 +589,15 @@ async def test_wall_clock_pauses_move_deadlines_by_floored_minutes(tmp_path: Pat
         # 7 h of 10 h are used. Exact: 3 h from now. Alga: Tuesday 11:00 and 18 h, whenever that is.
         assert exact.resolution.due_at.ToMilliseconds() == slad.now + 3 * HOUR_MS
         assert alga.resolution.due_at.ToMilliseconds() == MONDAY_9 + (26 + 18) * HOUR_MS
+
+
+async def test_e1_events_of_one_instant_have_ids_of_their_own(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        for minutes in (30, 60, 30, 60):
+            await slad.backend.RetargetSla(
+                rpc.RetargetSlaRequest(**IDS, schedule=OFFICE, targets=[target(minutes, None)])
+            )
+        events = await slad.events()
+        assert told(events) == ["STARTED", *["RETARGETED"] * 4]
+        assert len({e.event_id for e in events}) == 5

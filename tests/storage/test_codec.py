@@ -56,27 +56,27 @@ def test_equal_schedules_have_equal_digests() -> None:
 
 
 def test_event_ids_are_uuids_made_from_what_happened() -> None:
-    made = event_id(ORIGIN, REACHED)
+    made = event_id(ORIGIN, REACHED, 7)
     assert UUID(made).version == 8
-    assert made == event_id(ORIGIN, REACHED)
+    assert made == event_id(ORIGIN, REACHED, 7)
     assert REACHED.crossing
     others = {
-        event_id(Origin("acme", "T-1", 4), REACHED),
-        event_id(Origin("acme", "T-2", 3), REACHED),
-        event_id(ORIGIN, REACHED._replace(occurred_at=1001)),
-        event_id(ORIGIN, REACHED._replace(phase=Phase.RESOLUTION)),
-        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(percent=75))),
-        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(arming=1))),
+        event_id(Origin("acme", "T-1", 4), REACHED, 7),
+        event_id(Origin("acme", "T-2", 3), REACHED, 7),
+        event_id(ORIGIN, REACHED._replace(occurred_at=1001), 7),
+        event_id(ORIGIN, REACHED._replace(phase=Phase.RESOLUTION), 7),
+        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(percent=75)), 7),
+        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(arming=1)), 7),
     }
     assert len(others | {made}) == 7
     later = REACHED._replace(crossing=REACHED.crossing._replace(fired_at=9999, superseded=True))
-    assert event_id(ORIGIN, later) == made, "a restored backup announces under the same id"
+    assert event_id(ORIGIN, later, 7) == made, "a restored backup announces under the same id"
 
 
 def test_an_event_is_stored_as_it_goes_over_the_wire() -> None:
     message = pb.SlaEvent.FromString(encode_event(ORIGIN, FULL, REACHED, 7, 2000))
     assert message.sequence == 7
-    assert message.event_id == event_id(ORIGIN, REACHED)
+    assert message.event_id == event_id(ORIGIN, REACHED, 7)
     assert message.threshold.scheduled_at.ToMilliseconds() == 1000
     assert message.recorded_at.ToMilliseconds() == 2000
     assert dict(message.attributes) == {"board": "support"}

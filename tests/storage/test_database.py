@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from slad.storage.codec import encode
-from slad.storage.database import DatabaseError, DataDirectory, migrations
+from slad.storage.database import DataDirectory, migrations
 from slad.storage.journal import Batch, CannotWrite, EventRow, Journal, TrackingRow
 from slad.storage.lock import DatabaseError
 from slad.storage.store import Store

@@ -16,7 +16,7 @@ LOOKUPS = {
     for name in (
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
-        "OLDEST_EVENT", "NEWEST_EVENT", "NEWEST_AUDIT", "META",
+        "OLDEST_EVENT", "EVENTS_OWED", "NEWEST_AUDIT", "META",
     )
 }  # fmt: skip
 
@@ -41,7 +41,7 @@ def test_all_queries_of_the_store_are_looked_at() -> None:
         for name, value in vars(store).items()
         if name.isupper() and name[0] != "_" and isinstance(value, str)
     }
-    assert queries == {*LOOKUPS, "OLDEST_REQUESTS"}
+    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT"}
 
 
 @pytest.mark.parametrize("name", LOOKUPS)

@@ -12,7 +12,7 @@ Promises
                   reason REQUEST_ID_REUSED. Ids belong to the tenant_id of the request.
     effective_at  When the fact happened, if that was earlier than now: not before the start, not more
                   than 5 s ahead. By default now. Facts that arrive late are applied where they belong in
-                  time.
+                  time. (Not RetargetSla: new terms hold for the whole of the clock.)
   tenant_id may be left empty (except at the start) when the ticket is live under one tenant only.
 
 Errors
@@ -23,7 +23,11 @@ Errors
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for
                          something else.
-    UNAVAILABLE          slad is stopping or overloaded: send it again, with the same request_id.
+    OUT_OF_RANGE         An acknowledgement behind the last one, or beyond what was sent.
+    RESOURCE_EXHAUSTED   The disk is full, or a limit is reached.
+    UNAVAILABLE          slad is stopping, overloaded or cannot write: send it again, with the same
+                         request_id.
+    INTERNAL             A fault of slad; its log says more.
 """
 
 import builtins

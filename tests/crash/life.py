@@ -1,0 +1,112 @@
+"""What has happened to a ticket: facts in the order of time, folded into its history (C2, M2 to M6)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Life(StrEnum):
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        return self in (Life.COMPLETED, Life.CANCELLED)
+
+
+class Kind(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESPOND = "respond"
+    RESOLVE = "resolve"
+    CANCEL = "cancel"
+    REOPEN = "reopen"
+
+
+REFUSED_WHEN = {
+    Life.COMPLETED: {Kind.PAUSE, Kind.RESUME, Kind.CANCEL},
+    Life.CANCELLED: {Kind.PAUSE, Kind.RESUME, Kind.RESPOND, Kind.RESOLVE},
+}
+"""Commands on an ended tracking are refused, but for those that find their own outcome (M4)."""
+
+
+class Fact(NamedTuple):
+    at: int
+    kind: Kind
+    reason: int = 0
+    met: bool | None = None
+
+
+class Stop(NamedTuple):
+    """A stretch that does not count: a pause, or (without a reason) from an end to the reopening."""
+
+    begin: int
+    end: int | None
+    reason: int
+    resumed: bool = False
+
+
+class Done(NamedTuple):
+    at: int
+    met: bool | None
+    """What the caller said."""
+
+
+class History(NamedTuple):
+    life: Life = Life.RUNNING
+    stops: tuple[Stop, ...] = ()
+    ended_at: int | None = None
+    response: Done | None = None
+    resolution: Done | None = None
+
+    def after(self, fact: Fact) -> History:
+        """The history with one more fact at its end; one that has no meaning there leaves it as it is."""
+        match fact.kind, self.life:
+            case Kind.PAUSE, Life.RUNNING:
+                stop = Stop(fact.at, None, fact.reason)
+                return self._replace(life=Life.PAUSED, stops=(*self.stops, stop))
+            case Kind.RESUME, Life.PAUSED:
+                return self._unpaused(fact.at, resumed=True)._replace(life=Life.RUNNING)
+            case Kind.RESPOND, Life.RUNNING | Life.PAUSED if self.response is None:
+                return self._replace(response=Done(fact.at, fact.met))
+            case Kind.RESOLVE, Life.RUNNING | Life.PAUSED:
+                return self._unpaused(fact.at)._replace(
+                    life=Life.COMPLETED,
+                    ended_at=fact.at,
+                    response=self.response or Done(fact.at, None),
+                    resolution=Done(fact.at, fact.met),
+                )
+            case Kind.CANCEL, Life.RUNNING | Life.PAUSED:
+                return self._unpaused(fact.at)._replace(life=Life.CANCELLED, ended_at=fact.at)
+            case Kind.REOPEN, Life.COMPLETED | Life.CANCELLED:
+                assert self.ended_at is not None
+                stop = Stop(self.ended_at, fact.at, 0)
+                return History(Life.RUNNING, (*self.stops, stop), response=self.response)
+        return self
+
+    def _unpaused(self, at: int, *, resumed: bool = False) -> History:
+        if self.life is not Life.PAUSED:
+            return self
+        return self._replace(stops=(*self.stops[:-1], self.stops[-1]._replace(end=at, resumed=resumed)))
+
+
+def fold(facts: tuple[Fact, ...]) -> History:
+    history = History()
+    for fact in facts:
+        history = history.after(fact)
+    return history
+
+
+def until(facts: tuple[Fact, ...], at: int) -> tuple[Fact, ...]:
+    """The facts up to and including the instant `at`."""
+    return facts[: bisect_right(facts, at, key=lambda fact: fact.at)]
+
+
+def put(facts: tuple[Fact, ...], fact: Fact) -> tuple[Fact, ...]:
+    """`facts` with one more, where it belongs in time."""
+    before = until(facts, fact.at)
+    return (*before, fact, *facts[len(before) :])
