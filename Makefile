@@ -61,6 +61,7 @@ $(SETUP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-$(BUF): proto/package.json proto/package-lock.json
-	cd proto && npm ci --no-audit --no-fund --loglevel=error
+# Without a lock file: one made on one platform lacks the binaries of the others. The version is exact.
+$(BUF): proto/package.json
+	cd proto && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@

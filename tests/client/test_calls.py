@@ -272,7 +272,10 @@ async def test_a_command_that_gets_no_answer_is_sent_again(
     relay.fail("StartSlaTracking", HANGS)
     started = await start(client, request_id="r-1")
     assert started.created
-    assert [request.request_id for request in relay.requests("StartSlaTracking")] == ["r-1", "r-1"]
+    # Twice on an idle machine; on a busy one the second answer may be late as well.
+    sent = [request.request_id for request in relay.requests("StartSlaTracking")]
+    assert len(sent) >= 2
+    assert set(sent) == {"r-1"}
     assert told(await slad.events()) == ["STARTED"]
 
 
