@@ -94,6 +94,11 @@ class Told(NamedTuple):
     reason: int = 0
     met: bool | None = None
 
+    @property
+    def identity(self) -> tuple[int, int, int, int]:
+        """What no second event of the ticket may share: two events, two ids (E1)."""
+        return self.generation, self.type, self.occurred_at, self.phase
+
 
 @dataclass(frozen=True)
 class Effect:
