@@ -14,6 +14,7 @@ from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engines.commands import Answer
 from slad.service.limits import MAX_REPLY_BYTES
+from slad.storage.codec import set_ms
 
 
 def sla_status(answer: Answer) -> pb.SlaStatus:
@@ -36,10 +37,10 @@ def sla_status(answer: Answer) -> pb.SlaStatus:
         engine=pb.SlaEngine.ValueType(tracking.engine),
         pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
     )
-    message.started_at.FromMilliseconds(tracking.started_at)
+    set_ms(message.started_at, tracking.started_at)
     if history.ended_at is not None:
-        message.ended_at.FromMilliseconds(history.ended_at)
-    message.as_of.FromMilliseconds(reading.now)
+        set_ms(message.ended_at, history.ended_at)
+    set_ms(message.as_of, reading.now)
     for clock in reading.clocks:
         remaining = status_rules.remaining_minutes(clock)
         if clock.phase is Phase.RESPONSE:
@@ -60,19 +61,19 @@ def started(answer: Answer) -> bytes:
 
 def fill_clock(message: pb.SlaClock, clock: ClockReading, tracking: Tracking) -> None:
     """Writes one clock into `message`."""
-    message.target.FromMilliseconds(clock.target_ms)
-    message.elapsed.FromMilliseconds(clock.elapsed_ms)
+    set_ms(message.target, clock.target_ms)
+    set_ms(message.elapsed, clock.elapsed_ms)
     due_at, breached_at, met = clock.due_at, clock.breached_at, clock.met
     if due_at is not None:
-        message.due_at.FromMilliseconds(due_at)
+        set_ms(message.due_at, due_at)
     if clock.completed_at is not None:
-        message.completed_at.FromMilliseconds(clock.completed_at)
+        set_ms(message.completed_at, clock.completed_at)
     if met is not None:
         message.met = met
     if clock.reported_met is not None:
         message.reported_met = clock.reported_met
     if breached_at is not None:
-        message.breached_at.FromMilliseconds(breached_at)
+        set_ms(message.breached_at, breached_at)
     _fill_thresholds(message, clock, tracking.fired_of(clock.phase))
 
 
@@ -85,11 +86,11 @@ def _fill_thresholds(message: pb.SlaClock, clock: ClockReading, fired: dict[int,
         )
         record = fired.get(percent)
         if record is not None and record.fired_at:
-            threshold.scheduled_at.FromMilliseconds(record.scheduled_at)
-            threshold.fired_at.FromMilliseconds(record.fired_at)
+            set_ms(threshold.scheduled_at, record.scheduled_at)
+            set_ms(threshold.fired_at, record.fired_at)
             threshold.superseded = record.superseded
         elif instant is not None and not closed:
-            threshold.scheduled_at.FromMilliseconds(instant)
+            set_ms(threshold.scheduled_at, instant)
             if upcoming is None and not clock.has_happened(instant):
                 upcoming = threshold
     if upcoming is not None:
@@ -111,8 +112,8 @@ def preview(reading: Reading, tracking: Tracking) -> tuple[pb.SlaClock | None, p
 def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
     """One stretch of a timeline."""
     message = pb.SlaTimelineSegment(kind=pb.SlaTimelineKind.ValueType(segment.kind), cause=segment.cause)
-    message.from_time.FromMilliseconds(segment.from_ms)
-    message.to_time.FromMilliseconds(segment.to_ms)
+    set_ms(message.from_time, segment.from_ms)
+    set_ms(message.to_time, segment.to_ms)
     return message
 
 

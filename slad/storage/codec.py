@@ -11,6 +11,8 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import Event
@@ -85,6 +87,13 @@ def event_id(origin: Origin, event: Event, sequence: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
+def set_ms(message: Timestamp | Duration, ms: int) -> None:
+    """Sets an instant (UTC epoch ms) or a span; FromMilliseconds takes 0.3 µs more, 20 times a reply."""
+    message.seconds, rest = divmod(ms, 1_000)
+    if rest:
+        message.nanos = rest * 1_000_000
+
+
 def recorded_at(body: bytes) -> int:
     """When an encoded event was committed, UTC epoch ms."""
     return pb.SlaEvent.FromString(body).recorded_at.ToMilliseconds()
@@ -103,8 +112,8 @@ def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int
         met=event.met,
         attributes=tracking.attributes or None,
     )
-    message.occurred_at.FromMilliseconds(event.occurred_at)
-    message.recorded_at.FromMilliseconds(now)
+    set_ms(message.occurred_at, event.occurred_at)
+    set_ms(message.recorded_at, now)
     if event.phase is not None:
         message.phase = pb.SlaPhase.ValueType(event.phase)
     if event.pause_reason is not None:
@@ -116,6 +125,6 @@ def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int
         threshold.escalation_level = crossing.escalation_level
         threshold.breach = crossing.breach
         threshold.superseded = crossing.superseded
-        threshold.scheduled_at.FromMilliseconds(crossing.scheduled_at)
-        threshold.fired_at.FromMilliseconds(crossing.fired_at)
+        set_ms(threshold.scheduled_at, crossing.scheduled_at)
+        set_ms(threshold.fired_at, crossing.fired_at)
     return message.SerializeToString()

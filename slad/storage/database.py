@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +24,16 @@ BUSY_TIMEOUT_MS: Final = 5_000
 
 CACHE_KIB: Final = 16 * 1024
 """Page cache of the writer; that of a reader is a quarter."""
+
+CHECKED_BYTES: Final = 64 * 1024 * 1024
+"""A database up to this size is looked through at the start, which takes a tenth of a second; a larger one is not,
+so that the start does not grow with it."""
+
+StorageError = apsw.Error
+"""What reading and writing raise when the disk or the file is at fault."""
+
+DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
+"""The StorageErrors that say that the file is not as it was written: another attempt will not help."""
 
 
 class DataDirectory:
@@ -63,22 +75,37 @@ class DataDirectory:
         """Lets go of the directory."""
         self._lock.release()
 
+    @contextmanager
+    def explaining_damage(self) -> Iterator[None]:
+        """Turns what is raised inside when the file is found damaged into a DatabaseError that says what to do."""
+        try:
+            yield
+        except DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, finding: object) -> DatabaseError:
+        return DatabaseError(f"{self.database} is damaged ({finding}); move it away and restore a backup")
+
     def _prepare(self) -> None:
         # The file must never be readable by others, not even between its creation and a chmod.
         os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
-            connection = _connect(self.database)
-            try:
-                migrate(connection)
-                _note_time_zones(connection)
-            finally:
-                connection.close()
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise DatabaseError(
-                f"{self.database} is damaged ({error}); move it away and restore a backup"
-            ) from error
+            with self.explaining_damage():
+                connection = _connect(self.database)
+                try:
+                    migrate(connection)
+                    self._look_through(connection)
+                    _note_time_zones(connection)
+                finally:
+                    connection.close()
         except apsw.Error as error:
             raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
+
+    def _look_through(self, connection: apsw.Connection) -> None:
+        if connection.pragma("page_count") * connection.pragma("page_size") <= CHECKED_BYTES:
+            finding = connection.execute("PRAGMA quick_check(1)").get
+            if finding != "ok":
+                raise self._damaged(finding)
 
 
 def migrations() -> list[tuple[int, str]]:

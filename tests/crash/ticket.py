@@ -285,12 +285,12 @@ def _details(request: Any) -> tuple[int, bool | None]:
 def _told(before: Generation, after: Generation) -> Iterator[Told]:
     """The events that tell the difference between two histories of one generation."""
     number, was, now = after.number, before.history, after.history
-    pauses_before = {stop.begin for stop in was.stops if stop.reason}
-    resumes_before = {stop.end for stop in was.stops if stop.resumed}
+    pauses_before = [stop.begin for stop in was.stops if stop.reason]
+    resumes_before = [stop.end for stop in was.stops if stop.resumed]
     for stop in now.stops:
-        if stop.reason and stop.begin not in pauses_before:
+        if stop.reason and not _struck(pauses_before, stop.begin):
             yield Told(number, pb.SLA_EVENT_TYPE_PAUSED, stop.begin, reason=stop.reason)
-        if stop.resumed and stop.end not in resumes_before:
+        if stop.resumed and not _struck(resumes_before, stop.end):
             assert stop.end is not None
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
     for phase in after.terms.phases:
@@ -303,3 +303,11 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
             yield Told(number, pb.SLA_EVENT_TYPE_COMPLETED, now.ended_at, 2, met=after.met(2))
         else:
             yield Told(number, pb.SLA_EVENT_TYPE_CANCELLED, now.ended_at)
+
+
+def _struck(instants: list[Any], instant: int | None) -> bool:
+    """Whether `instant` is on the list; strikes it off."""
+    if instant not in instants:
+        return False
+    instants.remove(instant)
+    return True
