@@ -80,24 +80,37 @@ def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past
 def align(
     tracking: Tracking, wanted: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False
 ) -> Transition:
-    """Gives a live tracking the terms, start and facts of `wanted`, and keeps what it has announced.
+    """Gives a live tracking the terms, start, accounting and facts of `wanted`; what it announced it keeps.
 
     For a reconciliation: every threshold that is still true stays fired, the others are retracted (M5, M6).
     Raises ClockOutOfRange as `begin`.
     """
-    before, after = fold(tracking.facts), fold(wanted.facts)
-    restated = (tracking.terms, tracking.started_at) != (wanted.terms, wanted.started_at)
+    terms, started_at, before = tracking.terms, tracking.started_at, fold(tracking.facts)
+    facts = wanted.facts
+    for gap in before.stops:
+        if gap.reason is None and gap.to_ms is not None:
+            # The time between an end and a reopening stays out (M5), whatever ended it then.
+            for fact in (Fact(gap.from_ms, FactKind.CANCEL), Fact(gap.to_ms, FactKind.REOPEN)):
+                facts = insert(facts, fact)
+    after = fold(facts)
     tracking = msgspec.structs.replace(
-        tracking, terms=wanted.terms, started_at=wanted.started_at, facts=wanted.facts
+        tracking,
+        terms=wanted.terms,
+        started_at=wanted.started_at,
+        accounting=wanted.accounting,
+        facts=facts,
     )
     reading = read(tracking, after, calendar, now)
     _require_in_range(reading)
-    events = [Event(EventType.RETARGETED, now)] if restated else []
-    events += _what_happened(before, after, reading)
-    resumed = any(event.type is EventType.RESUMED for event in events)
-    if before.life is Life.PAUSED and after.life is Life.RUNNING and not resumed:
+    events = _what_happened(before, after, reading)
+    told = {event.type for event in events}
+    if after.life is not before.life and EventType.PAUSED not in told and (pause := after.running_pause):
+        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=pause.reason))
+    elif before.life is Life.PAUSED and after.life is Life.RUNNING and EventType.RESUMED not in told:
         # There never was a pause; who was told of one has to hear that the clock runs.
         events.append(Event(EventType.RESUMED, now))
+    if not events or wanted.terms != terms or wanted.started_at != started_at:
+        events.insert(0, Event(EventType.RETARGETED, now))
     return _settle(tracking, reading, events, suppress_past=suppress_past)
 
 

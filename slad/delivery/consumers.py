@@ -110,6 +110,7 @@ class Consumers:
         """Everything up to `sequence` has been dealt with. Raises Refused."""
         consumer = self._known(name)
         async with consumer.acknowledging:
+            self._known(name)  # it may have been removed while this waited
             if sequence in (consumer.row.acknowledged, consumer.confirmed):
                 return
             if sequence < consumer.row.acknowledged:
@@ -138,8 +139,13 @@ class Consumers:
                     "CONSUMER_IN_USE",
                     f"consumer {name!r} has {consumer.streams} stream(s) open; stop it first",
                 )
-            await self._engine.write(lambda work: work.forget_consumer(name))
-            del self._consumers[name]
+            async with consumer.acknowledging:
+                await self._engine.write(lambda work: work.forget_consumer(name))
+                del self._consumers[name]
+
+    def forget_events(self, up_to: int) -> None:
+        """Says that the events up to a sequence have been removed: they are not to be delivered any more."""
+        self._hub.trim(up_to)
 
     async def store_progress(self) -> None:
         """Makes durable how far consumers with a filter have come. Raises Refused."""

@@ -50,6 +50,11 @@ class EventHub:
         self._news.set()
         self._news = asyncio.Event()
 
+    def trim(self, up_to: int) -> None:
+        """Forgets the events up to a sequence, as they have been removed from the outbox."""
+        if self._tail:
+            del self._tail[: max(0, up_to + 1 - self._tail[0].sequence)]
+
     def close(self) -> None:
         """Ends all `follow`s: they raise Refused (UNAVAILABLE), so that watchers come again."""
         self._closed = True

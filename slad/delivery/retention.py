@@ -106,6 +106,7 @@ class Retention:
         ]
         if gone:
             await self._engine.write(lambda work: work.prune_events(gone[-1]))
+            self._consumers.forget_events(gone[-1])
         return len(gone)
 
     async def _prune_requests(self) -> int:

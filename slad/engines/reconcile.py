@@ -12,6 +12,7 @@ from slad.core.facts import History, fold
 from slad.core.instants import MINUTE_MS, format_instant
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
+from slad.core.tracking import PauseAccounting
 from slad.engines.commands import Mend, Start
 from slad.engines.directory import EVERY_HOUR, Directory
 from slad.storage.store import Record, Store
@@ -109,6 +110,8 @@ class Reconciliation:
             offer.under(-1 if schedule_key is None else schedule_key, wanted.policy_id), offer.target_path
         )
         known = _spell_terms(record.tracking.terms, offer.target_path)
+        asked["start.pause_accounting"] = wanted.accounting.name
+        known["start.pause_accounting"] = PauseAccounting(record.tracking.accounting).name
         if wanted.started_at is not None:
             asked["start.started_at"] = format_instant(wanted.started_at)
             known["start.started_at"] = format_instant(record.tracking.started_at)

@@ -20,7 +20,7 @@ from slad.engines.reconcile import Finding, Reconciliation
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
-from slad.service.limits import MAX_ID_LENGTH
+from slad.service.limits import MAX_ID_LENGTH, MAX_REPLY_BYTES
 from slad.storage.store import Store
 
 ROWS_AT_ONCE: Final = 128
@@ -31,6 +31,12 @@ CHUNKS_AHEAD: Final = 2
 
 MAX_LISTED: Final = 10_000
 """Rejected rows, or differences, in a reply. Bounds memory, and the size of the reply."""
+
+MAX_VALUE: Final = 500
+"""Characters of a value that differs."""
+
+MESSAGE_OVERHEAD: Final = 20
+"""Bytes of a difference beside its texts, at the most."""
 
 
 class Bulk:
@@ -94,17 +100,17 @@ class Bulk:
             findings = await self._compare_all(Reconciliation(snapshot, tenant_id), first, stream)
         finally:
             snapshot.close()
-        listed = findings[:MAX_LISTED]
+        listed = _that_fit(findings[:MAX_LISTED])
         mended = await self._mend(listed) if first.apply else [False] * len(listed)
-        reply = rpc.ReconcileSlaTrackingsResponse(truncated=len(findings) > MAX_LISTED)
+        reply = rpc.ReconcileSlaTrackingsResponse(truncated=len(findings) > len(listed))
         for finding, done in zip(listed, mended, strict=True):
             for kind, path, psa_value, slad_value in finding.differences:
                 reply.differences.add(
                     ticket_id=finding.ticket_id,
                     kind=rpc.SlaDifferenceKind.ValueType(kind),
                     field=path,
-                    psa_value=psa_value,
-                    slad_value=slad_value,
+                    psa_value=_shown(psa_value),
+                    slad_value=_shown(slad_value),
                     mended=done,
                 )
         return reply
@@ -136,6 +142,23 @@ class Bulk:
             chunk = findings[begin : begin + ROWS_AT_ONCE]
             mended += await self._engine.write(partial(_mend_all, chunk))
         return mended
+
+
+def _that_fit(findings: list[Finding]) -> list[Finding]:
+    """As many of the findings as a reply may hold, at least one."""
+    size = 0
+    for count, finding in enumerate(findings):
+        for _, path, psa_value, slad_value in finding.differences:
+            texts = (finding.ticket_id, path, _shown(psa_value), _shown(slad_value))
+            size += sum(len(text.encode()) for text in texts) + MESSAGE_OVERHEAD
+        if size > MAX_REPLY_BYTES and count:
+            return findings[:count]
+    return findings
+
+
+def _shown(value: str) -> str:
+    """A value as it is told: a thousand pauses are not for reading."""
+    return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
 
 
 @dataclass
