@@ -13,13 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from slad.core.errors import Refusal, Refused
 from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
 from slad.storage.journal import ConsumerRow
+
+MAX_STREAMS: Final = 16
+"""Streams of one consumer: the live one, and replicas that stand by."""
 
 
 class ConsumerView(NamedTuple):
@@ -90,6 +93,12 @@ class Consumers:
     ) -> AsyncGenerator[Sequence[OutboxEvent], None]:
         """The wanted events of a consumer, when it is this stream's turn. Raises Refused."""
         consumer = await self._ensure(name, after)
+        if consumer.streams >= MAX_STREAMS:
+            raise Refused(
+                Refusal.RESOURCE_EXHAUSTED,
+                "TOO_MANY_STREAMS",
+                f"consumer {name!r} has {MAX_STREAMS} streams open already",
+            )
         consumer.streams += 1
         try:
             async with consumer.streaming:

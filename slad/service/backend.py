@@ -15,7 +15,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.calendar import compile_calendar
-from slad.core.errors import InvalidField
+from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.facts import fold
 from slad.core.reading import read
 from slad.core.tracking import Tracking
@@ -28,7 +28,7 @@ from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
 from slad.service.bulk import Bulk
-from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.limits import MAX_REPLY_BYTES, MAX_WATCHES
 
 
 class SlaBackend:
@@ -53,6 +53,7 @@ class SlaBackend:
         self._bulk = bulk
         self._directory = directory
         self._clock = clock
+        self._watches = 0
 
     # --- commands
 
@@ -182,13 +183,21 @@ class SlaBackend:
             pages = self._consumers.stream(watch.consumer, watch.after, wanted)
         else:
             pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
-        # The caller learns that it is heard, and from where, before there is anything to hear.
-        await context.send_initial_metadata((("slad-head-sequence", str(self._hub.head)),))
-        async with aclosing(pages):
-            async for events in pages:
-                bodies = [event.body for event in events if watch.consumer or wanted(event)]
-                for reply in replies.frame_events(bodies):
-                    yield reply
+        if self._watches >= MAX_WATCHES:
+            raise Refused(
+                Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", f"{MAX_WATCHES} watches are open already"
+            )
+        self._watches += 1
+        try:
+            # The caller learns that it is heard, and from where, before there is anything to hear.
+            await context.send_initial_metadata((("slad-head-sequence", str(self._hub.head)),))
+            async with aclosing(pages):
+                async for events in pages:
+                    bodies = [event.body for event in events if watch.consumer or wanted(event)]
+                    for reply in replies.frame_events(bodies):
+                        yield reply
+        finally:
+            self._watches -= 1
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:
         """E2."""

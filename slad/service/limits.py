@@ -32,6 +32,9 @@ LATEST_INSTANT_MS: Final = 253_402_300_799_999
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
+MAX_WATCHES: Final = 1_000
+"""Streams of events that are open at once."""
+
 MAX_REPLY_BYTES: Final = 2 * 1024 * 1024
 """A reply of many parts is cut here, and goes on in the next: clients take 4 MiB unless told otherwise."""
 
