@@ -26,7 +26,7 @@ from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
 from slad.service.server import SLA_ADMIN, SLA_BACKEND, TEST_CLOCK, SladServer
 from slad.service.test_clock import TestClock
-from slad.storage.database import DataDirectory
+from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.journal import Journal
 from slad.storage.store import Store
 
@@ -34,7 +34,11 @@ log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """slad as one process runs it. Raises DatabaseError, AddressError when it cannot start."""
+    """slad as one process runs it.
+
+    Raises DatabaseError, AddressError when it cannot start; DatabaseError also when the database turns out to
+    be damaged while it runs.
+    """
 
     def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
         self._settings = settings
@@ -42,6 +46,7 @@ class Daemon:
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
         self._stop = asyncio.Event()
+        self._damage: Exception | None = None
 
     def request_stop(self) -> None:
         """Lets `run` end cleanly."""
@@ -51,7 +56,8 @@ class Daemon:
         """Serves until `request_stop`. `ready` is called when the due timers are loaded and callers heard."""
         directory = DataDirectory(self._settings.data)
         try:
-            await self._run(directory, ready)
+            with directory.explaining_damage():
+                await self._run(directory, ready)
         finally:
             directory.close()
 
@@ -73,12 +79,13 @@ class Daemon:
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
-        server = SladServer(services)
+        server = SladServer(services, self._notice)
+        engine.on_writable = server.set_writable
         try:
             self.addresses = [listen(server, address) for address in self._settings.listen]
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
-            sweeper = asyncio.create_task(retention.run(), name="slad-retention")
+            sweeper = asyncio.create_task(self._sweep(retention), name="slad-retention")
             await server.start()
             self._announce(engine)
             ready()
@@ -92,11 +99,27 @@ class Daemon:
             await server.stop(STOP_GRACE_S)
             engine.stop()
             await pump
+            if self._damage is not None:
+                raise self._damage
             log.info("stopped")
         finally:
             slow_queries.close()
             store.close()
             journal.close()
+
+    async def _sweep(self, retention: Retention) -> None:
+        while True:
+            try:
+                await retention.run()
+            except StorageError as error:
+                log.warning("nothing was removed this time: %s", error)
+                self._notice(error)
+
+    def _notice(self, error: Exception) -> None:
+        """Ends the daemon when an error says that the file is damaged: no half life on what is left of it."""
+        if isinstance(error, DAMAGE):
+            self._damage = error
+            self.request_stop()
 
     def _announce(self, engine: LocalEngine) -> None:
         for address in self.addresses:

@@ -9,6 +9,8 @@ Contract
   - A caller is answered after the commit that holds its change (M8). Its cancellation tears nothing.
   - Timers go before commands in every turn, so that a flood of commands does not delay them.
   - Overdue timers fire in order of their instants, over all tickets (C5).
+  - While the disk is full or fails, commands are refused and timers wait. Each further try is a turn with
+    timers alone or, when none are due, a trial write; the first that is committed ends that state.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from slad.engines.protocol import Render
 from slad.engines.time_source import StepDetector, TimeSource
 from slad.engines.timers import Timers
 from slad.engines.unit_of_work import UnitOfWork, Write
+from slad.storage.database import DAMAGE, StorageError
 from slad.storage.journal import CannotWrite, EventRow, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
 from slad.storage.store import Store
@@ -51,12 +54,18 @@ MAX_SLEEP_MS: Final = SECOND_MS
 """How soon a stepped wall clock is noticed."""
 
 RETRY_S: Final = 0.25
-"""Pause after a failed commit, so that a full disk does not keep a core busy."""
+"""Pause after a failed turn, so that a full disk does not keep a core busy."""
+
+TRIAL_BYTES: Final = 64 * 1024
+"""What a trial writes: room for this much is room to go on."""
 
 
 class _Job(NamedTuple):
     run: Callable[[UnitOfWork], Any]
     done: asyncio.Future[Any]
+
+
+_Result = tuple[_Job, Any, Exception | None]
 
 
 class _Advance(NamedTuple):
@@ -87,6 +96,10 @@ class LocalEngine:
         self._advanced_events = 0
         self._awake = asyncio.Event()
         self._stopping = False
+        self._unsettled: set[int] = set()
+        self._trouble: str | None = None
+        self.on_writable: Callable[[bool], None] = lambda writable: None
+        """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.clock_steps = 0
@@ -149,32 +162,44 @@ class LocalEngine:
         self._awake.set()
 
     async def run(self) -> None:
-        """The pump. Returns after `stop`; raises only when slad cannot go on."""
+        """The pump. Returns after `stop`; raises only when slad cannot go on: DAMAGE of the file."""
         loop = asyncio.get_running_loop()
+        results: list[_Result] = []
         try:
             while True:
                 self._notice_step()
-                work, jobs = self._turn()
-                batch = work.finish()
-                if batch:
-                    kill_point(TURN_BUILT)
-                    try:
+                results = []
+                try:
+                    work = self._turn(results)
+                    batch = work.finish()
+                    if self._trouble is not None and not batch:
+                        batch.trials.append((TRIAL_BYTES,))
+                    if batch:
+                        kill_point(TURN_BUILT)
                         await loop.run_in_executor(self._writer, self._journal.commit, batch)
-                    except CannotWrite as error:
-                        self._failed(error, work, jobs)
-                        await asyncio.sleep(RETRY_S)
-                        continue
-                else:
-                    self._journal.abandon()
-                self._committed(work, batch.events, jobs)
+                        self._recovered()
+                    else:
+                        self._journal.abandon()
+                except DAMAGE:
+                    raise
+                except (CannotWrite, StorageError) as error:
+                    self._failed(error, results)
+                    if self._stopping:
+                        return
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                self._committed(work, batch.events, results)
                 if not self._has_work():
                     if self._stopping:
                         return
                     await self._sleep()
         finally:
+            self._stopping = True
             self._writer.shutdown(wait=True)
-            for job in self._jobs:
-                _fail(job.done, Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+            refused = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+            self._refuse(results, refused)
+            for advance in self._advances:
+                _fail(advance.done, refused)
 
     # --- one turn
 
@@ -183,30 +208,40 @@ class LocalEngine:
         return self._advances[0].target if self._advances else self._clock.now()
 
     def _has_work(self) -> bool:
-        return bool(self._jobs or self._advances) or self._timers.has_due(self._until())
+        waits = self._jobs or self._advances or self._trouble is not None
+        return bool(waits) or self._timers.has_due(self._until())
 
-    def _turn(self) -> tuple[UnitOfWork, list[tuple[_Job, Any, Exception | None]]]:
-        """Applies due timers and waiting commands; returns what is to be committed and to be answered."""
+    def _turn(self, results: list[_Result]) -> UnitOfWork:
+        """Applies due timers and waiting commands; returns what is to be committed.
+
+        What is to be answered goes into `results`, also when it raises.
+        Raises StorageError when the database cannot be read; the turn is void then.
+        """
         until = self._until()
         self._journal.begin()
+        self._timers.restore(self._unsettled)
+        self._unsettled.clear()
         self._timers.fill(until)
         work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now())
         for _ in range(MAX_TIMERS):
             due = self._timers.pop(until)
             if due is None:
                 break
+            self._unsettled.add(due[1])
             self._clock.reach(due[0])
             work.now = max(self._clock.now(), due[0])
             self._fire(work, *due)
         work.now = self._clock.now()
-        results: list[tuple[_Job, Any, Exception | None]] = []
-        for _ in range(min(MAX_COMMANDS, len(self._jobs))):
+        takes = MAX_COMMANDS if self._trouble is None else 0
+        for _ in range(min(takes, len(self._jobs))):
             job = self._jobs.popleft()
             try:
                 results.append((job, job.run(work), None))
             except Exception as error:
                 results.append((job, None, error))
-        return work, results
+                if isinstance(error, StorageError):
+                    raise
+        return work
 
     def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> None:
         try:
@@ -217,8 +252,11 @@ class LocalEngine:
             transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
             tenant_id = work.tenant_id(record.tenant_key)
             work.put(Write(tenant_id, record.ticket_id, record.generation, tracking_key, transition))
+        except StorageError:
+            raise
         except Exception:
             # One ticket that cannot be read must not stop the clocks of all others.
+            self._unsettled.discard(tracking_key)
             log.exception("tracking %d cannot fire; its timer is off until slad starts again", tracking_key)
             return
         # Its next instant may be overdue as well, and has its place among those of other tickets.
@@ -228,8 +266,9 @@ class LocalEngine:
         self,
         work: UnitOfWork,
         events: list[EventRow],
-        results: list[tuple[_Job, Any, Exception | None]],
+        results: list[_Result],
     ) -> None:
+        self._unsettled.clear()
         self._counters = work.counters
         for tracking_key, wake_at in work.wakes.items():
             self._timers.set(tracking_key, wake_at)
@@ -252,20 +291,31 @@ class LocalEngine:
                 advance.done.set_result(self._advanced_events)
                 self._advanced_events = 0
 
-    def _failed(
-        self, error: CannotWrite, work: UnitOfWork, results: list[tuple[_Job, Any, Exception | None]]
-    ) -> None:
-        log.error("commit failed, nothing of it is in force: %s", error)
-        self._journal.abandon()
-        self._timers.restore(work.wakes)
-        if error.disk_full:
+    def _failed(self, error: Exception, results: list[_Result]) -> None:
+        if self._trouble is None:
+            self.on_writable(False)
+        if str(error) != self._trouble:
+            log.error("commit failed, nothing of it is in force: %s", error)
+        self._trouble = str(error)
+        if isinstance(error, CannotWrite) and error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
         else:
             refused = Refused(
                 Refusal.UNAVAILABLE, "CANNOT_WRITE", "slad cannot write its database; try again"
             )
-        for job, _, _ in results:
+        self._refuse(results, refused)
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            log.info("commits succeed again")
+            self.on_writable(True)
+
+    def _refuse(self, results: list[_Result], refused: Refused) -> None:
+        """Refuses the callers of a turn that came to nothing, and those that wait."""
+        for job in [*(job for job, _, _ in results), *self._jobs]:
             _fail(job.done, refused)
+        self._jobs.clear()
 
     # --- time
 

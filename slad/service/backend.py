@@ -161,10 +161,16 @@ class SlaBackend:
         return (await self._bulk.take(stream)).SerializeToString()
 
     async def ReconcileSlaTrackings(
-        self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest], _: grpc.aio.ServicerContext[Any, Any]
+        self,
+        stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> bytes:
         """Compares a PSA's list of open tickets with slad's."""
-        return (await self._bulk.reconcile(stream)).SerializeToString()
+
+        async def viewed() -> None:
+            await context.send_initial_metadata(())
+
+        return (await self._bulk.reconcile(stream, viewed)).SerializeToString()
 
     # --- events
 

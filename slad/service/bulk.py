@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -88,15 +88,19 @@ class Bulk:
         return taken
 
     async def reconcile(
-        self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest]
+        self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest], viewed: Callable[[], Awaitable[None]]
     ) -> rpc.ReconcileSlaTrackingsResponse:
-        """Compares the stream's tickets with slad's, and mends when asked."""
+        """Compares the stream's tickets with slad's, and mends when asked.
+
+        `viewed` is called once the view that they are compared with has been taken.
+        """
         first = await anext(aiter(stream), None)
         if first is None:
             raise InvalidField("tenant_id", "REQUIRED", "the stream held no message")
         tenant_id = requests.required_id("tenant_id", first.tenant_id)
         snapshot = self._snapshot().snapshot()
         try:
+            await viewed()
             findings = await self._compare_all(Reconciliation(snapshot, tenant_id), first, stream)
         finally:
             snapshot.close()

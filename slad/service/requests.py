@@ -46,7 +46,7 @@ REMEMBERED: Final = 1_024
 """Schedules, and terms, that are kept for the next request that states the same."""
 
 MAX_REMEMBERED_BYTES: Final = 16 * 1024
-"""Terms of a larger request are not kept."""
+"""A larger schedule, and the terms of a larger request, are not kept."""
 
 NANOS_PER_MS: Final = 1_000_000
 
@@ -433,9 +433,11 @@ class _Schedules(Recent[bytes, ScheduleOffer]):
         offer = self.get(key)
         if offer is None:
             try:
-                offer = self.put(key, _read_schedule(message))
+                offer = _read_schedule(message)
             except InvalidField as error:
                 raise error.under("schedule") from None
+            if len(key) <= MAX_REMEMBERED_BYTES:
+                self.put(key, offer)
         return offer
 
 

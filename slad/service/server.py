@@ -39,17 +39,24 @@ class SladServer:
 
     `services` maps a service's descriptor to the object that has its methods: unary ones take a message and
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
+    `notice` is told of every error that ends a call.
     """
 
-    def __init__(self, services: dict[ServiceDescriptor, object]) -> None:
+    def __init__(
+        self,
+        services: dict[ServiceDescriptor, object],
+        notice: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
         self._server = grpc.aio.server(options=OPTIONS)
         names = [descriptor.full_name for descriptor in services]
         for descriptor, service in services.items():
-            handlers = {method.name: _handler(method, service) for method in descriptor.methods}
+            handlers = {method.name: _handler(method, service, notice) for method in descriptor.methods}
             generic = grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
         self._health = health.aio.HealthServicer()
         self._names = names
+        self._writable = True
+        self._telling: set[asyncio.Task[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable([*names, health.SERVICE_NAME], self._server)
 
@@ -61,7 +68,15 @@ class SladServer:
         """Begins to serve, and says so (grpc.health.v1)."""
         await self._server.start()
         for name in ("", *self._names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._tell(name)
+
+    def set_writable(self, writable: bool) -> None:
+        """Lets health say whether commands can be carried out: the status of SlaBackend. Queries go on."""
+        self._writable = writable
+        # Beside the caller, as it has to wait for peers that watch health and are slow.
+        task = asyncio.create_task(self._tell(SLA_BACKEND.full_name))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls and waits up to `grace_s` seconds for those under way.
@@ -71,33 +86,45 @@ class SladServer:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
+    async def _tell(self, name: str) -> None:
+        serving = self._writable or name != SLA_BACKEND.full_name
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
-def _handler(method: MethodDescriptor, service: object) -> grpc.RpcMethodHandler[Any, Any]:
+
+def _handler(
+    method: MethodDescriptor, service: object, notice: Callable[[Exception], None]
+) -> grpc.RpcMethodHandler[Any, Any]:
     parse = GetMessageClass(method.input_type).FromString
     run = getattr(service, method.name)
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_guarded_upload(run), request_deserializer=parse)
+        return grpc.stream_unary_rpc_method_handler(_guarded_upload(run, notice), request_deserializer=parse)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(run), request_deserializer=parse)
-    return grpc.unary_unary_rpc_method_handler(_guarded(run), request_deserializer=parse)
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(run, notice), request_deserializer=parse)
+    return grpc.unary_unary_rpc_method_handler(_guarded(run, notice), request_deserializer=parse)
 
 
-def _guarded(run: Callable[[Any], Awaitable[bytes]]) -> Any:
+def _guarded(run: Callable[[Any], Awaitable[bytes]], notice: Callable[[Exception], None]) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         try:
             return await run(request)
         except Exception as error:
+            notice(error)
             await errors.abort(context, error)
             return None
 
     return call
 
 
-def _guarded_upload(run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]) -> Any:
+def _guarded_upload(
+    run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]],
+    notice: Callable[[Exception], None],
+) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         try:
             return await run(request, context)
         except Exception as error:
+            notice(error)
             await errors.abort(context, error)
             return None
 
@@ -106,6 +133,7 @@ def _guarded_upload(run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awa
 
 def _guarded_stream(
     run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], AsyncGenerator[bytes, None]],
+    notice: Callable[[Exception], None],
 ) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
         try:
@@ -113,6 +141,7 @@ def _guarded_stream(
                 async for reply in replies:
                     yield reply
         except Exception as error:
+            notice(error)
             await errors.abort(context, error)
 
     return call

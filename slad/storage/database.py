@@ -26,8 +26,8 @@ CACHE_KIB: Final = 16 * 1024
 """Page cache of the writer; that of a reader is a quarter."""
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024
-"""A database up to this size is looked through at the start, which takes a tenth of a second; a larger one is not,
-so that the start does not grow with it."""
+"""A database up to this size is looked through at the start, which takes a tenth of a second. A larger one is
+not, so that the start does not grow with it."""
 
 StorageError = apsw.Error
 """What reading and writing raise when the disk or the file is at fault."""
@@ -77,14 +77,17 @@ class DataDirectory:
 
     @contextmanager
     def explaining_damage(self) -> Iterator[None]:
-        """Turns what is raised inside when the file is found damaged into a DatabaseError that says what to do."""
+        """Makes a DatabaseError that says what to do of the DAMAGE that is raised inside."""
         try:
             yield
         except DAMAGE as error:
             raise self._damaged(error) from error
 
     def _damaged(self, finding: object) -> DatabaseError:
-        return DatabaseError(f"{self.database} is damaged ({finding}); move it away and restore a backup")
+        what = " ".join(str(finding).split())
+        return DatabaseError(
+            f"{self.database} is damaged ({what}); restore a backup: slad restore --replace FILE"
+        )
 
     def _prepare(self) -> None:
         # The file must never be readable by others, not even between its creation and a chmod.

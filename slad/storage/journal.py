@@ -2,27 +2,34 @@
 
 Contract
   - `commit` returns after the COMMIT that holds the whole batch (synchronous=FULL): durable.
-  - When it raises, nothing of the batch is there, and the journal is ready for the next one.
+  - When it raises, nothing of the batch is there, and the journal is ready for the next one. (If it was the
+    sync that failed, a crash before the next commit may bring the batch back, whole.)
   - Sequences and keys grow; those of a failed batch are given out again, as nobody has seen them.
   - It is called by one thread at a time. Readers on other connections never wait for it.
 """
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 
+from slad.storage.database import DAMAGE
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room. SQLite tells only the first apart, and not everywhere."""
 
 
 class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
     """A batch could not be made durable; nothing of it is there."""
 
-    def __init__(self, cause: apsw.Error) -> None:
+    def __init__(self, cause: apsw.Error, system_errno: int = 0) -> None:
         super().__init__(str(cause))
-        self.disk_full = isinstance(cause, apsw.FullError)
+        no_room = isinstance(cause, apsw.IOError) and system_errno in NO_ROOM
+        self.disk_full = isinstance(cause, apsw.FullError) or no_room
 
 
 class TrackingRow(NamedTuple):
@@ -100,6 +107,8 @@ class Batch:
     """Everything up to this sequence."""
     pruned_requests: list[tuple[int]] = field(default_factory=list)
     """Everything up to this key."""
+    trials: list[tuple[int]] = field(default_factory=list)
+    """So many bytes of nothing, to see whether anything can be written."""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -117,6 +126,7 @@ STATEMENTS = {
     "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
     "pruned_events": "DELETE FROM event WHERE sequence <= ?",
     "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
+    "trials": "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))",
 }
 """What is written for each list of a batch; one statement a table."""
 
@@ -160,7 +170,7 @@ class Journal:
             self._connection.execute("ROLLBACK")
 
     def commit(self, batch: Batch) -> None:
-        """Makes `batch` durable. Raises CannotWrite, and then nothing of it is there."""
+        """Makes `batch` durable. Raises CannotWrite, or DAMAGE; then nothing of it is there."""
         connection = self._connection
         try:
             if not connection.in_transaction:
@@ -176,7 +186,9 @@ class Journal:
             # Some failures (disk full, I/O) have rolled back by themselves.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise CannotWrite(error) from error
+            if isinstance(error, DAMAGE):
+                raise
+            raise CannotWrite(error, connection.system_errno) from error
 
     def close(self) -> None:
         """Closes the connection; the WAL is folded into the database when it is the last one."""

@@ -79,21 +79,21 @@ class Caller:
         request = sla_backend_pb2.WatchSlaEventsRequest(after_sequence=0)
         call = self._calls[type(request)](request.SerializeToString())
         try:
-            metadata = dict(await call.initial_metadata())
+            head = (await call.initial_metadata()).get("slad-head-sequence")
         except grpc.aio.AioRpcError as error:
             raise _understood(error) from None
         finally:
             call.cancel()
-        if "slad-head-sequence" not in metadata:
+        if head is None:
             raise DownError
-        return int(metadata["slad-head-sequence"])
+        return int(head)
 
     async def close(self) -> None:
         await self._channel.close()
 
 
 def _understood(error: grpc.aio.AioRpcError) -> Exception:
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
     if status is None and error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return DownError(error.details())
     info = error_details_pb2.ErrorInfo()

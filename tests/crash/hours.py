@@ -63,7 +63,10 @@ def _parsed(content: bytes) -> Hours:
     assert not schedule.holidays
     return Hours(
         sorted(
-            (entry.day_of_week * DAY_MS + _ms(entry.start_time), entry.day_of_week * DAY_MS + _ms(entry.end_time))
+            (
+                entry.day_of_week * DAY_MS + _ms(entry.start_time),
+                entry.day_of_week * DAY_MS + _ms(entry.end_time),
+            )
             for entry in schedule.entries
             if entry.is_enabled
         )
@@ -76,7 +79,7 @@ def _ms(time: str) -> int:
 
 
 def stop_and_go(now: int, minutes_before: int = 30, minutes_after: int = 150) -> pb.BusinessHoursSchedule:
-    """Open for the first 40 s of every minute around `now`, so that a short trial sees windows end and begin."""
+    """Open for the first 40 s of every minute around `now`: a short trial sees windows end and begin."""
     first = datetime.fromtimestamp(now // 1000, UTC).replace(second=0, microsecond=0)
     minutes = [first + timedelta(minutes=n) for n in range(-minutes_before, minutes_after)]
     return pb.BusinessHoursSchedule(

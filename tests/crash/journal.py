@@ -73,11 +73,6 @@ class TicketJournal:
     def name(self) -> str:
         return self.ticket.ticket_id
 
-    @property
-    def last_instant(self) -> int:
-        """The latest instant at which one of its commands was carried out."""
-        return self.entries[-1].carried_out_at if self.entries else 0
-
     def accept(self, entry: Entry, ticket: Ticket, told: tuple[Told, ...]) -> None:
         """`entry` is in force: the ticket is now `ticket`."""
         self.entries.append(entry)

@@ -10,7 +10,7 @@ from slad.storage.kill_points import ALL
 RANDOM = "random"
 KINDS = (RANDOM, *ALL)
 
-MAX_TURNS = 40
+MAX_TURNS = 80
 """A kill point strikes at one of this many turns of the daemon."""
 
 
@@ -37,8 +37,8 @@ def draw(rng: Random, kills: int) -> list[Kill]:
         Kill(
             kind,
             # Often one of the first turns, which fire what fell due meanwhile and re-send what was unknown.
-            turn=min(MAX_TURNS, 1 + round(rng.expovariate(1 / 12))),
-            delay_s=rng.uniform(0, 0.7),
+            turn=min(MAX_TURNS, 1 + round(rng.expovariate(1 / 20))),
+            delay_s=rng.uniform(0, 0.9),
             while_starting=rng.random() < 0.12,
         )
         for kind in kinds

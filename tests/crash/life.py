@@ -65,28 +65,29 @@ class History(NamedTuple):
 
     def after(self, fact: Fact) -> History:
         """The history with one more fact at its end; one that has no meaning there leaves it as it is."""
+        at, after = fact.at, self
         match fact.kind, self.life:
             case Kind.PAUSE, Life.RUNNING:
-                stop = Stop(fact.at, None, fact.reason)
-                return self._replace(life=Life.PAUSED, stops=(*self.stops, stop))
+                stop = Stop(at, None, fact.reason)
+                after = self._replace(life=Life.PAUSED, stops=(*self.stops, stop))
             case Kind.RESUME, Life.PAUSED:
-                return self._unpaused(fact.at, resumed=True)._replace(life=Life.RUNNING)
+                after = self._unpaused(at, resumed=True)._replace(life=Life.RUNNING)
             case Kind.RESPOND, Life.RUNNING | Life.PAUSED if self.response is None:
-                return self._replace(response=Done(fact.at, fact.met))
+                after = self._replace(response=Done(at, fact.met))
             case Kind.RESOLVE, Life.RUNNING | Life.PAUSED:
-                return self._unpaused(fact.at)._replace(
+                after = self._unpaused(at)._replace(
                     life=Life.COMPLETED,
-                    ended_at=fact.at,
-                    response=self.response or Done(fact.at, None),
-                    resolution=Done(fact.at, fact.met),
+                    ended_at=at,
+                    response=self.response or Done(at, None),
+                    resolution=Done(at, fact.met),
                 )
             case Kind.CANCEL, Life.RUNNING | Life.PAUSED:
-                return self._unpaused(fact.at)._replace(life=Life.CANCELLED, ended_at=fact.at)
+                after = self._unpaused(at)._replace(life=Life.CANCELLED, ended_at=at)
             case Kind.REOPEN, Life.COMPLETED | Life.CANCELLED:
                 assert self.ended_at is not None
-                stop = Stop(self.ended_at, fact.at, 0)
-                return History(Life.RUNNING, (*self.stops, stop), response=self.response)
-        return self
+                stop = Stop(self.ended_at, at, 0)
+                after = History(Life.RUNNING, (*self.stops, stop), response=self.response)
+        return after
 
     def _unpaused(self, at: int, *, resumed: bool = False) -> History:
         if self.life is not Life.PAUSED:

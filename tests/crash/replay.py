@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from slad_client.v1 import types_pb2 as pb
@@ -44,6 +45,12 @@ class Played:
         latest = self.ticket.latest
         if latest is not None:
             _require(self.ticket, latest, self.firings[latest.number], due_by)
+
+    @property
+    def settled(self) -> bool:
+        """Whether time alone changes nothing any more."""
+        latest = self.ticket.latest
+        return latest is None or not _due(latest, self.firings[latest.number], FOREVER)
 
 
 def play(journal: TicketJournal, events: Iterable[pb.SlaEvent]) -> Played:
@@ -108,13 +115,16 @@ class _Replay:
         for event in found:
             told = told_of(event)
             if told not in expected or event.recorded_at.ToMilliseconds() != now:
-                raise self._fault(FaultKind.LOST, f"{entry} should be told as {expected}, not {_brief(event)}")
+                raise self._fault(
+                    FaultKind.LOST, f"{entry} should be told as {expected}, not {_brief(event)}"
+                )
             expected.remove(told)
         if expected:
             raise self._fault(FaultKind.LOST, f"{entry} is not told: {expected}")
-        for first, second in zip(found, found[1:], strict=False):
+        for first, second in pairwise(found):
             instants = first.occurred_at.ToMilliseconds(), second.occurred_at.ToMilliseconds()
-            if first.generation == second.generation and instants[0] > instants[1]:
+            begins = first.type == pb.SLA_EVENT_TYPE_STARTED  # with what it takes over from before
+            if first.generation == second.generation and instants[0] > instants[1] and not begins:
                 raise self._fault(FaultKind.DISORDER, f"{_brief(first)} before {_brief(second)}")
 
     def _take_retracted(self, entry: Entry, latest: Generation, now: int) -> None:
@@ -125,7 +135,9 @@ class _Replay:
             event = self._events.popleft() if self._events else None
             key = (event.phase, event.threshold.percent) if event else (0, 0)
             if event is None or event.type != RETRACTED or key not in aloud:
-                raise self._fault(FaultKind.LOST, f"{entry} should retract {aloud}, then came {_brief(event)}")
+                raise self._fault(
+                    FaultKind.LOST, f"{entry} should retract {aloud}, then came {_brief(event)}"
+                )
             if event.threshold.scheduled_at.ToMilliseconds() != firings[key].scheduled_at:
                 raise self._fault(FaultKind.CHANGED, f"{_brief(event)} names an instant that never was")
             aloud.remove(key)

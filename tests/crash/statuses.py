@@ -24,6 +24,8 @@ class Firing(NamedTuple):
 Firings = dict[tuple[int, int], Firing]
 """By phase and percent."""
 
+CLOCKS = {pb.SLA_PHASE_RESPONSE: "response", pb.SLA_PHASE_RESOLUTION: "resolution"}
+
 _STATES = {
     Life.RUNNING: pb.SLA_TRACKING_STATE_ACTIVE,
     Life.PAUSED: pb.SLA_TRACKING_STATE_ACTIVE,
@@ -35,7 +37,7 @@ _STATES = {
 def compare(
     status: pb.SlaStatus, ticket: Ticket, generation: Generation, firings: Firings | None = None
 ) -> None:
-    """Raises FaultError where `status` is not that of `generation`; without `firings` those are left aside."""
+    """Raises FaultError where `status` is not that of `generation`; `firings` are compared when given."""
     now = status.as_of.ToMilliseconds()
     seen, wanted = _seen(status), _wanted(ticket, generation, now)
     wrong = {name: (seen[name], value) for name, value in wanted.items() if seen[name] != value}
@@ -59,9 +61,9 @@ def _seen(status: pb.SlaStatus) -> dict[str, Any]:
         "ended_at": _instant(status, "ended_at"),
         "attributes": dict(status.attributes),
     }
-    for phase, name in ((1, "response"), (2, "resolution")):
+    for name in CLOCKS.values():
         clock = getattr(status, name)
-        seen[name] = status.HasField(name) and {
+        seen[name] = status.HasField(name) and {  # type: ignore[arg-type]
             "target": clock.target.ToMilliseconds(),
             "elapsed": clock.elapsed.ToMilliseconds(),
             "completed_at": _instant(clock, "completed_at"),
@@ -70,7 +72,6 @@ def _seen(status: pb.SlaStatus) -> dict[str, Any]:
             "breached_at": _instant(clock, "breached_at"),
             "percents": [threshold.percent for threshold in clock.thresholds],
         }
-        assert phase
     return seen
 
 
@@ -89,7 +90,7 @@ def _wanted(ticket: Ticket, generation: Generation, now: int) -> dict[str, Any]:
         "ended_at": history.ended_at,
         "attributes": dict(generation.attributes),
     }
-    for phase, name in ((1, "response"), (2, "resolution")):
+    for phase, name in CLOCKS.items():
         done = generation.done(phase)
         wanted[name] = phase in terms.phases and {
             "target": terms.target_ms(phase),
@@ -103,11 +104,9 @@ def _wanted(ticket: Ticket, generation: Generation, now: int) -> dict[str, Any]:
     return wanted
 
 
-def _compare_firings(
-    status: pb.SlaStatus, ticket: Ticket, generation: Generation, firings: Firings
-) -> None:
+def _compare_firings(status: pb.SlaStatus, ticket: Ticket, generation: Generation, firings: Firings) -> None:
     """The state shows a threshold as fired if and only if it was told (or is silent)."""
-    for phase, name in ((1, "response"), (2, "resolution")):
+    for phase, name in CLOCKS.items():
         for threshold in getattr(status, name).thresholds:
             told = firings.get((phase, threshold.percent))
             shown = None

@@ -1,6 +1,7 @@
-"""What a ticket must be, given the commands that were carried out and when: facts in, everything else derived.
+"""What a ticket must be, given the commands that were carried out, and when: all is derived from facts.
 
-Values are immutable, so that "it happened" and "it did not" can be held side by side. Instants in UTC epoch ms.
+Values are immutable, so that "it happened" and "it did not" can be held side by side. Instants are UTC epoch
+ms.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Generation:
     @cached_property
     def history(self) -> History:
         return fold(self.facts)
+
+    @property
+    def instants(self) -> list[int]:
+        """Of its start, and of all its facts."""
+        return [self.started_at, *(fact.at for fact in self.facts)]
 
     def done(self, phase: int) -> Done | None:
         return self.history.response if phase == 1 else self.history.resolution
@@ -93,11 +99,6 @@ class Told(NamedTuple):
     phase: int = 0
     reason: int = 0
     met: bool | None = None
-
-    @property
-    def identity(self) -> tuple[int, int, int, int]:
-        """What no second event of the ticket may share: two events, two ids (E1)."""
-        return self.generation, self.type, self.occurred_at, self.phase
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,15 @@ def _start(ticket: Ticket, request: rpc.StartSlaTrackingRequest, now: int) -> Ou
         )
         born = replace(born, started_at=latest.started_at, facts=facts)
     told.append(Told(number, pb.SLA_EVENT_TYPE_STARTED, now if continues else started_at))
+    if born.history.life is Life.PAUSED:
+        # The pause that the cancel had cut short goes on, and who hears of this generation hears of it.
+        pause = born.history.stops[-1]
+        told.append(Told(number, pb.SLA_EVENT_TYPE_PAUSED, pause.begin, reason=pause.reason))
     effect = Effect(
         changed=True,
         stored=True,
         told=tuple(told),
-        at=now if len(told) > 1 else None,
+        at=now if told[0].generation < number else None,
         inherits=continues,
         silent=request.suppress_past,
     )

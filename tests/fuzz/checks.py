@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from slad.service.errors import DOMAIN
 from slad.service.limits import MAX_RECEIVE_BYTES
 from tests.docs.test_errors import documented_reasons
+from tests.fuzz import values
 from tests.fuzz.generator import Call
 from tests.fuzz.plausible import is_map
 
@@ -35,8 +36,6 @@ NEVER: Final = (
     grpc.StatusCode.PERMISSION_DENIED,
 )
 """Nothing that is sent, at a rate that is bearable, may lead to these."""
-
-WITH_RETRY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 _DOCUMENTED: Final = frozenset(documented_reasons())
 
@@ -60,9 +59,7 @@ class Outcome:
 def problems(call: Call, outcome: Outcome) -> list[str]:
     """What is wrong with an answer; empty: nothing."""
     code = outcome.code
-    found = [
-        f"a reply of {len(reply):,} bytes" for reply in outcome.replies if len(reply) > MAX_REPLY
-    ] + _unreadable_replies(call, outcome)
+    found = [problem for reply in outcome.replies for problem in _reply_problems(call, reply)]
     if code is grpc.StatusCode.OK or (code is grpc.StatusCode.CANCELLED and call.cancelled):
         return found
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -79,14 +76,33 @@ def problems(call: Call, outcome: Outcome) -> list[str]:
     return found + _status_problems(call, outcome, status_pb2.Status.FromString(outcome.status))
 
 
-def _unreadable_replies(call: Call, outcome: Outcome) -> list[str]:
-    kind = GetMessageClass(call.method.output_type)
-    for reply in outcome.replies:
-        try:
-            kind.FromString(reply)
-        except DecodeError:
-            return [f"a reply that is no {call.method.output_type.full_name}"]
-    return []
+def _reply_problems(call: Call, reply: bytes) -> list[str]:
+    if len(reply) > MAX_REPLY:
+        return [f"a reply of more than {MAX_REPLY:,} bytes"]
+    try:
+        message = GetMessageClass(call.method.output_type).FromString(reply)
+    except DecodeError:
+        return [f"a reply that is no {call.method.output_type.full_name}"]
+    return list({f"a reply with a {kind} out of range" for kind in _times_out_of_range(message)})
+
+
+def _times_out_of_range(message: Message) -> Iterator[str]:
+    """The names of Timestamp and Duration, for each that JSON cannot tell."""
+    for fd, value in message.ListFields():
+        if fd.message_type is None or is_map(fd):
+            continue
+        for item in value if fd.is_repeated else (value,):
+            bounds = _BOUNDS_S.get(fd.message_type.full_name)
+            if bounds is None:
+                yield from _times_out_of_range(item)
+            elif not (bounds[0] <= item.seconds <= bounds[1] and abs(item.nanos) < 1_000_000_000):
+                yield fd.message_type.name
+
+
+_BOUNDS_S: Final = {
+    "google.protobuf.Timestamp": (values.YEAR_1, values.YEAR_10000 - 1),
+    "google.protobuf.Duration": (-315_576_000_000, 315_576_000_000),
+}
 
 
 def _status_problems(call: Call, outcome: Outcome, status: status_pb2.Status) -> list[str]:
@@ -102,8 +118,8 @@ def _status_problems(call: Call, outcome: Outcome, status: status_pb2.Status) ->
     reason = infos[0].reason
     if (code.name, reason) not in _DOCUMENTED:
         found.append(f"{code.name} {reason} is not in docs/errors.md")
-    if bool(retries) != (code in WITH_RETRY):
-        found.append(f"{code.name} {reason} {'with' if retries else 'without'} a RetryInfo")
+    if retries:
+        found.append(f"{code.name} {reason} asks for another try, which would not help")
     violations = [violation for request in bad for violation in request.field_violations]
     messages = parsed(call)
     if code is not grpc.StatusCode.INVALID_ARGUMENT:
@@ -132,18 +148,19 @@ def parsed(call: Call) -> list[Message] | None:
         return None
 
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _STEP: Final = re.compile(r"([a-z][a-z0-9_]*)(?:\[([0-9]+)\])?(?:\.|$)")
 
 
 def path_problem(path: str, descriptor: Descriptor, messages: Sequence[Message]) -> str:
     """Why a field's path leads nowhere in these messages of one stream; empty: it does lead somewhere.
 
-    Items of a repeated field are counted over all messages. The last field of a path may be absent.
+    Items of a repeated field are counted over all messages. A field may be absent, an item may not.
     """
     owners = list(messages)
     at = 0
     while at < len(path):
-        name = re.compile(r"[a-z][a-z0-9_]*").match(path, at)
+        name = _NAME.match(path, at)
         if name is None:
             return f"no name at {at}"
         if at == 0 and path in descriptor.oneofs_by_name:
@@ -163,8 +180,6 @@ def path_problem(path: str, descriptor: Descriptor, messages: Sequence[Message])
         if at < len(path):
             if fd.message_type is None:
                 return f"{name[0]} has no fields"
-            if not owners:
-                return f"{name[0]} is absent"
             descriptor = fd.message_type
     return "" if path and not path.endswith(".") else "it is empty"
 

@@ -11,17 +11,22 @@ from typing import Any, Final
 
 import slad_client.v1
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from slad_client.v1 import test_clock_pb2 as clock_rpc
 
+from slad.core.instants import DAY_MS, MAX_INSTANT_MS, SECOND_MS
 from tests.fuzz import values, wire
 from tests.fuzz.plausible import Plausible, is_map
 from tests.fuzz.world import World
 
 MANY: Final = 10_000
 OVER_THE_LIMIT: Final = 5 * values.MIB
+
+LONGEST_STEP_MS: Final = 30 * DAY_MS
+"""How far one call may move virtual time."""
 
 
 def services() -> list[ServiceDescriptor]:
@@ -68,6 +73,7 @@ class Generator:
 
     def __init__(self, rng: Random, world: World) -> None:
         self._rng = rng
+        self._world = world
         self._plausible = Plausible(rng, world)
         self._methods = [method for service in services() for method in service.methods]
         self._borrowed = [method for service in borrowed_services() for method in service.methods]
@@ -79,7 +85,13 @@ class Generator:
         return self.call_of(self._rng.choice(self._methods))
 
     def call_of(self, method: MethodDescriptor) -> Call:
-        """Any call of one RPC."""
+        """Any call of one RPC, but none that would make time run out."""
+        while True:
+            call = self._draw(method)
+            if not self._runs_away(call):
+                return call
+
+    def _draw(self, method: MethodDescriptor) -> Call:
         manner, make = self._rng.choices(_MANNERS, _WEIGHTS)[0]
         if make is Generator._spoilt and not _is_ours(method):
             # gRPC's own services answer UNKNOWN to what they cannot parse.
@@ -92,6 +104,21 @@ class Generator:
             for place in range(count)
         )
         return Call(method, messages, manner, cancelled=self._rng.random() < 0.02)
+
+    def _runs_away(self, call: Call) -> bool:
+        """Whether it would move virtual time so far that nothing could be started any more."""
+        if call.method.input_type is not clock_rpc.AdvanceTimeRequest.DESCRIPTOR:
+            return False
+        try:
+            request = clock_rpc.AdvanceTimeRequest.FromString(call.messages[0])
+        except DecodeError:
+            return False
+        if request.HasField("to"):
+            target = request.to.seconds * SECOND_MS
+        else:
+            target = self._world.now + request.by.seconds * SECOND_MS
+        latest = min(self._world.now + LONGEST_STEP_MS, self._world.latest)
+        return latest < target <= MAX_INSTANT_MS
 
     # --- manners
 

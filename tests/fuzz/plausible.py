@@ -22,7 +22,27 @@ ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Aus
 
 TIMES: Final = {"google.protobuf.Timestamp", "google.protobuf.Duration"}
 
-ALWAYS: Final = {"tenant_id", "ticket_id", "targets", "schedule", "timezone", "entries", "trackings", "start"}
+ALWAYS: Final = {
+    "tenant_id",
+    "ticket_id",
+    "targets",
+    "response_time_minutes",
+    "schedule",
+    "timezone",
+    "entries",
+    "start_time",
+    "end_time",
+    "is_enabled",
+    "holiday_date",
+    "trackings",
+    "start",
+    "reason",
+    "phase",
+    "mode",
+    "consumer",
+    "to",
+    "by",
+}
 """Without these a request does not get far."""
 
 SELDOM: Final = {"effective_at", "continue_within", "met", "generation", "page_token", "holidays", "pauses"}
@@ -50,7 +70,9 @@ class Plausible:
 
     def fill(self, message: Message) -> None:
         chosen = {
-            oneof.name: self._rng.choice(oneof.fields).name for oneof in message.DESCRIPTOR.oneofs if oneof.fields
+            oneof.name: self._rng.choice(oneof.fields).name
+            for oneof in message.DESCRIPTOR.oneofs
+            if oneof.fields
         }
         for field in message.DESCRIPTOR.fields:
             oneof = field.containing_oneof
@@ -75,7 +97,8 @@ class Plausible:
         elif field.message_type is None:
             setattr(message, field.name, self.value(field, special))
         elif field.message_type.full_name in TIMES:
-            target.FromMilliseconds(special(self) if special else self._rng.randrange(DAY))
+            at = special(self) if special else self._rng.randrange(DAY)
+            target.FromMilliseconds(min(at, limits.LATEST_INSTANT_MS))
         else:
             target.SetInParent()
             self.fill(target)
@@ -93,7 +116,8 @@ class Plausible:
         if special is not None:
             return special(self)
         if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-            return self._rng.choice(list(field.enum_type.values_by_number))
+            known = list(field.enum_type.values_by_number)
+            return self._rng.choice(known[1:] if self._rng.random() < 0.9 else known)
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             return self._rng.choice((b"", b"x")) if field.type == FieldDescriptor.TYPE_BYTES else self._word()
         return self._rng.randrange(2) if field.cpp_type != FieldDescriptor.CPPTYPE_BOOL else self.coin()
@@ -108,7 +132,9 @@ class Plausible:
             return _LIMITS.get(field.name, 3)
         if field.name == "trackings":
             return self._rng.choice((0, 1, 1, 2, 3, 20))
-        return self._rng.choice((0, 1, 1, 2, 3)) if field.name not in ALWAYS else self._rng.choice((1, 1, 2, 5))
+        return (
+            self._rng.choice((0, 1, 1, 2, 3)) if field.name not in ALWAYS else self._rng.choice((1, 1, 2, 5))
+        )
 
     def _word(self) -> str:
         return self._rng.choice(("", "a", "gold", "p1", "p2", "schedule one"))
@@ -147,7 +173,9 @@ class Plausible:
         return self._world.now + self.step()
 
     def step(self) -> int:
-        return self._rng.choice((0, 1, MINUTE, 10 * MINUTE, HOUR, 8 * HOUR if self._rng.random() < 0.1 else 1))
+        return self._rng.choice(
+            (0, 1, MINUTE, 10 * MINUTE, HOUR, 8 * HOUR if self._rng.random() < 0.1 else 1)
+        )
 
     def minutes(self) -> int:
         return self._rng.choice((1, 5, 60, 240, 1_440, 100_000))
@@ -172,7 +200,7 @@ class Plausible:
         return day.isoformat() + self._rng.choice(("", "", "T00:00:00Z"))
 
     def consumer(self) -> str:
-        return self._rng.choice(("", *CONSUMERS))
+        return self._rng.choice(CONSUMERS)
 
     def sequence(self) -> int:
         return self._rng.choice((0, 1, max(self._world.head - 5, 0), self._world.head, self._world.head + 1))

@@ -21,12 +21,17 @@ TICKETS = (*(f"T-{number}" for number in range(120)), "é" * 200, "a.b[3]['c']",
 CONSUMERS = ("psa", "notifier", "bi ✓", "x" * 200)
 UNKNOWN = "never-started"
 
+END_MS = 253_370_764_800_000
+"""9999-01-01T00:00:00Z: a year before the end of time."""
+
 
 @dataclass
 class World:
     """Filled by `learn` from what the daemon answers."""
 
     now: int
+    latest: int = END_MS
+    """Virtual time is not to be moved beyond."""
     head: int = 0
     tokens: list[str] = field(default_factory=lambda: ["1", "ff"])
     request_ids: list[str] = field(default_factory=lambda: ["r-0"])

@@ -685,6 +685,25 @@ async def test_what_changes_while_the_list_is_streaming_is_not_undone(
         assert await status_of(slad, "T-1") == changed
 
 
+async def test_a_caller_learns_that_the_view_has_been_taken(tmp_path: Path, viewed: asyncio.Event) -> None:
+    """By initial metadata, as with a watch: a list that is read after them misses no command."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start("T-1")
+        call = slad.backend.ReconcileSlaTrackings()
+        await call.write(requests([], apply=True)[0])
+        learning = asyncio.create_task(call.initial_metadata())
+        await viewed.wait()
+        for _ in range(3):
+            # On the same connection: what slad sent before its answer has arrived with it.
+            await status_of(slad)
+        learned = learning.done()
+        await call.write(requests([row("T-1")])[0])
+        await call.done_writing()
+        assert (await call).differences == []
+        await learning
+        assert learned
+
+
 async def test_a_ticket_that_starts_while_the_list_is_streaming_is_no_orphan_and_stays(
     tmp_path: Path, viewed: asyncio.Event
 ) -> None:

@@ -45,7 +45,7 @@ async def live(slad: Slad) -> None:
     await backend.PauseSla(late)
     await backend.ReopenSla(rpc.ReopenSlaRequest(ticket_id="completed", mode=1, **ids))
     retarget = rpc.RetargetSlaRequest(ticket_id="running", targets=[target(90, 300)], **ids)
-    retarget.schedule.CopyFrom(await _schedule())
+    retarget.schedule.CopyFrom(_schedule())
     await backend.RetargetSla(retarget)
     watch = backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
     reply = await watch.read()
@@ -62,11 +62,10 @@ def _schedule() -> pb.BusinessHoursSchedule:
 
 async def seen(slad: Slad) -> dict[str, object]:
     """All that callers can see, as JSON."""
+    # The events first: they end with a command, before which all that is overdue has fired.
+    events = [MessageToDict(event) for event in await slad.events()]
     found = await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest(tenant_id="acme"))
-    return {
-        "trackings": [MessageToDict(status) for status in found.trackings],
-        "events": [MessageToDict(event) for event in await slad.events()],
-    }
+    return {"trackings": [MessageToDict(status) for status in found.trackings], "events": events}
 
 
 async def make() -> None:

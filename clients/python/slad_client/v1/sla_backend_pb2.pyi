@@ -918,9 +918,9 @@ Global___RejectedSlaTracking: typing_extensions.TypeAlias = RejectedSlaTracking
 @typing.final
 class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     """The open tickets of one tenant, all of them: what slad tracks beyond the list is ORPHANED. Compared with
-    one consistent view of slad, taken at the first message. Nothing is mended until the whole list has been
-    read; a malformed row ends the call before that. What has changed in slad since the view was taken is not
-    mended.
+    one consistent view of slad, taken at the first message and announced by the initial metadata. Nothing is
+    mended until the whole list has been read; a malformed row ends the call before that. What has changed in
+    slad since the view was taken is not mended.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
