@@ -291,7 +291,7 @@ async def test_a_resolution_that_a_reconciliation_overtook_still_completes(tmp_p
 
 
 async def test_a_list_that_is_older_than_a_command_undoes_it(tmp_path: Path) -> None:
-    """Why the sender has to stand still while the list is read and compared."""
+    """Why the list is read when the view has been taken, and not before."""
     async with slad_running(tmp_path) as slad:
         await send(slad, LIFE[:1])
         read_before_the_pause = row()

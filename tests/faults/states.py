@@ -20,6 +20,9 @@ from slad.storage.store import Store
 State = dict[str, list[Any]]
 """The rows of every table, in order."""
 
+LINES, LINE = 12, 600
+"""How much of a difference is shown."""
+
 TABLES = ("tenant", "schedule", "tracking", "event", "consumer", "audit", "request")
 
 
@@ -83,4 +86,4 @@ def difference(one: State, other: State) -> str:
     for table in one:
         lines += [f"- {table} {row}" for row in one[table] if row not in other[table]]
         lines += [f"+ {table} {row}" for row in other[table] if row not in one[table]]
-    return "\n".join(lines[:20])
+    return "\n".join(line[:LINE] for line in lines[:LINES])

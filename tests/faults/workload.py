@@ -44,6 +44,7 @@ from slad.engines.directory import Directory
 from slad.engines.local import LocalEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import VirtualClock
+from slad.storage import database
 from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Batch, CannotWrite, Journal
@@ -56,6 +57,9 @@ from tests.faults.states import State, read_state, timeless_event
 T = TypeVar("T")
 
 MONDAY_9 = at("2026-03-02T09:00:00Z")
+
+CACHE_KIB = 32
+"""So little that pages have to be read again, and written before the commit."""
 
 TRIES = 3
 """So often something fails before a lasting fault is repaired."""
@@ -316,4 +320,5 @@ def run_script(data: Path, diary: Diary) -> None:
     """Runs the script to its end on the diary's disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "RETRY_S", 0)
+        patch.setattr(database, "CACHE_KIB", CACHE_KIB)
         asyncio.run(_tell_the_script(Client(data, diary)))

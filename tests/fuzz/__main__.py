@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import Final
 
-from tests.fuzz.fuzzer import Report, fuzz
+from slad.core.instants import DAY_MS
+from slad.service.limits import EARLIEST_START_MS, LATEST_INSTANT_MS
+from tests.fuzz.fuzzer import Report, check_memory, fuzz
+from tests.slad_under_test import MONDAY_9
+
+WORLDS: Final = (
+    (0.96, MONDAY_9),
+    (0.02, EARLIEST_START_MS),
+    (0.02, LATEST_INSTANT_MS + 1 - DAY_MS),
+)
+"""(share of the calls, where virtual time begins): an ordinary day, the first day of all, the last."""
 
 
 def main() -> int:
@@ -13,14 +25,23 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    report = fuzz(arguments.requests, arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
-    print(table(report))
+    report = Report(arguments.seed)
+    for share, now in WORLDS:
+        fuzz(report, int(arguments.requests * share), now, _progress)
+        if now == MONDAY_9:
+            check_memory(report)
+            quarters = report.memory_by_quarter()
+    print(table(report, quarters))
     for what, example in report.findings.items():
         print(f"{report.found[what]:,} × {what}\n    {example}")
     return 1 if report.findings else 0
 
 
-def table(report: Report) -> str:
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def table(report: Report, memory_kib: Sequence[float]) -> str:
     """The counts, by RPC and code."""
     codes = sorted({code for counter in report.counts.values() for code in counter}, key=_order)
     lines = [
@@ -30,7 +51,7 @@ def table(report: Report) -> str:
     for name, counter in sorted(report.counts.items()):
         cells = " | ".join(f"{counter[code]:,}" if counter[code] else "" for code in codes)
         lines.append(f"| {name} | {cells} | {report.slowest[name] * 1000:,.0f} ms |")
-    quarters = " → ".join(f"{kib / 1024:.0f}" for kib in report.memory_by_quarter())
+    quarters = " → ".join(f"{kib / 1024:.0f}" for kib in memory_kib)
     manners = ", ".join(f"{name} {count:,}" for name, count in report.manners.most_common())
     lines += [
         "",

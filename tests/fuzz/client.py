@@ -28,6 +28,9 @@ OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_messa
 LOST_STATUS: Final = "Internal error from Core"
 """grpc.aio's client says so, and forgets the server's status, when it writes to a stream that has just ended."""
 
+ATTEMPTS: Final = 5
+"""How often such a call is made, until its status arrives."""
+
 _STATUS_KEY: Final = "grpc-status-details-bin"
 
 
@@ -55,7 +58,10 @@ class Client:
     async def send(self, call: Call) -> Outcome:
         begun = perf_counter()
         arity = (call.method.client_streaming, call.method.server_streaming)
-        outcome = await _SENDERS[arity](self, call)
+        for _ in range(ATTEMPTS):
+            outcome = await _SENDERS[arity](self, call)
+            if outcome.details != LOST_STATUS:
+                break
         outcome.seconds = perf_counter() - begun
         return outcome
 
@@ -124,12 +130,9 @@ class Client:
         return await _reply_of(sent)
 
     async def _send_upload(self, call: Call) -> Outcome:
-        while True:
-            sent = self._channel.stream_unary(call.path)(timeout=DEADLINE_S)
-            await _write_all(sent, call)
-            outcome = await _reply_of(sent)
-            if outcome.details != LOST_STATUS:
-                return outcome
+        sent = self._channel.stream_unary(call.path)(timeout=DEADLINE_S)
+        await _write_all(sent, call)
+        return await _reply_of(sent)
 
     async def _send_watch(self, call: Call) -> Outcome:
         sent = self._channel.unary_stream(call.path)(call.messages[0], timeout=DEADLINE_S)
