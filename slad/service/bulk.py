@@ -191,9 +191,10 @@ def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool |
     for _, start in wanted:
         heard: list[bool] = []
 
-        def render(answer: Answer, heard: list[bool] = heard) -> bytes:
+        def render(answer: Answer, heard: list[bool] = heard, start: Start = start) -> bytes:
             heard.append(answer.changed)
-            return replies.started(answer)
+            # Only a request id needs a reply, for its repetition.
+            return replies.started(answer) if start.request else b""
 
         try:
             execute(work, start, render)

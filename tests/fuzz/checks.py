@@ -178,7 +178,7 @@ def path_problem(path: str, descriptor: Descriptor, messages: Sequence[Message])
             return wrong
         at = step.end()
         if at < len(path):
-            if fd.message_type is None:
+            if fd.message_type is None or (fd.is_repeated and step[2] is None):
                 return f"{name[0]} has no fields"
             descriptor = fd.message_type
     return "" if path and not path.endswith(".") else "it is empty"
@@ -196,9 +196,9 @@ def _descend(owners: list[Message], fd: FieldDescriptor, index: str | None) -> t
         if fd.message_type is None:
             return [], ""
         return [getattr(owner, fd.name) for owner in owners if owner.HasField(fd.name)], ""
-    items = [item for owner in owners for item in getattr(owner, fd.name)]
     if index is None:
         return [], ""
+    items = [item for owner in owners for item in getattr(owner, fd.name)]
     if int(index) >= len(items):
         return [], f"{fd.name} has {len(items)} items"
     return [items[int(index)]], ""

@@ -26,7 +26,7 @@ from tests.fuzz.checks import Outcome, problems
 from tests.fuzz.client import Client, Everything
 from tests.fuzz.generator import Call, Generator
 from tests.fuzz.world import END_MS, World
-from tests.slad_under_test import MONDAY_9, target, told
+from tests.slad_under_test import target, told
 
 BURST: Final = 32
 """Calls at once, so that commands share a transaction."""
