@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2
 
+from slad.core.errors import InvalidField
 from slad.service import errors, reflection
 from slad.service.limits import MAX_RECEIVE_BYTES
 
@@ -95,19 +97,37 @@ class SladServer:
 def _handler(
     method: MethodDescriptor, service: object, notice: Callable[[Exception], None]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    parse = GetMessageClass(method.input_type).FromString
+    parse = _parser(method)
     run = getattr(service, method.name)
+    # Requests come as bytes: of those that are no message gRPC itself would say UNKNOWN and an exception.
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_guarded_upload(run, notice), request_deserializer=parse)
+        return grpc.stream_unary_rpc_method_handler(_guarded_upload(parse, run, notice))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(run, notice), request_deserializer=parse)
-    return grpc.unary_unary_rpc_method_handler(_guarded(run, notice), request_deserializer=parse)
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(parse, run, notice))
+    return grpc.unary_unary_rpc_method_handler(_guarded(parse, run, notice))
 
 
-def _guarded(run: Callable[[Any], Awaitable[bytes]], notice: Callable[[Exception], None]) -> Any:
+def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
+    from_bytes = GetMessageClass(method.input_type).FromString
+
+    def parse(body: bytes) -> Any:
+        try:
+            return from_bytes(body)
+        except DecodeError:
+            message = f"the bytes are not a {method.input_type.full_name}"
+            raise InvalidField("", "MALFORMED_MESSAGE", message) from None
+
+    return parse
+
+
+def _guarded(
+    parse: Callable[[bytes], Any],
+    run: Callable[[Any], Awaitable[bytes]],
+    notice: Callable[[Exception], None],
+) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         try:
-            return await run(request)
+            return await run(parse(request))
         except Exception as error:
             notice(error)
             await errors.abort(context, error)
@@ -117,12 +137,13 @@ def _guarded(run: Callable[[Any], Awaitable[bytes]], notice: Callable[[Exception
 
 
 def _guarded_upload(
+    parse: Callable[[bytes], Any],
     run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]],
     notice: Callable[[Exception], None],
 ) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         try:
-            return await run(request, context)
+            return await run((parse(body) async for body in request), context)
         except Exception as error:
             notice(error)
             await errors.abort(context, error)
@@ -132,12 +153,13 @@ def _guarded_upload(
 
 
 def _guarded_stream(
+    parse: Callable[[bytes], Any],
     run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], AsyncGenerator[bytes, None]],
     notice: Callable[[Exception], None],
 ) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
         try:
-            async with aclosing(run(request, context)) as replies:
+            async with aclosing(run(parse(request), context)) as replies:
                 async for reply in replies:
                     yield reply
         except Exception as error:

@@ -432,3 +432,18 @@ async def test_a_message_over_4_mib_is_refused(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await slad.start("big", attributes={"k": "v" * (5 * 1024 * 1024)})
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_bytes_that_are_no_message_are_refused_without_a_word_of_the_inside(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        for name in ("PauseSla", "WatchSlaEvents", "ImportSlaTrackings"):
+            path = f"/slad.v1.SlaBackend/{name}"
+            if name == "PauseSla":
+                call = slad.channel.unary_unary(path)(b"\xff\xff")
+            elif name == "WatchSlaEvents":
+                call = slad.channel.unary_stream(path)(b"\xff\xff").read()
+            else:
+                call = slad.channel.stream_unary(path)(iter([b"\xff\xff"]))
+            got = await refused(call)
+            assert got.code is INVALID
+            assert got.reason == "MALFORMED_MESSAGE"
