@@ -268,7 +268,7 @@ async def test_a_command_whose_answer_was_lost_is_carried_out_once(
 async def test_a_command_that_gets_no_answer_is_sent_again(
     relay: Relay, connect: Connect, slad: Slad
 ) -> None:
-    client = connect(relay.address, retry=RetryPolicy(attempt_timeout=0.05, random=lambda: 0.0))
+    client = connect(relay.address, retry=RetryPolicy(attempt_timeout=0.5, random=lambda: 0.0))
     relay.fail("StartSlaTracking", HANGS)
     started = await start(client, request_id="r-1")
     assert started.created
