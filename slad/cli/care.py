@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND, data_option
+from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND
+from slad.cli.settings import data_option
 from slad.engines.doctor import Verdict, examine
 from slad.engines.time_source import WallClock
 from slad.storage import backup as backups

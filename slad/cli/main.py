@@ -6,6 +6,7 @@ import click
 
 from slad import __version__
 from slad.cli.care import backup, doctor, restore
+from slad.cli.config import config
 from slad.cli.consumers import consumers
 from slad.cli.serve import serve_command
 
@@ -17,6 +18,7 @@ def main() -> None:
 
 
 main.add_command(serve_command)
+main.add_command(config)
 main.add_command(consumers)
 main.add_command(backup)
 main.add_command(restore)

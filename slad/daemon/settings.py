@@ -16,6 +16,16 @@ STOP_GRACE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How slad logs."""
+
+    format: str = "auto"
+    """text, json, or auto."""
+    level: str = "info"
+    """debug, info, warning or error."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one run."""
 
@@ -26,3 +36,4 @@ class Settings:
     virtual_clock: int | None = None
     """UTC epoch ms at which virtual time begins; None: real time."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    log: LogSettings = field(default_factory=LogSettings)

@@ -11,12 +11,15 @@ import pytest
 
 from slad.cli.main import main
 from slad.cli.serve import serve_command
+from slad.daemon.configuration import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+PLACES = ("README.md", "docs/operating.md", "docs/configuration.md")
+"""Where commands and options are told of."""
 RULE = re.compile(r"\b[BCMTE][1-9]\b")
 
 
@@ -33,36 +36,39 @@ def commands(group: click.Command = main, name: str = "slad") -> Iterator[tuple[
         yield name, group
 
 
+def told_of_commands() -> str:
+    return "".join(map(text, PLACES))
+
+
 def options() -> list[click.Option]:
     return [p for _, command in commands() for p in command.params if isinstance(p, click.Option)]
 
 
 def test_every_command_is_documented() -> None:
-    told = text("README.md") + text("docs/operating.md")
+    told = told_of_commands()
     for name, _ in commands():
-        assert re.search(rf"\b{name}\b", told), f"`{name}` is in neither README.md nor docs/operating.md"
+        assert re.search(rf"\b{name}\b", told), f"`{name}` is in none of {PLACES}"
 
 
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
-    told = text("README.md") + text("docs/operating.md")
+    told = told_of_commands()
     variables = {str(option.envvar) for option in options() if option.envvar}
     for option in options():
         name = next(opt for opt in option.opts if opt.startswith("--"))
-        assert re.search(rf"{name}\b", told), f"{name} is in neither README.md nor docs/operating.md"
+        assert re.search(rf"{name}\b", told), f"{name} is in none of {PLACES}"
     named = set(re.findall(r"\bSLAD_[A-Z_]*[A-Z]\b", told))
     assert named == variables, f"documented or existing only: {named ^ variables}"
 
 
-def test_the_defaults_in_the_table_are_those_of_the_command() -> None:
-    table = dict(
-        re.findall(r"^\| `(--[a-z-]+)[^|]*\| [^|]* \| `([^`]*)` \|", text("README.md"), re.MULTILINE)
-    )
-    for option in serve_command.params:
-        assert isinstance(option, click.Option)
-        if option.envvar and option.default and option.show_default:
-            shown = option.show_default if isinstance(option.show_default, str) else option.default
-            shown = shown[0] if isinstance(shown, tuple) else shown
-            assert table[option.opts[0]] == str(shown)
+def test_every_setting_has_its_row_with_all_its_names_and_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` (\| .*) \|$", text("docs/configuration.md"), re.MULTILINE))
+    assert list(rows) == [setting.key for setting in SETTINGS]
+    for setting in SETTINGS:
+        flag, variable, default, told = (c.strip() for c in rows[setting.key].split("|")[1:])
+        assert flag.strip("`").split()[:1] == ([] if setting.secret else [setting.flag])
+        assert variable == f"`{setting.variable}`"
+        assert default.strip("`") == setting.show(setting.default)
+        assert told
 
 
 def test_every_rule_that_is_cited_is_in_the_semantics() -> None:

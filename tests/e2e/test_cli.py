@@ -55,7 +55,7 @@ def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_4(tmp_path: Path) 
 
 
 def test_wrong_spans_are_refused(tmp_path: Path) -> None:
-    done = slad("serve", "--data", str(tmp_path), "--event-retention", "soon")
+    done = slad("serve", "--data", str(tmp_path), "--retention-events", "soon")
     assert done.returncode == 2
     assert "'soon' is not a length of time, such as 45s, 30m, 12h or 7d" in done.stderr
 

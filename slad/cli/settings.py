@@ -1,0 +1,134 @@
+"""The daemon's settings as options of a command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from slad.cli.params import EXIT_CONFIGURATION
+from slad.daemon.configuration import (
+    BY_KEY,
+    ENVIRONMENT,
+    FLAG,
+    SETTINGS,
+    ConfigurationError,
+    Setting,
+    Value,
+    configure,
+)
+from slad.daemon.kinds import Kind
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+OPTIONS: Final = [setting for setting in SETTINGS if not setting.secret]
+"""A secret has no flag: everybody can read the command line of a process."""
+
+
+class KindType(click.ParamType[Any]):
+    """A kind of setting, for click."""
+
+    def __init__(self, kind: Kind[Any]) -> None:
+        self.kind = kind
+        self.name = kind.name.lower()
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parses `value`."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.kind.from_text(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """The words it may be, if they are few."""
+        fitting = (word for word in self.kind.choices if word.startswith(incomplete))
+        return [click.shell_completion.CompletionItem(word) for word in fitting]
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --config and an option for every setting; `command` gets the `Configuration` first.
+
+    A configuration that cannot be used ends it with one line and exit code 2.
+    """
+
+    @wraps(command)
+    @click.pass_context
+    def with_configuration(context: click.Context, /, *, config: Path | None, **others: Any) -> Any:
+        given = {
+            setting.key: Value(os.environ[setting.variable], ENVIRONMENT)
+            for setting in SETTINGS
+            if setting.secret and os.environ.get(setting.variable)
+        }
+        for setting in OPTIONS:
+            value = others.pop(setting.parameter)
+            source = context.get_parameter_source(setting.parameter)
+            if source is ParameterSource.COMMANDLINE:
+                given[setting.key] = Value(value, FLAG)
+            elif source is ParameterSource.ENVIRONMENT:
+                given[setting.key] = Value(value, ENVIRONMENT)
+        with configuration_errors():
+            return command(configure(given, config), **others)
+
+    for setting in reversed(OPTIONS):
+        with_configuration = _option(setting)(with_configuration)
+    return config_option(with_configuration)
+
+
+class configuration_errors:  # noqa: N801 - used as a context
+    """A ConfigurationError inside ends the command with one line and exit code 2."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ConfigurationError):
+            click.echo(f"slad: {error}", err=True)
+            raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+def config_option(command: Command) -> Command:
+    """Adds --config."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="SLAD_CONFIG",
+        metavar="FILE",
+        help="TOML file with settings; flags and variables go before it.",
+    )(command)
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --data and --config; `command` gets the data directory as `data`, from whichever says it first."""
+
+    @wraps(command)
+    def with_data(*, data: Path | None, config: Path | None, **others: Any) -> Any:
+        if data is None:
+            with configuration_errors():
+                data = configure({}, config)["data"]
+        return command(data=data, **others)
+
+    return _option(BY_KEY["data"])(config_option(with_data))
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    kind, default = setting.kind, setting.show(setting.default)
+    return click.option(
+        setting.flag,
+        setting.parameter,
+        # A list's flag may repeat: each holds one item.
+        type=str if kind.several else KindType(kind),
+        multiple=kind.several,
+        default=None,
+        envvar=setting.variable,
+        metavar=setting.metavar or kind.name,
+        help=f"{setting.help}  [default: {default}]" if default else setting.help,
+    )

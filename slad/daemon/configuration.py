@@ -1,0 +1,190 @@
+"""Every setting of the daemon, and where its value comes from: a flag, the environment, the file, a default.
+
+One row a setting. From its key all else follows: `log.level` is the key `level` in the table `[log]` of the
+TOML file, the flag `--log-level` and the variable `SLAD_LOG_LEVEL`. A flag goes before the variable, the
+variable before the file, the file before the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from slad.daemon.kinds import INSTANT, PATH, SPAN, TEXTS, Kind, choice, integer
+from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, LogSettings, Settings
+from slad.delivery.retention import RetentionSettings
+
+FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
+"""Where a value may come from, besides a file."""
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that the daemon can be told."""
+
+    key: str
+    """Its place in the TOML file: `table.key`, or `key` at the top."""
+    kind: Kind[Any]
+    default: Any
+    """None: not set."""
+    help: str
+    metavar: str = ""
+    """What stands for the value in help texts, if not what its kind says."""
+    secret: bool = False
+    """A text that is never shown, and has no flag."""
+
+    @property
+    def flag(self) -> str:
+        """`--table-key`."""
+        return f"--{self.parameter.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """`SLAD_TABLE_KEY`."""
+        return f"SLAD_{self.parameter.upper()}"
+
+    @property
+    def parameter(self) -> str:
+        """`table_key`, as a name in Python."""
+        return self.key.replace(".", "_")
+
+    def show(self, value: Any) -> str:
+        """`value` as a person would write it."""
+        if value is None:
+            return ""
+        return "(secret)" if self.secret else self.kind.show(value)
+
+
+_RETENTION: Final = RetentionSettings()
+_LOG: Final = LogSettings()
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("listen", TEXTS, DEFAULT_LISTEN, "host:port or unix:PATH; may repeat.", "ADDR"),
+    Setting("data", PATH, DEFAULT_DATA, "Data directory; made if it is not there.", "DIR"),
+    Setting(
+        "virtual_clock",
+        INSTANT,
+        None,
+        "Let time stand at INSTANT and be moved through slad.v1.TestClock. For tests.",
+    ),
+    Setting(
+        "log.format",
+        choice("auto", "text", "json"),
+        _LOG.format,
+        "auto: text on a terminal, JSON otherwise.",
+    ),
+    Setting("log.level", choice("debug", "info", "warning", "error"), _LOG.level, "What is worth a line."),
+    Setting("retention.events", SPAN, _RETENTION.events_ms, "How long acknowledged events are kept."),
+    Setting(
+        "retention.max_events",
+        integer(1),
+        _RETENTION.max_events,
+        "Beyond this number the oldest acknowledged events go earlier.",
+    ),
+    Setting(
+        "retention.request_ids",
+        SPAN,
+        _RETENTION.requests_ms,
+        "How long a repeated request_id gets its first answer.",
+    ),
+)
+"""All of them, in the order in which they are documented."""
+
+BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
+
+FREE_TABLES: Final[frozenset[str]] = frozenset()
+"""Tables of the file whose keys are names that the operator chooses; what is in them is checked elsewhere."""
+
+
+class Value(NamedTuple):
+    """The value of a setting, and where it comes from."""
+
+    value: Any
+    origin: str
+    """FLAG, ENVIRONMENT, DEFAULT or the path of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All settings with their origins. `given` and `path` are what it was made of, for a reload."""
+
+    values: Mapping[str, Value]
+    given: Mapping[str, Value]
+    path: Path | None
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the file holds in FREE_TABLES."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key].value
+
+    def reloaded(self) -> Configuration:
+        """The same with the file read again. Raises ConfigurationError."""
+        return configure(self.given, self.path)
+
+    def settings(self) -> Settings:
+        """The settings as the daemon takes them. Raises ConfigurationError."""
+        return Settings(
+            listen=self["listen"],
+            data=self["data"],
+            virtual_clock=self["virtual_clock"],
+            log=LogSettings(self["log.format"], self["log.level"]),
+            retention=RetentionSettings(
+                self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
+            ),
+        )
+
+
+def configure(given: Mapping[str, Value], path: Path | None = None) -> Configuration:
+    """The configuration that flags and environment (`given`, by key) and the TOML file at `path` make.
+
+    Raises ConfigurationError when the file cannot be read, holds a key that is unknown or a wrong value.
+    """
+    content = _read(path) if path is not None else {}
+    tables = {name: content.pop(name) for name in FREE_TABLES if isinstance(content.get(name), dict)}
+    in_file = {key: _checked(key, value, path) for key, value in _flat(content)}
+    values = {
+        setting.key: given.get(setting.key) or in_file.get(setting.key) or Value(setting.default, DEFAULT)
+        for setting in SETTINGS
+    }
+    return Configuration(values, given, path, tables)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and key not in BY_KEY:
+            yield from _flat(value, f"{key}.") if value else ()
+        else:
+            yield key, value
+
+
+def _checked(key: str, value: Any, path: Path | None) -> Value:
+    setting = BY_KEY.get(key)
+    if setting is None:
+        if any(known.startswith(f"{key}.") for known in BY_KEY):
+            raise ConfigurationError(f"{path}: {key} is a table: [{key}]")
+        near = difflib.get_close_matches(key, [*BY_KEY, *FREE_TABLES], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "; `slad config show` lists all that there are"
+        raise ConfigurationError(f"{path}: there is no setting {key!r}{hint}")
+    try:
+        return Value(setting.kind.from_toml(value), str(path))
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {key}: {error}") from None
