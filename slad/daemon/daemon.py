@@ -24,8 +24,9 @@ from slad.engines.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
-from slad.service.server import SLA_ADMIN, SLA_BACKEND, TEST_CLOCK, SladServer
+from slad.service.server import SLA_ADMIN, SLA_BACKEND, SLA_WORKER, TEST_CLOCK, SladServer
 from slad.service.test_clock import TestClock
+from slad.service.worker import SlaWorker
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.journal import Journal
 from slad.storage.store import Store
@@ -75,6 +76,7 @@ class Daemon:
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
             SLA_ADMIN: SlaAdmin(consumers, slow_queries),
+            SLA_WORKER: SlaWorker(engine),
         }
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2
+from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2, worker_pb2
 
 from slad.core.errors import InvalidField
 from slad.service import errors, reflection
@@ -20,6 +20,7 @@ from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
 SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
+SLA_WORKER: Final[ServiceDescriptor] = worker_pb2.DESCRIPTOR.services_by_name["SlaWorker"]
 TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_name["TestClock"]
 
 OPTIONS: Final[Sequence[tuple[str, int]]] = (

@@ -76,6 +76,7 @@ def test_grpcurl_finds_everything_by_reflection(tmp_path: Path) -> None:
             "grpc.reflection.v1alpha.ServerReflection",
             "slad.v1.SlaAdmin",
             BACKEND,
+            "slad.v1.SlaWorker",
         ]
         described = grpcurl(address, "describe", f"{BACKEND}.PauseSla")
         assert "PauseSlaRequest" in described
