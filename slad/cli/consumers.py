@@ -9,20 +9,23 @@ from google.protobuf.json_format import MessageToDict
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.connection import TIMEOUT_S, address_option, connected
 
 
 @click.group()
 def consumers() -> None:
-    """Durable consumers of events."""
+    """Durable consumers of events.
+
+    Exit code 4 when the daemon refuses, or is not there.
+    """
 
 
 @consumers.command("list")
-@daemon_options
+@address_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_command(daemon: Daemon, as_json: bool) -> None:
+def list_command(address: str, as_json: bool) -> None:
     """List consumers and their lag."""
-    with daemon.channel() as channel:
+    with connected(address) as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).ListSlaConsumers(
             rpc.ListSlaConsumersRequest(), timeout=TIMEOUT_S
         )
@@ -43,11 +46,11 @@ def list_command(daemon: Daemon, as_json: bool) -> None:
 
 
 @consumers.command("remove")
-@daemon_options
+@address_option
 @click.argument("consumer")
-def remove_command(daemon: Daemon, consumer: str) -> None:
+def remove_command(address: str, consumer: str) -> None:
     """Forget CONSUMER, and with it its claim on the events it has not acknowledged."""
-    with daemon.channel() as channel:
+    with connected(address) as channel:
         admin_pb2_grpc.SlaAdminStub(channel).RemoveSlaConsumer(
             rpc.RemoveSlaConsumerRequest(consumer=consumer), timeout=TIMEOUT_S
         )

@@ -118,6 +118,26 @@ class TimingWheel:
         """The deadline of `key` in epoch ms, None when it is not armed."""
         return self._deadlines.get(key)
 
+    def due(self, until: int) -> int:
+        """How many entries have a deadline <= `until` (epoch ms). May look through one slot a level."""
+        count = sum(len(bucket) for deadline, bucket in self._late.items() if deadline <= until)
+        for level, mask in enumerate(self._masks):
+            shift = level * _DIGIT_BITS
+            base = ((self._now >> shift | _DIGIT_MASK) - _DIGIT_MASK) << shift
+            left = mask
+            while left:
+                digit = (left & -left).bit_length() - 1
+                left &= left - 1
+                start = base + (digit << shift)
+                if start > until:  # so is all that is right of it, and above
+                    return count
+                slot = self._slots[level * _SLOTS + digit]
+                if start + (1 << shift) - 1 <= until:
+                    count += len(slot)
+                else:
+                    count += sum(deadline <= until for deadline in slot.values())
+        return count
+
     def occupancy(self) -> list[int]:
         """How many entries each level holds, level 0 first; the overdue are in none (see `overdue`)."""
         slots = self._slots

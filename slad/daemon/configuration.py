@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from slad.daemon.kinds import INSTANT, PATH, SPAN, TEXTS, Kind, choice, integer
 from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, LogSettings, Settings
 from slad.delivery.retention import RetentionSettings
+from slad.service.calls import CallLogSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
 """Where a value may come from, besides a file."""
@@ -82,6 +83,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "auto: text on a terminal, JSON otherwise.",
     ),
     Setting("log.level", choice("debug", "info", "warning", "error"), _LOG.level, "What is worth a line."),
+    Setting(
+        "log.slow_calls", SPAN, CallLogSettings().slow_ms, "A call that takes longer is logged; 0s: none is."
+    ),
     Setting("retention.events", SPAN, _RETENTION.events_ms, "How long acknowledged events are kept."),
     Setting(
         "retention.max_events",
@@ -136,6 +140,7 @@ class Configuration:
             data=self["data"],
             virtual_clock=self["virtual_clock"],
             log=LogSettings(self["log.format"], self["log.level"]),
+            calls=CallLogSettings(self["log.slow_calls"]),
             retention=RetentionSettings(
                 self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
             ),

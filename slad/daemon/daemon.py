@@ -24,6 +24,7 @@ from slad.engines.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
+from slad.service.calls import CallLog, CallMeters
 from slad.service.server import SLA_ADMIN, SLA_BACKEND, SLA_WORKER, TEST_CLOCK, SladServer
 from slad.service.test_clock import TestClock
 from slad.service.worker import SlaWorker
@@ -72,7 +73,10 @@ class Daemon:
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         queries = Queries(store, directory)
         bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)
-        backend = SlaBackend(engine, queries, slow_queries, hub, consumers, bulk, directory, self.clock)
+        meters = CallMeters()
+        backend = SlaBackend(
+            engine, queries, slow_queries, hub, consumers, bulk, directory, self.clock, meters
+        )
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
             SLA_ADMIN: SlaAdmin(consumers, slow_queries),
@@ -81,7 +85,7 @@ class Daemon:
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
-        server = SladServer(services, self._notice)
+        server = SladServer(services, self._notice, meters, CallLog(self._settings.calls))
         engine.on_writable = server.set_writable
         try:
             self.addresses = [listen(server, address) for address in self._settings.listen]

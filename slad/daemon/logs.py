@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import Final, TextIO
@@ -47,6 +48,12 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line of `record`."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
+        extras = "".join(f" {name}={_shown(value)}" for name, value in _extras(record).items())
         line = f"{clock}.{int(record.msecs):03} {record.levelname:<7} {record.getMessage()}{extras}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _shown(value: object) -> str:
+    """A value as one word: callers choose some of them, and must not make lines of their own."""
+    text = str(value)
+    return text if text.isprintable() and not re.search(r'[\s="]', text) else json.dumps(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from slad.delivery.retention import RetentionSettings
+from slad.service.calls import CallLogSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
 DEFAULT_DATA: Final = Path("data")
@@ -37,3 +38,4 @@ class Settings:
     """UTC epoch ms at which virtual time begins; None: real time."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    calls: CallLogSettings = field(default_factory=CallLogSettings)

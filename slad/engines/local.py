@@ -20,6 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
 from slad.core import machine
@@ -27,13 +28,14 @@ from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS, format_instant
 from slad.engines.commands import Command
 from slad.engines.directory import Directory
+from slad.engines.engine_measures import EngineMeasures, TurnObserver, TurnReport
 from slad.engines.handlers import execute
 from slad.engines.protocol import Render
 from slad.engines.time_source import StepDetector, TimeSource
-from slad.engines.timers import Timers
+from slad.engines.timers import Timers, TimersView
 from slad.engines.unit_of_work import UnitOfWork, Write
 from slad.storage.database import DAMAGE, StorageError
-from slad.storage.journal import CannotWrite, EventRow, Journal
+from slad.storage.journal import Batch, CannotWrite, EventRow, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
 from slad.storage.store import Store
 
@@ -63,6 +65,8 @@ TRIAL_BYTES: Final = 64 * 1024
 class _Job(NamedTuple):
     run: Callable[[UnitOfWork], Any]
     done: asyncio.Future[Any]
+    cause: Any = None
+    """What the observer said of it."""
 
 
 _Result = tuple[_Job, Any, Exception | None]
@@ -102,8 +106,11 @@ class LocalEngine:
         """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
         self._steps = StepDetector(clock.now(), clock.monotonic())
-        self.clock_steps = 0
-        """How often the wall clock was found stepped."""
+        self.measures = EngineMeasures()
+        self.observer: TurnObserver | None = None
+        """Told of every command and turn; None costs nothing."""
+        self._commit_took = 0
+        self._fired = 0
 
     @property
     def sequence(self) -> int:
@@ -120,6 +127,15 @@ class LocalEngine:
         """Commands that wait for their turn."""
         return len(self._jobs)
 
+    @property
+    def writable(self) -> bool:
+        """Whether the last commit succeeded; otherwise commands are refused until one does."""
+        return self._trouble is None
+
+    def look_at_timers(self, now: int) -> TimersView:
+        """What the wheel holds, as of `now` (UTC epoch ms)."""
+        return self._timers.look(now)
+
     async def submit(self, command: Command, render: Render) -> bytes:
         """Carries out `command` (see `SlaEngine`). Raises InvalidField, Refused."""
         return await self.write(lambda work: execute(work, command, render))
@@ -134,7 +150,7 @@ class LocalEngine:
         if len(self._jobs) >= MAX_WAITING:
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", f"{MAX_WAITING} commands are waiting already")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(run, done))
+        self._jobs.append(_Job(run, done, self.observer and self.observer.cause()))
         self._awake.set()
         # Shielded: a caller that goes away must not take the command out of its transaction.
         return await asyncio.shield(done)
@@ -169,6 +185,7 @@ class LocalEngine:
             while True:
                 self._notice_step()
                 results = []
+                began = built = perf_counter_ns()
                 try:
                     work = self._turn(results)
                     batch = work.finish()
@@ -176,19 +193,24 @@ class LocalEngine:
                         batch.trials.append((TRIAL_BYTES,))
                     if batch:
                         kill_point(TURN_BUILT)
-                        await loop.run_in_executor(self._writer, self._journal.commit, batch)
+                        built = perf_counter_ns()
+                        await loop.run_in_executor(self._writer, self._commit, batch)
                         self._recovered()
+                        self._count(work, batch.events, results)
                     else:
                         self._journal.abandon()
                 except DAMAGE:
                     raise
                 except (CannotWrite, StorageError) as error:
                     self._failed(error, results)
+                    self._report(began, built, results, 0, str(error))
                     if self._stopping:
                         return
                     await asyncio.sleep(RETRY_S)
                     continue
                 self._committed(work, batch.events, results)
+                if batch:
+                    self._report(began, built, results, len(batch.events))
                 if not self._has_work():
                     if self._stopping:
                         return
@@ -231,6 +253,7 @@ class LocalEngine:
             self._clock.reach(due[0])
             work.now = max(self._clock.now(), due[0])
             self._fire(work, *due)
+        self._fired = len(work.crossings)
         work.now = self._clock.now()
         takes = MAX_COMMANDS if self._trouble is None else 0
         for _ in range(min(takes, len(self._jobs))):
@@ -262,6 +285,23 @@ class LocalEngine:
         # Its next instant may be overdue as well, and has its place among those of other tickets.
         self._timers.set(tracking_key, transition.wake_at)
 
+    def _commit(self, batch: Batch) -> None:
+        """On the writer's thread."""
+        began = perf_counter_ns()
+        self._journal.commit(batch)
+        self._commit_took = perf_counter_ns() - began
+
+    def _count(self, work: UnitOfWork, events: list[EventRow], results: list[_Result]) -> None:
+        now = self._clock.now()
+        self.measures.committed(self._commit_took, len(results), events, work.crossings, now)
+        if not self._clock.is_virtual:
+            self.measures.fired(work.crossings[: self._fired], now)
+
+    def _report(self, began: int, built: int, results: list[_Result], events: int, error: str = "") -> None:
+        if self.observer is not None:
+            causes = [job.cause for job, _, _ in results]
+            self.observer.turn(TurnReport(began, built, perf_counter_ns(), causes, events, error))
+
     def _committed(
         self,
         work: UnitOfWork,
@@ -292,6 +332,7 @@ class LocalEngine:
                 self._advanced_events = 0
 
     def _failed(self, error: Exception, results: list[_Result]) -> None:
+        self.measures.commit_failures += 1
         if self._trouble is None:
             self.on_writable(False)
         if str(error) != self._trouble:
@@ -325,7 +366,7 @@ class LocalEngine:
         now = self._clock.now()
         step = self._steps.step(now, self._clock.monotonic())
         if step:
-            self.clock_steps += 1
+            self.measures.stepped(step)
             log.warning("the wall clock was stepped by %+d ms, to %s", step, format_instant(now))
             if step < 0:
                 self._timers.rewind(now)

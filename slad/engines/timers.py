@@ -7,7 +7,7 @@ follow what is due soon, not the number of tickets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from slad.core.instants import MINUTE_MS
 from slad.core.wheel import TimingWheel
@@ -21,6 +21,20 @@ REFILL_MS: Final = HORIZON_MS // 2
 
 PAGE: Final = 4_096
 """Wakes that are read at once; bounds the time that the event loop is away."""
+
+
+class TimersView(NamedTuple):
+    """What is in memory, for those who look; instants in UTC epoch ms."""
+
+    levels: list[int]
+    """Timers by level of the wheel, level 0 (ms) first; `late` ones are in none."""
+    late: int
+    """Timers that were due already when they were armed, and wait beside the wheel."""
+    overdue: int
+    """Of all: those whose instant has passed."""
+    next_at: int | None
+    """The earliest instant; None: there is no timer."""
+    loaded_until: int
 
 
 class Timers:
@@ -61,6 +75,13 @@ class Timers:
         refill = self.loaded_until - REFILL_MS
         expiry = self._wheel.next_expiry()
         return refill if expiry is None else min(expiry, refill)
+
+    def look(self, now: int) -> TimersView:
+        """What is in memory, as of `now`."""
+        wheel = self._wheel
+        return TimersView(
+            wheel.occupancy(), wheel.overdue, wheel.due(now), wheel.next_deadline(), self.loaded_until
+        )
 
     def set(self, tracking_key: int, wake_at: int | None) -> None:
         """Says when a tracking wakes."""

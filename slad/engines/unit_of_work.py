@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import Refusal, Refused
+from slad.core.events import Event
 from slad.core.machine import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
@@ -54,6 +55,8 @@ class UnitOfWork:
     def __init__(self, store: Store, directory: Directory, counters: Counters, now: int) -> None:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
+        self.crossings: list[Event] = []
+        """The events of this batch that are about a threshold."""
         self._store = store
         self._directory = directory
         self._next = counters
@@ -164,6 +167,8 @@ class UnitOfWork:
             sequence = self._next.sequence
             for event in write.transition.events:
                 sequence += 1
+                if event.crossing is not None:
+                    self.crossings.append(event)
                 body = encode_event(origin, tracking, event, sequence, self.now)
                 self._batch.events.append(
                     EventRow(sequence, tracking_key, tenant_key, event.type.value, body)

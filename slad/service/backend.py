@@ -28,6 +28,7 @@ from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
 from slad.service.bulk import Bulk
+from slad.service.calls import CallMeters
 from slad.service.limits import MAX_REPLY_BYTES, MAX_WATCHES
 
 
@@ -44,6 +45,7 @@ class SlaBackend:
         bulk: Bulk,
         directory: Directory,
         clock: TimeSource,
+        meters: CallMeters,
     ) -> None:
         self._engine = engine
         self._queries = queries
@@ -53,6 +55,7 @@ class SlaBackend:
         self._bulk = bulk
         self._directory = directory
         self._clock = clock
+        self._meters = meters
         self._watches = 0
 
     # --- commands
@@ -72,18 +75,23 @@ class SlaBackend:
 
     async def CompleteSla(self, request: rpc.CompleteSlaRequest) -> bytes:
         """M3."""
-        command = requests.complete(request)
+        command, differs = requests.complete(request), False
 
         def completed(answer: Answer) -> bytes:
+            nonlocal differs
             clock = answer.reading.clock(command.phase)
             met = clock.met if clock else None
             reply = rpc.CompleteSlaResponse(
                 changed=answer.changed, met=met is not False, status=replies.sla_status(answer)
             )
             reply.met_differs = met is not None and command.reported_met not in (None, met)
+            differs = reply.met_differs and answer.changed
             return reply.SerializeToString()
 
-        return await self._engine.submit(command, completed)
+        body = await self._engine.submit(command, completed)
+        if differs:
+            self._meters.verdict_differences[command.phase.name.lower()] += 1
+        return body
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
         """M4."""

@@ -53,12 +53,23 @@ def status_of(error: Exception) -> status_pb2.Status:
     return _status(code_pb2.INTERNAL, "internal error; the log of slad says more", "INTERNAL")
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
-    """Ends the call with the status of `error`. Always raises."""
+def code_and_reason(error: BaseException) -> tuple[str, str]:
+    """The name of the gRPC code, and the reason, that `status_of` gives."""
+    if isinstance(error, InvalidField):
+        return "INVALID_ARGUMENT", error.reason
+    if isinstance(error, Refused):
+        return code_pb2.Code.Name(_CODES[error.kind]), error.reason
+    return "INTERNAL", "INTERNAL"
+
+
+async def abort(
+    context: grpc.aio.ServicerContext[Any, Any], error: Exception, about: Mapping[str, Any] | None = None
+) -> None:
+    """Ends the call with the status of `error`. Always raises. `about` says in the log which call it was."""
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
     if not isinstance(error, InvalidField | Refused):
-        log.error("unforeseen error in a call", exc_info=error)
+        log.error("unforeseen error in a call", exc_info=error, extra=about)
     await context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 

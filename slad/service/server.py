@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -16,6 +17,7 @@ from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2, worker_pb
 
 from slad.core.errors import InvalidField
 from slad.service import errors, reflection
+from slad.service.calls import CallLog, CallMeter, CallMeters, about
 from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
@@ -42,18 +44,29 @@ class SladServer:
 
     `services` maps a service's descriptor to the object that has its methods: unary ones take a message and
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
-    `notice` is told of every error that ends a call.
+    `notice` is told of every error that ends a call; `meters` count calls, and `log` tells of some.
     """
 
     def __init__(
         self,
         services: dict[ServiceDescriptor, object],
         notice: Callable[[Exception], None] = lambda error: None,
+        meters: CallMeters | None = None,
+        log: CallLog | None = None,
     ) -> None:
+        meters, log = meters or CallMeters(), log or CallLog()
         self._server = grpc.aio.server(options=OPTIONS)
         names = [descriptor.full_name for descriptor in services]
         for descriptor, service in services.items():
-            handlers = {method.name: _handler(method, service, notice) for method in descriptor.methods}
+            handlers = {
+                method.name: _handler(
+                    method,
+                    _Rpc(
+                        _parser(method), getattr(service, method.name), notice, meters.meter(method.name), log
+                    ),
+                )
+                for method in descriptor.methods
+            }
             generic = grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
         self._health = health.aio.HealthServicer()
@@ -95,17 +108,39 @@ class SladServer:
         await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
 
-def _handler(
-    method: MethodDescriptor, service: object, notice: Callable[[Exception], None]
-) -> grpc.RpcMethodHandler[Any, Any]:
-    parse = _parser(method)
-    run = getattr(service, method.name)
+class _Rpc(NamedTuple):
+    """What a guard needs to know of the method that it guards."""
+
+    parse: Callable[[bytes], Any]
+    run: Callable[..., Any]
+    notice: Callable[[Exception], None]
+    meter: CallMeter
+    log: CallLog
+
+    def end(self, request: Any, began: int) -> None:
+        """Counts a reply. `began` is of `perf_counter_ns`."""
+        took = perf_counter_ns() - began
+        self.meter.succeeded += 1
+        self.meter.durations.observe(took)
+        self.log.ended(self.meter.rpc, request, took)
+
+    async def refuse(
+        self, context: grpc.aio.ServicerContext[Any, Any], request: Any, error: Exception
+    ) -> None:
+        """Ends the call with the status of `error`. Always raises."""
+        code, reason = self.meter.fail(error)
+        self.log.refused(self.meter.rpc, request, error, code, reason)
+        self.notice(error)
+        await errors.abort(context, error, {"rpc": self.meter.rpc, **about(request)})
+
+
+def _handler(method: MethodDescriptor, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
     # Requests come as bytes: of those that are no message gRPC itself would say UNKNOWN and an exception.
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_guarded_upload(parse, run, notice))
+        return grpc.stream_unary_rpc_method_handler(_guarded_upload(rpc))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(parse, run, notice))
-    return grpc.unary_unary_rpc_method_handler(_guarded(parse, run, notice))
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(rpc))
+    return grpc.unary_unary_rpc_method_handler(_guarded(rpc))
 
 
 def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
@@ -121,50 +156,65 @@ def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
     return parse
 
 
-def _guarded(
-    parse: Callable[[bytes], Any],
-    run: Callable[[Any], Awaitable[bytes]],
-    notice: Callable[[Exception], None],
-) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
+def _guarded(rpc: _Rpc) -> Any:
+    parse, run, meter = rpc.parse, rpc.run, rpc.meter
+
+    async def call(body: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
+        began = perf_counter_ns()
+        meter.begun += 1
+        request = None
         try:
-            return await run(parse(request))
+            request = parse(body)
+            reply: bytes = await run(request)
         except Exception as error:
-            notice(error)
-            await errors.abort(context, error)
+            await rpc.refuse(context, request, error)
             return None
+        except BaseException as error:
+            meter.fail(error)
+            raise
+        rpc.end(request, began)
+        return reply
 
     return call
 
 
-def _guarded_upload(
-    parse: Callable[[bytes], Any],
-    run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]],
-    notice: Callable[[Exception], None],
-) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
+def _guarded_upload(rpc: _Rpc) -> Any:
+    parse, run, meter = rpc.parse, rpc.run, rpc.meter
+
+    async def call(bodies: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
+        began = perf_counter_ns()
+        meter.begun += 1
         try:
-            return await run((parse(body) async for body in request), context)
+            reply: bytes = await run((parse(body) async for body in bodies), context)
         except Exception as error:
-            notice(error)
-            await errors.abort(context, error)
+            await rpc.refuse(context, None, error)
             return None
+        except BaseException as error:
+            meter.fail(error)
+            raise
+        rpc.end(None, began)
+        return reply
 
     return call
 
 
-def _guarded_stream(
-    parse: Callable[[bytes], Any],
-    run: Callable[[Any, grpc.aio.ServicerContext[Any, Any]], AsyncGenerator[bytes, None]],
-    notice: Callable[[Exception], None],
-) -> Any:
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+def _guarded_stream(rpc: _Rpc) -> Any:
+    parse, run, meter = rpc.parse, rpc.run, rpc.meter
+
+    async def call(body: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+        meter.begun += 1
+        request = None
         try:
-            async with aclosing(run(parse(request), context)) as replies:
+            request = parse(body)
+            async with aclosing(run(request, context)) as replies:
                 async for reply in replies:
                     yield reply
         except Exception as error:
-            notice(error)
-            await errors.abort(context, error)
+            await rpc.refuse(context, request, error)
+        except BaseException as error:
+            meter.fail(error)
+            raise
+        else:
+            meter.succeeded += 1
 
     return call

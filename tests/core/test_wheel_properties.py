@@ -168,6 +168,12 @@ class WheelMachine(RuleBasedStateMachine):
         self.now = max(0, self.now - span)
         self.wheel.rewind(self.now)
 
+    @rule(until=instants, span=spans)
+    def count_due(self, until: int, span: int) -> None:
+        """Up to any instant, near or anywhere."""
+        for instant in (until, self.now + span, max(0, self.now - span)):
+            assert self.wheel.due(instant) == sum(deadline <= instant for deadline, _, _ in self.model)
+
     @rule()
     def clear(self) -> None:
         """Nothing stays but `now`."""

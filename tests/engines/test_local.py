@@ -252,9 +252,10 @@ async def test_a_wall_clock_stepped_forward_fires_at_once_and_back_fires_nothing
         clock.set(NOW + 31 * MINUTE_MS)
         await until(lambda: len(slad.published) == 2)
         clock.set(NOW)
-        await until(lambda: slad.engine.clock_steps == 2)
+        steps = slad.engine.measures
+        await until(lambda: (steps.clock_steps_forward, steps.clock_steps_backward) == (1, 1))
         clock.set(NOW + 45 * MINUTE_MS)
-        await until(lambda: slad.engine.clock_steps == 3)
+        await until(lambda: (steps.clock_steps_forward, steps.clock_steps_backward) == (2, 1))
         clock.set(NOW + 61 * MINUTE_MS)
         await until(lambda: len(slad.published) == 3)
         assert slad.told() == ["STARTED", "THRESHOLD_REACHED", "THRESHOLD_REACHED"]

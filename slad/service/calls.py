@@ -1,0 +1,166 @@
+"""What is counted and logged of calls. On the way of every call, so it costs next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from slad.core.errors import InvalidField, Refused
+from slad.engines.measures import Kind, Metric, Sample, durations
+from slad.service.errors import code_and_reason
+
+log = logging.getLogger(__name__)
+
+BUCKETS_MS: Final = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+
+OK: Final = "OK"
+CANCELLED: Final = "CANCELLED"
+
+ABOUT: Final = ("tenant_id", "ticket_id", "request_id", "consumer")
+"""The fields of a request that a log line tells; they name things and are no secrets."""
+
+MAX_LOGGED: Final = 200
+"""Characters of a field in a log line: what is refused for its length must not fill the log."""
+
+NS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallLogSettings:
+    """What is logged of calls."""
+
+    slow_ms: int = 1_000
+    """A call that takes longer is logged; 0: none is."""
+
+
+class CallLog:
+    """Log lines about calls: refused ones (debug), and slow ones (warning, at most one a second)."""
+
+    def __init__(self, settings: CallLogSettings | None = None) -> None:
+        self._slow_ns = (settings or CallLogSettings()).slow_ms * NS_PER_MS or None
+        self._next_slow_line = 0.0
+        self._untold = 0
+
+    def ended(self, rpc: str, request: Any, took_ns: int) -> None:
+        """A call has been answered."""
+        if self._slow_ns is not None and took_ns > self._slow_ns:
+            self._slow(rpc, request, took_ns)
+
+    def refused(self, rpc: str, request: Any, error: Exception, code: str, reason: str) -> None:
+        """A call has been refused."""
+        if log.isEnabledFor(logging.DEBUG):
+            extra = {"rpc": rpc, "code": code, "reason": reason, **about(request)}
+            if isinstance(error, InvalidField):
+                extra["field"] = error.field[:MAX_LOGGED]
+            log.debug("refused: %s", _text(error), extra=extra)
+
+    def _slow(self, rpc: str, request: Any, took_ns: int) -> None:
+        # When the disk is slow every call is, and the log must not add to it.
+        now = monotonic()
+        if now < self._next_slow_line:
+            self._untold += 1
+            return
+        extra = {"rpc": rpc, "ms": took_ns // NS_PER_MS, **about(request)}
+        if self._untold:
+            extra["more"] = self._untold
+        self._next_slow_line, self._untold = now + 1, 0
+        log.warning("slow call", extra=extra)
+
+
+def about(request: Any) -> dict[str, Any]:
+    """What a log line tells about a request: whose, which ticket, which request."""
+    found = {}
+    for name in ABOUT:
+        value = getattr(request, name, None)
+        if value:
+            found[name] = value[:MAX_LOGGED]
+    return found
+
+
+def _text(error: Exception) -> str:
+    message = error.message if isinstance(error, InvalidField | Refused) else type(error).__name__
+    return message[:MAX_LOGGED]
+
+
+class CallMeter:
+    """The counts of one RPC. `begun` is to be incremented by the one who lets calls in."""
+
+    __slots__ = ("begun", "durations", "failed", "refusals", "rpc", "succeeded")
+
+    def __init__(self, rpc: str) -> None:
+        self.rpc = rpc
+        self.begun = 0
+        self.succeeded = 0
+        self.failed: Counter[str] = Counter()
+        """By gRPC code."""
+        self.refusals: Counter[str] = Counter()
+        """By reason."""
+        self.durations = durations(*BUCKETS_MS)
+
+    def fail(self, error: BaseException) -> tuple[str, str]:
+        """Counts a call that ended with `error`; its code and reason."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            code, reason = CANCELLED, ""
+        else:
+            code, reason = code_and_reason(error)
+        self.failed[code] += 1
+        if reason:
+            self.refusals[reason] += 1
+        return code, reason
+
+
+CALLS = Metric("slad_calls_total", Kind.COUNTER, "Calls that ended, by gRPC code.", ("rpc", "code"))
+DURATION = Metric(
+    "slad_call_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the request to the reply, whatever the reply; not of streams of events.",
+    ("rpc",),
+)
+OPEN = Metric("slad_calls_open", Kind.GAUGE, "Calls and streams under way.", ("rpc",))
+REFUSALS = Metric(
+    "slad_refusals_total", Kind.COUNTER, "Refused calls, by reason (docs/errors.md).", ("rpc", "reason")
+)
+DIFFERENCES = Metric(
+    "slad_verdict_differences_total",
+    Kind.COUNTER,
+    "Completions for which the caller reported another verdict than slad's (M3).",
+    ("phase",),
+)
+
+
+class CallMeters:
+    """The meters of all RPCs, as a `MetricSource`."""
+
+    metrics: Final = (CALLS, DURATION, OPEN, REFUSALS, DIFFERENCES)
+
+    def __init__(self) -> None:
+        self._meters: dict[str, CallMeter] = {}
+        self.verdict_differences: Counter[str] = Counter({"response": 0, "resolution": 0})
+        """By phase."""
+
+    def meter(self, rpc: str) -> CallMeter:
+        """The meter of an RPC, by its name without the service's: they differ within slad."""
+        return self._meters.setdefault(rpc, CallMeter(rpc))
+
+    @property
+    def meters(self) -> Mapping[str, CallMeter]:
+        """By RPC."""
+        return self._meters
+
+    async def samples(self) -> Iterable[Sample]:
+        """The values now."""
+        found = []
+        for rpc, meter in self._meters.items():
+            ended = {OK: meter.succeeded, **meter.failed}
+            found += [Sample(CALLS, count, (rpc, code)) for code, count in ended.items()]
+            found += [Sample(REFUSALS, count, (rpc, reason)) for reason, count in meter.refusals.items()]
+            found.append(Sample(OPEN, meter.begun - sum(ended.values()), (rpc,)))
+            if meter.durations.count:
+                found.append(Sample(DURATION, meter.durations, (rpc,)))
+        found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self.verdict_differences.items()]
+        return found
