@@ -44,6 +44,9 @@ class Calendar(ABC):
 
     __slots__ = ()
 
+    timezone: str
+    """The IANA zone; "" for one that is always open."""
+
     @abstractmethod
     def open_between(self, from_ms: int, to_ms: int) -> int:
         """The open time in [from_ms, to_ms); 0 if that is empty."""
@@ -81,6 +84,8 @@ class _AlwaysOpen(Calendar):
     """24x7 (B1)."""
 
     __slots__ = ()
+
+    timezone = ""
 
     def open_between(self, from_ms: int, to_ms: int) -> int:
         return max(0, to_ms - from_ms)
@@ -135,9 +140,10 @@ class _Range(NamedTuple):
 class _BusinessHours(Calendar):
     """Weekly windows in a zone, minus holidays."""
 
-    __slots__ = ("_hours", "_range", "_schedule", "_week", "_zone")
+    __slots__ = ("_hours", "_range", "_schedule", "_week", "_zone", "timezone")
 
     def __init__(self, schedule: Schedule) -> None:
+        self.timezone = schedule.timezone
         self._schedule = schedule
         self._zone = load_zone(schedule.timezone)
         self._week = Week(schedule.windows)

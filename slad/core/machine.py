@@ -64,7 +64,7 @@ class Transition(NamedTuple):
 
 
 def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False) -> Transition:
-    """Starts the clocks of `tracking`, which has no firings yet (M1); facts it has when it is imported.
+    """Starts the clocks of `tracking` (M1); facts and firings it has only when it is imported.
 
     Raises ClockOutOfRange when a threshold would fall past year 9999 (B6).
     """

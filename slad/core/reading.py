@@ -17,6 +17,11 @@ from slad.core.tracking import PauseAccounting, Tracking
 class BusinessTime(Protocol):
     """What a compiled calendar offers (see `slad.core.calendar`). UTC epoch ms, open ms."""
 
+    @property
+    def timezone(self) -> str:
+        """The IANA zone; "" when every hour is open."""
+        ...
+
     def open_between(self, a: int, b: int, /) -> int:
         """Open time in [a, b)."""
         ...
@@ -98,6 +103,8 @@ class Reading(NamedTuple):
     now: int
     history: History
     clocks: tuple[ClockReading, ...]
+    timezone: str
+    """The zone of the schedule; "" when every hour counts."""
 
     def clock(self, phase: Phase) -> ClockReading | None:
         """The clock of `phase`, if it has one."""
@@ -115,7 +122,7 @@ def read(tracking: Tracking, history: History, calendar: BusinessTime, now: int)
         clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESPONSE))
     if terms.resolution_ms:
         clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESOLUTION))
-    return Reading(now, history, tuple(clocks))
+    return Reading(now, history, tuple(clocks), calendar.timezone)
 
 
 def _read_clock(

@@ -37,9 +37,12 @@ class TimelineSegment(NamedTuple):
     cause: str
 
 
-def timeline(started_at: int, history: History, calendar: Calendar, now: int) -> tuple[TimelineSegment, ...]:
-    """The stretches from the start to the end of the tracking, or to `now`; without gaps."""
-    until = now if history.ended_at is None else history.ended_at
+def timeline(
+    started_at: int, history: History, calendar: Calendar, until: int
+) -> tuple[TimelineSegment, ...]:
+    """The stretches from the start to the end of the tracking, or else to `until`; without gaps."""
+    if history.ended_at is not None:
+        until = history.ended_at
     return tuple(islice(_segments(started_at, history, calendar, until), MAX_SEGMENTS))
 
 

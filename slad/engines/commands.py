@@ -15,7 +15,7 @@ from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
-from slad.core.tracking import PauseAccounting, Tracking
+from slad.core.tracking import Fired, PauseAccounting, Tracking
 
 
 class OnExisting(IntEnum):
@@ -105,6 +105,8 @@ class Start(Command):
     continue_within_ms: int | None = None
     facts: tuple[Fact, ...] = ()
     """What has happened to the ticket already, when it is imported; in order."""
+    fired: tuple[Fired, ...] = ()
+    """What was announced of it already, when it is imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

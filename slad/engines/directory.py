@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
 from slad.core.calendar import Calendar, compile_calendar
-from slad.core.schedule import ALWAYS
+from slad.core.schedule import ALWAYS, Schedule
 from slad.storage.codec import decode_schedule
 from slad.storage.store import Store
 
@@ -62,11 +62,13 @@ class Directory:
             return self._always
         calendar = self._calendars.get(schedule_key)
         if calendar is None:
-            body = self._store.schedule_body(schedule_key)
-            if body is None:
-                raise LookupError(f"schedule {schedule_key} is not stored")
-            calendar = self._calendars.put(schedule_key, compile_calendar(decode_schedule(body)))
+            schedule = self._decoded(schedule_key)
+            calendar = self._calendars.put(schedule_key, compile_calendar(schedule))
         return calendar
+
+    def schedule(self, schedule_key: int) -> Schedule | None:
+        """A stored schedule; None for the one that is always open. Raises LookupError as `calendar`."""
+        return None if schedule_key == EVERY_HOUR else self._decoded(schedule_key)
 
     def schedule_key(self, digest: bytes) -> int | None:
         """The key of the stored schedule with this content, if it is stored."""
@@ -95,3 +97,9 @@ class Directory:
                 raise LookupError(f"tenant {tenant_key} is not stored")
             self._tenant_ids.put(tenant_key, tenant_id)
         return tenant_id
+
+    def _decoded(self, schedule_key: int) -> Schedule:
+        body = self._store.schedule_body(schedule_key)
+        if body is None:
+            raise LookupError(f"schedule {schedule_key} is not stored")
+        return decode_schedule(body)

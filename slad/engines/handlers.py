@@ -178,6 +178,7 @@ def _tracking(command: Start, terms: Terms, default_start: int) -> Tracking:
         terms,
         default_start if command.started_at is None else command.started_at,
         command.facts,
+        command.fired,
         accounting=command.accounting.value,
         engine=Engine.LOCAL,
         attributes=dict(command.attributes),

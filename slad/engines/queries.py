@@ -11,8 +11,10 @@ from typing import Final, NamedTuple, TypeVar
 from slad.core import machine
 from slad.core.errors import Refusal, Refused
 from slad.core.reading import Reading
+from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
 from slad.core.timeline import TimelineSegment, timeline
+from slad.core.tracking import Tracking
 from slad.engines.commands import Answer
 from slad.engines.directory import Directory
 from slad.engines.unit_of_work import not_found, sole_holder
@@ -24,11 +26,31 @@ MAX_SCANNED: Final = 2_000
 """Trackings that one page of a list looks at; a page may be short, but never slow."""
 
 
+LIVE_PAGE: Final = 256
+"""Live trackings that an export reads at once."""
+
+
 class TrackingPage(NamedTuple):
     """One page of a list; `next_key` is None on the last."""
 
     trackings: list[tuple[int, Answer]]
     """With the key after which the next page would begin, were this the last of its page."""
+    next_key: int | None
+
+
+class LiveTracking(NamedTuple):
+    """A live tracking with the schedule that it counts by; None: every hour."""
+
+    tenant_id: str
+    ticket_id: str
+    tracking: Tracking
+    schedule: Schedule | None
+
+
+class LivePage(NamedTuple):
+    """Some live trackings; `next_key` is None when there are no more."""
+
+    trackings: list[LiveTracking]
     next_key: int | None
 
 
@@ -51,12 +73,16 @@ class Queries:
         """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
         return self._answer(self._locate(tenant_id, ticket_id, generation), now)
 
-    def timeline(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> TrackingTimeline:
-        """Every stretch of a tracking's life, and its events. Raises Refused."""
+    def timeline(
+        self, tenant_id: str, ticket_id: str, generation: int | None, now: int, until: int | None = None
+    ) -> TrackingTimeline:
+        """Every stretch of a life, up to `until` if that is ahead, and its events. Raises Refused."""
         record = self._locate(tenant_id, ticket_id, generation)
         answer = self._answer(record, now)
         calendar = self._directory.calendar(record.tracking.terms.schedule_key)
-        segments = timeline(record.tracking.started_at, answer.reading.history, calendar, now)
+        segments = timeline(
+            record.tracking.started_at, answer.reading.history, calendar, max(now, until or now)
+        )
         return TrackingTimeline(answer, segments, self._store.events_of(record.tracking_key))
 
     def page(
@@ -83,6 +109,23 @@ class Queries:
             if len(found) == size or scanned == MAX_SCANNED:
                 return TrackingPage(found, key)
         return TrackingPage(found, None)
+
+    def live(self, tenant_id: str, after_key: int) -> LivePage:
+        """The next live trackings, of one tenant or all, in the order of their creation."""
+        found: list[LiveTracking] = []
+        schedules: dict[int, Schedule | None] = {}
+        key: int | None = None
+        for record in self._records(tenant_id, frozenset({TrackingState.ACTIVE}), after_key):
+            key, tracking = record.tracking_key, record.tracking
+            if record.state is TrackingState.ACTIVE:
+                schedule_key = tracking.terms.schedule_key
+                if schedule_key not in schedules:
+                    schedules[schedule_key] = self._directory.schedule(schedule_key)
+                tenant = self._directory.tenant_id(record.tenant_key)
+                found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules[schedule_key]))
+            if len(found) == LIVE_PAGE:
+                break
+        return LivePage(found, key)
 
     def _records(self, tenant_id: str, states: frozenset[TrackingState], after_key: int) -> Iterator[Record]:
         if not tenant_id:

@@ -14,22 +14,20 @@ import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.core.calendar import compile_calendar
 from slad.core.errors import InvalidField, Refusal, Refused
-from slad.core.facts import fold
-from slad.core.reading import read
-from slad.core.tracking import Tracking
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.commands import Answer
-from slad.engines.directory import EVERY_HOUR, Directory
+from slad.engines.directory import Directory
 from slad.engines.protocol import SlaEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
 from slad.service.bulk import Bulk
 from slad.service.calls import CallMeters
+from slad.service.export import export
 from slad.service.limits import MAX_REPLY_BYTES, MAX_WATCHES
+from slad.service.preview import preview
 
 
 class SlaBackend:
@@ -131,7 +129,8 @@ class SlaBackend:
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
         """Why a ticket stands as it does."""
         query, now = requests.ticket_query(request), self._clock.now()
-        life = await self._slow_queries.run(lambda queries: queries.timeline(*query, now))
+        until = requests.instant(request, "until")
+        life = await self._slow_queries.run(lambda queries: queries.timeline(*query, now, until))
         reply = rpc.GetSlaTimelineResponse(
             status=replies.sla_status(life.answer), segments=map(replies.timeline_segment, life.segments)
         )
@@ -145,20 +144,7 @@ class SlaBackend:
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say."""
-        asked = requests.preview(request, self._clock.now())
-        offer = asked.terms
-        if offer.schedule is None:
-            calendar = self._directory.calendar(EVERY_HOUR)
-        else:
-            calendar = compile_calendar(offer.schedule.schedule)
-        terms = offer.under(EVERY_HOUR, "")
-        tracking = Tracking(terms, asked.started_at, asked.facts, accounting=asked.accounting.value)
-        reading = read(tracking, fold(asked.facts), calendar, asked.as_of)
-        for clock in reading.clocks:
-            if clock.due_at is None:
-                raise offer.out_of_range(clock.phase)
-        response, resolution = replies.preview(reading, tracking)
-        return rpc.PreviewSlaResponse(response=response, resolution=resolution).SerializeToString()
+        return preview(request, self._clock.now()).SerializeToString()
 
     # --- bulk
 
@@ -167,6 +153,14 @@ class SlaBackend:
     ) -> bytes:
         """Takes over the open tickets of another system."""
         return (await self._bulk.take(stream)).SerializeToString()
+
+    async def ExportSlaTrackings(
+        self, request: rpc.ExportSlaTrackingsRequest, _: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """The live trackings, as an import takes them."""
+        tenant_id = requests.checked_id("tenant_id", request.tenant_id)
+        async for reply in export(self._slow_queries, tenant_id):
+            yield reply
 
     async def ReconcileSlaTrackings(
         self,

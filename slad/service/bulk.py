@@ -20,6 +20,7 @@ from slad.engines.reconcile import Finding, Reconciliation
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
+from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_ID_LENGTH, MAX_REPLY_BYTES
 from slad.storage.store import Store
 
@@ -74,7 +75,7 @@ class Bulk:
         taken = _Taken()
         for index, row in enumerate(rows, start=first):
             try:
-                wanted.append((index, requests.tracking_import(row, "", self._clock.now())))
+                wanted.append((index, tracking_import(row, "", self._clock.now())))
             except InvalidField as error:
                 taken.rejected.append((index, row.start.ticket_id, error))
         outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
@@ -228,7 +229,7 @@ def _compare(
     findings: list[Finding] = []
     for index, row in enumerate(message.trackings, start=first):
         try:
-            finding = reconciliation.compare(requests.tracking_import(row, tenant_id, now))
+            finding = reconciliation.compare(tracking_import(row, tenant_id, now))
         except InvalidField as error:
             raise error.under(f"trackings[{index}]") from None
         if finding is not None:

@@ -16,6 +16,9 @@ MAX_HOLIDAYS: Final = 10_000
 MAX_PAUSES: Final = 1_000
 """Pauses of a preview."""
 
+MAX_FIRED: Final = 1_000
+"""Fired thresholds of an imported row."""
+
 MAX_ATTRIBUTES: Final = 32
 MAX_ATTRIBUTE_KEY: Final = 100
 MAX_ATTRIBUTE_VALUE: Final = 1_000

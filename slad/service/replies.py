@@ -36,6 +36,7 @@ def sla_status(answer: Answer) -> pb.SlaStatus:
         attributes=tracking.attributes or None,
         engine=pb.SlaEngine.ValueType(tracking.engine),
         pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
+        timezone=reading.timezone,
     )
     set_ms(message.started_at, tracking.started_at)
     if history.ended_at is not None:

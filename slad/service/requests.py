@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -16,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
 from slad.core.events import EventType, PauseReason, Phase
-from slad.core.facts import Fact, FactKind, insert, reported_code
+from slad.core.facts import Fact, FactKind
 from slad.core.instants import MINUTE_MS, SECOND_MS
 from slad.core.machine import MAX_AHEAD_MS, ReopenMode
 from slad.core.schedule import build_schedule
@@ -154,41 +153,6 @@ def reopen(request: rpc.ReopenSlaRequest) -> Reopen:
     )
 
 
-def tracking_import(row: rpc.SlaTrackingImport, tenant_id: str, now: int) -> Start:
-    """One row of an import or a reconciliation: a start with the facts that have followed it.
-
-    `tenant_id`, when given, stands in for the row's own, and must not contradict it.
-    """
-    stated = row.start
-    if tenant_id and stated.tenant_id not in ("", tenant_id):
-        raise InvalidField("start.tenant_id", "OTHER_TENANT", f"the list is of tenant {tenant_id!r}")
-    if tenant_id and not stated.tenant_id:
-        stated = rpc.StartSlaTrackingRequest()
-        stated.CopyFrom(row.start)
-        stated.tenant_id = tenant_id
-    try:
-        command = start(stated, now)
-    except InvalidField as error:
-        raise error.under("start") from None
-    # Without a start the clocks begin now, and nothing can have happened to them before.
-    earliest = now if command.started_at is None else command.started_at
-    facts = pauses(row.pauses, earliest, now)
-    response_at = instant(row, "response_completed_at")
-    if response_at is not None:
-        if response_at < earliest:
-            raise InvalidField(
-                "response_completed_at", "BEFORE_START", "before start.started_at, or before now"
-            )
-        met = row.response_met if row.HasField("response_met") else None
-        at = _not_ahead("response_completed_at", response_at, now)
-        facts = insert(facts, Fact(at, FactKind.RESPOND, reported_code(met)))
-    if not facts:
-        return command
-    # What a request_id stands for is the whole row.
-    request = identity(row, stated.tenant_id, stated.request_id)
-    return replace(command, facts=facts, request=request)
-
-
 # --- queries
 
 
@@ -275,7 +239,7 @@ def pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None = None
 
     With `now` none may lie ahead; without, they are only thought of.
     """
-    _at_most("pauses", items, limits.MAX_PAUSES)
+    at_most("pauses", items, limits.MAX_PAUSES)
     facts: list[Fact] = []
     earliest: int | None = started_at
     for index, item in enumerate(items):
@@ -293,9 +257,9 @@ def pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None = None
         if resumed_at is not None and resumed_at < paused_at:
             raise InvalidField(f"{path}.resumed_at", "OUT_OF_ORDER", "before paused_at")
         if now is not None:
-            paused_at = _not_ahead(f"{path}.paused_at", paused_at, now)
+            paused_at = not_ahead(f"{path}.paused_at", paused_at, now)
             if resumed_at is not None:
-                resumed_at = _not_ahead(f"{path}.resumed_at", resumed_at, now)
+                resumed_at = not_ahead(f"{path}.resumed_at", resumed_at, now)
         reason = enum(f"{path}.reason", item.reason, PauseReason, PauseReason.STATUS_PAUSE)
         facts.append(Fact(paused_at, FactKind.PAUSE, reason.value))
         if resumed_at is not None:
@@ -304,7 +268,7 @@ def pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None = None
     return tuple(facts)
 
 
-def _not_ahead(field: str, at: int, now: int) -> int:
+def not_ahead(field: str, at: int, now: int) -> int:
     """A caller's clock may be a little ahead of slad's; then it means now, as with commands (M6)."""
     if at > now + MAX_AHEAD_MS:
         raise InvalidField(
@@ -355,9 +319,9 @@ def _read_terms(request: _TermsRequest) -> TermsOffer:
     resolution_ms = target.resolution_time_minutes * MINUTE_MS
     if not response_ms and not resolution_ms:
         raise InvalidField(path, "NO_TARGET", "neither response_time_minutes nor resolution_time_minutes")
-    _at_most("notification_thresholds", request.notification_thresholds, limits.MAX_THRESHOLDS)
+    at_most("notification_thresholds", request.notification_thresholds, limits.MAX_THRESHOLDS)
     for place, percent in enumerate(request.notification_thresholds):
-        _check_percent(f"notification_thresholds[{place}]", percent)
+        check_percent(f"notification_thresholds[{place}]", percent)
     return TermsOffer(
         priority_id=request.priority_id or target.priority_id,
         response_ms=response_ms,
@@ -379,7 +343,7 @@ def _choose(request: _TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
     checked_id("priority_id", request.priority_id)
     if not targets:
         raise InvalidField("targets", "NO_TARGET", "at least one target is needed")
-    _at_most("targets", targets, limits.MAX_TARGETS)
+    at_most("targets", targets, limits.MAX_TARGETS)
     for index, target in enumerate(targets):
         _check_target(f"targets[{index}]", target)
     if not request.priority_id:
@@ -412,10 +376,11 @@ def _check_target(path: str, target: pb.SlaPolicyTarget) -> None:
     for level in (1, 2, 3):
         percent = getattr(target, f"escalation_{level}_percent")
         if percent:
-            _check_percent(f"{path}.escalation_{level}_percent", percent)
+            check_percent(f"{path}.escalation_{level}_percent", percent)
 
 
-def _check_percent(path: str, percent: int) -> None:
+def check_percent(path: str, percent: int) -> None:
+    """A percent of a target (C4)."""
     if not 1 <= percent <= MAX_PERCENT:
         raise InvalidField(
             path, "PERCENT_OUT_OF_RANGE", f"{percent} is not a percent from 1 to {MAX_PERCENT}"
@@ -458,8 +423,8 @@ class _Terms(Recent[tuple[object, ...], TermsOffer]):
 
 
 def _read_schedule(message: pb.BusinessHoursSchedule) -> ScheduleOffer:
-    _at_most("entries", message.entries, limits.MAX_ENTRIES)
-    _at_most("holidays", message.holidays, limits.MAX_HOLIDAYS)
+    at_most("entries", message.entries, limits.MAX_ENTRIES)
+    at_most("holidays", message.holidays, limits.MAX_HOLIDAYS)
     for index, holiday in enumerate(message.holidays):
         if len(holiday.holiday_name) > limits.MAX_ID_LENGTH:
             raise InvalidField(
@@ -550,7 +515,7 @@ def duration_ms(message: Message, name: str) -> int | None:
 
 def _attributes(items: Mapping[str, str]) -> dict[str, str]:
     attributes = dict(items)
-    _at_most("attributes", attributes, limits.MAX_ATTRIBUTES)
+    at_most("attributes", attributes, limits.MAX_ATTRIBUTES)
     for key, value in attributes.items():
         if not 0 < len(key) <= limits.MAX_ATTRIBUTE_KEY:
             raise InvalidField(
@@ -563,7 +528,8 @@ def _attributes(items: Mapping[str, str]) -> dict[str, str]:
     return attributes
 
 
-def _at_most(field: str, items: Sized, limit: int) -> None:
+def at_most(field: str, items: Sized, limit: int) -> None:
+    """Bounds a repeated field."""
     if len(items) > limit:
         raise InvalidField(field, "TOO_MANY", f"{len(items)} items, at most {limit} are allowed")
 

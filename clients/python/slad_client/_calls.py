@@ -224,11 +224,20 @@ def get_sla_timeline(
     ticket_id: str,
     tenant_id: str = "",
     generation: int | None = None,
+    until: Instant | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.GetSlaTimelineResponse]:
-    """Why a ticket stands as it does: every stretch of its life, and its events."""
-    request = rpc.GetSlaTimelineRequest(tenant_id=tenant_id, ticket_id=ticket_id, generation=generation)
+    """Why a ticket stands as it does: every stretch of its life, and its events.
+
+    Of a live ticket also what lies ahead, up to `until`.
+    """
+    request = rpc.GetSlaTimelineRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        generation=generation,
+        until=_timestamp("until", until),
+    )
     return UnaryCall("GetSlaTimeline", request, RETRIED_QUERY, _timeout(timeout), retry)
 
 

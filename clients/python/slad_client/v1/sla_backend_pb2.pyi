@@ -671,20 +671,26 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
     TENANT_ID_FIELD_NUMBER: builtins.int
     TICKET_ID_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     generation: builtins.int
     """By default the latest."""
+    @property
+    def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Of a live ticket: also what lies ahead, up to this instant, if nothing changes."""
+
     def __init__(
         self,
         *,
         tenant_id: builtins.str = ...,
         ticket_id: builtins.str = ...,
         generation: builtins.int | None = ...,
+        until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "until", b"until"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "until", b"until"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generation: typing_extensions.TypeAlias = typing.Literal["generation"]
     _WhichOneofArgType__generation: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation"]
@@ -703,7 +709,7 @@ class GetSlaTimelineResponse(google.protobuf.message.Message):
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     @property
     def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaTimelineSegment]:
-        """From the start to the end, or to now."""
+        """From the start to the end, or to now or `until`, whichever is later; at most 10,000."""
 
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaEvent]:
@@ -809,6 +815,8 @@ class SlaTrackingImport(google.protobuf.message.Message):
     PAUSES_FIELD_NUMBER: builtins.int
     RESPONSE_COMPLETED_AT_FIELD_NUMBER: builtins.int
     RESPONSE_MET_FIELD_NUMBER: builtins.int
+    CLOSED_FIELD_NUMBER: builtins.int
+    FIRED_FIELD_NUMBER: builtins.int
     response_met: builtins.bool
     @property
     def start(self) -> Global___StartSlaTrackingRequest: ...
@@ -816,6 +824,16 @@ class SlaTrackingImport(google.protobuf.message.Message):
     def pauses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPause]: ...
     @property
     def response_completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def closed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaClosedTime]:
+        """Time between an end and a reopening: it does not count, and is no pause. In order, apart from each other
+        and from the pauses.
+        """
+
+    @property
+    def fired(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFiredThreshold]:
+        """What was announced before: a threshold that is still true does not fire again."""
+
     def __init__(
         self,
         *,
@@ -823,16 +841,125 @@ class SlaTrackingImport(google.protobuf.message.Message):
         pauses: collections.abc.Iterable[slad_client.v1.types_pb2.SlaPause] | None = ...,
         response_completed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         response_met: builtins.bool | None = ...,
+        closed: collections.abc.Iterable[Global___SlaClosedTime] | None = ...,
+        fired: collections.abc.Iterable[Global___SlaFiredThreshold] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "pauses", b"pauses", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "closed", b"closed", "fired", b"fired", "pauses", b"pauses", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_met: typing_extensions.TypeAlias = typing.Literal["response_met"]
     _WhichOneofArgType__response_met: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_met) -> _WhichOneofReturnType__response_met | None: ...
 
 Global___SlaTrackingImport: typing_extensions.TypeAlias = SlaTrackingImport
+
+@typing.final
+class SlaClosedTime(google.protobuf.message.Message):
+    """A stretch in which a ticket was closed, and after which it was reopened."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLOSED_AT_FIELD_NUMBER: builtins.int
+    REOPENED_AT_FIELD_NUMBER: builtins.int
+    @property
+    def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def reopened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        closed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reopened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "reopened_at", b"reopened_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "reopened_at", b"reopened_at"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaClosedTime: typing_extensions.TypeAlias = SlaClosedTime
+
+@typing.final
+class SlaFiredThreshold(google.protobuf.message.Message):
+    """What has been announced of one threshold of one clock."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: builtins.int
+    PERCENT_FIELD_NUMBER: builtins.int
+    SCHEDULED_AT_FIELD_NUMBER: builtins.int
+    FIRED_AT_FIELD_NUMBER: builtins.int
+    SUPERSEDED_FIELD_NUMBER: builtins.int
+    SILENT_FIELD_NUMBER: builtins.int
+    RETRACTIONS_FIELD_NUMBER: builtins.int
+    phase: slad_client.v1.types_pb2.SlaPhase.ValueType
+    percent: builtins.int
+    superseded: builtins.bool
+    silent: builtins.bool
+    """Recorded without an event (suppress_past)."""
+    retractions: builtins.int
+    """How often it was retracted."""
+    @property
+    def scheduled_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def fired_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Absent: it was retracted, and has not fired since."""
+
+    def __init__(
+        self,
+        *,
+        phase: slad_client.v1.types_pb2.SlaPhase.ValueType = ...,
+        percent: builtins.int = ...,
+        scheduled_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        fired_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        superseded: builtins.bool = ...,
+        silent: builtins.bool = ...,
+        retractions: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "percent", b"percent", "phase", b"phase", "retractions", b"retractions", "scheduled_at", b"scheduled_at", "silent", b"silent", "superseded", b"superseded"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaFiredThreshold: typing_extensions.TypeAlias = SlaFiredThreshold
+
+@typing.final
+class ExportSlaTrackingsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """Empty: of all tenants."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["tenant_id", b"tenant_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportSlaTrackingsRequest: typing_extensions.TypeAlias = ExportSlaTrackingsRequest
+
+@typing.final
+class ExportSlaTrackingsResponse(google.protobuf.message.Message):
+    """Each tracking is as it was when its message was made; stop the PSA to have all of them of one moment. What
+    is not in it: ended trackings, generations before the live one, the audit, events.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRACKINGS_FIELD_NUMBER: builtins.int
+    @property
+    def trackings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaTrackingImport]: ...
+    def __init__(
+        self,
+        *,
+        trackings: collections.abc.Iterable[Global___SlaTrackingImport] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["trackings", b"trackings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportSlaTrackingsResponse: typing_extensions.TypeAlias = ExportSlaTrackingsResponse
 
 @typing.final
 class ImportSlaTrackingsRequest(google.protobuf.message.Message):

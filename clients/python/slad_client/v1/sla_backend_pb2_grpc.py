@@ -95,6 +95,11 @@ class SlaBackendStub(object):
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsResponse.FromString,
                 _registered_method=True)
+        self.ExportSlaTrackings = channel.unary_stream(
+                '/slad.v1.SlaBackend/ExportSlaTrackings',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsResponse.FromString,
+                _registered_method=True)
         self.ReconcileSlaTrackings = channel.stream_unary(
                 '/slad.v1.SlaBackend/ReconcileSlaTrackings',
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.ReconcileSlaTrackingsRequest.SerializeToString,
@@ -201,6 +206,13 @@ class SlaBackendServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSlaTrackings(self, request, context):
+        """The live trackings, in the order of their creation, as ImportSlaTrackings takes them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReconcileSlaTrackings(self, request_iterator, context):
         """Compares a PSA's list of open tickets with slad's, and mends slad's when asked.
         """
@@ -284,6 +296,11 @@ def add_SlaBackendServicer_to_server(servicer, server):
                     servicer.ImportSlaTrackings,
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsResponse.SerializeToString,
+            ),
+            'ExportSlaTrackings': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSlaTrackings,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsResponse.SerializeToString,
             ),
             'ReconcileSlaTrackings': grpc.stream_unary_rpc_method_handler(
                     servicer.ReconcileSlaTrackings,
@@ -626,6 +643,33 @@ class SlaBackend(object):
             '/slad.v1.SlaBackend/ImportSlaTrackings',
             slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsRequest.SerializeToString,
             slad_dot_v1_dot_sla__backend__pb2.ImportSlaTrackingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSlaTrackings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/slad.v1.SlaBackend/ExportSlaTrackings',
+            slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.ExportSlaTrackingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

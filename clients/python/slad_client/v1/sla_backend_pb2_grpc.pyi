@@ -80,6 +80,8 @@ class SlaBackendStub:
     """What the clocks of such a ticket would say. Touches nothing."""
     ImportSlaTrackings: grpc.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]
     """Takes over the open tickets of another system."""
+    ExportSlaTrackings: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]
+    """The live trackings, in the order of their creation, as ImportSlaTrackings takes them."""
     ReconcileSlaTrackings: grpc.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReconcileSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ReconcileSlaTrackingsResponse]
     """Compares a PSA's list of open tickets with slad's, and mends slad's when asked."""
     WatchSlaEvents: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.WatchSlaEventsRequest, slad_client.v1.sla_backend_pb2.WatchSlaEventsResponse]
@@ -118,6 +120,8 @@ class SlaBackendAsyncStub(SlaBackendStub):
     """What the clocks of such a ticket would say. Touches nothing."""
     ImportSlaTrackings: grpc.aio.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]  # type: ignore[assignment]
     """Takes over the open tickets of another system."""
+    ExportSlaTrackings: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]  # type: ignore[assignment]
+    """The live trackings, in the order of their creation, as ImportSlaTrackings takes them."""
     ReconcileSlaTrackings: grpc.aio.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReconcileSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ReconcileSlaTrackingsResponse]  # type: ignore[assignment]
     """Compares a PSA's list of open tickets with slad's, and mends slad's when asked."""
     WatchSlaEvents: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.WatchSlaEventsRequest, slad_client.v1.sla_backend_pb2.WatchSlaEventsResponse]  # type: ignore[assignment]
@@ -225,6 +229,14 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]]:
         """Takes over the open tickets of another system."""
+
+    @abc.abstractmethod
+    def ExportSlaTrackings(
+        self,
+        request: slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse], collections.abc.AsyncIterator[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]]:
+        """The live trackings, in the order of their creation, as ImportSlaTrackings takes them."""
 
     @abc.abstractmethod
     def ReconcileSlaTrackings(

@@ -655,6 +655,7 @@ class SlaStatus(google.protobuf.message.Message):
     AS_OF_FIELD_NUMBER: builtins.int
     PRIORITY_ID_FIELD_NUMBER: builtins.int
     PAUSE_ACCOUNTING_FIELD_NUMBER: builtins.int
+    TIMEZONE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     policy_id: builtins.str
@@ -676,6 +677,8 @@ class SlaStatus(google.protobuf.message.Message):
     priority_id: builtins.str
     """The priority whose target counts, as given at the start or the last retarget."""
     pause_accounting: Global___PauseAccounting.ValueType
+    timezone: builtins.str
+    """The IANA time zone of the schedule that counts; empty when every hour does."""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -717,10 +720,11 @@ class SlaStatus(google.protobuf.message.Message):
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         priority_id: builtins.str = ...,
         pause_accounting: Global___PauseAccounting.ValueType = ...,
+        timezone: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "ended_at", b"ended_at", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "attributes", b"attributes", "ended_at", b"ended_at", "engine", b"engine", "generation", b"generation", "is_paused", b"is_paused", "pause_accounting", b"pause_accounting", "pause_reason", b"pause_reason", "policy_id", b"policy_id", "priority_id", b"priority_id", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at", "state", b"state", "status", b"status", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "total_pause_minutes", b"total_pause_minutes"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "attributes", b"attributes", "ended_at", b"ended_at", "engine", b"engine", "generation", b"generation", "is_paused", b"is_paused", "pause_accounting", b"pause_accounting", "pause_reason", b"pause_reason", "policy_id", b"policy_id", "priority_id", b"priority_id", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at", "state", b"state", "status", b"status", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "timezone", b"timezone", "total_pause_minutes", b"total_pause_minutes"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__resolution_remaining_minutes: typing_extensions.TypeAlias = typing.Literal["resolution_remaining_minutes"]
     _WhichOneofArgType__resolution_remaining_minutes: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes"]

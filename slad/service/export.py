@@ -1,0 +1,120 @@
+"""Live trackings as rows of an import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.facts import fold
+from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
+from slad.core.schedule import Schedule
+from slad.core.terms import Terms
+from slad.engines.queries import LiveTracking, Queries, QueryThread
+from slad.service.limits import MAX_REPLY_BYTES
+from slad.storage.codec import set_ms
+
+
+async def export(queries: QueryThread, tenant_id: str) -> AsyncIterator[bytes]:
+    """Serialized ExportSlaTrackingsResponses, with all live trackings of a tenant, or of all.
+
+    Read page by page, not in one view: a reader that is slow must not hold up the checkpoints of the WAL.
+    """
+    after: int | None = 0
+    while after is not None:
+        page = await queries.run(partial(Queries.live, tenant_id=tenant_id, after_key=after))
+        after = page.next_key
+        reply, size = rpc.ExportSlaTrackingsResponse(), 0
+        for tracking in page.trackings:
+            row = tracking_row(tracking)
+            if size and size + row.ByteSize() > MAX_REPLY_BYTES:
+                yield reply.SerializeToString()
+                reply, size = rpc.ExportSlaTrackingsResponse(), 0
+            size += row.ByteSize()
+            reply.trackings.append(row)
+        if size:
+            yield reply.SerializeToString()
+
+
+def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
+    """What an import needs to have the tracking as it is here."""
+    tracking, terms = live.tracking, live.tracking.terms
+    history = fold(tracking.facts)
+    start = rpc.StartSlaTrackingRequest(
+        tenant_id=live.tenant_id,
+        ticket_id=live.ticket_id,
+        policy_id=terms.policy_id,
+        priority_id=terms.priority_id,
+        targets=[_target(terms, live.schedule)],
+        schedule=None if live.schedule is None else schedule_message(live.schedule),
+        notification_thresholds=terms.notification_percents,
+        pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
+        attributes=tracking.attributes or None,
+    )
+    set_ms(start.started_at, tracking.started_at)
+    row = rpc.SlaTrackingImport(start=start, response_met=history.response_reported)
+    if history.response_at is not None:
+        set_ms(row.response_completed_at, history.response_at)
+    for stop in history.stops:
+        if stop.reason is not None:
+            pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(stop.reason))
+            set_ms(pause.paused_at, stop.from_ms)
+            if stop.to_ms is not None:
+                set_ms(pause.resumed_at, stop.to_ms)
+        elif stop.to_ms is not None:
+            closed = row.closed.add()
+            set_ms(closed.closed_at, stop.from_ms)
+            set_ms(closed.reopened_at, stop.to_ms)
+    for fired in tracking.fired:
+        told = row.fired.add(
+            phase=pb.SlaPhase.ValueType(fired.phase),
+            percent=fired.percent,
+            superseded=fired.superseded,
+            silent=fired.silent,
+            retractions=fired.arming,
+        )
+        set_ms(told.scheduled_at, fired.scheduled_at)
+        if fired.fired_at:
+            set_ms(told.fired_at, fired.fired_at)
+    return row
+
+
+def _target(terms: Terms, schedule: Schedule | None) -> pb.SlaPolicyTarget:
+    levels = terms.escalation_percents
+    return pb.SlaPolicyTarget(
+        priority_id=terms.priority_id,
+        response_time_minutes=terms.response_ms // MINUTE_MS or None,
+        resolution_time_minutes=terms.resolution_ms // MINUTE_MS or None,
+        escalation_1_percent=levels[0],
+        escalation_2_percent=levels[1],
+        escalation_3_percent=levels[2],
+        is_24x7=schedule is None,
+    )
+
+
+def schedule_message(schedule: Schedule) -> pb.BusinessHoursSchedule:
+    """A schedule as a caller would state it; read again, it is the same."""
+    message = pb.BusinessHoursSchedule(timezone=schedule.timezone, is_24x7=schedule.is_24x7)
+    for window in schedule.windows:
+        end_ms = window.end_ms if window.end_ms <= DAY_MS else window.end_ms - DAY_MS
+        message.entries.add(
+            day_of_week=window.day_of_week,
+            start_time=_time(window.start_ms),
+            end_time=_time(end_ms),
+            is_enabled=True,
+        )
+    for holiday in schedule.holidays:
+        message.holidays.add(
+            holiday_name=holiday.name,
+            holiday_date=f"{holiday.year:04}-{holiday.month:02}-{holiday.day:02}",
+            is_recurring=holiday.is_recurring,
+        )
+    return message
+
+
+def _time(time_ms: int) -> str:
+    minutes, seconds = divmod(time_ms // SECOND_MS, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{seconds:02}" if seconds else text
