@@ -9,23 +9,20 @@ from google.protobuf.json_format import MessageToDict
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 
-from slad.cli.connection import TIMEOUT_S, address_option, connected
+from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
 
 
 @click.group()
 def consumers() -> None:
-    """Durable consumers of events.
-
-    Exit code 4 when the daemon refuses, or is not there.
-    """
+    """Durable consumers of events."""
 
 
 @consumers.command("list")
-@address_option
+@daemon_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_command(address: str, as_json: bool) -> None:
+def list_command(daemon: Daemon, as_json: bool) -> None:
     """List consumers and their lag."""
-    with connected(address) as channel:
+    with daemon.channel() as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).ListSlaConsumers(
             rpc.ListSlaConsumersRequest(), timeout=TIMEOUT_S
         )
@@ -46,11 +43,11 @@ def list_command(address: str, as_json: bool) -> None:
 
 
 @consumers.command("remove")
-@address_option
+@daemon_options
 @click.argument("consumer")
-def remove_command(address: str, consumer: str) -> None:
+def remove_command(daemon: Daemon, consumer: str) -> None:
     """Forget CONSUMER, and with it its claim on the events it has not acknowledged."""
-    with connected(address) as channel:
+    with daemon.channel() as channel:
         admin_pb2_grpc.SlaAdminStub(channel).RemoveSlaConsumer(
             rpc.RemoveSlaConsumerRequest(consumer=consumer), timeout=TIMEOUT_S
         )

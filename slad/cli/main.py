@@ -1,25 +1,44 @@
-"""The command `slad`."""
+"""The command `slad`: a table of its commands, each of which is imported when it is used."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import click
 
 from slad import __version__
-from slad.cli.care import backup, doctor, restore
-from slad.cli.config import config
-from slad.cli.consumers import consumers
-from slad.cli.serve import serve_command
+from slad.cli.lazy import LazyGroup, Section
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    (
+        "Events and consumers",
+        {
+            "consumers": (
+                "slad.cli.consumers:consumers",
+                "Who reads the events, and how far behind.",
+            ),
+        },
+    ),
+    (
+        "The daemon",
+        {
+            "serve": ("slad.cli.serve:serve_command", "Run the daemon until SIGTERM."),
+            "config": ("slad.cli.config:config", "What the daemon would be told, and by whom."),
+        },
+    ),
+    (
+        "Its data",
+        {
+            "backup": ("slad.cli.care:backup", "Copy the database to a file, while slad runs or not."),
+            "restore": ("slad.cli.care:restore", "Make a backup the database again."),
+            "doctor": ("slad.cli.care:doctor", "Check the database, its timers and consumers."),
+        },
+    ),
+)
+"""Name → (where it is, what `slad --help` says of it), by section and in the order of `slad --help`."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="slad")
 def main() -> None:
     """The SLA clocks of a service desk."""
-
-
-main.add_command(serve_command)
-main.add_command(config)
-main.add_command(consumers)
-main.add_command(backup)
-main.add_command(restore)
-main.add_command(doctor)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from slad.cli.lazy import DEBUG_VARIABLE
 from slad.cli.main import main
 from slad.cli.serve import serve_command
 from slad.daemon.configuration import SETTINGS
@@ -30,8 +31,11 @@ def text(name: str) -> str:
 def commands(group: click.Command = main, name: str = "slad") -> Iterator[tuple[str, click.Command]]:
     """Every command under its full name."""
     if isinstance(group, click.Group):
-        for command in group.commands.values():
-            yield from commands(command, f"{name} {command.name}")
+        context = click.Context(group)
+        for name_of in group.list_commands(context):
+            command = group.get_command(context, name_of)
+            assert command is not None
+            yield from commands(command, f"{name} {name_of}")
     else:
         yield name, group
 
@@ -52,7 +56,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
     told = told_of_commands()
-    variables = {str(option.envvar) for option in options() if option.envvar}
+    variables = {DEBUG_VARIABLE, *(str(option.envvar) for option in options() if option.envvar)}
     for option in options():
         name = next(opt for opt in option.opts if opt.startswith("--"))
         assert re.search(rf"{name}\b", told), f"{name} is in none of {PLACES}"

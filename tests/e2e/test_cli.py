@@ -37,7 +37,7 @@ def test_consumers_are_listed_with_their_lag_and_removed(tmp_path: Path) -> None
             assert row.split()[:4] == ["psa", "1", "2", "1"]
 
             in_use = slad("consumers", "remove", "psa", "--address", address)
-            assert in_use.returncode == 4
+            assert in_use.returncode == 7
             assert in_use.stderr == "slad: consumer 'psa' has 1 stream(s) open; stop it first\n"
             watch.cancel()
             while json.loads(slad("consumers", "list", "--address", address, "--json").stdout)[0]["streams"]:

@@ -1,0 +1,88 @@
+"""A group of commands that are imported when they are used: `slad serve` loads nothing of the others."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from slad.cli.params import EXIT_INTERRUPTED, EXIT_UNFORESEEN
+
+Section = tuple[str, Mapping[str, tuple[str, str]]]
+"""A heading of the help, and its commands: name → ("module:attribute", one line about it)."""
+
+DEBUG_VARIABLE: Final = "SLAD_DEBUG"
+
+
+class LazyGroup(click.Group):
+    """Commands by section, from a table. Help and completion read the table and import nothing.
+
+    An error that nobody foresaw ends a command with one line, or with its traceback in the log of a daemon.
+    """
+
+    def __init__(self, *args: Any, sections: Sequence[Section], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+        self._table = {name: entry for _, commands in sections for name, entry in commands.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in self._table:
+            return None
+        where, about = self._table[cmd_name]
+        module, _, attribute = where.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        command.short_help = about
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The sections, one after the other."""
+        for title, commands in self._sections:
+            with formatter.section(title):
+                formatter.write_dl([(name, about) for name, (_, about) in commands.items()], col_max=20)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, with what they do."""
+        found = [
+            CompletionItem(name, help=about)
+            for name, (_, about) in self._table.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs a command line; an unforeseen error becomes a line and an exit code."""
+        try:
+            return super().main(*args, **kwargs)
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE):
+                raise
+            _tell(error)
+            sys.exit(EXIT_UNFORESEEN)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; Ctrl-C ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
+
+
+def _tell(error: Exception) -> None:
+    if logging.getLogger().handlers:  # a daemon, whose log is the place for it
+        logging.getLogger("slad").critical("unforeseen error", exc_info=error)
+        return
+    text = " ".join(str(error).split())
+    click.echo(
+        f"slad: unforeseen error, {type(error).__name__}: {text}; {DEBUG_VARIABLE}=1 shows where", err=True
+    )
