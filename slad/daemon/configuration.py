@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from slad.daemon.kinds import INSTANT, PATH, SPAN, TEXTS, Kind, choice, integer
-from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, LogSettings, Settings
+from slad.daemon.kinds import BOOLEAN, INSTANT, PATH, SPAN, TEXT, TEXTS, Kind, choice, integer
+from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, LogSettings, Settings, TemporalSettings
 from slad.delivery.retention import RetentionSettings
+from slad.engines.routing import RoutingSettings
 from slad.service.calls import CallLogSettings
+from slad.temporal.connection import ConnectionSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
 """Where a value may come from, besides a file."""
@@ -66,6 +68,8 @@ class Setting:
 
 _RETENTION: Final = RetentionSettings()
 _LOG: Final = LogSettings()
+_ROUTING: Final = RoutingSettings()
+_TEMPORAL: Final = ConnectionSettings()
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("listen", TEXTS, DEFAULT_LISTEN, "host:port or unix:PATH; may repeat.", "ADDR"),
@@ -75,6 +79,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         INSTANT,
         None,
         "Let time stand at INSTANT and be moved through slad.v1.TestClock. For tests.",
+    ),
+    Setting(
+        "engine",
+        choice("local", "temporal", "by-tenant"),
+        _ROUTING.mode,
+        "Who fires the thresholds of tickets that start: slad itself, Temporal, or either, by tenant.",
     ),
     Setting(
         "log.format",
@@ -98,6 +108,44 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         SPAN,
         _RETENTION.requests_ms,
         "How long a repeated request_id gets its first answer.",
+    ),
+    Setting(
+        "temporal.tenants",
+        TEXTS,
+        _ROUTING.tenants,
+        "With engine = by-tenant: whose tickets Temporal carries; names, or patterns with * and ?.",
+    ),
+    Setting("temporal.address", TEXT, _TEMPORAL.address, "host:port of Temporal's frontend."),
+    Setting("temporal.namespace", TEXT, _TEMPORAL.namespace, "Namespace of the workflows."),
+    Setting(
+        "temporal.task_queue",
+        TEXT,
+        _TEMPORAL.task_queue,
+        "Where the workers of slaTicketWorkflow take tasks.",
+    ),
+    Setting("temporal.api_key", TEXT, None, "API key, of Temporal Cloud for instance.", secret=True),
+    Setting("temporal.tls", BOOLEAN, _TEMPORAL.tls, "Use TLS; implied by an API key or a certificate."),
+    Setting("temporal.tls_ca", PATH, None, "PEM file of the authorities that vouch for the server.", "FILE"),
+    Setting("temporal.tls_cert", PATH, None, "PEM file of slad's own certificate (mTLS).", "FILE"),
+    Setting("temporal.tls_key", PATH, None, "PEM file of its private key.", "FILE"),
+    Setting("temporal.tls_server_name", TEXT, None, "Name on the server's certificate, if not the host."),
+    Setting(
+        "temporal.fallback",
+        choice("wait", "local"),
+        "wait",
+        "For a ticket that starts while Temporal is away: forward it later, or let slad itself carry it.",
+    ),
+    Setting(
+        "temporal.repair",
+        choice("restart", "park"),
+        "restart",
+        "For a workflow that ended or vanished under a live ticket: start it again, or wait for an operator.",
+    ),
+    Setting(
+        "temporal.grace",
+        SPAN,
+        _ROUTING.grace_ms,
+        "How long after a threshold is due its workflow is looked at, if no report has come.",
     ),
 )
 """All of them, in the order in which they are documented."""
@@ -144,6 +192,30 @@ class Configuration:
             retention=RetentionSettings(
                 self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
             ),
+            temporal=self.temporal(),
+        )
+
+    def temporal(self) -> TemporalSettings:
+        """The part about Temporal, which the worker takes too."""
+        return TemporalSettings(
+            routing=RoutingSettings(
+                self["engine"],
+                self["temporal.tenants"],
+                self["temporal.fallback"] == "local",
+                self["temporal.grace"],
+            ),
+            connection=ConnectionSettings(
+                address=self["temporal.address"],
+                namespace=self["temporal.namespace"],
+                task_queue=self["temporal.task_queue"],
+                api_key=self["temporal.api_key"],
+                tls=self["temporal.tls"],
+                tls_ca=self["temporal.tls_ca"],
+                tls_cert=self["temporal.tls_cert"],
+                tls_key=self["temporal.tls_key"],
+                tls_server_name=self["temporal.tls_server_name"],
+            ),
+            repair=self["temporal.repair"],
         )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from slad.delivery.retention import RetentionSettings
+from slad.engines.routing import RoutingSettings
 from slad.service.calls import CallLogSettings
+from slad.temporal.connection import ConnectionSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
 DEFAULT_DATA: Final = Path("data")
@@ -27,6 +29,16 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TemporalSettings:
+    """Pass-through: whose tickets Temporal carries, and where it is."""
+
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    repair: str = "restart"
+    """restart or park: what becomes of a workflow that ended or vanished under a live ticket."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one run."""
 
@@ -39,3 +51,4 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
     calls: CallLogSettings = field(default_factory=CallLogSettings)
+    temporal: TemporalSettings = field(default_factory=TemporalSettings)

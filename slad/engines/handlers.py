@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from slad.core import machine
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Phase
@@ -59,7 +61,10 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
             outcome.answer.changed,
             outcome.note,
         )
-        work.put(write, entry)
+        if write.transition.tracking.engine == Engine.TEMPORAL:
+            work.put_and_tell(write, entry)
+        else:
+            work.put(write, entry)
     if command.request is not None:
         work.remember(command.request, reply)
     return reply
@@ -79,7 +84,8 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
         return _unchanged(work, command.tenant_id, latest)
     terms = work.accept(command.terms, command.policy_id)
     calendar = work.calendar(terms.schedule_key)
-    tracking = _tracking(command, terms, work.now)
+    engine = work.choose_engine(command.tenant_id, command.ticket_id, latest if live else None, command.terms)
+    tracking = _tracking(command, terms, work.now, engine)
     heir = latest is not None and not live and _may_continue(command, latest, work.now)
     writes = []
     if latest is not None and live:
@@ -144,6 +150,9 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     )
     if not transition.changed:
         return _outcome(tenant_id, record, transition)
+    engine = work.choose_engine(tenant_id, record.ticket_id, None, None)
+    tracking = msgspec.structs.replace(transition.tracking, engine=engine)
+    transition = transition._replace(tracking=tracking)
     write = Write(tenant_id, record.ticket_id, record.generation + 1, None, transition)
     return Outcome(_answer(write), (write,))
 
@@ -162,7 +171,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
     start = command.wanted
     terms = work.accept(start.terms, start.policy_id)
-    wanted = _tracking(start, terms, live.tracking.started_at)
+    wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
     calendar = work.calendar(terms.schedule_key)
     try:
         transition = machine.align(
@@ -173,14 +182,14 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     return _outcome(command.tenant_id, live, transition)
 
 
-def _tracking(command: Start, terms: Terms, default_start: int) -> Tracking:
+def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) -> Tracking:
     return Tracking(
         terms,
         default_start if command.started_at is None else command.started_at,
         command.facts,
         command.fired,
         accounting=command.accounting.value,
-        engine=Engine.LOCAL,
+        engine=engine,
         attributes=dict(command.attributes),
     )
 

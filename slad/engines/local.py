@@ -31,6 +31,7 @@ from slad.engines.directory import Directory
 from slad.engines.engine_measures import EngineMeasures, TurnObserver, TurnReport
 from slad.engines.handlers import execute
 from slad.engines.protocol import Render
+from slad.engines.routing import Routing
 from slad.engines.time_source import StepDetector, TimeSource
 from slad.engines.timers import Timers, TimersView
 from slad.engines.unit_of_work import UnitOfWork, Write
@@ -87,12 +88,14 @@ class LocalEngine:
         directory: Directory,
         clock: TimeSource,
         publish: Callable[[list[EventRow]], None],
+        routing: Routing | None = None,
     ) -> None:
         self._journal = journal
         self._store = store
         self._directory = directory
         self._clock = clock
         self._publish = publish
+        self._routing = routing
         self._timers = Timers(store)
         self._counters = journal.counters()
         self._jobs: deque[_Job] = deque()
@@ -104,6 +107,8 @@ class LocalEngine:
         self._trouble: str | None = None
         self.on_writable: Callable[[bool], None] = lambda writable: None
         """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
+        self.on_messages: Callable[[set[str]], None] = lambda workflows: None
+        """Told for which workflows messages were committed."""
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.measures = EngineMeasures()
@@ -244,7 +249,7 @@ class LocalEngine:
         self._timers.restore(self._unsettled)
         self._unsettled.clear()
         self._timers.fill(until)
-        work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now())
+        work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now(), self._routing)
         for _ in range(MAX_TIMERS):
             due = self._timers.pop(until)
             if due is None:
@@ -314,6 +319,8 @@ class LocalEngine:
             self._timers.set(tracking_key, wake_at)
         if events:
             self._publish(events)
+        if work.workflows_to_tell:
+            self.on_messages(work.workflows_to_tell)
         kill_point(PUBLISHED)
         for job, result, error in results:
             if job.done.done():

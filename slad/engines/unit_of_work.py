@@ -11,8 +11,11 @@ from slad.core.events import Event
 from slad.core.machine import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
+from slad.core.tracking import Engine
 from slad.engines.commands import RequestIdentity, TermsOffer
 from slad.engines.directory import EVERY_HOUR, Directory
+from slad.engines.forwarding import TemporalWork, message_of
+from slad.engines.routing import Routing, check_carriable, workflow_id
 from slad.storage.codec import AuditEntry, Origin, encode, encode_event
 from slad.storage.journal import (
     AuditRow,
@@ -52,7 +55,14 @@ class UnitOfWork:
     A command that raises before its first `put` or `remember` has left nothing behind.
     """
 
-    def __init__(self, store: Store, directory: Directory, counters: Counters, now: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        counters: Counters,
+        now: int,
+        routing: Routing | None = None,
+    ) -> None:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
         self.crossings: list[Event] = []
@@ -68,6 +78,8 @@ class UnitOfWork:
         self._calendars: dict[int, Calendar] = {}
         self._answers: dict[tuple[str, str], StoredAnswer] = {}
         self._batch = Batch()
+        self._routing = routing
+        self._temporal: TemporalWork | None = None
 
     # --- reading
 
@@ -142,8 +154,29 @@ class UnitOfWork:
             schedule_key = self._schedule_key(offer)
         return offer.under(schedule_key, policy_id)
 
-    def put(self, write: Write, audit: AuditEntry | None = None) -> None:
-        """Stores a transition: its state, its events, and who asked for it."""
+    def choose_engine(
+        self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None
+    ) -> Engine:
+        """Who is to fire the thresholds of a ticket that starts now; `live` is the tracking it replaces.
+
+        Raises InvalidField for one that its engine cannot carry.
+        """
+        if self._routing is None or self._routing.choose(tenant_id) is Engine.LOCAL:
+            return Engine.LOCAL
+        check_carriable(tenant_id, ticket_id, offer)
+        self.temporal.claim(tenant_id, ticket_id, live.tracking_key if live else None)
+        return Engine.TEMPORAL
+
+    @property
+    def temporal(self) -> TemporalWork:
+        """What the batch does about Temporal."""
+        if self._temporal is None:
+            assert self._routing is not None
+            self._temporal = TemporalWork(self._routing)
+        return self._temporal
+
+    def put(self, write: Write, audit: AuditEntry | None = None) -> int:
+        """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
         tracking, life = write.transition.tracking, write.transition.reading.history.life
         tracking_key, is_new = write.tracking_key, write.tracking_key is None
         if tracking_key is None:
@@ -159,6 +192,10 @@ class UnitOfWork:
             write.transition.wake_at,
             tracking,
         )
+        if tracking.engine == Engine.TEMPORAL:
+            # The wheel is not to wake it; a report is expected by then.
+            self.temporal.expect(record, write.tenant_id, record.wake_at)
+            record = record._replace(wake_at=None)
         earlier = self._dirty.get(tracking_key)
         self._dirty[tracking_key] = _Dirty(record, earlier.is_new if earlier else is_new)
         self._latest[tenant_key, write.ticket_id] = tracking_key
@@ -176,6 +213,15 @@ class UnitOfWork:
             self._next = self._next._replace(sequence=sequence)
         if audit is not None:
             self._batch.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
+        return tracking_key
+
+    def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
+        """The same for a tracking that Temporal carries, whose workflow has to be told."""
+        before = self.by_key(write.tracking_key) if write.tracking_key is not None else None
+        tracking_key = self.put(write, audit)
+        message = message_of(before, write.transition.tracking, write.generation)
+        name = workflow_id(write.tenant_id, write.ticket_id)
+        self.temporal.tell(name, tracking_key, message, self.now)
 
     def remember(self, request: RequestIdentity, answer: bytes) -> None:
         """Stores the first answer to a request."""
@@ -205,6 +251,8 @@ class UnitOfWork:
     def finish(self) -> Batch:
         """The rows to write."""
         batch = self._batch
+        if self._temporal is not None:
+            self._temporal.finish(batch)
         for dirty in self._dirty.values():
             record = dirty.record
             body = encode(record.tracking)
@@ -225,6 +273,11 @@ class UnitOfWork:
     def wakes(self) -> dict[int, int | None]:
         """The new wake of every tracking that was written, by key."""
         return {key: dirty.record.wake_at for key, dirty in self._dirty.items()}
+
+    @property
+    def workflows_to_tell(self) -> set[str]:
+        """The workflows for which the batch has something to do."""
+        return self._temporal.workflows_to_tell if self._temporal is not None else set()
 
     # --- inside
 

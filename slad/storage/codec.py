@@ -45,6 +45,24 @@ decode_audit = msgspec.msgpack.Decoder(AuditEntry).decode
 """Bytes → AuditEntry."""
 
 
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """Something that Temporal has to be told of a tracking."""
+
+    kind: int
+    """A FactKind, or one of the START, UPDATE and LEAVE of `slad.engines.forwarding`."""
+    generation: int
+    at: int = 0
+    """The instant of the fact, UTC epoch ms."""
+    detail: int = 0
+    """That of the fact."""
+    tracking: Tracking | None = None
+    """With START and UPDATE: the state, as it was committed with this message."""
+
+
+decode_message = msgspec.msgpack.Decoder(Message).decode
+"""Bytes → Message."""
+
+
 def encode_schedule(schedule: Schedule) -> tuple[bytes, bytes]:
     """(digest, body) of a schedule; equal schedules have equal digests."""
     body = encode(schedule)

@@ -90,6 +90,33 @@ class ConsumerRow(NamedTuple):
     acknowledged_at: int | None
 
 
+class OutboxRow(NamedTuple):
+    """A row of `temporal_outbox`, its key apart."""
+
+    workflow_id: str
+    tracking_key: int
+    recorded_at: int
+    body: bytes
+
+
+class TemporalTicketRow(NamedTuple):
+    """A row of `temporal_ticket`."""
+
+    tracking_key: int
+    workflow_id: str
+    wake_at: int | None
+    check_at: int | None
+
+
+class ParkedRow(NamedTuple):
+    """A row of `temporal_parked`."""
+
+    workflow_id: str
+    tracking_key: int
+    parked_at: int
+    reason: str
+
+
 @dataclass(slots=True)
 class Batch:
     """The rows of one transaction."""
@@ -107,6 +134,17 @@ class Batch:
     """Everything up to this sequence."""
     pruned_requests: list[tuple[int]] = field(default_factory=list)
     """Everything up to this key."""
+    left_temporal: list[tuple[int]] = field(default_factory=list)
+    """Trackings, by key, that Temporal does not carry any more."""
+    temporal_tickets: list[TemporalTicketRow] = field(default_factory=list)
+    delivered: list[tuple[int]] = field(default_factory=list)
+    """Messages, by key, that Temporal has taken."""
+    withdrawn: list[tuple[str]] = field(default_factory=list)
+    """Workflows whose messages are not to be sent any more; those of this batch follow."""
+    forwarded: list[OutboxRow] = field(default_factory=list)
+    released: list[tuple[str]] = field(default_factory=list)
+    """Workflows that are not parked any more."""
+    parked: list[ParkedRow] = field(default_factory=list)
     trials: list[tuple[int]] = field(default_factory=list)
     """So many bytes of nothing, to see whether anything can be written."""
 
@@ -126,6 +164,13 @@ STATEMENTS = {
     "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
     "pruned_events": "DELETE FROM event WHERE sequence <= ?",
     "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
+    "left_temporal": "DELETE FROM temporal_ticket WHERE tracking_key = ?",
+    "temporal_tickets": "INSERT OR REPLACE INTO temporal_ticket VALUES (?, ?, ?, ?)",
+    "delivered": "DELETE FROM temporal_outbox WHERE message_key = ?",
+    "withdrawn": "DELETE FROM temporal_outbox WHERE workflow_id = ?",
+    "forwarded": "INSERT INTO temporal_outbox VALUES (NULL, ?, ?, ?, ?)",
+    "released": "DELETE FROM temporal_parked WHERE workflow_id = ?",
+    "parked": "INSERT OR REPLACE INTO temporal_parked VALUES (?, ?, ?, ?)",
     "trials": "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))",
 }
 """What is written for each list of a batch; one statement a table."""

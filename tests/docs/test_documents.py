@@ -57,6 +57,7 @@ def test_every_command_is_documented() -> None:
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
     told = told_of_commands()
     variables = {DEBUG_VARIABLE, *(str(option.envvar) for option in options() if option.envvar)}
+    variables |= {setting.variable for setting in SETTINGS if setting.secret}
     for option in options():
         name = next(opt for opt in option.opts if opt.startswith("--"))
         assert re.search(rf"{name}\b", told), f"{name} is in none of {PLACES}"

@@ -1,0 +1,125 @@
+"""Reading what there is for Temporal: messages that wait, tickets that it carries, parked workflows."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from slad.storage.codec import Message, decode_message
+from slad.storage.journal import ParkedRow, TemporalTicketRow
+
+NEXT_OF: Final = (
+    "SELECT message_key, workflow_id, tracking_key, recorded_at, body FROM temporal_outbox"
+    " WHERE workflow_id = ? ORDER BY message_key LIMIT 1"
+)
+WAITING_AFTER: Final = (
+    "SELECT message_key, workflow_id FROM temporal_outbox WHERE message_key > ? ORDER BY message_key LIMIT ?"
+)
+WAITING: Final = "SELECT count(*), min(recorded_at) FROM temporal_outbox"
+BY_WORKFLOW: Final = (
+    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket WHERE workflow_id = ?"
+)
+BY_TRACKING: Final = (
+    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket WHERE tracking_key = ?"
+)
+TO_CHECK: Final = (
+    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket"
+    " WHERE check_at <= ? ORDER BY check_at LIMIT ?"
+)
+EARLIEST_WAKE: Final = "SELECT min(wake_at) FROM temporal_ticket"
+CARRIED: Final = "SELECT count(*) FROM temporal_ticket"
+LATE: Final = "SELECT count(*) FROM temporal_ticket WHERE wake_at < ?"
+PARKED: Final = (
+    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked ORDER BY parked_at LIMIT ?"
+)
+IS_PARKED: Final = "SELECT 1 FROM temporal_parked WHERE workflow_id = ?"
+COUNT_PARKED: Final = "SELECT count(*) FROM temporal_parked"
+
+
+class Waiting(NamedTuple):
+    """A message that Temporal has not taken."""
+
+    message_key: int
+    workflow_id: str
+    tracking_key: int
+    recorded_at: int
+    message: Message
+
+
+class TemporalStore:
+    """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._execute = connection.execute
+        self._connection = connection
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def next_of(self, workflow_id: str) -> Waiting | None:
+        """The oldest message for a workflow."""
+        row: Any = self._execute(NEXT_OF, (workflow_id,)).fetchone()
+        if not row:
+            return None
+        message_key, name, tracking_key, recorded_at, body = row
+        return Waiting(message_key, name, tracking_key, recorded_at, decode_message(body))
+
+    def waiting_after(self, message_key: int, limit: int) -> list[tuple[int, str]]:
+        """(message_key, workflow_id) of the next messages after a key, in order."""
+        rows: list[Any] = self._execute(WAITING_AFTER, (message_key, limit)).fetchall()
+        return rows
+
+    def waiting(self) -> tuple[int, int | None]:
+        """(how many messages wait, when the oldest was recorded). Counts them."""
+        row: Any = self._execute(WAITING).fetchone()
+        return row[0], row[1]
+
+    def by_workflow(self, workflow_id: str) -> TemporalTicketRow | None:
+        """The live tracking that a workflow carries."""
+        return _ticket(self._execute(BY_WORKFLOW, (workflow_id,)).fetchone())
+
+    def by_tracking(self, tracking_key: int) -> TemporalTicketRow | None:
+        """The same by the tracking's key."""
+        return _ticket(self._execute(BY_TRACKING, (tracking_key,)).fetchone())
+
+    def to_check(self, now: int, limit: int) -> list[TemporalTicketRow]:
+        """The tickets at which it is time to look."""
+        return [TemporalTicketRow(*row) for row in self._execute(TO_CHECK, (now, limit))]
+
+    def earliest_wake(self) -> int | None:
+        """The next threshold of all. Looks at all tickets: for tests, which have few."""
+        instant: int | None = self._scalar(EARLIEST_WAKE)
+        return instant
+
+    def carried(self) -> int:
+        """How many live trackings Temporal carries. Counts them."""
+        count: int = self._scalar(CARRIED)
+        return count
+
+    def late(self, before: int) -> int:
+        """How many of them have a threshold before an instant that was not reported. Looks at all."""
+        count: int = self._scalar(LATE, before)
+        return count
+
+    def parked(self, limit: int) -> list[ParkedRow]:
+        """The parked workflows, the longest parked first."""
+        return [ParkedRow(*row) for row in self._execute(PARKED, (limit,))]
+
+    def is_parked(self, workflow_id: str) -> bool:
+        """Whether a workflow is parked."""
+        return self._scalar(IS_PARKED, workflow_id) is not None
+
+    def count_parked(self) -> int:
+        """How many workflows are parked."""
+        count: int = self._scalar(COUNT_PARKED)
+        return count
+
+    def _scalar(self, query: str, *bindings: int | str) -> Any:
+        row: Any = self._execute(query, bindings).fetchone()
+        return row[0] if row else None
+
+
+def _ticket(row: Any) -> TemporalTicketRow | None:
+    return TemporalTicketRow(*row) if row else None

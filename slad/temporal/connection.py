@@ -1,0 +1,112 @@
+"""Where Temporal is, and connecting to it.
+
+`temporalio` is imported when a connection is made, not before: who runs without Temporal need not have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from slad.core.errors import Refusal, Refused
+from slad.temporal.wire import DEFAULT_TASK_QUEUE
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+RPC_TIMEOUT: Final = timedelta(seconds=10)
+"""How long one call to Temporal may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How to reach a namespace of Temporal."""
+
+    address: str = "127.0.0.1:7233"
+    """host:port of the frontend."""
+    namespace: str = "default"
+    task_queue: str = DEFAULT_TASK_QUEUE
+    """Where the workers of `slaTicketWorkflow` take their tasks from."""
+    api_key: str | None = None
+    """Of Temporal Cloud, or of a frontend that asks for one. Implies TLS."""
+    tls: bool = False
+    """TLS, with the certificates that the system trusts unless `tls_ca` names others."""
+    tls_ca: Path | None = None
+    """PEM file of the authorities that vouch for the server. Implies TLS."""
+    tls_cert: Path | None = None
+    """PEM file of the client's certificate (mTLS). Implies TLS."""
+    tls_key: Path | None = None
+    """PEM file of its private key."""
+    tls_server_name: str | None = None
+    """The name on the server's certificate, if it is not the host of `address`."""
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.tls or any((self.api_key, self.tls_ca, self.tls_cert))
+
+
+async def connect(settings: ConnectionSettings, *, lazy: bool = False) -> Client:
+    """A client of the namespace. With `lazy` the first call connects, and connecting never fails.
+
+    Raises Refused with what is the matter and what to do.
+    """
+    try:
+        from temporalio.client import Client  # noqa: PLC0415
+        from temporalio.service import RetryConfig, TLSConfig  # noqa: PLC0415
+    except ImportError:
+        raise Refused(
+            Refusal.UNIMPLEMENTED,
+            "TEMPORAL_NOT_INSTALLED",
+            "Temporal's client is not installed: pip install 'slad[temporal]'",
+        ) from None
+    tls: bool | TLSConfig = False
+    if settings.uses_tls:
+        tls = TLSConfig(
+            server_root_ca_cert=_read(settings.tls_ca),
+            client_cert=_read(settings.tls_cert),
+            client_private_key=_read(settings.tls_key),
+            domain=settings.tls_server_name,
+        )
+    try:
+        return await Client.connect(
+            settings.address,
+            namespace=settings.namespace,
+            api_key=settings.api_key,
+            tls=tls,
+            lazy=lazy,
+            connect_timeout=RPC_TIMEOUT,
+            # What is to be tried again is decided here, not in the client.
+            retry_config=RetryConfig(max_retries=1, max_elapsed_time_millis=2_000),
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise unreachable(settings, error) from error
+
+
+def unreachable(settings: ConnectionSettings, cause: object) -> Refused:
+    """What is said when nothing that speaks for Temporal answers."""
+    return Refused(
+        Refusal.UNAVAILABLE,
+        "TEMPORAL_UNREACHABLE",
+        f"Temporal does not answer at {settings.address}: {one_line(cause)}",
+    )
+
+
+def one_line(cause: object, limit: int = 200) -> str:
+    """A cause as part of a sentence."""
+    return " ".join(str(cause).split())[:limit]
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(
+            Refusal.FAILED_PRECONDITION,
+            "TEMPORAL_CERTIFICATE_UNREADABLE",
+            f"{path} cannot be read: {error.strerror}",
+        ) from error

@@ -1,0 +1,116 @@
+"""What Temporal refuses, as reasons. Its own words never reach a caller."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from slad.core.errors import Refusal, Refused
+from slad.temporal.connection import ConnectionSettings, unreachable
+
+NAMESPACE_NOT_FOUND: Final = b"NamespaceNotFoundFailure"
+"""In the details of the status: tells a missing namespace from a missing workflow."""
+
+
+class Concern(Enum):
+    """Whom a fault concerns, and so what is to be done about it."""
+
+    LINK = "link"
+    """Every ticket alike: wait, and try again."""
+    WORKFLOW_GONE = "workflow gone"
+    """The workflow has ended or was never there."""
+    MESSAGE = "message"
+    """This message will never be taken."""
+
+
+class Fault(Exception):  # noqa: N818 - what is the case, not what it is
+    """A call to Temporal that failed; `refused` says it to people and programs."""
+
+    def __init__(self, concern: Concern, refused: Refused) -> None:
+        super().__init__(refused.message)
+        self.concern = concern
+        self.refused = refused
+
+
+LINK_TROUBLE: Final = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+
+TOO_LARGE: Final = ("size exceeds", "too large", "too long")
+"""How Temporal says that a message, or the history that it would go into, is too large."""
+
+
+def fault_of(settings: ConnectionSettings, error: Exception) -> Fault:
+    """What an error of Temporal's client amounts to."""
+    # A lazy client that cannot connect raises RuntimeError.
+    if not isinstance(error, RPCError):
+        return Fault(Concern.LINK, unreachable(settings, error))
+    of_link = _of_link(settings, error)
+    if of_link is not None:
+        return Fault(Concern.LINK, of_link)
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return Fault(Concern.WORKFLOW_GONE, _gone())
+    too_large = any(words in error.message.lower() for words in TOO_LARGE)
+    return Fault(Concern.MESSAGE, _too_large() if too_large else _refused(error.status))
+
+
+def _of_link(settings: ConnectionSettings, error: RPCError) -> Refused | None:
+    if error.status in LINK_TROUBLE:
+        return unreachable(settings, error.status.name)
+    if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED):
+        return _denied(settings)
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return _busy()
+    names = NAMESPACE_NOT_FOUND in error.raw_grpc_status or "namespace" in error.message.lower()
+    if error.status is RPCStatusCode.NOT_FOUND and names:
+        return _no_namespace(settings)
+    return None
+
+
+def _no_namespace(settings: ConnectionSettings) -> Refused:
+    return Refused(
+        Refusal.FAILED_PRECONDITION,
+        "TEMPORAL_NAMESPACE_MISSING",
+        f"Temporal at {settings.address} has no namespace {settings.namespace!r}",
+    )
+
+
+def _gone() -> Refused:
+    return Refused(Refusal.NOT_FOUND, "TEMPORAL_WORKFLOW_GONE", "the workflow has ended or is not there")
+
+
+def _denied(settings: ConnectionSettings) -> Refused:
+    return Refused(
+        Refusal.FAILED_PRECONDITION,
+        "TEMPORAL_PERMISSION_DENIED",
+        f"Temporal at {settings.address} does not let slad use namespace {settings.namespace!r}",
+    )
+
+
+def _busy() -> Refused:
+    return Refused(Refusal.RESOURCE_EXHAUSTED, "TEMPORAL_BUSY", "Temporal takes no more calls for the moment")
+
+
+def _too_large() -> Refused:
+    return Refused(
+        Refusal.FAILED_PRECONDITION,
+        "TEMPORAL_PAYLOAD_TOO_LARGE",
+        "the schedule or the facts of the ticket are more than Temporal takes in one message",
+    )
+
+
+def _refused(status: RPCStatusCode) -> Refused:
+    return Refused(
+        Refusal.FAILED_PRECONDITION,
+        "TEMPORAL_REFUSED",
+        f"Temporal refuses the message ({status.name}); the log of slad says more",
+    )
