@@ -73,10 +73,10 @@ class Slad:
 
 @asynccontextmanager
 async def slad_running(
-    data: Path, *, now: int | None = MONDAY_9, listen: Sequence[str] = ("127.0.0.1:0",)
+    data: Path, *, now: int | None = MONDAY_9, listen: Sequence[str] = ("127.0.0.1:0",), **settings: Any
 ) -> AsyncIterator[Slad]:
     """A daemon that serves; stopped cleanly at the end. `now`: where virtual time begins; None: real time."""
-    daemon = Daemon(Settings(tuple(listen), data, now))
+    daemon = Daemon(Settings(tuple(listen), data, now, **settings))
     ready = asyncio.Event()
     running = asyncio.create_task(daemon.run(ready.set))
     waiting = asyncio.create_task(ready.wait())

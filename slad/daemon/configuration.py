@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from slad.daemon.kinds import BOOLEAN, INSTANT, PATH, SPAN, TEXT, TEXTS, Kind, choice, integer
-from slad.daemon.settings import DEFAULT_DATA, DEFAULT_LISTEN, LogSettings, Settings, TemporalSettings
+from slad.daemon.settings import (
+    DEFAULT_DATA,
+    DEFAULT_LISTEN,
+    LogSettings,
+    MetricsSettings,
+    Settings,
+    TemporalSettings,
+)
 from slad.delivery.retention import RetentionSettings
 from slad.engines.routing import RoutingSettings
-from slad.service.calls import CallLogSettings
 from slad.temporal.connection import ConnectionSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
@@ -93,8 +99,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "auto: text on a terminal, JSON otherwise.",
     ),
     Setting("log.level", choice("debug", "info", "warning", "error"), _LOG.level, "What is worth a line."),
+    Setting("log.slow_calls", SPAN, _LOG.slow_calls_ms, "A call that takes longer is logged; 0s: none is."),
     Setting(
-        "log.slow_calls", SPAN, CallLogSettings().slow_ms, "A call that takes longer is logged; 0s: none is."
+        "metrics.listen",
+        TEXT,
+        None,
+        "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524.",
+        "ADDR",
     ),
     Setting("retention.events", SPAN, _RETENTION.events_ms, "How long acknowledged events are kept."),
     Setting(
@@ -187,8 +198,8 @@ class Configuration:
             listen=self["listen"],
             data=self["data"],
             virtual_clock=self["virtual_clock"],
-            log=LogSettings(self["log.format"], self["log.level"]),
-            calls=CallLogSettings(self["log.slow_calls"]),
+            log=LogSettings(self["log.format"], self["log.level"], self["log.slow_calls"]),
+            metrics=MetricsSettings(self["metrics.listen"]),
             retention=RetentionSettings(
                 self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
             ),

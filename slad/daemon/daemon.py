@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -15,11 +16,15 @@ from slad.daemon import systemd
 from slad.daemon.settings import STOP_GRACE_S, Settings
 from slad.daemon.sockets import is_local, listen
 from slad.delivery.consumers import Consumers
+from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
 from slad.engines.directory import Directory
+from slad.engines.engine_measures import EngineMetrics
 from slad.engines.local import LocalEngine
+from slad.engines.measures import MetricSource
 from slad.engines.queries import Queries, QueryThread
+from slad.engines.storage_metrics import StorageMetrics
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
@@ -31,6 +36,9 @@ from slad.service.worker import SlaWorker
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.journal import Journal
 from slad.storage.store import Store
+
+if TYPE_CHECKING:
+    from slad.daemon.metrics_server import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +55,8 @@ class Daemon:
         self.clock = clock or _clock(settings)
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
+        self.metrics_address: str | None = None
+        """Where its metrics are, as `host:port`."""
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
 
@@ -68,7 +78,7 @@ class Daemon:
         journal, store = Journal(writer), Store(data.reader())
         slow_queries = QueryThread(Store(data.reader()))
         directory = Directory(store)
-        hub = EventHub(journal.counters().sequence, slow_queries.events_after)
+        hub = EventHub(journal.counters().sequence, slow_queries.events_after, store.sequence_gap())
         engine = LocalEngine(journal, Store(writer), directory, self.clock, hub.publish)
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         queries = Queries(store, directory)
@@ -85,10 +95,18 @@ class Daemon:
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
-        server = SladServer(services, self._notice, meters, CallLog(self._settings.calls))
+        server = SladServer(services, self._notice, meters, CallLog(self._settings.log.slow_calls_ms))
         engine.on_writable = server.set_writable
+        sources: list[MetricSource] = [
+            meters,
+            EngineMetrics(engine, self.clock.now),
+            DeliveryMetrics(consumers, hub, self.clock.now),
+            StorageMetrics(data, slow_queries),
+        ]
+        metrics = None
         try:
             self.addresses = [listen(server, address) for address in self._settings.listen]
+            metrics = self._serve_metrics(sources)
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
             sweeper = asyncio.create_task(self._sweep(retention), name="slad-retention")
@@ -109,9 +127,27 @@ class Daemon:
                 raise self._damage
             log.info("stopped")
         finally:
+            if metrics is not None:
+                await metrics.stop()
             slow_queries.close()
             store.close()
             journal.close()
+
+    def _serve_metrics(self, sources: Sequence[MetricSource]) -> MetricsServer | None:
+        address = self._settings.metrics.listen
+        if address is None:
+            return None
+        # Only now, as it takes a while and most of it is HTTP.
+        from slad.daemon.metrics_server import MetricsServer  # noqa: PLC0415
+        from slad.service.metrics import MetricsCollector  # noqa: PLC0415
+
+        collector = MetricsCollector(sources, asyncio.get_running_loop())
+        server = MetricsServer(collector.registry(), address)
+        self.metrics_address = server.address
+        log.info("metrics at http://%s/metrics", server.address)
+        if not is_local(server.address):
+            log.warning("metrics at %s can be read from other machines", server.address)
+        return server
 
     async def _sweep(self, retention: Retention) -> None:
         while True:

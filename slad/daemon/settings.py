@@ -8,7 +8,6 @@ from typing import Final
 
 from slad.delivery.retention import RetentionSettings
 from slad.engines.routing import RoutingSettings
-from slad.service.calls import CallLogSettings
 from slad.temporal.connection import ConnectionSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
@@ -26,6 +25,16 @@ class LogSettings:
     """text, json, or auto."""
     level: str = "info"
     """debug, info, warning or error."""
+    slow_calls_ms: int = 1_000
+    """A call that takes longer is logged; 0: none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where metrics are to be had."""
+
+    listen: str | None = None
+    """`host:port`; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +59,5 @@ class Settings:
     """UTC epoch ms at which virtual time begins; None: real time."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
-    calls: CallLogSettings = field(default_factory=CallLogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     temporal: TemporalSettings = field(default_factory=TemporalSettings)

@@ -30,10 +30,19 @@ def listen(server: SladServer, address: str) -> str:
         _bind(server, address)
         path.chmod(SOCKET_MODE)
         return address
+    host, _ = split_host_port(address, "neither host:port nor unix:PATH")
+    return f"{host}:{_bind(server, address)}"
+
+
+def split_host_port(address: str, otherwise: str = "not host:port") -> tuple[str, int]:
+    """`host:port` as its parts, an IPv6 host in brackets.
+
+    Raises AddressError, which says that it is `otherwise`.
+    """
     host, separator, port = address.rpartition(":")
     if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise AddressError(f"{address!r} is neither host:port nor unix:PATH")
-    return f"{host}:{_bind(server, address)}"
+        raise AddressError(f"{address!r} is {otherwise}")
+    return host, int(port)
 
 
 def is_local(address: str) -> bool:

@@ -84,6 +84,10 @@ class Consumers:
             for name, c in sorted(self._consumers.items())
         ]
 
+    def positions(self) -> list[tuple[str, int, int]]:
+        """(name, acknowledged, streams) of all consumers."""
+        return [(name, c.acknowledged, c.streams) for name, c in sorted(self._consumers.items())]
+
     def acknowledged(self) -> int:
         """Up to which sequence nothing is owed to anybody."""
         return min((c.acknowledged for c in self._consumers.values()), default=self._hub.head)

@@ -8,7 +8,7 @@ from typing import Final
 
 from slad.core.errors import Refusal, Refused
 from slad.storage.journal import EventRow
-from slad.storage.store import StoredEvent
+from slad.storage.store import SequenceGap, StoredEvent
 
 TAIL: Final = 8_192
 """Newest events that are kept in memory for watchers that keep up."""
@@ -29,9 +29,15 @@ class EventHub:
       - `publish` is called after the commit, with events in order; it never waits.
     """
 
-    def __init__(self, head: int, read_page: Callable[[int, int], Awaitable[Sequence[StoredEvent]]]) -> None:
+    def __init__(
+        self,
+        head: int,
+        read_page: Callable[[int, int], Awaitable[Sequence[StoredEvent]]],
+        gap: SequenceGap | None = None,
+    ) -> None:
         self._read_page = read_page
         self._head = head
+        self._gap = gap or SequenceGap(0, 0)
         self._tail: list[EventRow] = []
         self._news = asyncio.Event()
         self._closed = False
@@ -40,6 +46,23 @@ class EventHub:
     def head(self) -> int:
         """The sequence of the newest event."""
         return self._head
+
+    @property
+    def tail_size(self) -> int:
+        """How many events are kept in memory."""
+        return len(self._tail)
+
+    def owed(self, after: int) -> int:
+        """How many events there are after the sequence `after`; without looking at them."""
+        count = self._head - after
+        if after < self._gap.end:
+            count -= self._gap.end - max(after, self._gap.start)
+        return max(count, 0)
+
+    async def next_event(self, after: int) -> OutboxEvent | None:
+        """The first event after the sequence `after`."""
+        page = self._from_tail(after)[:1] or await self._read_page(after, 1)
+        return page[0] if page else None
 
     def publish(self, events: Sequence[EventRow]) -> None:
         """Takes over events that have been committed."""

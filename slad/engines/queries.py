@@ -203,6 +203,10 @@ class QueryThread:
         """How many events there are after `sequence`."""
         return await self._read(self._store.events_owed, sequence)
 
+    async def free_bytes(self) -> int:
+        """What of the database file is free and will be used again."""
+        return await self._read(self._store.free_bytes)
+
     async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
         """(request_key, recorded_at) of the oldest answers."""
         return await self._read(self._store.oldest_requests, limit)

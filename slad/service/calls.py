@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
@@ -30,19 +29,14 @@ MAX_LOGGED: Final = 200
 NS_PER_MS: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class CallLogSettings:
-    """What is logged of calls."""
-
-    slow_ms: int = 1_000
-    """A call that takes longer is logged; 0: none is."""
-
-
 class CallLog:
-    """Log lines about calls: refused ones (debug), and slow ones (warning, at most one a second)."""
+    """Log lines about calls: refused ones (debug), and slow ones (warning, at most one a second).
 
-    def __init__(self, settings: CallLogSettings | None = None) -> None:
-        self._slow_ns = (settings or CallLogSettings()).slow_ms * NS_PER_MS or None
+    A call is slow that takes longer than `slow_ms`; 0: none is.
+    """
+
+    def __init__(self, slow_ms: int = 0) -> None:
+        self._slow_ns = slow_ms * NS_PER_MS or None
         self._next_slow_line = 0.0
         self._untold = 0
 
@@ -96,7 +90,8 @@ class CallMeter:
         self.rpc = rpc
         self.begun = 0
         self.succeeded = 0
-        self.failed: Counter[str] = Counter()
+        # There from the beginning, so that Prometheus sees the first one as an increase.
+        self.failed: Counter[str] = Counter({"INTERNAL": 0})
         """By gRPC code."""
         self.refusals: Counter[str] = Counter()
         """By reason."""
@@ -118,7 +113,7 @@ CALLS = Metric("slad_calls_total", Kind.COUNTER, "Calls that ended, by gRPC code
 DURATION = Metric(
     "slad_call_duration_seconds",
     Kind.HISTOGRAM,
-    "From the request to the reply, whatever the reply; not of streams of events.",
+    "How long calls took that succeeded; not of streams of events.",
     ("rpc",),
 )
 OPEN = Metric("slad_calls_open", Kind.GAUGE, "Calls and streams under way.", ("rpc",))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -34,6 +34,19 @@ StorageError = apsw.Error
 
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
 """The StorageErrors that say that the file is not as it was written: another attempt will not help."""
+
+
+SQLITE_VERSION: Final = apsw.sqlite_lib_version()
+
+
+class DiskUsage(NamedTuple):
+    """What the data directory takes of the disk, in bytes."""
+
+    database: int
+    wal: int
+    """0 when there is none."""
+    disk_free: int
+    """Of the file system, for slad's user."""
 
 
 class DataDirectory:
@@ -70,6 +83,16 @@ class DataDirectory:
         connection.pragma("query_only", True)
         connection.pragma("cache_size", -CACHE_KIB // 4)
         return connection
+
+    def usage(self) -> DiskUsage:
+        """What it takes of the disk. Raises OSError."""
+        wal = self.database.with_name(f"{DATABASE_NAME}-wal")
+        disk = os.statvfs(self.path)
+        return DiskUsage(
+            self.database.stat().st_size,
+            wal.stat().st_size if wal.exists() else 0,
+            disk.f_bavail * disk.f_frsize,
+        )
 
     def close(self) -> None:
         """Lets go of the directory."""

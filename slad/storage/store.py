@@ -34,6 +34,13 @@ class StoredEvent(NamedTuple):
     body: bytes
 
 
+class SequenceGap(NamedTuple):
+    """Sequences that no event has, after a restore: those above `start`, up to and including `end`."""
+
+    start: int
+    end: int
+
+
 class StoredAnswer(NamedTuple):
     """The first answer to a request id."""
 
@@ -74,6 +81,7 @@ OF_TENANT: Final = (
 OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
 OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY request_key LIMIT ?"
 OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
+NEWEST_EVENT_UP_TO: Final = "SELECT max(sequence) FROM event WHERE sequence <= ?"
 NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
 EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
@@ -169,6 +177,18 @@ class Store:
         """When the last command was carried out, UTC epoch ms."""
         instant: int | None = self._scalar(NEWEST_AUDIT)
         return instant
+
+    def sequence_gap(self) -> SequenceGap | None:
+        """The sequences that the last restore left out, if there was one."""
+        floor = self.meta("sequence_floor")
+        if not isinstance(floor, int):
+            return None
+        return SequenceGap(self._scalar(NEWEST_EVENT_UP_TO, floor) or 0, floor)
+
+    def free_bytes(self) -> int:
+        """What of the file is free and will be used again."""
+        size: int = self._connection.pragma("freelist_count") * self._connection.pragma("page_size")
+        return size
 
     def meta(self, name: str) -> str | int | None:
         """What slad has noted about the database as a whole."""

@@ -1,0 +1,48 @@
+"""How far behind the consumers of events are, for those who watch over them (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from slad.delivery.consumers import Consumers
+from slad.delivery.hub import EventHub
+from slad.engines.measures import MS_PER_SECOND, Kind, Metric, Sample
+from slad.storage.codec import recorded_at
+
+LAG = Metric("slad_consumer_lag_events", Kind.GAUGE, "Events not yet acknowledged.", ("consumer",))
+LAG_TIME = Metric(
+    "slad_consumer_lag_seconds",
+    Kind.GAUGE,
+    "Age of the oldest event not yet acknowledged; 0: there is none.",
+    ("consumer",),
+)
+STREAMS = Metric(
+    "slad_consumer_streams", Kind.GAUGE, "Open streams: one is live, the others stand by.", ("consumer",)
+)
+
+
+class DeliveryMetrics:
+    """All consumers as a `MetricSource`."""
+
+    metrics: Final = (LAG, LAG_TIME, STREAMS)
+
+    def __init__(self, consumers: Consumers, hub: EventHub, now: Callable[[], int]) -> None:
+        self._consumers = consumers
+        self._hub = hub
+        self._now = now
+
+    async def samples(self) -> Iterable[Sample]:
+        """The values now. Of each consumer that is behind, one event is looked up."""
+        found = []
+        for name, acknowledged, streams in self._consumers.positions():
+            lag, behind_ms = self._hub.owed(acknowledged), 0
+            oldest = await self._hub.next_event(acknowledged) if lag else None
+            if oldest is not None:
+                behind_ms = max(0, self._now() - recorded_at(oldest.body))
+            found += [
+                Sample(LAG, lag, (name,)),
+                Sample(LAG_TIME, behind_ms / MS_PER_SECOND, (name,)),
+                Sample(STREAMS, streams, (name,)),
+            ]
+        return found
