@@ -40,10 +40,15 @@ _REASONS: Final = {name: reason for reason, name in PAUSE_REASONS.items()}
 
 
 class Ticket(NamedTuple):
-    """What a workflow starts from: the state, and the calendar that it counts by."""
+    """What a workflow starts from: the state, and the schedule that it counts by."""
 
     tracking: Tracking
-    calendar: Calendar
+    schedule: Schedule
+
+    @property
+    def calendar(self) -> Calendar:
+        """The schedule, compiled."""
+        return calendar_of(self.schedule)
 
 
 # --- what the daemon sends
@@ -166,7 +171,7 @@ def _with_schedule(tracking: Tracking, document: BusinessHoursSchedule | None) -
     schedule = ALWAYS if document is None else read_schedule(document)
     key = _EVERY_HOUR if schedule.is_24x7 else _BY_SCHEDULE
     terms = msgspec.structs.replace(tracking.terms, schedule_key=key)
-    return Ticket(msgspec.structs.replace(tracking, terms=terms), calendar_of(schedule))
+    return Ticket(msgspec.structs.replace(tracking, terms=terms), schedule)
 
 
 def read_schedule(document: BusinessHoursSchedule) -> Schedule:
