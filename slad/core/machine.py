@@ -20,7 +20,7 @@ from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
 from slad.core.events import Crossing, Event, EventType, Phase
 from slad.core.facts import BLANK, LIFE, Fact, FactKind, History, Life, fold, insert, life_at
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.reading import BusinessTime, Mark, Reading, read
+from slad.core.reading import BusinessTime, ClockReading, Mark, Reading, read
 from slad.core.terms import Terms
 from slad.core.tracking import Fired, Tracking
 
@@ -247,13 +247,18 @@ def wake_at(tracking: Tracking, reading: Reading) -> int | None:
     for clock in reading.clocks:
         if not clock.running:
             continue
-        announced = _announced(tracking, clock.phase)
-        for mark in clock.marks:
-            if mark.instant is not None and mark.spec.percent not in announced:
-                if earliest is None or mark.instant < earliest:
-                    earliest = mark.instant
-                break
+        upcoming = clock.instants[0] if not tracking.fired else _first_unannounced(tracking, clock)
+        if upcoming is not None and (earliest is None or upcoming < earliest):
+            earliest = upcoming
     return earliest
+
+
+def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
+    announced = {fired.percent for fired in tracking.fired if fired.phase == clock.phase and fired.fired_at}
+    for spec, instant in clock.marks:
+        if spec.percent not in announced:
+            return instant
+    return None
 
 
 def _settle(
@@ -269,13 +274,13 @@ def _settle(
 
     A crossing at or before `at`, the instant of the command, precedes what `happened`; the others follow.
     """
-    if not tracking.fired and not any(clock.has_happened(clock.marks[0].instant) for clock in reading.clocks):
+    if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
         return Transition(tracking, reading, tuple(happened), changed=True)
     now = reading.now
     reached: list[tuple[int, Event]] = []
     retracted: list[Event] = []
     fired = {(f.phase, f.percent): f for f in tracking.fired}
-    named = {(clock.phase, mark.spec.percent) for clock in reading.clocks for mark in clock.marks}
+    named = {(clock.phase, spec.percent) for clock in reading.clocks for spec in clock.specs}
     untold = [key for key in fired if key not in named]
     for clock in reading.clocks:
         pending: list[Mark] = []
@@ -411,12 +416,8 @@ def _ended(history: History) -> Refused:
 
 def _require_in_range(reading: Reading) -> None:
     for clock in reading.clocks:
-        if clock.marks[-1].instant is None:
+        if clock.instants[-1] is None:
             raise ClockOutOfRange(clock.phase)
-
-
-def _announced(tracking: Tracking, phase: Phase) -> set[int]:
-    return {fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at}
 
 
 def _by_instant(item: tuple[int, Event]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from slad.core.errors import DeadlineOutOfRange
@@ -47,8 +47,10 @@ class ClockReading(NamedTuple):
     phase: Phase
     target_ms: int
     elapsed_ms: int
-    marks: tuple[Mark, ...]
-    """Ascending. Where they fall; for a stopped clock, were it let run from `now` on."""
+    specs: tuple[ThresholdSpec, ...]
+    """Its thresholds, ascending."""
+    instants: Sequence[int | None]
+    """Where they fall; for a stopped clock, were it let run from `now` on. None: past year 9999."""
     due_at: int | None
     """The instant of 100 %."""
     closed_at: int | None
@@ -58,6 +60,11 @@ class ClockReading(NamedTuple):
     now: int
     halted_at: int | None
     """When the clock closed, or stopped for a pause that is on; nothing after it is reached by time alone."""
+
+    @property
+    def marks(self) -> Iterator[Mark]:
+        """Each threshold with its instant, ascending."""
+        return map(Mark, self.specs, self.instants)
 
     @property
     def running(self) -> bool:
@@ -117,44 +124,58 @@ class Reading(NamedTuple):
 def read(tracking: Tracking, history: History, calendar: BusinessTime, now: int) -> Reading:
     """Both clocks of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts."""
     terms = tracking.terms
-    clocks = []
-    if terms.response_ms:
-        clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESPONSE))
-    if terms.resolution_ms:
-        clocks.append(_read_clock(tracking, history, calendar, now, Phase.RESOLUTION))
+    specs, breach = terms.thresholds
+    clocks: list[ClockReading] = []
+    run: _Run | None = None
+    for phase, target_ms, completed_at, reported in (
+        (Phase.RESPONSE, terms.response_ms, history.response_at, history.response_reported),
+        (Phase.RESOLUTION, terms.resolution_ms, history.resolution_at, history.resolution_reported),
+    ):
+        if not target_ms:
+            continue
+        closed_at = completed_at if completed_at is not None else history.ended_at
+        # Clocks that are both open, or closed as one, have run alike.
+        if run is None or run.closed_at != closed_at:
+            run = _run(tracking, history.stops, calendar, now, closed_at)
+        # Target minutes are whole, so that percent of them is a whole number of ms (C3).
+        instants = run.stretches.reach(calendar, [target_ms * spec.percent // 100 for spec in specs])
+        clocks.append(
+            ClockReading(
+                phase,
+                target_ms,
+                run.elapsed_ms,
+                specs,
+                instants,
+                instants[breach],
+                closed_at,
+                completed_at,
+                reported,
+                now,
+                run.halted_at,
+            )
+        )
     return Reading(now, history, tuple(clocks), calendar.timezone)
 
 
-def _read_clock(
-    tracking: Tracking, history: History, calendar: BusinessTime, now: int, phase: Phase
-) -> ClockReading:
-    terms, start = tracking.terms, tracking.started_at
-    target_ms = terms.target_ms(phase)
-    if phase is Phase.RESPONSE:
-        completed_at, reported = history.response_at, history.response_reported
-    else:
-        completed_at, reported = history.resolution_at, history.resolution_reported
-    closed_at = completed_at if completed_at is not None else history.ended_at
-    if closed_at is None:
-        until, stops = now, history.stops
-    else:
-        until, stops = closed_at, _stops_before(history.stops, closed_at)
+class _Run(NamedTuple):
+    """How a clock that closed at `closed_at` has run; None: it is open."""
+
+    closed_at: int | None
+    stretches: _Counted
+    elapsed_ms: int
+    halted_at: int | None
+
+
+def _run(
+    tracking: Tracking, stops: tuple[Stop, ...], calendar: BusinessTime, now: int, closed_at: int | None
+) -> _Run:
+    until = now
+    if closed_at is not None:
+        until, stops = closed_at, _stops_before(stops, closed_at)
     stopped_at = stops[-1].from_ms if stops and stops[-1].to_ms is None else None
-    stretches = _STRETCHES[tracking.accounting](calendar, start, stops, until)
-    elapsed = stretches.elapsed(calendar, until)
-    marks = stretches.marks(calendar, target_ms, terms.thresholds)
-    return ClockReading(
-        phase=phase,
-        target_ms=target_ms,
-        elapsed_ms=elapsed,
-        marks=marks,
-        due_at=next(mark.instant for mark in marks if mark.spec.breach),
-        closed_at=closed_at,
-        completed_at=completed_at,
-        reported_met=reported,
-        now=now,
-        halted_at=closed_at if stopped_at is None else stopped_at,
-    )
+    stretches = _STRETCHES[tracking.accounting](calendar, tracking.started_at, stops, until)
+    halted_at = closed_at if stopped_at is None else stopped_at
+    return _Run(closed_at, stretches, stretches.elapsed(calendar, until), halted_at)
 
 
 def _stops_before(stops: tuple[Stop, ...], closed_at: int) -> tuple[Stop, ...]:
@@ -187,14 +208,10 @@ class _Counted(NamedTuple):
             return self.counted[-1]
         return self.counted[place] + calendar.open_between(self.begins[place], until - self.shifts[place])
 
-    def marks(
-        self, calendar: BusinessTime, target_ms: int, specs: tuple[ThresholdSpec, ...]
-    ) -> tuple[Mark, ...]:
-        # Target minutes are whole, so that percent of them is a whole number of ms (C3).
-        needs = [target_ms * spec.percent // 100 for spec in specs]
+    def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
+        """The instants at which each of the ascending `needs` of open ms has been counted."""
         if len(self.begins) == 1:
-            instants = _advance(calendar, self.begins[0], needs)
-            return tuple(map(Mark, specs, instants))
+            return _advance(calendar, self.begins[0], needs)
         found: list[int | None] = []
         last = len(self.begins) - 1
         for place, before in enumerate(self.counted):
@@ -207,7 +224,7 @@ class _Counted(NamedTuple):
                     None if instant is None else max(instant + shift, floor)
                     for instant in _advance(calendar, self.begins[place], spans)
                 )
-        return tuple(map(Mark, specs, found))
+        return found
 
 
 def _by_business_time(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:

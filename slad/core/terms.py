@@ -34,9 +34,18 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
         return self.response_ms if phase is Phase.RESPONSE else self.resolution_ms
 
     @property
-    def thresholds(self) -> tuple[ThresholdSpec, ...]:
-        """All thresholds of each clock, ascending (C4)."""
-        return _specs(self.notification_percents, self.escalation_percents)
+    def thresholds(self) -> Thresholds:
+        """The thresholds of each clock (C4)."""
+        return _thresholds(self.notification_percents, self.escalation_percents)
+
+
+class Thresholds(NamedTuple):
+    """All thresholds of a clock (C4)."""
+
+    specs: tuple[ThresholdSpec, ...]
+    """Ascending."""
+    breach: int
+    """The place of 100 % among them."""
 
 
 class ThresholdSpec(NamedTuple):
@@ -49,10 +58,12 @@ class ThresholdSpec(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _specs(notifications: tuple[int, ...], escalations: tuple[int, int, int]) -> tuple[ThresholdSpec, ...]:
+def _thresholds(notifications: tuple[int, ...], escalations: tuple[int, int, int]) -> Thresholds:
     levels = {percent: level for level, percent in enumerate(escalations, start=1) if percent > 0}
     notify = {*notifications, BREACH_PERCENT}
-    return tuple(
+    percents = sorted(notify | levels.keys())
+    specs = tuple(
         ThresholdSpec(percent, percent in notify, levels.get(percent, 0), percent == BREACH_PERCENT)
-        for percent in sorted(notify | levels.keys())
+        for percent in percents
     )
+    return Thresholds(specs, percents.index(BREACH_PERCENT))

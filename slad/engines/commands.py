@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
+
+import msgspec
 
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason, Phase
@@ -35,8 +36,7 @@ class ScheduleOffer(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TermsOffer:
+class TermsOffer(msgspec.Struct, frozen=True):
     """Terms as a caller states them: with the schedule itself, and where in the request they stood."""
 
     priority_id: str
@@ -70,8 +70,7 @@ class TermsOffer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestIdentity:
+class RequestIdentity(msgspec.Struct, frozen=True):
     """A command that may be sent again (M6)."""
 
     scope: str
@@ -81,8 +80,7 @@ class RequestIdentity:
     """Equal for equal requests."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one ticket."""
 
     tenant_id: str
@@ -91,8 +89,7 @@ class Command:
     request: RequestIdentity | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start(Command):
+class Start(Command, frozen=True, kw_only=True):
     """Starts the clocks of a ticket (M1)."""
 
     policy_id: str
@@ -101,7 +98,7 @@ class Start(Command):
     on_existing: OnExisting = OnExisting.KEEP
     suppress_past: bool = False
     accounting: PauseAccounting = PauseAccounting.BUSINESS_TIME
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = {}
     continue_within_ms: int | None = None
     facts: tuple[Fact, ...] = ()
     """What has happened to the ticket already, when it is imported; in order."""
@@ -109,23 +106,20 @@ class Start(Command):
     """What was announced of it already, when it is imported."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause(Command):
+class Pause(Command, frozen=True, kw_only=True):
     """Stops both clocks (M2)."""
 
     reason: PauseReason
     effective_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume(Command):
+class Resume(Command, frozen=True, kw_only=True):
     """Lets them count on (M2)."""
 
     effective_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complete(Command):
+class Complete(Command, frozen=True, kw_only=True):
     """Closes the response clock, or both and the tracking (M3)."""
 
     phase: Phase
@@ -133,15 +127,13 @@ class Complete(Command):
     effective_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel(Command):
+class Cancel(Command, frozen=True, kw_only=True):
     """Ends the tracking without a verdict (M4)."""
 
     effective_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retarget(Command):
+class Retarget(Command, frozen=True, kw_only=True):
     """Puts the tracking under new terms (M5)."""
 
     policy_id: str
@@ -149,16 +141,14 @@ class Retarget(Command):
     suppress_past: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reopen(Command):
+class Reopen(Command, frozen=True, kw_only=True):
     """Lets an ended ticket run again as its next generation (M5)."""
 
     mode: ReopenMode
     effective_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mend(Command):
+class Mend(Command, frozen=True, kw_only=True):
     """Brings a ticket in line with what a PSA says of it, unless it has changed since it was looked at."""
 
     wanted: Start | None
@@ -167,8 +157,7 @@ class Mend(Command):
     """The live tracking that was found; None: there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What became of a command: whether it changed anything, and how the ticket stands now."""
 
     tenant_id: str

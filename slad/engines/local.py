@@ -20,6 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -68,6 +69,8 @@ class _Job(NamedTuple):
     done: asyncio.Future[Any]
     cause: Any = None
     """What the observer said of it."""
+    command: Command | None = None
+    """What `run` carries out, if it is a command."""
 
 
 _Result = tuple[_Job, Any, Exception | None]
@@ -143,9 +146,9 @@ class LocalEngine:
 
     async def submit(self, command: Command, render: Render) -> bytes:
         """Carries out `command` (see `SlaEngine`). Raises InvalidField, Refused."""
-        return await self.write(lambda work: execute(work, command, render))
+        return await self.write(lambda work: execute(work, command, render), command)
 
-    async def write(self, run: Callable[[UnitOfWork], T]) -> T:
+    async def write(self, run: Callable[[UnitOfWork], T], command: Command | None = None) -> T:
         """Lets `run` read and write in one of the next transactions; its result arrives when that is durable.
 
         Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
@@ -155,10 +158,10 @@ class LocalEngine:
         if len(self._jobs) >= MAX_WAITING:
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", f"{MAX_WAITING} commands are waiting already")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(run, done, self.observer and self.observer.cause()))
+        self._jobs.append(_Job(run, done, self.observer and self.observer.cause(), command))
         self._awake.set()
-        # Shielded: a caller that goes away must not take the command out of its transaction.
-        return await asyncio.shield(done)
+        # A caller that goes away takes its future along, but not the command out of its transaction.
+        return await done
 
     async def advance(self, target: int) -> int:
         """Moves virtual time to `target`, stopping at every timer on the way; the number of events committed.
@@ -171,7 +174,7 @@ class LocalEngine:
         advance = _Advance(target, asyncio.get_running_loop().create_future())
         self._advances.append(advance)
         self._awake.set()
-        return await asyncio.shield(advance.done)
+        return await advance.done
 
     def prepare(self) -> None:
         """Loads what is due soon. To be called once, before `run`."""
@@ -261,8 +264,11 @@ class LocalEngine:
         self._fired = len(work.crossings)
         work.now = self._clock.now()
         takes = MAX_COMMANDS if self._trouble is None else 0
-        for _ in range(min(takes, len(self._jobs))):
-            job = self._jobs.popleft()
+        taken = list(islice(self._jobs, takes))
+        if len(taken) > 1:
+            work.foresee([job.command for job in taken if job.command is not None])
+        for job in taken:
+            self._jobs.popleft()
             try:
                 results.append((job, job.run(work), None))
             except Exception as error:
@@ -335,7 +341,8 @@ class LocalEngine:
             if not self._timers.has_due(advance.target):
                 self._advances.popleft()
                 self._clock.reach(advance.target)
-                advance.done.set_result(self._advanced_events)
+                if not advance.done.done():
+                    advance.done.set_result(self._advanced_events)
                 self._advanced_events = 0
 
     def _failed(self, error: Exception, results: list[_Result]) -> None:

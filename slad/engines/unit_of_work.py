@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from slad.core.machine import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
 from slad.core.tracking import Engine
-from slad.engines.commands import RequestIdentity, TermsOffer
+from slad.engines.commands import Command, RequestIdentity, TermsOffer
 from slad.engines.directory import EVERY_HOUR, Directory
 from slad.engines.forwarding import TemporalWork, message_of
 from slad.engines.routing import Routing, check_carriable, workflow_id
@@ -76,12 +77,29 @@ class UnitOfWork:
         self._new_tenant_ids: dict[int, str] = {}
         self._new_schedules: dict[bytes, int] = {}
         self._calendars: dict[int, Calendar] = {}
-        self._answers: dict[tuple[str, str], StoredAnswer] = {}
+        self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
+        self._stored: dict[tuple[int, str], Record | None] = {}
         self._batch = Batch()
         self._routing = routing
         self._temporal: TemporalWork | None = None
 
     # --- reading
+
+    def foresee(self, commands: Sequence[Command]) -> None:
+        """Looks up at once what `commands` will ask for one by one; they may then be carried out."""
+        requests = {
+            (command.request.scope, command.request.request_id): None
+            for command in commands
+            if command.request is not None
+        }
+        tickets: dict[tuple[int, str], None] = {}
+        for command in commands:
+            if command.tenant_id and (tenant_key := self.tenant_key(command.tenant_id)) is not None:
+                tickets[tenant_key, command.ticket_id] = None
+        # What this batch has answered already stays.
+        self._answers = {**requests, **self._store.answers(list(requests)), **self._answers}
+        self._stored |= tickets
+        self._stored |= self._store.latest_of(list(tickets))
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant, if it has one."""
@@ -97,10 +115,12 @@ class UnitOfWork:
         tenant_key = self.tenant_key(tenant_id)
         if tenant_key is None:
             return None
-        tracking_key = self._latest.get((tenant_key, ticket_id))
+        ticket = tenant_key, ticket_id
+        tracking_key = self._latest.get(ticket)
         if tracking_key is not None:
             return self._dirty[tracking_key].record
-        return self._over(self._store.latest(tenant_key, ticket_id))
+        stored = self._stored[ticket] if ticket in self._stored else self._store.latest(*ticket)
+        return self._over(stored)
 
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
@@ -124,9 +144,8 @@ class UnitOfWork:
 
         Raises Refused when the id was used for something else.
         """
-        known = self._answers.get((request.scope, request.request_id)) or self._store.answer(
-            request.scope, request.request_id
-        )
+        key = request.scope, request.request_id
+        known = self._answers[key] if key in self._answers else self._store.answer(*key)
         if known is None:
             return None
         if known.fingerprint != request.fingerprint:

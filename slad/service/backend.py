@@ -6,13 +6,13 @@ sent after it (see `SlaEngine`), so the methods return serialized messages.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any, Protocol
+from itertools import accumulate
+from typing import Any
 
 import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
-from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
@@ -65,11 +65,11 @@ class SlaBackend:
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
         """M2."""
-        return await self._engine.submit(requests.pause(request), _changed(rpc.PauseSlaResponse))
+        return await self._engine.submit(requests.pause(request), replies.changed(rpc.PauseSlaResponse))
 
     async def ResumeSla(self, request: rpc.ResumeSlaRequest) -> bytes:
         """M2."""
-        return await self._engine.submit(requests.resume(request), _changed(rpc.ResumeSlaResponse))
+        return await self._engine.submit(requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
 
     async def CompleteSla(self, request: rpc.CompleteSlaRequest) -> bytes:
         """M3."""
@@ -79,12 +79,10 @@ class SlaBackend:
             nonlocal differs
             clock = answer.reading.clock(command.phase)
             met = clock.met if clock else None
-            reply = rpc.CompleteSlaResponse(
-                changed=answer.changed, met=met is not False, status=replies.sla_status(answer)
-            )
+            reply = rpc.CompleteSlaResponse(changed=answer.changed, met=met is not False)
             reply.met_differs = met is not None and command.reported_met not in (None, met)
             differs = reply.met_differs and answer.changed
-            return reply.SerializeToString()
+            return replies.with_status(reply, answer)
 
         body = await self._engine.submit(command, completed)
         if differs:
@@ -93,15 +91,15 @@ class SlaBackend:
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
         """M4."""
-        return await self._engine.submit(requests.cancel(request), _changed(rpc.CancelSlaResponse))
+        return await self._engine.submit(requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
         """M5."""
-        return await self._engine.submit(requests.retarget(request), _changed(rpc.RetargetSlaResponse))
+        return await self._engine.submit(requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
         """M5."""
-        return await self._engine.submit(requests.reopen(request), _changed(rpc.ReopenSlaResponse))
+        return await self._engine.submit(requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
 
     # --- queries
 
@@ -109,38 +107,33 @@ class SlaBackend:
         """T1, T2."""
         query = requests.ticket_query(request)
         answer = self._queries.status(*query, self._clock.now())
-        return rpc.GetSlaStatusResponse(status=replies.sla_status(answer)).SerializeToString()
+        return replies.with_status(rpc.GetSlaStatusResponse(), answer)
 
     async def ListSlaTrackings(self, request: rpc.ListSlaTrackingsRequest) -> bytes:
         """Page by page, in the order of creation."""
         query, now = requests.list_query(request), self._clock.now()
         page = await self._slow_queries.run(lambda queries: queries.page(*query, now))
-        reply, size, next_key = rpc.ListSlaTrackingsResponse(), 0, page.next_key
+        statuses: list[bytes] = []
+        size, next_key = 0, page.next_key
         for index, (key, answer) in enumerate(page.trackings):
-            status = replies.sla_status(answer)
-            size += status.ByteSize()
-            reply.trackings.append(status)
+            statuses.append(replies.sla_status(answer))
+            size += len(statuses[-1])
             if size > MAX_REPLY_BYTES and index + 1 < len(page.trackings):
                 next_key = key
                 break
-        reply.next_page_token = "" if next_key is None else requests.page_token(next_key)
-        return reply.SerializeToString()
+        token = "" if next_key is None else requests.page_token(next_key)
+        rest = rpc.ListSlaTrackingsResponse(next_page_token=token).SerializeToString()
+        return replies.listed(rpc.ListSlaTrackingsResponse, "trackings", statuses) + rest
 
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
         """Why a ticket stands as it does."""
         query, now = requests.ticket_query(request), self._clock.now()
         until = requests.instant(request, "until")
         life = await self._slow_queries.run(lambda queries: queries.timeline(*query, now, until))
-        reply = rpc.GetSlaTimelineResponse(
-            status=replies.sla_status(life.answer), segments=map(replies.timeline_segment, life.segments)
-        )
-        size = 0
-        for event in life.events:
-            size += len(event.body)
-            if size > MAX_REPLY_BYTES:
-                break
-            reply.events.append(pb.SlaEvent.FromString(event.body))
-        return reply.SerializeToString()
+        reply = rpc.GetSlaTimelineResponse(segments=map(replies.timeline_segment, life.segments))
+        sizes = accumulate(len(event.body) for event in life.events)
+        events = [e.body for e, size in zip(life.events, sizes, strict=True) if size <= MAX_REPLY_BYTES]
+        return replies.with_status(reply, life.answer) + replies.listed(type(reply), "events", events)
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say."""
@@ -219,14 +212,3 @@ class SlaBackend:
         if watch.types and event.type not in watch.types:
             return False
         return not watch.tenant_id or self._directory.tenant_id(event.tenant_key) == watch.tenant_id
-
-
-class _ChangeReply(Protocol):
-    """The replies that say whether anything changed, and how the ticket stands."""
-
-    def __init__(self, *, changed: bool, status: pb.SlaStatus) -> None: ...
-    def SerializeToString(self) -> bytes: ...
-
-
-def _changed(reply: type[_ChangeReply]) -> Callable[[Answer], bytes]:
-    return lambda answer: reply(changed=answer.changed, status=replies.sla_status(answer)).SerializeToString()

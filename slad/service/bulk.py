@@ -189,6 +189,7 @@ def _tell(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
 def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool | InvalidField | Refused]:
     """For each row whether it is new, or why it was refused."""
     outcomes: list[bool | InvalidField | Refused] = []
+    work.foresee([start for _, start in wanted])
     for _, start in wanted:
         heard: list[bool] = []
 

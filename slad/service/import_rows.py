@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from operator import attrgetter
 
+import msgspec
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.errors import InvalidField
@@ -54,7 +54,7 @@ def tracking_import(row: rpc.SlaTrackingImport, tenant_id: str, now: int) -> Sta
         return command
     # What a request_id stands for is the whole row.
     request = requests.identity(row, stated.tenant_id, stated.request_id)
-    return replace(command, facts=facts, fired=fired, request=request)
+    return msgspec.structs.replace(command, facts=facts, fired=fired, request=request)
 
 
 def _with_closed_time(

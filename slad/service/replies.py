@@ -1,24 +1,53 @@
-"""Answers and readings of the core as messages of the contract."""
+"""Answers and readings of the core as serialized messages of the contract.
+
+Clocks are written as wire bytes (see `slad.storage.wire`): they are most of a reply, and the time it takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Final
 
+from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import status as status_rules
 from slad.core.events import Phase
 from slad.core.reading import ClockReading, Reading
+from slad.core.terms import ThresholdSpec
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engines.commands import Answer
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.storage.codec import set_ms
+from slad.storage.wire import embedded, moment, prefixes, tag
 
 
-def sla_status(answer: Answer) -> pb.SlaStatus:
-    """How a ticket stands (T1, T2)."""
+def _number(message: type[Message], field: str) -> int:
+    number: int = message.DESCRIPTOR.fields_by_name[field].number
+    return number
+
+
+_RESPONSE: Final = tag(_number(pb.SlaStatus, "response"))
+_RESOLUTION: Final = tag(_number(pb.SlaStatus, "resolution"))
+_TARGET: Final = prefixes(_number(pb.SlaClock, "target"))
+_ELAPSED: Final = prefixes(_number(pb.SlaClock, "elapsed"))
+_DUE_AT: Final = prefixes(_number(pb.SlaClock, "due_at"))
+_COMPLETED_AT: Final = prefixes(_number(pb.SlaClock, "completed_at"))
+_BREACHED_AT: Final = prefixes(_number(pb.SlaClock, "breached_at"))
+_THRESHOLDS: Final = prefixes(_number(pb.SlaClock, "thresholds"))
+_NEXT_THRESHOLD: Final = prefixes(_number(pb.SlaClock, "next_threshold"))
+_SCHEDULED_AT: Final = prefixes(_number(pb.SlaThreshold, "scheduled_at"))
+_FIRED_AT: Final = prefixes(_number(pb.SlaThreshold, "fired_at"))
+_MET: Final = {met: pb.SlaClock(met=met).SerializeToString() for met in (False, True)}
+_REPORTED_MET: Final = {met: pb.SlaClock(reported_met=met).SerializeToString() for met in (False, True)}
+_SUPERSEDED: Final = pb.SlaThreshold(superseded=True).SerializeToString()
+
+
+def sla_status(answer: Answer) -> bytes:
+    """How a ticket stands, a `SlaStatus` (T1, T2)."""
     tracking, reading = answer.tracking, answer.reading
     history = reading.history
     pause = history.running_pause
@@ -42,72 +71,108 @@ def sla_status(answer: Answer) -> pb.SlaStatus:
     if history.ended_at is not None:
         set_ms(message.ended_at, history.ended_at)
     set_ms(message.as_of, reading.now)
+    clocks = b""
     for clock in reading.clocks:
         remaining = status_rules.remaining_minutes(clock)
         if clock.phase is Phase.RESPONSE:
-            fill_clock(message.response, clock, tracking)
+            clocks += embedded(_RESPONSE, sla_clock(clock, tracking))
             if remaining is not None:
                 message.response_remaining_minutes = remaining
         else:
-            fill_clock(message.resolution, clock, tracking)
+            clocks += embedded(_RESOLUTION, sla_clock(clock, tracking))
             if remaining is not None:
                 message.resolution_remaining_minutes = remaining
-    return message
+    return message.SerializeToString() + clocks
+
+
+def with_status(head: Message, answer: Answer) -> bytes:
+    """The reply that `head` begins, with how the ticket stands as its field `status`."""
+    field = tag(head.DESCRIPTOR.fields_by_name["status"].number)
+    return head.SerializeToString() + embedded(field, sla_status(answer))
+
+
+_STARTED: Final = tag(_number(rpc.StartSlaTrackingResponse, "status"))
+_CREATED: Final = {
+    created: rpc.StartSlaTrackingResponse(created=created).SerializeToString() for created in (False, True)
+}
 
 
 def started(answer: Answer) -> bytes:
-    """The serialized reply to a start."""
-    return rpc.StartSlaTrackingResponse(created=answer.changed, status=sla_status(answer)).SerializeToString()
+    """The reply to a start."""
+    return _CREATED[answer.changed] + embedded(_STARTED, sla_status(answer))
 
 
-def fill_clock(message: pb.SlaClock, clock: ClockReading, tracking: Tracking) -> None:
-    """Writes one clock into `message`."""
-    set_ms(message.target, clock.target_ms)
-    set_ms(message.elapsed, clock.elapsed_ms)
-    due_at, breached_at, met = clock.due_at, clock.breached_at, clock.met
-    if due_at is not None:
-        set_ms(message.due_at, due_at)
-    if clock.completed_at is not None:
-        set_ms(message.completed_at, clock.completed_at)
-    if met is not None:
-        message.met = met
+def changed(reply: Callable[..., Message]) -> Callable[[Answer], bytes]:
+    """Makes the replies that say no more than whether anything changed, and how the ticket stands."""
+    return lambda answer: with_status(reply(changed=answer.changed), answer)
+
+
+def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
+    """One clock, a `SlaClock`."""
+    target, elapsed = moment(clock.target_ms), moment(clock.elapsed_ms)
+    parts = [_TARGET[len(target)], target, _ELAPSED[len(elapsed)], elapsed]
+    for prefix, instant in (
+        (_DUE_AT, clock.due_at),
+        (_COMPLETED_AT, clock.completed_at),
+        (_BREACHED_AT, clock.breached_at),
+    ):
+        if instant is not None:
+            at = moment(instant)
+            parts += (prefix[len(at)], at)
+    if (met := clock.met) is not None:
+        parts.append(_MET[met])
     if clock.reported_met is not None:
-        message.reported_met = clock.reported_met
-    if breached_at is not None:
-        set_ms(message.breached_at, breached_at)
-    _fill_thresholds(message, clock, tracking.fired_of(clock.phase))
+        parts.append(_REPORTED_MET[clock.reported_met])
+    _add_thresholds(parts, clock, tracking)
+    return b"".join(parts)
 
 
-def _fill_thresholds(message: pb.SlaClock, clock: ClockReading, fired: dict[int, Fired]) -> None:
-    closed = clock.closed_at is not None
-    upcoming: pb.SlaThreshold | None = None
-    for (percent, notification, level, breach), instant in clock.marks:
-        threshold = message.thresholds.add(
-            percent=percent, notification=notification, escalation_level=level, breach=breach
-        )
-        record = fired.get(percent)
-        if record is not None and record.fired_at:
-            set_ms(threshold.scheduled_at, record.scheduled_at)
-            set_ms(threshold.fired_at, record.fired_at)
-            threshold.superseded = record.superseded
+def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking) -> None:
+    fired = tracking.fired_of(clock.phase) if tracking.fired else _NONE_FIRED
+    closed, limit = clock.closed_at is not None, clock.limit
+    upcoming: bytes | None = None
+    for spec, head, instant in zip(clock.specs, _heads(clock.specs), clock.instants, strict=True):
+        body = head
+        if fired and (record := fired.get(spec.percent)) is not None and record.fired_at:
+            for prefix, happened in ((_SCHEDULED_AT, record.scheduled_at), (_FIRED_AT, record.fired_at)):
+                at = moment(happened)
+                body += prefix[len(at)] + at
+            if record.superseded:
+                body += _SUPERSEDED
         elif instant is not None and not closed:
-            set_ms(threshold.scheduled_at, instant)
-            if upcoming is None and not clock.has_happened(instant):
-                upcoming = threshold
+            at = moment(instant)
+            body += _SCHEDULED_AT[len(at)] + at
+            if upcoming is None and instant > limit:
+                upcoming = body
+        parts += (_THRESHOLDS[len(body)], body)
     if upcoming is not None:
-        message.next_threshold.CopyFrom(upcoming)
+        parts += (_NEXT_THRESHOLD[len(upcoming)], upcoming)
+
+
+_NONE_FIRED: Final[dict[int, Fired]] = {}
+
+
+@lru_cache(maxsize=1024)
+def _heads(specs: tuple[ThresholdSpec, ...]) -> tuple[bytes, ...]:
+    """What is said of a threshold whatever becomes of it."""
+    return tuple(
+        pb.SlaThreshold(
+            percent=spec.percent,
+            notification=spec.notification,
+            escalation_level=spec.escalation_level,
+            breach=spec.breach,
+        ).SerializeToString()
+        for spec in specs
+    )
 
 
 def preview(reading: Reading, tracking: Tracking) -> tuple[pb.SlaClock | None, pb.SlaClock | None]:
     """(response, resolution) of a ticket that is only thought of."""
-    clocks: list[pb.SlaClock | None] = []
-    for phase in (Phase.RESPONSE, Phase.RESOLUTION):
-        clock = reading.clock(phase)
-        message = pb.SlaClock() if clock else None
-        if clock is not None and message is not None:
-            fill_clock(message, clock, tracking)
-        clocks.append(message)
-    return clocks[0], clocks[1]
+    response, resolution = (reading.clock(phase) for phase in (Phase.RESPONSE, Phase.RESOLUTION))
+    return (
+        pb.SlaClock.FromString(sla_clock(response, tracking)) if response else None,
+        pb.SlaClock.FromString(sla_clock(resolution, tracking)) if resolution else None,
+    )
 
 
 def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
@@ -118,25 +183,21 @@ def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
     return message
 
 
+def listed(reply: type[Message], field: str, bodies: Iterable[bytes]) -> bytes:
+    """The part of a `reply` that is its repeated `field`, of serialized messages."""
+    field_tag = tag(_number(reply, field))
+    return b"".join([embedded(field_tag, body) for body in bodies])
+
+
 def frame_events(bodies: list[bytes]) -> Iterator[bytes]:
-    """Serialized WatchSlaEventsResponses of serialized events, by copying (field 1, length-delimited)."""
-    parts: list[bytes] = []
+    """WatchSlaEventsResponses of serialized events, by copying."""
+    page: list[bytes] = []
     size = 0
     for body in bodies:
-        if size + len(body) > MAX_REPLY_BYTES and parts:
-            yield b"".join(parts)
-            parts, size = [], 0
-        parts.append(b"\x0a" + _varint(len(body)))
-        parts.append(body)
+        if size + len(body) > MAX_REPLY_BYTES and page:
+            yield listed(rpc.WatchSlaEventsResponse, "events", page)
+            page, size = [], 0
+        page.append(body)
         size += len(body)
-    if parts:
-        yield b"".join(parts)
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    if page:
+        yield listed(rpc.WatchSlaEventsResponse, "events", page)

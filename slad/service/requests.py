@@ -411,15 +411,15 @@ class _Terms(Recent[tuple[object, ...], TermsOffer]):
 
     def of(self, request: _TermsRequest) -> TermsOffer:
         """The terms of a request. Raises InvalidField."""
-        if request.ByteSize() > MAX_REMEMBERED_BYTES:
-            return _read_terms(request)
-        key = (
-            request.priority_id,
-            *request.notification_thresholds,
-            *[target.SerializeToString() for target in request.targets],
-            request.schedule.SerializeToString() if request.HasField("schedule") else None,
-        )
-        return self.get(key) or self.put(key, _read_terms(request))
+        targets = [target.SerializeToString() for target in request.targets]
+        schedule = request.schedule.SerializeToString() if request.HasField("schedule") else b""
+        key = (request.priority_id, *request.notification_thresholds, *targets, schedule)
+        offer = self.get(key)
+        if offer is None:
+            offer = _read_terms(request)
+            if sum(map(len, targets), len(schedule)) <= MAX_REMEMBERED_BYTES:
+                self.put(key, offer)
+        return offer
 
 
 def _read_schedule(message: pb.BusinessHoursSchedule) -> ScheduleOffer:

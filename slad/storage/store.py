@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 import apsw
@@ -89,6 +89,24 @@ META: Final = "SELECT value FROM meta WHERE name = ?"
 AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
 
 
+AT_ONCE: Final = (8, 32, 128)
+"""Keys that one look-up of many takes; it is filled up with keys of nothing."""
+
+LATEST_OF: Final = {
+    size: f"WITH wanted(tenant_key, ticket_id) AS (VALUES {', '.join(['(?, ?)'] * size)})"
+    f" SELECT {_COLUMNS} FROM wanted CROSS JOIN tracking USING (ticket_id, tenant_key)"
+    " WHERE generation = (SELECT max(generation) FROM tracking AS other"
+    " WHERE other.ticket_id = wanted.ticket_id AND other.tenant_key = wanted.tenant_key)"
+    for size in AT_ONCE
+}
+ANSWERS: Final = {
+    size: f"WITH wanted(tenant_id, request_id) AS (VALUES {', '.join(['(?, ?)'] * size)})"
+    " SELECT tenant_id, request_id, fingerprint, answer"
+    " FROM wanted CROSS JOIN request USING (request_id, tenant_id)"
+    for size in AT_ONCE
+}
+
+
 class Store:
     """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
 
@@ -144,6 +162,15 @@ class Store:
         """The first answer to a request id, if it is known (M6)."""
         row = self._execute(REQUEST, (request_id, tenant_id)).fetchone()
         return StoredAnswer(*row) if row else None
+
+    def latest_of(self, tickets: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Record]:
+        """The latest generations of the tickets, by (tenant_key, ticket_id), that have any."""
+        records = [_decoded(row) for row in self._look_up(LATEST_OF, tickets)]
+        return {(record.tenant_key, record.ticket_id): record for record in records}
+
+    def answers(self, requests: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredAnswer]:
+        """The first answers to the requests, by (tenant_id, request_id), that are known (M6)."""
+        return {(row[0], row[1]): StoredAnswer(*row[2:]) for row in self._look_up(ANSWERS, requests)}
 
     def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
         """The next `limit` events after `sequence`, in order (E2)."""
@@ -249,6 +276,12 @@ class Store:
         """Trackings of all tenants, in the order of their creation."""
         for row in self._execute(OF_ALL, (after_key, limit)):
             yield _decoded(row)
+
+    def _look_up(self, queries: dict[int, str], wanted: Sequence[tuple[Any, Any]]) -> Iterator[Any]:
+        for place in range(0, len(wanted), AT_ONCE[-1]):
+            keys = [part for key in wanted[place : place + AT_ONCE[-1]] for part in key]
+            size = next(size for size in AT_ONCE if 2 * size >= len(keys))
+            yield from self._execute(queries[size], keys + [None] * (2 * size - len(keys)))
 
     def _scalar(self, query: str, *bindings: int | str | bytes) -> Any:
         row = self._execute(query, bindings).fetchone()

@@ -52,6 +52,17 @@ def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: s
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]
 
 
+@pytest.mark.parametrize("name", ["LATEST_OF", "ANSWERS"])
+def test_a_look_up_of_many_keys_scans_nothing_but_the_keys(connection: apsw.Connection, name: str) -> None:
+    for size, query in getattr(store, name).items():
+        steps = plan(connection, query)
+        assert [step for step in steps if step.startswith(("SCAN", "USE TEMP"))] == [
+            f"SCAN {size} CONSTANT ROWS",
+            "SCAN wanted",
+        ]
+        assert any(step.startswith("SEARCH") for step in steps)
+
+
 def test_the_oldest_requests_are_read_from_the_end_of_the_table(connection: apsw.Connection) -> None:
     """A scan, but in the order of the key and cut off by its LIMIT: nothing is sorted."""
     assert plan(connection, store.OLDEST_REQUESTS) == ["SCAN request"]
