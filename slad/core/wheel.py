@@ -45,6 +45,9 @@ _DIGIT_MASK: Final = _SLOTS - 1
 LEVELS: Final = 8
 """Number of levels, and so the most wake-ups that a lone timer can cost."""
 
+SLOT_SPANS_MS: Final = tuple(1 << _DIGIT_BITS * level for level in range(LEVELS))
+"""How long a slot of each level lasts, level 0 first."""
+
 INSTANT_LIMIT_MS: Final = 1 << (_DIGIT_BITS * LEVELS)
 """2**48 ms: the first instant that does not fit. `instants.MAX_INSTANT_MS` (year 9999) does."""
 

@@ -30,7 +30,9 @@ from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
-from slad.service.server import SLA_ADMIN, SLA_BACKEND, SLA_WORKER, TEST_CLOCK, SladServer
+from slad.service.channelz import CHANNELZ, Channelz
+from slad.service.debug import Insides, SlaDebug
+from slad.service.server import SLA_ADMIN, SLA_BACKEND, SLA_DEBUG, SLA_WORKER, TEST_CLOCK, SladServer
 from slad.service.test_clock import TestClock
 from slad.service.worker import SlaWorker
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
@@ -90,7 +92,9 @@ class Daemon:
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
             SLA_ADMIN: SlaAdmin(consumers, slow_queries),
+            SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow_queries, data, self.clock, meters)),
             SLA_WORKER: SlaWorker(engine),
+            CHANNELZ: Channelz(),
         }
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:

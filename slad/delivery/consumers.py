@@ -84,9 +84,9 @@ class Consumers:
             for name, c in sorted(self._consumers.items())
         ]
 
-    def positions(self) -> list[tuple[str, int, int]]:
-        """(name, acknowledged, streams) of all consumers."""
-        return [(name, c.acknowledged, c.streams) for name, c in sorted(self._consumers.items())]
+    def rows(self) -> list[tuple[ConsumerRow, int, int]]:
+        """(stored row, up to where nothing is owed to it, open streams) of all consumers, by name."""
+        return [(c.row, c.acknowledged, c.streams) for _, c in sorted(self._consumers.items())]
 
     def acknowledged(self) -> int:
         """Up to which sequence nothing is owed to anybody."""

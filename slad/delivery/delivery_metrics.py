@@ -35,7 +35,8 @@ class DeliveryMetrics:
     async def samples(self) -> Iterable[Sample]:
         """The values now. Of each consumer that is behind, one event is looked up."""
         found = []
-        for name, acknowledged, streams in self._consumers.positions():
+        for row, acknowledged, streams in self._consumers.rows():
+            name = row.name
             lag, behind_ms = self._hub.owed(acknowledged), 0
             oldest = await self._hub.next_event(acknowledged) if lag else None
             if oldest is not None:

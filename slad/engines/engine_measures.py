@@ -58,6 +58,7 @@ class EngineMeasures:
         "commit_time",
         "events",
         "last_commit_at",
+        "last_commit_ns",
         "lateness",
     )
 
@@ -67,6 +68,8 @@ class EngineMeasures:
         self.commit_failures = 0
         self.last_commit_at: int | None = None
         """UTC epoch ms; None before the first."""
+        self.last_commit_ns = 0
+        """How long it took."""
         self.events = [0] * (max(EventType) + 1)
         """Committed events by type."""
         self.breaches = [0] * (max(Phase) + 1)
@@ -82,7 +85,7 @@ class EngineMeasures:
         """A commit has succeeded, at `now` (UTC epoch ms)."""
         self.commit_time.observe(took_ns)
         self.commit_commands.observe(commands)
-        self.last_commit_at = now
+        self.last_commit_at, self.last_commit_ns = now, took_ns
         counts = self.events
         for row in events:
             counts[row.type] += 1

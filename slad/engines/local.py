@@ -140,6 +140,11 @@ class LocalEngine:
         """Whether the last commit succeeded; otherwise commands are refused until one does."""
         return self._trouble is None
 
+    @property
+    def trouble(self) -> str | None:
+        """What the disk said when it refused; None: it does not."""
+        return self._trouble
+
     def look_at_timers(self, now: int) -> TimersView:
         """What the wheel holds, as of `now` (UTC epoch ms)."""
         return self._timers.look(now)

@@ -15,6 +15,7 @@ from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
 from slad.core.timeline import TimelineSegment, timeline
 from slad.core.tracking import Tracking
+from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engines.commands import Answer
 from slad.engines.directory import Directory
 from slad.engines.unit_of_work import not_found, sole_holder
@@ -139,6 +140,15 @@ class Queries:
                 for state in states or TrackingState
             )
         )
+
+    def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
+        """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
+        found = []
+        for wake_at, tracking_key in self._store.wakes(0, INSTANT_LIMIT_MS, limit):
+            record = self._store.by_key(tracking_key)
+            if record is not None:
+                found.append((wake_at, self._answer(record, now)))
+        return found
 
     def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
         if tenant_id:

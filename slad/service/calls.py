@@ -97,6 +97,11 @@ class CallMeter:
         """By reason."""
         self.durations = durations(*BUCKETS_MS)
 
+    @property
+    def open(self) -> int:
+        """Calls under way."""
+        return self.begun - self.succeeded - sum(self.failed.values())
+
     def fail(self, error: BaseException) -> tuple[str, str]:
         """Counts a call that ended with `error`; its code and reason."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -154,7 +159,7 @@ class CallMeters:
             ended = {OK: meter.succeeded, **meter.failed}
             found += [Sample(CALLS, count, (rpc, code)) for code, count in ended.items()]
             found += [Sample(REFUSALS, count, (rpc, reason)) for reason, count in meter.refusals.items()]
-            found.append(Sample(OPEN, meter.begun - sum(ended.values()), (rpc,)))
+            found.append(Sample(OPEN, meter.open, (rpc,)))
             if meter.durations.count:
                 found.append(Sample(DURATION, meter.durations, (rpc,)))
         found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self.verdict_differences.items()]

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from slad_client.v1 import admin_pb2, sla_backend_pb2, test_clock_pb2, worker_pb2
+from slad_client.v1 import admin_pb2, debug_pb2, sla_backend_pb2, test_clock_pb2, worker_pb2
 
 from slad.core.errors import InvalidField
 from slad.service import errors, reflection
@@ -22,6 +22,7 @@ from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
 SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
+SLA_DEBUG: Final[ServiceDescriptor] = debug_pb2.DESCRIPTOR.services_by_name["SlaDebug"]
 SLA_WORKER: Final[ServiceDescriptor] = worker_pb2.DESCRIPTOR.services_by_name["SlaWorker"]
 TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_name["TestClock"]
 
@@ -36,6 +37,7 @@ OPTIONS: Final[Sequence[tuple[str, int]]] = (
     # Clients behind proxies ping more often than gRPC's default of five minutes allows.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.enable_channelz", 1),
 )
 
 

@@ -72,10 +72,12 @@ def test_grpcurl_finds_everything_by_reflection(tmp_path: Path) -> None:
         (address,) = slad.addresses
         services = grpcurl(address, "list").split()
         assert services == [
+            "grpc.channelz.v1.Channelz",
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
             "slad.v1.SlaAdmin",
             BACKEND,
+            "slad.v1.SlaDebug",
             "slad.v1.SlaWorker",
         ]
         described = grpcurl(address, "describe", f"{BACKEND}.PauseSla")
