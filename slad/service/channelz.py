@@ -47,9 +47,7 @@ async def _answer(ask: Callable[[Message, Any], Message | None], request: Messag
     failure = _Failure()
     reply = ask(request, failure)
     if failure.code is grpc.StatusCode.NOT_FOUND:
-        raise Refused(
-            Refusal.NOT_FOUND, "CHANNELZ_ID_NOT_FOUND", "gRPC has nothing under that id"
-        )
+        raise Refused(Refusal.NOT_FOUND, "CHANNELZ_ID_NOT_FOUND", "gRPC has nothing under that id")
     if reply is None:
         raise RuntimeError(failure.details)
     return reply.SerializeToString()

@@ -163,8 +163,7 @@ def _timer(fires_at: int, answer: Answer) -> rpc.SlaTimer:
     timer = rpc.SlaTimer(tenant_id=answer.tenant_id, ticket_id=answer.ticket_id, generation=answer.generation)
     set_ms(timer.fires_at, fires_at)
     for clock in answer.reading.clocks:
-        shown = pb.SlaClock()
-        replies.fill_clock(shown, clock, answer.tracking)
+        shown = pb.SlaClock.FromString(replies.sla_clock(clock, answer.tracking))
         for threshold in shown.thresholds:
             is_due = threshold.scheduled_at.ToMilliseconds() == fires_at
             if is_due and not threshold.HasField("fired_at") and threshold.HasField("scheduled_at"):
