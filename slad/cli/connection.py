@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import grpc
 from slad_client import DEFAULT_TARGET, NO_RETRY, SladError
+from slad_client.credentials import bearer, tls
 from slad_client.errors import from_rpc_error
 from slad_client.sync import SladClient
 
@@ -21,6 +24,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMEOUT_S: Final = 10.0
 """How long a command waits for the daemon."""
+
+TOKEN_VARIABLE: Final = "SLAD_TOKEN"  # noqa: S105 - its name
+"""Holds a token. There is no option for it: everybody can read the command line of a process."""
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 _EXIT_CODES: Final = {
     grpc.StatusCode.UNAVAILABLE: EXIT_NOT_THERE,
@@ -35,6 +43,8 @@ _EXIT_CODES: Final = {
 _HINTS: Final = {
     "TRACKING_NOT_FOUND": "`slad list --state all` shows those that there are",
     "GENERATION_NOT_FOUND": "`slad status` without --generation shows the latest",
+    "TOKEN_REQUIRED": f"put one into {TOKEN_VARIABLE}, or say --token-file; or call over a unix: socket",
+    "TOKEN_NOT_FOUND": "`slad tokens list` shows those that there are",
     "CONSUMER_NOT_FOUND": "`slad consumers list` shows those that there are",
     "TENANT_AMBIGUOUS": "say which: TENANT TICKET",
     "TRACKING_COMPLETED": "`slad reopen` lets it run again",
@@ -50,13 +60,15 @@ class Daemon:
 
     address: str
     """`host:port` or `unix:PATH`."""
+    token: str = field(default="", repr=False)
+    tls: grpc.ChannelCredentials | None = None
 
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
         """A channel; a call that fails ends the command with one line and its exit code."""
-        with grpc.insecure_channel(self.address) as channel:
+        with self._open() as channel:
             try:
-                yield channel
+                yield grpc.intercept_channel(channel, _Bearer(self.token)) if self.token else channel
             except grpc.RpcError as error:
                 self.fail(from_rpc_error(error))
             except SladError as error:
@@ -70,6 +82,11 @@ class Daemon:
             SladClient(channel=channel, timeout=TIMEOUT_S, retry=NO_RETRY) as client,
         ):
             yield client
+
+    def _open(self) -> grpc.Channel:
+        if self.tls is None:
+            return grpc.insecure_channel(self.address)
+        return grpc.secure_channel(self.address, self.tls)
 
     def fail(self, error: SladError) -> NoReturn:
         """Ends the command with a line that says what went wrong, and what to do."""
@@ -89,6 +106,55 @@ class Daemon:
         return f"{message}; {hint}" if hint else message
 
 
+class _Bearer(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Sends a token with every call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = bearer(token)
+
+    def _intercept(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(_Details(details, self._metadata), request)
+
+    intercept_unary_unary: Any = _intercept
+    intercept_unary_stream: Any = _intercept
+    intercept_stream_unary: Any = _intercept
+    intercept_stream_stream: Any = _intercept
+
+
+class _Details:
+    """The details of a call, with metadata added."""
+
+    def __init__(self, details: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._details = details
+        self.metadata = (*(details.metadata or ()), *metadata)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._details, name)
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        return file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{file} cannot be read: {error}", param_hint="--token-file") from error
+
+
+def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials | None:
+    if ca is None and certificate is None and key is None:
+        return None
+    try:
+        return tls(ca, certificate, key)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--ca, --client-certificate, --client-key") from error
+
+
 def daemon_options(command: Command) -> Command:
     """Adds the options that say where the daemon is; the command gets them as one `daemon: Daemon`."""
 
@@ -100,8 +166,41 @@ def daemon_options(command: Command) -> Command:
         metavar="ADDR",
         help="Where the daemon listens: host:port or unix:PATH.",
     )
+    @click.option(
+        "--token-file",
+        type=_FILE,
+        envvar="SLAD_TOKEN_FILE",
+        metavar="FILE",
+        help=f"Holds the token to call with; a token itself goes into {TOKEN_VARIABLE}.",
+    )
+    @click.option(
+        "--ca",
+        type=_FILE,
+        envvar="SLAD_CA",
+        metavar="FILE",
+        help="Speak TLS, and trust certificates that these CAs (PEM) have signed.",
+    )
+    @click.option(
+        "--client-certificate",
+        type=_FILE,
+        envvar="SLAD_CLIENT_CERTIFICATE",
+        metavar="FILE",
+        help="Own certificate (PEM), where the daemon asks for one.",
+    )
+    @click.option(
+        "--client-key", type=_FILE, envvar="SLAD_CLIENT_KEY", metavar="FILE", help="Its private key (PEM)."
+    )
     @functools.wraps(command)
-    def with_daemon(*args: Any, address: str, **kwargs: Any) -> Any:
-        return command(*args, daemon=Daemon(address), **kwargs)
+    def with_daemon(
+        *args: Any,
+        address: str,
+        token_file: Path | None,
+        ca: Path | None,
+        client_certificate: Path | None,
+        client_key: Path | None,
+        **kwargs: Any,
+    ) -> Any:
+        daemon = Daemon(address, _token(token_file), _tls(ca, client_certificate, client_key))
+        return command(*args, daemon=daemon, **kwargs)
 
     return with_daemon  # type: ignore[return-value]

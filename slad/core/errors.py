@@ -29,8 +29,10 @@ class DeadlineOutOfRange(ArithmeticError):  # noqa: N818 - as the contract calls
 
 
 class Refusal(StrEnum):
-    """The kinds of refusal that depend on what slad holds, not on the request alone."""
+    """The kinds of refusal that depend on who asks and on what slad holds, not on the request alone."""
 
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
     NOT_FOUND = "NOT_FOUND"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     FAILED_PRECONDITION = "FAILED_PRECONDITION"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from slad.daemon.certificates import TlsSettings
 from slad.daemon.kinds import BOOLEAN, INSTANT, PATH, SPAN, TEXT, TEXTS, Kind, choice, integer
 from slad.daemon.settings import (
     DEFAULT_DATA,
@@ -23,6 +24,7 @@ from slad.daemon.settings import (
     Settings,
     TemporalSettings,
 )
+from slad.daemon.sockets import AddressError, check
 from slad.delivery.retention import RetentionSettings
 from slad.engines.routing import RoutingSettings
 from slad.temporal.connection import ConnectionSettings
@@ -91,6 +93,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         choice("local", "temporal", "by-tenant"),
         _ROUTING.mode,
         "Who fires the thresholds of tickets that start: slad itself, Temporal, or either, by tenant.",
+    ),
+    Setting("tls.cert", PATH, None, "TLS for the TCP addresses: the certificate chain, PEM.", "FILE"),
+    Setting("tls.key", PATH, None, "Its private key, PEM.", "FILE"),
+    Setting(
+        "tls.client_ca",
+        PATH,
+        None,
+        "CAs, PEM: callers over TCP need a certificate that one of them has signed.",
+        "FILE",
     ),
     Setting(
         "log.format",
@@ -197,6 +208,7 @@ class Configuration:
         return Settings(
             listen=self["listen"],
             data=self["data"],
+            tls=self._tls(),
             virtual_clock=self["virtual_clock"],
             log=LogSettings(self["log.format"], self["log.level"], self["log.slow_calls"]),
             metrics=MetricsSettings(self["metrics.listen"]),
@@ -228,6 +240,19 @@ class Configuration:
             ),
             repair=self["temporal.repair"],
         )
+
+    def _tls(self) -> TlsSettings:
+        tls = TlsSettings(self["tls.cert"], self["tls.key"], self["tls.client_ca"])
+        if (tls.cert is None) != (tls.key is None):
+            raise ConfigurationError("tls.cert and tls.key go together: set both, or neither")
+        if tls.client_ca is not None and tls.cert is None:
+            raise ConfigurationError("tls.client_ca is of use with tls.cert and tls.key only")
+        for address in self["listen"]:
+            try:
+                check(address, with_tls=tls.cert is not None)
+            except AddressError as error:
+                raise ConfigurationError(f"listen: {error}") from None
+        return tls
 
 
 def configure(given: Mapping[str, Value], path: Path | None = None) -> Configuration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from slad import __version__
 from slad.core.instants import format_instant
 from slad.daemon import systemd
+from slad.daemon.certificates import Certificates
 from slad.daemon.settings import STOP_GRACE_S, Settings
-from slad.daemon.sockets import is_local, listen
+from slad.daemon.sockets import PRIVATE_MODE, control_address, is_local, listen
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
@@ -26,17 +28,28 @@ from slad.engines.measures import MetricSource
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.storage_metrics import StorageMetrics
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
+from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
 from slad.service.channelz import CHANNELZ, Channelz
 from slad.service.debug import Insides, SlaDebug
-from slad.service.server import SLA_ADMIN, SLA_BACKEND, SLA_DEBUG, SLA_WORKER, TEST_CLOCK, SladServer
+from slad.service.server import (
+    SLA_ADMIN,
+    SLA_BACKEND,
+    SLA_DEBUG,
+    SLA_TOKENS,
+    SLA_WORKER,
+    TEST_CLOCK,
+    SladServer,
+)
 from slad.service.test_clock import TestClock
+from slad.service.token_admin import SlaTokens
+from slad.service.tokens import Tokens
 from slad.service.worker import SlaWorker
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
-from slad.storage.journal import Journal
+from slad.storage.journal import Journal, TokenRow
 from slad.storage.store import Store
 
 if TYPE_CHECKING:
@@ -48,8 +61,8 @@ log = logging.getLogger(__name__)
 class Daemon:
     """slad as one process runs it.
 
-    Raises DatabaseError, AddressError when it cannot start; DatabaseError also when the database turns out to
-    be damaged while it runs.
+    Raises DatabaseError, AddressError, CertificateError when it cannot start; DatabaseError also when the
+    database turns out to be damaged while it runs.
     """
 
     def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
@@ -61,13 +74,28 @@ class Daemon:
         """Where its metrics are, as `host:port`."""
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
+        self._certificates: Certificates | None = None
+        self._reload: Callable[[], None] = lambda: None
 
     def request_stop(self) -> None:
         """Lets `run` end cleanly."""
         self._stop.set()
 
+    def reload(self, settings: Settings) -> None:
+        """Takes over what can change while it runs: certificates, tokens, the log level.
+
+        Raises CertificateError; then nothing has changed.
+        """
+        if self._certificates is not None:
+            self._certificates.reload(settings.tls)
+        self._reload()
+        logging.getLogger().setLevel(settings.log.level.upper())
+
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`. `ready` is called when the due timers are loaded and callers heard."""
+        tls = self._settings.tls
+        if tls.cert is not None:
+            self._certificates = Certificates(tls)
         directory = DataDirectory(self._settings.data)
         try:
             with directory.explaining_damage():
@@ -85,6 +113,7 @@ class Daemon:
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         queries = Queries(store, directory)
         bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)
+        tokens = self._tokens(store, engine)
         meters = CallMeters()
         backend = SlaBackend(
             engine, queries, slow_queries, hub, consumers, bulk, directory, self.clock, meters
@@ -93,13 +122,16 @@ class Daemon:
             SLA_BACKEND: backend,
             SLA_ADMIN: SlaAdmin(consumers, slow_queries),
             SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow_queries, data, self.clock, meters)),
+            SLA_TOKENS: SlaTokens(tokens),
             SLA_WORKER: SlaWorker(engine),
             CHANNELZ: Channelz(),
         }
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
-        server = SladServer(services, self._notice, meters, CallLog(self._settings.log.slow_calls_ms))
+        gate = Gate(tokens, queries.tenant_of, is_exposed=self._is_exposed())
+        log_of_calls = CallLog(self._settings.log.slow_calls_ms)
+        server = SladServer(services, gate, self._notice, meters, log_of_calls)
         engine.on_writable = server.set_writable
         sources: list[MetricSource] = [
             meters,
@@ -109,7 +141,7 @@ class Daemon:
         ]
         metrics = None
         try:
-            self.addresses = [listen(server, address) for address in self._settings.listen]
+            self._listen(server, data)
             metrics = self._serve_metrics(sources)
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
@@ -153,6 +185,23 @@ class Daemon:
             log.warning("metrics at %s can be read from other machines", server.address)
         return server
 
+    def _listen(self, server: SladServer, data: DataDirectory) -> None:
+        credentials = self._certificates.credentials if self._certificates else None
+        self.addresses = [listen(server, address, credentials) for address in self._settings.listen]
+        listen(server, control_address(data.path), mode=PRIVATE_MODE)
+
+    def _tokens(self, store: Store, engine: LocalEngine) -> Tokens:
+        async def save(row: TokenRow) -> None:
+            await engine.write(lambda work: work.put_token(row))
+
+        tokens = Tokens(store.tokens(), save, self.clock.now)
+        self._reload = lambda: tokens.load(store.tokens())
+        return tokens
+
+    def _is_exposed(self) -> bool:
+        """Whether strangers can reach it without a certificate of their own."""
+        return self._settings.tls.client_ca is None and not all(map(is_local, self._settings.listen))
+
     async def _sweep(self, retention: Retention) -> None:
         while True:
             try:
@@ -170,8 +219,6 @@ class Daemon:
     def _announce(self, engine: LocalEngine) -> None:
         for address in self.addresses:
             log.info("listening on %s", address)
-            if not is_local(address):
-                log.warning("%s can be reached from other machines, without authentication", address)
         if self.clock.is_virtual:
             log.info("virtual clock at %s", format_instant(self.clock.now()))
         log.info(
@@ -181,13 +228,28 @@ class Daemon:
         )
 
 
-async def serve(settings: Settings) -> None:
-    """Runs a daemon until SIGTERM or SIGINT."""
+async def serve(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
+    """Runs a daemon until SIGTERM or SIGINT; SIGHUP lets it take over what `read_again` then finds."""
     daemon = Daemon(settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.request_stop)
+    if read_again is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload, daemon, read_again)
     await daemon.run(lambda: systemd.notify("READY=1", f"STATUS=serving {' '.join(daemon.addresses)}"))
+
+
+def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
+    systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1_000}")
+    try:
+        daemon.reload(read_again())
+    except (ValueError, StorageError) as error:
+        log.error("reload failed, everything is as it was: %s", error)  # noqa: TRY400 - no bug, no traceback
+        status = f"reload failed: {error}"
+    else:
+        log.info("reloaded")
+        status = f"serving {' '.join(daemon.addresses)}"
+    systemd.notify("READY=1", f"STATUS={status}")
 
 
 def _clock(settings: Settings) -> TimeSource:

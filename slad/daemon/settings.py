@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from slad.daemon.certificates import TlsSettings
 from slad.delivery.retention import RetentionSettings
 from slad.engines.routing import RoutingSettings
 from slad.temporal.connection import ConnectionSettings
@@ -57,6 +58,8 @@ class Settings:
     """The data directory."""
     virtual_clock: int | None = None
     """UTC epoch ms at which virtual time begins; None: real time."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    """For the TCP addresses; all of them."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -9,29 +9,48 @@ import stat
 from pathlib import Path
 from typing import Final
 
+import grpc
+
 from slad.service.server import SladServer
+
+CONTROL_NAME: Final = "control.sock"
 
 SOCKET_MODE: Final = 0o660
 """A Unix socket is for its owner and group."""
+
+PRIVATE_MODE: Final = 0o600
+
+MAX_SOCKET_PATH: Final = 107
+"""Bytes of the path of a Unix socket."""
 
 
 class AddressError(ValueError):
     """An address cannot be listened on; the message says why and what to do."""
 
 
-def listen(server: SladServer, address: str) -> str:
+def listen(
+    server: SladServer,
+    address: str,
+    credentials: grpc.ServerCredentials | None = None,
+    mode: int = SOCKET_MODE,
+) -> str:
     """Binds `server` to `address` and returns the address with the port that was chosen.
 
-    Raises AddressError.
+    TCP is with TLS if there are `credentials`; a Unix socket gets `mode`. Raises AddressError.
     """
+    check(address, with_tls=credentials is not None)
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         _make_way(path)
-        _bind(server, address)
-        path.chmod(SOCKET_MODE)
+        # Nobody else may connect between its creation and the chmod.
+        former = os.umask(0o177)
+        try:
+            _bind(server, address)
+        finally:
+            os.umask(former)
+        path.chmod(mode)
         return address
-    host, _ = split_host_port(address, "neither host:port nor unix:PATH")
-    return f"{host}:{_bind(server, address)}"
+    return f"{split_host_port(address)[0]}:{_bind(server, address, credentials)}"
 
 
 def split_host_port(address: str, otherwise: str = "not host:port") -> tuple[str, int]:
@@ -45,6 +64,38 @@ def split_host_port(address: str, otherwise: str = "not host:port") -> tuple[str
     return host, int(port)
 
 
+def check(address: str, *, with_tls: bool) -> None:
+    """Whether `address` is one, and may be listened on. Raises AddressError."""
+    if address.startswith("unix:"):
+        return
+    split_host_port(address, "neither host:port nor unix:PATH")
+    if not with_tls and not is_local(address):
+        raise AddressError(
+            f"{address} can be reached from other machines, so it needs TLS: set tls.cert and "
+            "tls.key, or listen on 127.0.0.1 or a unix: socket"
+        )
+
+
+def control_address(data: Path) -> str:
+    """The Unix socket in a data directory, for those who may write there anyhow."""
+    path = data / CONTROL_NAME
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        # Left open: it is part of the name.
+        directory = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        path = Path(f"/proc/self/fd/{directory}/{CONTROL_NAME}")
+    return f"unix:{path}"
+
+
+def is_answered(address: str) -> bool:
+    """Whether a server listens on a `unix:` address."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address.removeprefix("unix:"))
+        except OSError:
+            return False
+    return True
+
+
 def is_local(address: str) -> bool:
     """Whether only this machine can reach `address`."""
     if address.startswith("unix:"):
@@ -56,9 +107,9 @@ def is_local(address: str) -> bool:
         return host == "localhost"
 
 
-def _bind(server: SladServer, address: str) -> int:
+def _bind(server: SladServer, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
     try:
-        port = server.bind(address)
+        port = server.bind(address, credentials)
     except RuntimeError:
         port = 0
     if not port:

@@ -6,6 +6,7 @@ Contract
   - One stream of a consumer is live. Others wait, in order of arrival, and take over from the
     acknowledgement when it ends.
   - An acknowledgement is durable when it is answered. It is cumulative, and never goes back.
+  - A consumer is for the tenants of the caller who made it, and for callers with the very same tenants.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
+from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
 from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
+from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import ConsumerRow
 
 MAX_STREAMS: Final = 16
 """Streams of one consumer: the live one, and replicas that stand by."""
+
+MAX_CONSUMERS: Final = 1_000
+"""Names that are remembered; each holds back events that it has not acknowledged."""
 
 
 class ConsumerView(NamedTuple):
@@ -35,6 +41,7 @@ class ConsumerView(NamedTuple):
     streams: int
     created_at: int
     acknowledged_at: int | None
+    tenants: Tenants
 
 
 class _Consumer:
@@ -49,6 +56,7 @@ class _Consumer:
         self.streams = 0
         self.streaming = asyncio.Lock()
         self.acknowledging = asyncio.Lock()
+        self.tenants = decode_tenants(row.tenants)
 
     @property
     def acknowledged(self) -> int:
@@ -80,6 +88,7 @@ class Consumers:
                 c.streams,
                 c.row.created_at,
                 c.row.acknowledged_at,
+                c.tenants,
             )
             for name, c in sorted(self._consumers.items())
         ]
@@ -93,10 +102,23 @@ class Consumers:
         return min((c.acknowledged for c in self._consumers.values()), default=self._hub.head)
 
     async def stream(
-        self, name: str, after: int | None, wanted: Callable[[OutboxEvent], bool]
+        self,
+        name: str,
+        after: int | None,
+        wanted: Callable[[OutboxEvent], bool],
+        tenants: Tenants = None,
     ) -> AsyncGenerator[Sequence[OutboxEvent], None]:
-        """The wanted events of a consumer, when it is this stream's turn. Raises Refused."""
-        consumer = await self._ensure(name, after)
+        """The wanted events of a consumer, when it is this stream's turn. Raises Refused.
+
+        `tenants` are the caller's; that only events of theirs are wanted is for the caller to see to.
+        """
+        consumer = await self._ensure(name, after, tenants)
+        if consumer.tenants != tenants:
+            raise Refused(
+                Refusal.PERMISSION_DENIED,
+                "CONSUMER_OF_OTHERS",
+                f"the name {name!r} is taken by a consumer for other tenants",
+            )
         if consumer.streams >= MAX_STREAMS:
             raise Refused(
                 Refusal.RESOURCE_EXHAUSTED,
@@ -119,9 +141,11 @@ class Consumers:
         finally:
             consumer.streams -= 1
 
-    async def acknowledge(self, name: str, sequence: int) -> None:
+    async def acknowledge(self, name: str, sequence: int, tenants: Tenants = None) -> None:
         """Everything up to `sequence` has been dealt with. Raises Refused."""
         consumer = self._known(name)
+        if consumer.tenants != tenants:
+            raise _not_found(name)
         async with consumer.acknowledging:
             self._known(name)  # it may have been removed while this waited
             if sequence in (consumer.row.acknowledged, consumer.confirmed):
@@ -142,10 +166,12 @@ class Consumers:
             await self._store(consumer, row)
             consumer.confirmed = sequence
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, by: Caller = TRUSTED) -> None:
         """Forgets a consumer and its claim on events. Raises Refused, also while it has a stream open."""
         async with self._creating:
             consumer = self._known(name)
+            if not by.covers(consumer.tenants):
+                raise _not_found(name)
             if consumer.streams:
                 raise Refused(
                     Refusal.FAILED_PRECONDITION,
@@ -170,16 +196,21 @@ class Consumers:
     def _known(self, name: str) -> _Consumer:
         consumer = self._consumers.get(name)
         if consumer is None:
-            raise Refused(
-                Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it has to watch first"
-            )
+            raise _not_found(name)
         return consumer
 
-    async def _ensure(self, name: str, after: int | None) -> _Consumer:
+    async def _ensure(self, name: str, after: int | None, tenants: Tenants) -> _Consumer:
         async with self._creating:
             consumer = self._consumers.get(name)
             if consumer is None:
-                consumer = _Consumer(ConsumerRow(name, after or 0, self._clock.now(), None), after or 0)
+                if len(self._consumers) >= MAX_CONSUMERS:
+                    raise Refused(
+                        Refusal.RESOURCE_EXHAUSTED,
+                        "TOO_MANY_CONSUMERS",
+                        f"there are {MAX_CONSUMERS} consumers already; remove some",
+                    )
+                row = ConsumerRow(name, after or 0, self._clock.now(), None, encode_tenants(tenants))
+                consumer = _Consumer(row, after or 0)
                 await self._store(consumer, consumer.row)
                 self._consumers[name] = consumer
             return consumer
@@ -187,3 +218,7 @@ class Consumers:
     async def _store(self, consumer: _Consumer, row: ConsumerRow) -> None:
         await self._engine.write(lambda work: work.put_consumer(row))
         consumer.row = row
+
+
+def _not_found(name: str) -> Refused:
+    return Refused(Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it has to watch first")

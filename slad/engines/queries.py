@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
 
 from slad.core import machine
+from slad.core.access import Tenants
 from slad.core.errors import Refusal, Refused
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
@@ -86,9 +87,18 @@ class Queries:
         )
         return TrackingTimeline(answer, segments, self._store.events_of(record.tracking_key))
 
+    def tenant_of(self, ticket_id: str, tenants: frozenset[str]) -> str:
+        """The one of `tenants` that has such a ticket (M7). Raises Refused."""
+        holders = {
+            key: live
+            for key, live in self._store.holders(ticket_id).items()
+            if self._directory.tenant_id(key) in tenants
+        }
+        return self._directory.tenant_id(sole_holder(holders, ticket_id))
+
     def page(
         self,
-        tenant_id: str,
+        tenants: Tenants,
         states: frozenset[TrackingState],
         statuses: frozenset[TimerStatus],
         due_before: int | None,
@@ -99,7 +109,7 @@ class Queries:
         """The next trackings, in the order of their creation, that fit (T1); empty sets fit all."""
         found: list[tuple[int, Answer]] = []
         key = after_key
-        for scanned, record in enumerate(self._records(tenant_id, states, after_key), start=1):
+        for scanned, record in enumerate(self._records(tenants, states, after_key), start=1):
             key = record.tracking_key
             if not states or record.state in states:
                 answer = self._answer(record, now)
@@ -111,12 +121,12 @@ class Queries:
                 return TrackingPage(found, key)
         return TrackingPage(found, None)
 
-    def live(self, tenant_id: str, after_key: int) -> LivePage:
-        """The next live trackings, of one tenant or all, in the order of their creation."""
+    def live(self, tenants: Tenants, after_key: int) -> LivePage:
+        """The next live trackings of some tenants or all, in the order of their creation."""
         found: list[LiveTracking] = []
         schedules: dict[int, Schedule | None] = {}
         key: int | None = None
-        for record in self._records(tenant_id, frozenset({TrackingState.ACTIVE}), after_key):
+        for record in self._records(tenants, frozenset({TrackingState.ACTIVE}), after_key):
             key, tracking = record.tracking_key, record.tracking
             if record.state is TrackingState.ACTIVE:
                 schedule_key = tracking.terms.schedule_key
@@ -128,15 +138,17 @@ class Queries:
                 break
         return LivePage(found, key)
 
-    def _records(self, tenant_id: str, states: frozenset[TrackingState], after_key: int) -> Iterator[Record]:
-        if not tenant_id:
+    def _records(
+        self, tenants: Tenants, states: frozenset[TrackingState], after_key: int
+    ) -> Iterator[Record]:
+        if tenants is None:
             return self._store.of_all(after_key, MAX_SCANNED)
-        tenant_key = self._directory.tenant_key(tenant_id)
-        if tenant_key is None:
-            return iter(())
+        keys = [self._directory.tenant_key(tenant_id) for tenant_id in tenants]
         return heapq.merge(
             *(
                 self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
+                for tenant_key in keys
+                if tenant_key is not None
                 for state in states or TrackingState
             )
         )

@@ -25,6 +25,7 @@ from slad.storage.journal import (
     Counters,
     EventRow,
     RequestRow,
+    TokenRow,
     TrackingChange,
     TrackingRow,
 )
@@ -256,6 +257,10 @@ class UnitOfWork:
     def forget_consumer(self, name: str) -> None:
         """Removes a consumer."""
         self._batch.forgotten_consumers.append((name,))
+
+    def put_token(self, row: TokenRow) -> None:
+        """Stores a token."""
+        self._batch.tokens.append(row)
 
     def prune_events(self, up_to: int) -> None:
         """Removes the events up to a sequence; the newest must stay, as sequences go on from it."""

@@ -7,6 +7,7 @@ from slad_client.v1 import admin_pb2 as rpc
 from slad.delivery.consumers import Consumers, ConsumerView
 from slad.engines.queries import QueryThread
 from slad.service import requests
+from slad.service.access import caller
 
 
 class SlaAdmin:
@@ -18,12 +19,14 @@ class SlaAdmin:
 
     async def ListSlaConsumers(self, request: rpc.ListSlaConsumersRequest) -> bytes:
         """All consumers, and how far behind they are."""
+        who = caller()
         views = await self._consumers.views(self._queries.events_owed)
-        return rpc.ListSlaConsumersResponse(consumers=map(_consumer, views)).SerializeToString()
+        own = (view for view in views if who.covers(view.tenants))
+        return rpc.ListSlaConsumersResponse(consumers=map(_consumer, own)).SerializeToString()
 
     async def RemoveSlaConsumer(self, request: rpc.RemoveSlaConsumerRequest) -> bytes:
         """Forgets a consumer."""
-        await self._consumers.remove(requests.required_id("consumer", request.consumer))
+        await self._consumers.remove(requests.required_id("consumer", request.consumer), caller())
         return b""
 
 

@@ -23,6 +23,7 @@ from slad.engines.protocol import SlaEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
+from slad.service.access import caller
 from slad.service.bulk import Bulk
 from slad.service.calls import CallMeters
 from slad.service.export import export
@@ -111,7 +112,7 @@ class SlaBackend:
 
     async def ListSlaTrackings(self, request: rpc.ListSlaTrackingsRequest) -> bytes:
         """Page by page, in the order of creation."""
-        query, now = requests.list_query(request), self._clock.now()
+        query, now = requests.list_query(request, caller()), self._clock.now()
         page = await self._slow_queries.run(lambda queries: queries.page(*query, now))
         statuses: list[bytes] = []
         size, next_key = 0, page.next_key
@@ -145,14 +146,14 @@ class SlaBackend:
         self, stream: AsyncIterator[rpc.ImportSlaTrackingsRequest], _: grpc.aio.ServicerContext[Any, Any]
     ) -> bytes:
         """Takes over the open tickets of another system."""
-        return (await self._bulk.take(stream)).SerializeToString()
+        return (await self._bulk.take(stream, caller())).SerializeToString()
 
     async def ExportSlaTrackings(
         self, request: rpc.ExportSlaTrackingsRequest, _: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """The live trackings, as an import takes them."""
-        tenant_id = requests.checked_id("tenant_id", request.tenant_id)
-        async for reply in export(self._slow_queries, tenant_id):
+        tenants = caller().narrowed(requests.checked_id("tenant_id", request.tenant_id))
+        async for reply in export(self._slow_queries, tenants):
             yield reply
 
     async def ReconcileSlaTrackings(
@@ -173,7 +174,8 @@ class SlaBackend:
         self, request: rpc.WatchSlaEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """E2."""
-        watch = requests.watch(request)
+        who = caller()
+        watch = requests.watch(request, who)
 
         def wanted(event: OutboxEvent) -> bool:
             return self._wanted(watch, event)
@@ -181,7 +183,7 @@ class SlaBackend:
         if watch.after is not None and watch.after > self._hub.head:
             raise InvalidField("after_sequence", "BEYOND_HEAD", f"the newest event is {self._hub.head}")
         if watch.consumer:
-            pages = self._consumers.stream(watch.consumer, watch.after, wanted)
+            pages = self._consumers.stream(watch.consumer, watch.after, wanted, who.tenants)
         else:
             pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
         if self._watches >= MAX_WATCHES:
@@ -205,10 +207,10 @@ class SlaBackend:
         consumer = requests.required_id("consumer", request.consumer)
         if request.sequence < 0:
             raise InvalidField("sequence", "NEGATIVE", "sequences are counted from 1")
-        await self._consumers.acknowledge(consumer, request.sequence)
+        await self._consumers.acknowledge(consumer, request.sequence, caller().tenants)
         return b""
 
     def _wanted(self, watch: requests.Watch, event: OutboxEvent) -> bool:
         if watch.types and event.type not in watch.types:
             return False
-        return not watch.tenant_id or self._directory.tenant_id(event.tenant_key) == watch.tenant_id
+        return watch.tenants is None or self._directory.tenant_id(event.tenant_key) in watch.tenants

@@ -12,6 +12,7 @@ from typing import Final
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 
+from slad.core.access import Caller
 from slad.core.errors import InvalidField, Refused
 from slad.engines.commands import Answer, Start
 from slad.engines.handlers import execute
@@ -20,6 +21,7 @@ from slad.engines.reconcile import Finding, Reconciliation
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
+from slad.service.access import tenant_not_allowed
 from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_ID_LENGTH, MAX_REPLY_BYTES
 from slad.storage.store import Store
@@ -49,9 +51,9 @@ class Bulk:
         self._clock = clock
 
     async def take(
-        self, stream: AsyncIterator[rpc.ImportSlaTrackingsRequest]
+        self, stream: AsyncIterator[rpc.ImportSlaTrackingsRequest], who: Caller
     ) -> rpc.ImportSlaTrackingsResponse:
-        """Starts the trackings of the stream, each row judged on its own."""
+        """Starts the trackings of the stream, each row judged on its own: also whether it is `who`'s."""
         reply = rpc.ImportSlaTrackingsResponse()
         under_way: deque[asyncio.Task[_Taken]] = deque()
         index = 0
@@ -61,7 +63,7 @@ class Bulk:
                 while chunk := list(islice(rows, ROWS_AT_ONCE)):
                     if len(under_way) == CHUNKS_AHEAD:
                         _tell(reply, await under_way.popleft())
-                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index)))
+                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index, who)))
                     index += len(chunk)
             while under_way:
                 _tell(reply, await under_way.popleft())
@@ -70,13 +72,16 @@ class Bulk:
                 task.cancel()
         return reply
 
-    async def _take_chunk(self, rows: list[rpc.SlaTrackingImport], first: int) -> _Taken:
+    async def _take_chunk(self, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Taken:
         wanted: list[tuple[int, Start]] = []
         taken = _Taken()
         for index, row in enumerate(rows, start=first):
             try:
-                wanted.append((index, tracking_import(row, "", self._clock.now())))
-            except InvalidField as error:
+                start = tracking_import(row, "", self._clock.now())
+                if not who.may_touch(start.tenant_id):
+                    raise tenant_not_allowed()
+                wanted.append((index, start))
+            except (InvalidField, Refused) as error:
                 taken.rejected.append((index, row.start.ticket_id, error))
         outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
         for (index, start), outcome in zip(wanted, outcomes, strict=True):

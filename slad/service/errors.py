@@ -24,6 +24,8 @@ MAX_TEXT: Final = 1_000
 """Characters of a message or a path; a status travels in headers, which hold 16 KiB in all."""
 
 _CODES: Final[dict[Refusal, int]] = {
+    Refusal.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
+    Refusal.PERMISSION_DENIED: code_pb2.PERMISSION_DENIED,
     Refusal.NOT_FOUND: code_pb2.NOT_FOUND,
     Refusal.ALREADY_EXISTS: code_pb2.ALREADY_EXISTS,
     Refusal.FAILED_PRECONDITION: code_pb2.FAILED_PRECONDITION,

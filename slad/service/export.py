@@ -8,6 +8,7 @@ from functools import partial
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.access import Tenants
 from slad.core.facts import fold
 from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
 from slad.core.schedule import Schedule
@@ -17,14 +18,14 @@ from slad.service.limits import MAX_REPLY_BYTES
 from slad.storage.codec import set_ms
 
 
-async def export(queries: QueryThread, tenant_id: str) -> AsyncIterator[bytes]:
-    """Serialized ExportSlaTrackingsResponses, with all live trackings of a tenant, or of all.
+async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]:
+    """Serialized ExportSlaTrackingsResponses, with all live trackings of some tenants, or of all.
 
     Read page by page, not in one view: a reader that is slow must not hold up the checkpoints of the WAL.
     """
     after: int | None = 0
     while after is not None:
-        page = await queries.run(partial(Queries.live, tenant_id=tenant_id, after_key=after))
+        page = await queries.run(partial(Queries.live, tenants=tenants, after_key=after))
         after = page.next_key
         reply, size = rpc.ExportSlaTrackingsResponse(), 0
         for tracking in page.trackings:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from slad.core.errors import Refused
+from slad.service import errors
+from slad.service.access import REFLECTION, Gate
 
 SERVICE_NAME = reflection.SERVICE_NAME
 
@@ -36,7 +41,28 @@ class _MemberPool:
         return found
 
 
-def enable(service_names: list[str], server: grpc.aio.Server) -> None:
+class _GuardedServicer(reflection.aio.ReflectionServicer):
+    """Describes the services to those who may call any of them."""
+
+    def __init__(self, service_names: list[str], gate: Gate) -> None:
+        pool: Any = _MemberPool()
+        super().__init__(service_names, pool=pool)
+        self._gate = gate
+
+    async def ServerReflectionInfo(  # type: ignore[override]  # it is a generator there too
+        self, request_iterator: AsyncIterable[Any], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        try:
+            self._gate.admit(REFLECTION, context)
+        except Refused as error:
+            await errors.abort(context, error)
+        replies: Any = super().ServerReflectionInfo(request_iterator, context)
+        async for reply in replies:
+            yield reply
+
+
+def enable(service_names: list[str], server: grpc.aio.Server, gate: Gate) -> None:
     """Lets `server` describe these services, health and reflection itself."""
-    pool: Any = _MemberPool()
-    reflection.enable_server_reflection((*service_names, SERVICE_NAME), server, pool)
+    servicer = _GuardedServicer([*service_names, SERVICE_NAME], gate)
+    add: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+    add(servicer, server)

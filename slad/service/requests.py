@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField
 from slad.core.events import EventType, PauseReason, Phase
 from slad.core.facts import Fact, FactKind
@@ -177,7 +178,7 @@ def ticket_query(request: rpc.GetSlaStatusRequest | rpc.GetSlaTimelineRequest) -
 class ListQuery(NamedTuple):
     """What ListSlaTrackings asks for; empty sets: all. `due_before` in UTC epoch ms."""
 
-    tenant_id: str
+    tenants: Tenants
     states: frozenset[TrackingState]
     statuses: frozenset[TimerStatus]
     due_before: int | None
@@ -185,13 +186,13 @@ class ListQuery(NamedTuple):
     size: int
 
 
-def list_query(request: rpc.ListSlaTrackingsRequest) -> ListQuery:
-    """ListSlaTrackings."""
+def list_query(request: rpc.ListSlaTrackingsRequest, who: Caller) -> ListQuery:
+    """ListSlaTrackings; of all tenants: those of `who`."""
     size = request.page_size or limits.DEFAULT_PAGE_SIZE
     if not 1 <= size <= limits.MAX_PAGE_SIZE:
         raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {limits.MAX_PAGE_SIZE}")
     return ListQuery(
-        checked_id("tenant_id", request.tenant_id),
+        who.narrowed(checked_id("tenant_id", request.tenant_id)),
         frozenset(enum(f"states[{i}]", s, TrackingState) for i, s in enumerate(request.states)),
         frozenset(enum(f"statuses[{i}]", s, TimerStatus) for i, s in enumerate(request.statuses)),
         instant(request, "due_before"),
@@ -282,19 +283,19 @@ class Watch(NamedTuple):
 
     consumer: str
     after: int | None
-    tenant_id: str
+    tenants: Tenants
     types: frozenset[int]
 
 
-def watch(request: rpc.WatchSlaEventsRequest) -> Watch:
-    """WatchSlaEvents (E2)."""
+def watch(request: rpc.WatchSlaEventsRequest, who: Caller) -> Watch:
+    """WatchSlaEvents (E2); of all tenants: those of `who`."""
     after = request.after_sequence if request.HasField("after_sequence") else None
     if after is not None and after < 0:
         raise InvalidField("after_sequence", "NEGATIVE", "0 is the beginning")
     return Watch(
         checked_id("consumer", request.consumer),
         after,
-        checked_id("tenant_id", request.tenant_id),
+        who.narrowed(checked_id("tenant_id", request.tenant_id)),
         frozenset(enum(f"types[{i}]", kind, EventType).value for i, kind in enumerate(request.types)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
@@ -13,16 +13,19 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from slad_client.v1 import admin_pb2, debug_pb2, sla_backend_pb2, test_clock_pb2, worker_pb2
+from slad_client.v1 import admin_pb2, debug_pb2, sla_backend_pb2, test_clock_pb2, tokens_pb2, worker_pb2
 
+from slad.core.access import Caller
 from slad.core.errors import InvalidField
 from slad.service import errors, reflection
+from slad.service.access import Gate, Rule, rule_of
 from slad.service.calls import CallLog, CallMeter, CallMeters, about
 from slad.service.limits import MAX_RECEIVE_BYTES
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
 SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
 SLA_DEBUG: Final[ServiceDescriptor] = debug_pb2.DESCRIPTOR.services_by_name["SlaDebug"]
+SLA_TOKENS: Final[ServiceDescriptor] = tokens_pb2.DESCRIPTOR.services_by_name["SlaTokens"]
 SLA_WORKER: Final[ServiceDescriptor] = worker_pb2.DESCRIPTOR.services_by_name["SlaWorker"]
 TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_name["TestClock"]
 
@@ -46,12 +49,14 @@ class SladServer:
 
     `services` maps a service's descriptor to the object that has its methods: unary ones take a message and
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
+    `gate` decides who may call them: LookupError for a method that has no rule.
     `notice` is told of every error that ends a call; `meters` count calls, and `log` tells of some.
     """
 
     def __init__(
         self,
         services: dict[ServiceDescriptor, object],
+        gate: Gate,
         notice: Callable[[Exception], None] = lambda error: None,
         meters: CallMeters | None = None,
         log: CallLog | None = None,
@@ -64,7 +69,13 @@ class SladServer:
                 method.name: _handler(
                     method,
                     _Rpc(
-                        _parser(method), getattr(service, method.name), notice, meters.meter(method.name), log
+                        rule_of(method.full_name),
+                        gate,
+                        _parser(method),
+                        getattr(service, method.name),
+                        notice,
+                        meters.meter(method.name),
+                        log,
                     ),
                 )
                 for method in descriptor.methods
@@ -76,10 +87,15 @@ class SladServer:
         self._writable = True
         self._telling: set[asyncio.Task[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable([*names, health.SERVICE_NAME], self._server)
+        reflection.enable([*names, health.SERVICE_NAME], self._server, gate)
 
-    def bind(self, address: str) -> int:
-        """Listens on `host:port` or `unix:PATH`; the port. Raises RuntimeError when it is taken."""
+    def bind(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Listens on `host:port` or `unix:PATH`, with TLS if there are `credentials`; the port.
+
+        Raises RuntimeError when it is taken.
+        """
+        if credentials is not None:
+            return self._server.add_secure_port(address, credentials)
         return self._server.add_insecure_port(address)
 
     async def start(self) -> None:
@@ -113,6 +129,8 @@ class SladServer:
 class _Rpc(NamedTuple):
     """What a guard needs to know of the method that it guards."""
 
+    rule: Rule
+    gate: Gate
     parse: Callable[[bytes], Any]
     run: Callable[..., Any]
     notice: Callable[[Exception], None]
@@ -160,13 +178,16 @@ def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
 
 def _guarded(rpc: _Rpc) -> Any:
     parse, run, meter = rpc.parse, rpc.run, rpc.meter
+    rule, admit, check = rpc.rule, rpc.gate.admit, rpc.gate.check
 
     async def call(body: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         began = perf_counter_ns()
         meter.begun += 1
         request = None
         try:
+            who = admit(rule, context)
             request = parse(body)
+            check(rule, who, request)
             reply: bytes = await run(request)
         except Exception as error:
             await rpc.refuse(context, request, error)
@@ -181,13 +202,15 @@ def _guarded(rpc: _Rpc) -> Any:
 
 
 def _guarded_upload(rpc: _Rpc) -> Any:
-    parse, run, meter = rpc.parse, rpc.run, rpc.meter
+    run, meter, gate = rpc.run, rpc.meter, rpc.gate
 
     async def call(bodies: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes | None:
         began = perf_counter_ns()
         meter.begun += 1
         try:
-            reply: bytes = await run((parse(body) async for body in bodies), context)
+            who = gate.admit(rpc.rule, context)
+            with gate.stream(who):
+                reply: bytes = await run(_messages(rpc, who, bodies), context)
         except Exception as error:
             await rpc.refuse(context, None, error)
             return None
@@ -200,17 +223,31 @@ def _guarded_upload(rpc: _Rpc) -> Any:
     return call
 
 
+async def _messages(rpc: _Rpc, who: Caller, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    is_first = True
+    async for body in bodies:
+        message = rpc.parse(body)
+        if is_first:
+            rpc.gate.check(rpc.rule, who, message)
+            is_first = False
+        yield message
+
+
 def _guarded_stream(rpc: _Rpc) -> Any:
-    parse, run, meter = rpc.parse, rpc.run, rpc.meter
+    parse, run, meter, gate = rpc.parse, rpc.run, rpc.meter, rpc.gate
 
     async def call(body: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
         meter.begun += 1
         request = None
         try:
+            who = gate.admit(rpc.rule, context)
             request = parse(body)
-            async with aclosing(run(request, context)) as replies:
-                async for reply in replies:
-                    yield reply
+            gate.check(rpc.rule, who, request)
+            with gate.stream(who):
+                async with aclosing(run(request, context)) as replies:
+                    async for reply in replies:
+                        gate.still_good(who)
+                        yield reply
         except Exception as error:
             await rpc.refuse(context, request, error)
         except BaseException as error:

@@ -71,7 +71,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
             with backup.open("rb") as source, open(incoming, "wb", opener=_private) as copy:
                 shutil.copyfileobj(source, copy)
             _skip_sequences(incoming)
-            _give_to_owner_of(data, incoming)
+            give_to_owner_of(data, incoming)
             _sync(incoming)
             if former is not None:
                 _set_aside(database, former)
@@ -153,7 +153,7 @@ def _skip_sequences(path: Path) -> None:
         connection.close()
 
 
-def _give_to_owner_of(data: Path, path: Path) -> None:
+def give_to_owner_of(data: Path, path: Path) -> None:
     """Lets root restore for the user that slad runs as."""
     owner = data.stat()
     if os.geteuid() == 0:

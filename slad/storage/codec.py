@@ -7,6 +7,7 @@ at the end with a default, so that older rows stay readable. Events are stored a
 
 from __future__ import annotations
 
+import json
 from hashlib import blake2b
 from typing import Final
 
@@ -15,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.access import Tenants
 from slad.core.events import Event
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
@@ -146,3 +148,13 @@ def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int
         set_ms(threshold.scheduled_at, crossing.scheduled_at)
         set_ms(threshold.fired_at, crossing.fired_at)
     return message.SerializeToString()
+
+
+def encode_tenants(tenants: Tenants) -> str:
+    """Tenants as columns have them: a JSON array, sorted; empty: every tenant."""
+    return "" if tenants is None else json.dumps(sorted(tenants), ensure_ascii=False)
+
+
+def decode_tenants(stored: str) -> Tenants:
+    """The tenants of a column."""
+    return frozenset(json.loads(stored)) if stored else None

@@ -89,6 +89,25 @@ class ConsumerRow(NamedTuple):
     acknowledged: int
     created_at: int
     acknowledged_at: int | None
+    tenants: str = ""
+    """As of TokenRow."""
+
+
+class TokenRow(NamedTuple):
+    """A row of `token`; instants in UTC epoch ms."""
+
+    token_id: str
+    name: str
+    role: int
+    tenants: str
+    """A JSON array of tenant ids, sorted; empty: every tenant."""
+    digest: bytes
+    former_digest: bytes | None
+    former_until: int | None
+    created_at: int
+    expires_at: int | None
+    rotated_at: int | None
+    revoked_at: int | None
 
 
 class OutboxRow(NamedTuple):
@@ -131,6 +150,7 @@ class Batch:
     requests: list[RequestRow] = field(default_factory=list)
     consumers: list[ConsumerRow] = field(default_factory=list)
     forgotten_consumers: list[tuple[str]] = field(default_factory=list)
+    tokens: list[TokenRow] = field(default_factory=list)
     pruned_events: list[tuple[int]] = field(default_factory=list)
     """Everything up to this sequence."""
     pruned_requests: list[tuple[int]] = field(default_factory=list)
@@ -161,8 +181,9 @@ STATEMENTS = {
     "events": "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
     "audit": "INSERT INTO audit VALUES (NULL, ?, ?, ?)",
     "requests": "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)",
-    "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?)",
+    "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)",
     "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
+    "tokens": "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "pruned_events": "DELETE FROM event WHERE sequence <= ?",
     "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
     "left_temporal": "DELETE FROM temporal_ticket WHERE tracking_key = ?",

@@ -10,7 +10,7 @@ import apsw
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
-from slad.storage.journal import ConsumerRow
+from slad.storage.journal import ConsumerRow, TokenRow
 
 
 class Record(NamedTuple):
@@ -237,9 +237,14 @@ class Store:
         return [
             ConsumerRow(*row)
             for row in self._execute(
-                "SELECT name, acknowledged, created_at, acknowledged_at FROM consumer ORDER BY name"
+                "SELECT name, acknowledged, created_at, acknowledged_at, tenants FROM consumer ORDER BY name"
             )
         ]
+
+    def tokens(self) -> list[TokenRow]:
+        """All tokens, also those that are revoked, in the order of their creation."""
+        rows = self._execute("SELECT * FROM token ORDER BY created_at, token_id")
+        return [TokenRow(*row) for row in rows]
 
     def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of one tracking, in order."""

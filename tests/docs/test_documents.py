@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from slad.cli.connection import TOKEN_VARIABLE
 from slad.cli.lazy import DEBUG_VARIABLE
 from slad.cli.main import main
 from slad.cli.serve import serve_command
@@ -19,7 +20,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-PLACES = ("README.md", "docs/operating.md", "docs/configuration.md")
+PLACES = ("README.md", "docs/operating.md", "docs/configuration.md", "docs/security.md")
 """Where commands and options are told of."""
 RULE = re.compile(r"\b[BCMTE][1-9]\b")
 
@@ -56,7 +57,11 @@ def test_every_command_is_documented() -> None:
 
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
     told = told_of_commands()
-    variables = {DEBUG_VARIABLE, *(str(option.envvar) for option in options() if option.envvar)}
+    variables = {
+        DEBUG_VARIABLE,
+        TOKEN_VARIABLE,
+        *(str(option.envvar) for option in options() if option.envvar),
+    }
     variables |= {setting.variable for setting in SETTINGS if setting.secret}
     for option in options():
         name = next(opt for opt in option.opts if opt.startswith("--"))

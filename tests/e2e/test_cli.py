@@ -10,6 +10,7 @@ import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc
 
+from slad.storage.database import migrations
 from tests.e2e.slad_process import COMMAND, slad_process
 
 
@@ -68,7 +69,7 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
         assert done.stdout == f"backed up {data}/slad.db to {copy}\n"
         healthy = slad("doctor", "--data", data)
         assert healthy.returncode == 0
-        assert healthy.stdout.splitlines()[0] == "ok    integrity: sound, schema 1"
+        assert healthy.stdout.splitlines()[0] == f"ok    integrity: sound, schema {migrations()[-1][0]}"
         held = slad("restore", copy, "--data", data, "--replace")
         assert held.returncode == 3
         assert "held by another slad" in held.stderr

@@ -245,7 +245,7 @@ class Client:
         """While commands are refused, queries are answered."""
         fault = self._diary.disk.fault
         if fault is not None and fault.lasting:
-            self.life.queries.page("", frozenset(), frozenset(), None, 0, 1000, self.life.clock.now())
+            self.life.queries.page(None, frozenset(), frozenset(), None, 0, 1000, self.life.clock.now())
 
 
 def _render(answer: Answer) -> bytes:

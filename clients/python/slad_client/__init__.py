@@ -6,6 +6,7 @@ and grpc.aio); here is what both share. The messages are in `slad_client.v1.type
 """
 
 from slad_client._policy import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
+from slad_client.credentials import Token, tls
 from slad_client.errors import (
     Aborted,
     AlreadyExists,
@@ -46,8 +47,10 @@ __all__ = [
     "ResourceExhausted",
     "RetryPolicy",
     "SladError",
+    "Token",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "tls",
 ]

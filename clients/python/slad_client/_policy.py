@@ -6,12 +6,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
+from slad_client.credentials import Token, bearer
 from slad_client.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -97,11 +98,15 @@ class Defaults:
     timeout: float
     retry: RetryPolicy
     wait_for_ready: bool
+    token: Token | None = field(default=None, repr=False)
 
     def call_options(self) -> dict[str, Any]:
         """Further arguments of every gRPC call."""
         # Left out when false: the channel of grpcio-testing does not know it.
-        return {"wait_for_ready": True} if self.wait_for_ready else {}
+        options: dict[str, Any] = {"wait_for_ready": True} if self.wait_for_ready else {}
+        if self.token is not None:
+            options["metadata"] = bearer(self.token)
+        return options
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from slad_client._policy import (
     Watch,
     closed,
 )
+from slad_client.credentials import Token
 from slad_client.errors import SladError
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -67,7 +68,10 @@ class SladClient:
 
     Args:
         target: `host:port` or `unix:PATH`.
-        channel: Used in place of `target`, for TLS and the like; it stays open when the client is closed.
+        token: Who is calling, where slad asks for it: a token, or what gives it. Over a Unix socket none is
+            needed.
+        tls: Credentials for a daemon that speaks TLS; see `slad_client.tls`.
+        channel: Used in place of `target`, `tls` and `options`; it stays open when the client is closed.
         timeout: Of a call, retries included: seconds or a timedelta.
         retry: How calls are repeated; NO_RETRY: not at all.
         wait_for_ready: A call waits for a daemon that is not there, as long as it may, in place of failing
@@ -80,6 +84,8 @@ class SladClient:
         self,
         target: str = DEFAULT_TARGET,
         *,
+        token: Token | None = None,
+        tls: grpc.ChannelCredentials | None = None,
         channel: grpc.aio.Channel | None = None,
         timeout: _calls.Span = DEFAULT_TIMEOUT_S,
         retry: RetryPolicy | None = None,
@@ -87,13 +93,15 @@ class SladClient:
         options: Mapping[str, Any] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._defaults = Defaults(_calls.seconds("timeout", timeout), retry or RetryPolicy(), wait_for_ready)
+        self._defaults = Defaults(
+            _calls.seconds("timeout", timeout), retry or RetryPolicy(), wait_for_ready, token
+        )
         self._sleep = sleep
         self._owned: grpc.aio.Channel | None = None
         if channel is None:
             asyncio.get_running_loop()  # gRPC would quietly take up with another loop
             merged = {**CHANNEL_OPTIONS, **(options or {})}
-            channel = self._owned = grpc.aio.insecure_channel(target, options=list(merged.items()))
+            channel = self._owned = _open(target, tls, list(merged.items()))
         self._stub = SlaBackendStub(channel)
         self._streams: set[grpc.aio.Call] = set()
         self._closed = False
@@ -181,6 +189,14 @@ class SladClient:
                     stream.cancel()
                     self._streams.discard(stream)
                 await self._sleep(delay)
+
+
+def _open(
+    target: str, tls: grpc.ChannelCredentials | None, options: list[tuple[str, Any]]
+) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, tls, options=options)
 
 
 class _Acknowledger:

@@ -147,13 +147,13 @@ class Unimplemented(_OfStatus):
 
 
 class Unauthenticated(_OfStatus):
-    """Something between here and slad wants to know who is calling."""
+    """slad wants to know who is calling: a token is missing, unknown, expired or revoked."""
 
     STATUS = grpc.StatusCode.UNAUTHENTICATED
 
 
 class PermissionDenied(_OfStatus):
-    """Something between here and slad does not allow the call."""
+    """The token is not for this tenant, or its role is too low."""
 
     STATUS = grpc.StatusCode.PERMISSION_DENIED
 

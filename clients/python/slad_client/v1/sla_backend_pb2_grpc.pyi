@@ -14,11 +14,14 @@ Promises
                   than 5 s ahead. By default now. Facts that arrive late are applied where they belong in
                   time. (Not RetargetSla: new terms hold for the whole of the clock.)
   tenant_id may be left empty (except at the start) when the ticket is live under one tenant only.
+  With a token for some tenants, these are all that there are: in lists, watches and exports too.
 
 Errors
   google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT a
   BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
     INVALID_ARGUMENT     The request can never be right.
+    UNAUTHENTICATED      A token is needed, or is no good (tokens.proto).
+    PERMISSION_DENIED    The token is not for that tenant, or its role is too low.
     NOT_FOUND            No tracking of that ticket.
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for

@@ -1,0 +1,86 @@
+"""The SlaTokens service: who may call."""
+
+from __future__ import annotations
+
+from slad_client.v1 import tokens_pb2 as rpc
+
+from slad.core.access import Role, Tenants
+from slad.core.errors import InvalidField
+from slad.core.instants import DAY_MS
+from slad.service import requests
+from slad.service.access import caller
+from slad.service.tokens import MAX_TENANTS, Tokens, tenants_of
+from slad.storage.journal import TokenRow
+
+MAX_GRACE_MS = 30 * DAY_MS
+"""How long a former secret may be good at the most: rotation is to end some time."""
+
+
+class SlaTokens:
+    """The methods of `slad.v1.SlaTokens`."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def CreateSlaToken(self, request: rpc.CreateSlaTokenRequest) -> bytes:
+        """Makes a token."""
+        row, secret = await self._tokens.create(
+            caller(),
+            requests.checked_id("name", request.name),
+            requests.enum("role", request.role, Role),
+            _tenants(request),
+            requests.instant(request, "expires_at"),
+        )
+        return rpc.CreateSlaTokenResponse(token=_token(row), secret=secret).SerializeToString()
+
+    async def ListSlaTokens(self, request: rpc.ListSlaTokensRequest) -> bytes:
+        """All tokens, without secrets."""
+        tokens = map(_token, self._tokens.listed(caller()))
+        return rpc.ListSlaTokensResponse(tokens=tokens).SerializeToString()
+
+    async def RevokeSlaToken(self, request: rpc.RevokeSlaTokenRequest) -> bytes:
+        """Makes a token worthless."""
+        row = await self._tokens.revoke(caller(), requests.required_id("token_id", request.token_id))
+        return rpc.RevokeSlaTokenResponse(token=_token(row)).SerializeToString()
+
+    async def RotateSlaToken(self, request: rpc.RotateSlaTokenRequest) -> bytes:
+        """Gives a token a new secret."""
+        grace_ms = requests.duration_ms(request, "grace") or 0
+        if grace_ms > MAX_GRACE_MS:
+            raise InvalidField("grace", "OUT_OF_RANGE", f"at most {MAX_GRACE_MS // DAY_MS} days")
+        token_id = requests.required_id("token_id", request.token_id)
+        row, secret = await self._tokens.rotate(caller(), token_id, grace_ms)
+        return rpc.RotateSlaTokenResponse(token=_token(row), secret=secret).SerializeToString()
+
+
+def _tenants(request: rpc.CreateSlaTokenRequest) -> Tenants:
+    if bool(request.tenant_ids) == request.all_tenants:
+        raise InvalidField("tenant_ids", "REQUIRED", "name tenants, or say all_tenants; not both")
+    if request.all_tenants:
+        return None
+    if len(request.tenant_ids) > MAX_TENANTS:
+        message = f"{len(request.tenant_ids)} items, at most {MAX_TENANTS} are allowed"
+        raise InvalidField("tenant_ids", "TOO_MANY", message)
+    return frozenset(
+        requests.required_id(f"tenant_ids[{place}]", tenant_id)
+        for place, tenant_id in enumerate(request.tenant_ids)
+    )
+
+
+def _token(row: TokenRow) -> rpc.SlaToken:
+    tenants = tenants_of(row)
+    message = rpc.SlaToken(
+        token_id=row.token_id,
+        name=row.name,
+        role=rpc.SlaRole.ValueType(row.role),
+        tenant_ids=sorted(tenants or ()),
+        all_tenants=tenants is None,
+    )
+    message.created_at.FromMilliseconds(row.created_at)
+    if row.expires_at is not None:
+        message.expires_at.FromMilliseconds(row.expires_at)
+    if row.rotated_at is not None:
+        message.rotated_at.FromMilliseconds(row.rotated_at)
+    if row.revoked_at is not None:
+        message.revoked_at.FromMilliseconds(row.revoked_at)
+    return message
