@@ -41,6 +41,9 @@ def show_command(configuration: Configuration, as_json: bool) -> None:
             click.echo(f"\n[{table}]")
         for setting in settings:
             click.echo(_line(setting, configuration))
+    for table, named in configuration.tables.items():
+        for name in named:
+            click.echo(f"\n# [{table}.{name}] is as in {configuration.path}")
 
 
 def _line(setting: Setting, configuration: Configuration) -> str:

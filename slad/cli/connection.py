@@ -46,6 +46,8 @@ _HINTS: Final = {
     "TOKEN_REQUIRED": f"put one into {TOKEN_VARIABLE}, or say --token-file; or call over a unix: socket",
     "TOKEN_NOT_FOUND": "`slad tokens list` shows those that there are",
     "CONSUMER_NOT_FOUND": "`slad consumers list` shows those that there are",
+    "SINK_NOT_FOUND": "`slad sinks list` shows those that there are",
+    "EVENT_NOT_PARKED": "`slad sinks parked` shows those that are",
     "TENANT_AMBIGUOUS": "say which: TENANT TICKET",
     "TRACKING_COMPLETED": "`slad reopen` lets it run again",
     "TRACKING_CANCELLED": "`slad reopen` lets it run again",

@@ -17,6 +17,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 "slad.cli.consumers:consumers",
                 "Who reads the events, and how far behind.",
             ),
+            "sinks": ("slad.cli.sinks:sinks", "Where events are delivered to, and what was refused."),
         },
     ),
     (

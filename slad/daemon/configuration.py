@@ -26,6 +26,9 @@ from slad.daemon.settings import (
 )
 from slad.daemon.sockets import AddressError, check
 from slad.delivery.retention import RetentionSettings
+from slad.delivery.sinks.settings import TABLE as SINKS_TABLE
+from slad.delivery.sinks.settings import SinkSettings, sink_settings
+from slad.delivery.sinks.table import SinkSettingsError
 from slad.engines.routing import RoutingSettings
 from slad.temporal.connection import ConnectionSettings
 
@@ -174,7 +177,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
 
-FREE_TABLES: Final[frozenset[str]] = frozenset()
+FREE_TABLES: Final[frozenset[str]] = frozenset({SINKS_TABLE})
 """Tables of the file whose keys are names that the operator chooses; what is in them is checked elsewhere."""
 
 
@@ -216,7 +219,14 @@ class Configuration:
                 self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
             ),
             temporal=self.temporal(),
+            sinks=self._sinks(),
         )
+
+    def _sinks(self) -> tuple[SinkSettings, ...]:
+        try:
+            return sink_settings(self.tables.get(SINKS_TABLE, {}))
+        except SinkSettingsError as error:
+            raise ConfigurationError(f"{self.path}: {error}") from None
 
     def temporal(self) -> TemporalSettings:
         """The part about Temporal, which the worker takes too."""

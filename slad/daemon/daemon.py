@@ -21,6 +21,7 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
+from slad.delivery.sinks.sinks import Sinks
 from slad.engines.directory import Directory
 from slad.engines.engine_measures import EngineMetrics
 from slad.engines.local import LocalEngine
@@ -111,6 +112,7 @@ class Daemon:
         hub = EventHub(journal.counters().sequence, slow_queries.events_after, store.sequence_gap())
         engine = LocalEngine(journal, Store(writer), directory, self.clock, hub.publish)
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
+        sinks = Sinks(self._settings.sinks, consumers, hub, engine, slow_queries, directory, self.clock)
         queries = Queries(store, directory)
         bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)
         tokens = self._tokens(store, engine)
@@ -120,7 +122,7 @@ class Daemon:
         )
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
-            SLA_ADMIN: SlaAdmin(consumers, slow_queries),
+            SLA_ADMIN: SlaAdmin(consumers, slow_queries, sinks),
             SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow_queries, data, self.clock, meters)),
             SLA_TOKENS: SlaTokens(tokens),
             SLA_WORKER: SlaWorker(engine),
@@ -146,6 +148,7 @@ class Daemon:
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
             sweeper = asyncio.create_task(self._sweep(retention), name="slad-retention")
+            await sinks.start()
             await server.start()
             self._announce(engine)
             ready()
@@ -154,10 +157,7 @@ class Daemon:
             await asyncio.wait({pump, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             sweeper.cancel()
-            systemd.notify("STOPPING=1")
-            hub.close()
-            await server.stop(STOP_GRACE_S)
-            engine.stop()
+            await _end(hub, sinks, server, engine)
             await pump
             if self._damage is not None:
                 raise self._damage
@@ -250,6 +250,15 @@ def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
         log.info("reloaded")
         status = f"serving {' '.join(daemon.addresses)}"
     systemd.notify("READY=1", f"STATUS={status}")
+
+
+async def _end(hub: EventHub, sinks: Sinks, server: SladServer, engine: LocalEngine) -> None:
+    """From the outside in: who still reads or calls needs what is further in."""
+    systemd.notify("STOPPING=1")
+    hub.close()
+    await sinks.stop()
+    await server.stop(STOP_GRACE_S)
+    engine.stop()
 
 
 def _clock(settings: Settings) -> TimeSource:

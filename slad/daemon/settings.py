@@ -8,6 +8,7 @@ from typing import Final
 
 from slad.daemon.certificates import TlsSettings
 from slad.delivery.retention import RetentionSettings
+from slad.delivery.sinks.settings import SinkSettings
 from slad.engines.routing import RoutingSettings
 from slad.temporal.connection import ConnectionSettings
 
@@ -64,3 +65,4 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
+    sinks: tuple[SinkSettings, ...] = ()

@@ -24,6 +24,9 @@ from slad.engines.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import ConsumerRow
 
+SINK_PREFIX: Final = "sink:"
+"""How the names of consumers begin that are the daemon's own sinks."""
+
 MAX_STREAMS: Final = 16
 """Streams of one consumer: the live one, and replicas that stand by."""
 

@@ -100,4 +100,8 @@ def _wakes(store: Store, now: int) -> Iterator[Finding]:
 def _consumers(store: Store) -> Iterator[Finding]:
     for consumer in store.consumers():
         lag = store.events_owed(consumer.acknowledged)
-        yield Finding(Verdict.OK, f"consumer {consumer.name}", f"{lag} events behind")
+        parked = len(store.parked_tickets(consumer.name))
+        text = f"{lag} events behind" + (
+            f", {parked} parked: `slad sinks parked` shows them" if parked else ""
+        )
+        yield Finding(Verdict.WARNING if parked else Verdict.OK, f"consumer {consumer.name}", text)

@@ -20,6 +20,7 @@ from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engines.commands import Answer
 from slad.engines.directory import Directory
 from slad.engines.unit_of_work import not_found, sole_holder
+from slad.storage.journal import ParkedEventRow
 from slad.storage.store import Record, Store, StoredEvent
 
 T = TypeVar("T")
@@ -233,7 +234,21 @@ class QueryThread:
         """(request_key, recorded_at) of the oldest answers."""
         return await self._read(self._store.oldest_requests, limit)
 
-    async def _read(self, read: Callable[..., T], *arguments: int) -> T:
+    async def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next events parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_events, consumer, after, limit)
+
+    async def parked_events_of(
+        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
+    ) -> list[ParkedEventRow]:
+        """The first parked events of one ticket (see `Store`)."""
+        return await self._read(self._store.parked_events_of, consumer, tenant_id, ticket_id, limit)
+
+    async def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
+        """Whose events are parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_tickets, consumer)
+
+    async def _read(self, read: Callable[..., T], *arguments: int | str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
 
     def close(self) -> None:

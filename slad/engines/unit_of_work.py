@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from slad.storage.journal import (
     ConsumerRow,
     Counters,
     EventRow,
+    ParkedEventRow,
     RequestRow,
     TokenRow,
     TrackingChange,
@@ -255,8 +256,21 @@ class UnitOfWork:
         self._batch.consumers.append(row)
 
     def forget_consumer(self, name: str) -> None:
-        """Removes a consumer."""
+        """Removes a consumer, and what is parked for it."""
         self._batch.forgotten_consumers.append((name,))
+        self._batch.forgotten_parked_events.append((name,))
+
+    def park_events(self, rows: Iterable[ParkedEventRow]) -> None:
+        """Sets events aside for a sink, or says anew how they stand."""
+        self._batch.parked_events.extend(rows)
+
+    def release_events(self, consumer: str, tickets: Iterable[tuple[str, str]], released: bool) -> None:
+        """Says whether what is parked of these tickets (tenant_id, ticket_id) is to be delivered again."""
+        self._batch.released_events.extend((int(released), consumer, *ticket) for ticket in tickets)
+
+    def unpark_events(self, consumer: str, sequences: Iterable[int]) -> None:
+        """Removes parked events: they were delivered, or given up."""
+        self._batch.unparked_events.extend((consumer, sequence) for sequence in sequences)
 
     def put_token(self, row: TokenRow) -> None:
         """Stores a token."""

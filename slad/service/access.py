@@ -83,6 +83,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.AckSlaEvents": Rule(_READ, Reach.WITHIN),
     "slad.v1.SlaAdmin.ListSlaConsumers": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaAdmin.RemoveSlaConsumer": Rule(_ADMIN, Reach.WITHIN),
+    # Sinks are the operator's, and deliver whatever tenants they are told to.
+    "slad.v1.SlaAdmin.ListSlaSinks": Rule(_ADMIN, Reach.EVERYTHING),
+    "slad.v1.SlaAdmin.ListParkedSlaEvents": Rule(_ADMIN, Reach.EVERYTHING),
+    "slad.v1.SlaAdmin.ReplayParkedSlaEvents": Rule(_ADMIN, Reach.EVERYTHING),
+    "slad.v1.SlaAdmin.DiscardParkedSlaEvents": Rule(_ADMIN, Reach.EVERYTHING),
     "slad.v1.SlaTokens.CreateSlaToken": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaTokens.ListSlaTokens": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaTokens.RevokeSlaToken": Rule(_ADMIN, Reach.WITHIN),

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from slad_client.v1 import admin_pb2 as rpc
+from collections.abc import Sequence
+from typing import Final
 
+from slad_client.v1 import admin_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.errors import InvalidField
 from slad.delivery.consumers import Consumers, ConsumerView
+from slad.delivery.sinks.sinks import Sinks, SinkView
 from slad.engines.queries import QueryThread
 from slad.service import requests
 from slad.service.access import caller
+from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_REPLY_BYTES
+from slad.storage.journal import ParkedEventRow
+
+MAX_PARKED_PAGE: Final = 500
+MAX_SEQUENCES: Final = 10_000
 
 
 class SlaAdmin:
     """The methods of `slad.v1.SlaAdmin`."""
 
-    def __init__(self, consumers: Consumers, queries: QueryThread) -> None:
+    def __init__(self, consumers: Consumers, queries: QueryThread, sinks: Sinks) -> None:
         self._consumers = consumers
         self._queries = queries
+        self._sinks = sinks
 
     async def ListSlaConsumers(self, request: rpc.ListSlaConsumersRequest) -> bytes:
         """All consumers, and how far behind they are."""
@@ -29,6 +41,55 @@ class SlaAdmin:
         await self._consumers.remove(requests.required_id("consumer", request.consumer), caller())
         return b""
 
+    async def ListSlaSinks(self, request: rpc.ListSlaSinksRequest) -> bytes:
+        """How every sink stands."""
+        return rpc.ListSlaSinksResponse(sinks=map(_sink, await self._sinks.views())).SerializeToString()
+
+    async def ListParkedSlaEvents(self, request: rpc.ListParkedSlaEventsRequest) -> bytes:
+        """Page by page, in order."""
+        name, after, size = (
+            requests.required_id("sink", request.sink),
+            request.after_sequence,
+            request.page_size,
+        )
+        if after < 0:
+            raise InvalidField("after_sequence", "NEGATIVE", "0 is the beginning")
+        if not 0 <= size <= MAX_PARKED_PAGE:
+            raise InvalidField("page_size", "OUT_OF_RANGE", f"0 to {MAX_PARKED_PAGE} are possible")
+        size = size or DEFAULT_PAGE_SIZE
+        rows = await self._sinks.parked(name, after, size + 1)
+        reply, length = rpc.ListParkedSlaEventsResponse(), 0
+        for row in rows[:size]:
+            length += len(row.body) + len(row.reason)
+            if length > MAX_REPLY_BYTES and reply.events:
+                break
+            reply.events.append(_parked(row))
+        reply.more = len(rows) > len(reply.events)
+        return reply.SerializeToString()
+
+    async def ReplayParkedSlaEvents(self, request: rpc.ReplayParkedSlaEventsRequest) -> bytes:
+        """Notes down that they are to be delivered again."""
+        count = await self._sinks.replay(requests.required_id("sink", request.sink), _chosen(request))
+        return rpc.ReplayParkedSlaEventsResponse(events=count).SerializeToString()
+
+    async def DiscardParkedSlaEvents(self, request: rpc.DiscardParkedSlaEventsRequest) -> bytes:
+        """Gives them up."""
+        count = await self._sinks.discard(requests.required_id("sink", request.sink), _chosen(request))
+        return rpc.DiscardParkedSlaEventsResponse(events=count).SerializeToString()
+
+
+def _chosen(
+    request: rpc.ReplayParkedSlaEventsRequest | rpc.DiscardParkedSlaEventsRequest,
+) -> Sequence[int] | None:
+    """The sequences that are meant; None: all."""
+    if request.all and request.sequences:
+        raise InvalidField("sequences", "CONTRADICTORY", "either all, or some sequences")
+    if not request.all and not request.sequences:
+        raise InvalidField("sequences", "REQUIRED", "say which, or all")
+    if len(request.sequences) > MAX_SEQUENCES:
+        raise InvalidField("sequences", "TOO_MANY", f"at most {MAX_SEQUENCES} are allowed")
+    return None if request.all else tuple(dict.fromkeys(request.sequences))
+
 
 def _consumer(view: ConsumerView) -> rpc.SlaConsumer:
     message = rpc.SlaConsumer(
@@ -41,4 +102,40 @@ def _consumer(view: ConsumerView) -> rpc.SlaConsumer:
     message.created_at.FromMilliseconds(view.created_at)
     if view.acknowledged_at is not None:
         message.acknowledged_at.FromMilliseconds(view.acknowledged_at)
+    return message
+
+
+def _sink(view: SinkView) -> rpc.SlaSink:
+    tally = view.tally
+    message = rpc.SlaSink(
+        sink=view.name,
+        type=view.kind,
+        target=view.target,
+        consumer=view.consumer,
+        state=rpc.SlaSinkState.ValueType(view.state),
+        acknowledged_sequence=view.acknowledged,
+        lag=view.lag,
+        delivered=tally.delivered,
+        failures=tally.failures,
+        parked=view.parked,
+        last_error=tally.last_error,
+    )
+    for timestamp, instant in (
+        (message.last_failed_at, tally.last_failed_at),
+        (message.last_delivered_at, tally.last_delivered_at),
+        (message.next_attempt_at, tally.next_attempt_at),
+    ):
+        if instant is not None:
+            timestamp.FromMilliseconds(instant)
+    return message
+
+
+def _parked(row: ParkedEventRow) -> rpc.ParkedSlaEvent:
+    message = rpc.ParkedSlaEvent(
+        event=pb.SlaEvent.FromString(row.body),
+        attempts=row.attempts,
+        reason=row.reason,
+        replaying=bool(row.released),
+    )
+    message.parked_at.FromMilliseconds(row.parked_at)
     return message

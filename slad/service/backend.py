@@ -204,7 +204,7 @@ class SlaBackend:
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:
         """E2."""
-        consumer = requests.required_id("consumer", request.consumer)
+        consumer = requests.consumer(requests.required_id("consumer", request.consumer))
         if request.sequence < 0:
             raise InvalidField("sequence", "NEGATIVE", "sequences are counted from 1")
         await self._consumers.acknowledge(consumer, request.sequence, caller().tenants)

@@ -23,6 +23,7 @@ from slad.core.schedule import build_schedule
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT
 from slad.core.tracking import PauseAccounting
+from slad.delivery.consumers import SINK_PREFIX
 from slad.engines.commands import (
     Cancel,
     Complete,
@@ -293,7 +294,7 @@ def watch(request: rpc.WatchSlaEventsRequest, who: Caller) -> Watch:
     if after is not None and after < 0:
         raise InvalidField("after_sequence", "NEGATIVE", "0 is the beginning")
     return Watch(
-        checked_id("consumer", request.consumer),
+        consumer(request.consumer),
         after,
         who.narrowed(checked_id("tenant_id", request.tenant_id)),
         frozenset(enum(f"types[{i}]", kind, EventType).value for i, kind in enumerate(request.types)),
@@ -452,6 +453,13 @@ def required_id(field: str, value: str) -> str:
     if not value:
         raise InvalidField(field, "REQUIRED", "must not be empty")
     return checked_id(field, value)
+
+
+def consumer(name: str) -> str:
+    """The name of a consumer that a caller may use, or nothing."""
+    if name.startswith(SINK_PREFIX):
+        raise InvalidField("consumer", "RESERVED", f"names with {SINK_PREFIX} are those of slad's own sinks")
+    return checked_id("consumer", name)
 
 
 def checked_id(field: str, value: str) -> str:

@@ -137,6 +137,22 @@ class ParkedRow(NamedTuple):
     reason: str
 
 
+class ParkedEventRow(NamedTuple):
+    """A row of `parked_event`: an event that a sink could not deliver, or that waits behind one."""
+
+    consumer: str
+    sequence: int
+    tenant_id: str
+    ticket_id: str
+    parked_at: int
+    attempts: int
+    """How often its delivery was tried; 0: it waits behind another event of its ticket."""
+    reason: str
+    released: int
+    """1: to be delivered again."""
+    body: bytes
+
+
 @dataclass(slots=True)
 class Batch:
     """The rows of one transaction."""
@@ -151,6 +167,13 @@ class Batch:
     consumers: list[ConsumerRow] = field(default_factory=list)
     forgotten_consumers: list[tuple[str]] = field(default_factory=list)
     tokens: list[TokenRow] = field(default_factory=list)
+    parked_events: list[ParkedEventRow] = field(default_factory=list)
+    released_events: list[tuple[int, str, str, str]] = field(default_factory=list)
+    """(released, consumer, tenant_id, ticket_id), each: whether it is to be delivered again."""
+    unparked_events: list[tuple[str, int]] = field(default_factory=list)
+    """(consumer, sequence), each."""
+    forgotten_parked_events: list[tuple[str]] = field(default_factory=list)
+    """All that is parked for these consumers."""
     pruned_events: list[tuple[int]] = field(default_factory=list)
     """Everything up to this sequence."""
     pruned_requests: list[tuple[int]] = field(default_factory=list)
@@ -184,6 +207,11 @@ STATEMENTS = {
     "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)",
     "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
     "tokens": "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "parked_events": "INSERT OR REPLACE INTO parked_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "released_events": "UPDATE parked_event SET released = ?"
+    " WHERE consumer = ? AND tenant_id = ? AND ticket_id = ?",
+    "unparked_events": "DELETE FROM parked_event WHERE consumer = ? AND sequence = ?",
+    "forgotten_parked_events": "DELETE FROM parked_event WHERE consumer = ?",
     "pruned_events": "DELETE FROM event WHERE sequence <= ?",
     "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
     "left_temporal": "DELETE FROM temporal_ticket WHERE tracking_key = ?",

@@ -10,7 +10,7 @@ import apsw
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
-from slad.storage.journal import ConsumerRow, TokenRow
+from slad.storage.journal import ConsumerRow, ParkedEventRow, TokenRow
 
 
 class Record(NamedTuple):
@@ -85,6 +85,18 @@ NEWEST_EVENT_UP_TO: Final = "SELECT max(sequence) FROM event WHERE sequence <= ?
 NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
 EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
+_PARKED_EVENT: Final = (
+    "SELECT consumer, sequence, tenant_id, ticket_id, parked_at, attempts, reason, released, body"
+    " FROM parked_event"
+)
+PARKED_EVENTS: Final = f"{_PARKED_EVENT} WHERE consumer = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+PARKED_EVENTS_OF: Final = (
+    f"{_PARKED_EVENT} WHERE consumer = ? AND tenant_id = ? AND ticket_id = ? ORDER BY sequence LIMIT ?"
+)
+PARKED_TICKETS: Final = (
+    "SELECT tenant_id, ticket_id, sequence, released FROM parked_event WHERE consumer = ?"
+    " ORDER BY tenant_id, ticket_id, sequence"
+)
 META: Final = "SELECT value FROM meta WHERE name = ?"
 AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
 
@@ -245,6 +257,22 @@ class Store:
         """All tokens, also those that are revoked, in the order of their creation."""
         rows = self._execute("SELECT * FROM token ORDER BY created_at, token_id")
         return [TokenRow(*row) for row in rows]
+
+    def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next events parked for a consumer after a sequence, in order."""
+        return [ParkedEventRow(*row) for row in self._execute(PARKED_EVENTS, (consumer, after, limit))]
+
+    def parked_events_of(
+        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
+    ) -> list[ParkedEventRow]:
+        """The first events parked for a consumer that are of one ticket, in order."""
+        bindings = (consumer, tenant_id, ticket_id, limit)
+        return [ParkedEventRow(*row) for row in self._execute(PARKED_EVENTS_OF, bindings)]
+
+    def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
+        """(tenant_id, ticket_id, sequence, released) of all that is parked for a consumer."""
+        rows: list[Any] = self._execute(PARKED_TICKETS, (consumer,)).fetchall()
+        return rows
 
     def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of one tracking, in order."""

@@ -16,7 +16,8 @@ LOOKUPS = {
     for name in (
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
-        "OLDEST_EVENT", "NEWEST_EVENT_UP_TO", "EVENTS_OWED", "NEWEST_AUDIT", "META",
+        "OLDEST_EVENT", "NEWEST_EVENT_UP_TO", "EVENTS_OWED", "NEWEST_AUDIT", "META", "PARKED_EVENTS",
+        "PARKED_EVENTS_OF", "PARKED_TICKETS",
     )
 }  # fmt: skip
 
@@ -69,7 +70,8 @@ def test_the_oldest_requests_are_read_from_the_end_of_the_table(connection: apsw
 
 
 def test_an_update_is_a_search(connection: apsw.Connection) -> None:
-    assert all(step.startswith("SEARCH") for step in plan(connection, journal.STATEMENTS["changed"]))
+    for name in ("changed", "released_events", "unparked_events", "forgotten_parked_events"):
+        assert all(step.startswith("SEARCH") for step in plan(connection, journal.STATEMENTS[name]))
 
 
 def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) -> None:

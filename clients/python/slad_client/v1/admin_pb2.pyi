@@ -7,8 +7,10 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import slad_client.v1.types_pb2
 import sys
 import typing
 
@@ -18,6 +20,32 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _SlaSinkState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SlaSinkStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SlaSinkState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SLA_SINK_STATE_UNSPECIFIED: _SlaSinkState.ValueType  # 0
+    SLA_SINK_STATE_READY: _SlaSinkState.ValueType  # 1
+    """The last attempt went well, or there was none yet."""
+    SLA_SINK_STATE_RETRYING: _SlaSinkState.ValueType  # 2
+    """The last attempt failed; another one follows soon."""
+    SLA_SINK_STATE_OPEN: _SlaSinkState.ValueType  # 3
+    """Several attempts in a row failed, or were refused: the circuit is open, one event is tried now and then."""
+
+class SlaSinkState(_SlaSinkState, metaclass=_SlaSinkStateEnumTypeWrapper):
+    """How the target of a sink stands."""
+
+SLA_SINK_STATE_UNSPECIFIED: SlaSinkState.ValueType  # 0
+SLA_SINK_STATE_READY: SlaSinkState.ValueType  # 1
+"""The last attempt went well, or there was none yet."""
+SLA_SINK_STATE_RETRYING: SlaSinkState.ValueType  # 2
+"""The last attempt failed; another one follows soon."""
+SLA_SINK_STATE_OPEN: SlaSinkState.ValueType  # 3
+"""Several attempts in a row failed, or were refused: the circuit is open, one event is tried now and then."""
+Global___SlaSinkState: typing_extensions.TypeAlias = SlaSinkState
 
 @typing.final
 class SlaConsumer(google.protobuf.message.Message):
@@ -117,3 +145,271 @@ class RemoveSlaConsumerResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___RemoveSlaConsumerResponse: typing_extensions.TypeAlias = RemoveSlaConsumerResponse
+
+@typing.final
+class SlaSink(google.protobuf.message.Message):
+    """A target that the daemon delivers events to. Counts are since the daemon started."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINK_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    CONSUMER_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: builtins.int
+    LAG_FIELD_NUMBER: builtins.int
+    DELIVERED_FIELD_NUMBER: builtins.int
+    FAILURES_FIELD_NUMBER: builtins.int
+    PARKED_FIELD_NUMBER: builtins.int
+    LAST_ERROR_FIELD_NUMBER: builtins.int
+    LAST_FAILED_AT_FIELD_NUMBER: builtins.int
+    LAST_DELIVERED_AT_FIELD_NUMBER: builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: builtins.int
+    sink: builtins.str
+    """As in the table [sinks.NAME] of the configuration."""
+    type: builtins.str
+    """"redis", "webhook", "jsonl"."""
+    target: builtins.str
+    """Where events go, without anything secret."""
+    consumer: builtins.str
+    """The name under which it is listed among the consumers."""
+    state: Global___SlaSinkState.ValueType
+    acknowledged_sequence: builtins.int
+    """Everything up to this sequence is delivered or parked."""
+    lag: builtins.int
+    """Events that are there and not yet acknowledged."""
+    delivered: builtins.int
+    failures: builtins.int
+    """Attempts that failed."""
+    parked: builtins.int
+    """Events that are parked now."""
+    last_error: builtins.str
+    """Why the last attempt that failed did; empty if none has."""
+    @property
+    def last_failed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def last_delivered_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def next_attempt_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """While it waits after a failure."""
+
+    def __init__(
+        self,
+        *,
+        sink: builtins.str = ...,
+        type: builtins.str = ...,
+        target: builtins.str = ...,
+        consumer: builtins.str = ...,
+        state: Global___SlaSinkState.ValueType = ...,
+        acknowledged_sequence: builtins.int = ...,
+        lag: builtins.int = ...,
+        delivered: builtins.int = ...,
+        failures: builtins.int = ...,
+        parked: builtins.int = ...,
+        last_error: builtins.str = ...,
+        last_failed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        last_delivered_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        next_attempt_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["last_delivered_at", b"last_delivered_at", "last_failed_at", b"last_failed_at", "next_attempt_at", b"next_attempt_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["acknowledged_sequence", b"acknowledged_sequence", "consumer", b"consumer", "delivered", b"delivered", "failures", b"failures", "lag", b"lag", "last_delivered_at", b"last_delivered_at", "last_error", b"last_error", "last_failed_at", b"last_failed_at", "next_attempt_at", b"next_attempt_at", "parked", b"parked", "sink", b"sink", "state", b"state", "target", b"target", "type", b"type"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaSink: typing_extensions.TypeAlias = SlaSink
+
+@typing.final
+class ListSlaSinksRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListSlaSinksRequest: typing_extensions.TypeAlias = ListSlaSinksRequest
+
+@typing.final
+class ListSlaSinksResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINKS_FIELD_NUMBER: builtins.int
+    @property
+    def sinks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaSink]: ...
+    def __init__(
+        self,
+        *,
+        sinks: collections.abc.Iterable[Global___SlaSink] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["sinks", b"sinks"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListSlaSinksResponse: typing_extensions.TypeAlias = ListSlaSinksResponse
+
+@typing.final
+class ListParkedSlaEventsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINK_FIELD_NUMBER: builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    sink: builtins.str
+    after_sequence: builtins.int
+    """Begin after this sequence."""
+    page_size: builtins.int
+    """1 to 500; absent or 0: 100."""
+    def __init__(
+        self,
+        *,
+        sink: builtins.str = ...,
+        after_sequence: builtins.int = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after_sequence", b"after_sequence", "page_size", b"page_size", "sink", b"sink"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListParkedSlaEventsRequest: typing_extensions.TypeAlias = ListParkedSlaEventsRequest
+
+@typing.final
+class ParkedSlaEvent(google.protobuf.message.Message):
+    """An event that is not delivered, nor any later one of its ticket."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: builtins.int
+    PARKED_AT_FIELD_NUMBER: builtins.int
+    ATTEMPTS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REPLAYING_FIELD_NUMBER: builtins.int
+    attempts: builtins.int
+    """How often its delivery was tried; 0: it waits behind another event of its ticket."""
+    reason: builtins.str
+    """Why it is parked."""
+    replaying: builtins.bool
+    """It is to be delivered again, but has not been yet."""
+    @property
+    def event(self) -> slad_client.v1.types_pb2.SlaEvent: ...
+    @property
+    def parked_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        event: slad_client.v1.types_pb2.SlaEvent | None = ...,
+        parked_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        attempts: builtins.int = ...,
+        reason: builtins.str = ...,
+        replaying: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["event", b"event", "parked_at", b"parked_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempts", b"attempts", "event", b"event", "parked_at", b"parked_at", "reason", b"reason", "replaying", b"replaying"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ParkedSlaEvent: typing_extensions.TypeAlias = ParkedSlaEvent
+
+@typing.final
+class ListParkedSlaEventsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    more: builtins.bool
+    """There are more, after the last one's sequence."""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ParkedSlaEvent]: ...
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[Global___ParkedSlaEvent] | None = ...,
+        more: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events", "more", b"more"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListParkedSlaEventsResponse: typing_extensions.TypeAlias = ListParkedSlaEventsResponse
+
+@typing.final
+class ReplayParkedSlaEventsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINK_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    ALL_FIELD_NUMBER: builtins.int
+    sink: builtins.str
+    all: builtins.bool
+    """All that are parked; then `sequences` is empty."""
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """These, and whatever else is parked of their tickets, so that the order of a ticket's events is kept."""
+
+    def __init__(
+        self,
+        *,
+        sink: builtins.str = ...,
+        sequences: collections.abc.Iterable[builtins.int] | None = ...,
+        all: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["all", b"all", "sequences", b"sequences", "sink", b"sink"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReplayParkedSlaEventsRequest: typing_extensions.TypeAlias = ReplayParkedSlaEventsRequest
+
+@typing.final
+class ReplayParkedSlaEventsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    events: builtins.int
+    """How many events are delivered again."""
+    def __init__(
+        self,
+        *,
+        events: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReplayParkedSlaEventsResponse: typing_extensions.TypeAlias = ReplayParkedSlaEventsResponse
+
+@typing.final
+class DiscardParkedSlaEventsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINK_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    ALL_FIELD_NUMBER: builtins.int
+    sink: builtins.str
+    all: builtins.bool
+    """All that are parked; then `sequences` is empty."""
+    @property
+    def sequences(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Just these."""
+
+    def __init__(
+        self,
+        *,
+        sink: builtins.str = ...,
+        sequences: collections.abc.Iterable[builtins.int] | None = ...,
+        all: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["all", b"all", "sequences", b"sequences", "sink", b"sink"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiscardParkedSlaEventsRequest: typing_extensions.TypeAlias = DiscardParkedSlaEventsRequest
+
+@typing.final
+class DiscardParkedSlaEventsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    events: builtins.int
+    """How many events were given up."""
+    def __init__(
+        self,
+        *,
+        events: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiscardParkedSlaEventsResponse: typing_extensions.TypeAlias = DiscardParkedSlaEventsResponse

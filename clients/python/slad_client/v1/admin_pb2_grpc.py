@@ -45,6 +45,26 @@ class SlaAdminStub(object):
                 request_serializer=slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerResponse.FromString,
                 _registered_method=True)
+        self.ListSlaSinks = channel.unary_unary(
+                '/slad.v1.SlaAdmin/ListSlaSinks',
+                request_serializer=slad_dot_v1_dot_admin__pb2.ListSlaSinksRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_admin__pb2.ListSlaSinksResponse.FromString,
+                _registered_method=True)
+        self.ListParkedSlaEvents = channel.unary_unary(
+                '/slad.v1.SlaAdmin/ListParkedSlaEvents',
+                request_serializer=slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsResponse.FromString,
+                _registered_method=True)
+        self.ReplayParkedSlaEvents = channel.unary_unary(
+                '/slad.v1.SlaAdmin/ReplayParkedSlaEvents',
+                request_serializer=slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsResponse.FromString,
+                _registered_method=True)
+        self.DiscardParkedSlaEvents = channel.unary_unary(
+                '/slad.v1.SlaAdmin/DiscardParkedSlaEvents',
+                request_serializer=slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsResponse.FromString,
+                _registered_method=True)
 
 
 class SlaAdminServicer(object):
@@ -65,6 +85,34 @@ class SlaAdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSlaSinks(self, request, context):
+        """The sinks that are configured: targets that the daemon itself delivers events to, and how they stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParkedSlaEvents(self, request, context):
+        """Events that a sink's target refused, with those that wait behind them, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayParkedSlaEvents(self, request, context):
+        """Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardParkedSlaEvents(self, request, context):
+        """Gives parked events up for good. What waited behind them is delivered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SlaAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +125,26 @@ def add_SlaAdminServicer_to_server(servicer, server):
                     servicer.RemoveSlaConsumer,
                     request_deserializer=slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerRequest.FromString,
                     response_serializer=slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerResponse.SerializeToString,
+            ),
+            'ListSlaSinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSlaSinks,
+                    request_deserializer=slad_dot_v1_dot_admin__pb2.ListSlaSinksRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_admin__pb2.ListSlaSinksResponse.SerializeToString,
+            ),
+            'ListParkedSlaEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParkedSlaEvents,
+                    request_deserializer=slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsResponse.SerializeToString,
+            ),
+            'ReplayParkedSlaEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayParkedSlaEvents,
+                    request_deserializer=slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsResponse.SerializeToString,
+            ),
+            'DiscardParkedSlaEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardParkedSlaEvents,
+                    request_deserializer=slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +202,114 @@ class SlaAdmin(object):
             '/slad.v1.SlaAdmin/RemoveSlaConsumer',
             slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerRequest.SerializeToString,
             slad_dot_v1_dot_admin__pb2.RemoveSlaConsumerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSlaSinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaAdmin/ListSlaSinks',
+            slad_dot_v1_dot_admin__pb2.ListSlaSinksRequest.SerializeToString,
+            slad_dot_v1_dot_admin__pb2.ListSlaSinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParkedSlaEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaAdmin/ListParkedSlaEvents',
+            slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsRequest.SerializeToString,
+            slad_dot_v1_dot_admin__pb2.ListParkedSlaEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayParkedSlaEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaAdmin/ReplayParkedSlaEvents',
+            slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsRequest.SerializeToString,
+            slad_dot_v1_dot_admin__pb2.ReplayParkedSlaEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardParkedSlaEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaAdmin/DiscardParkedSlaEvents',
+            slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsRequest.SerializeToString,
+            slad_dot_v1_dot_admin__pb2.DiscardParkedSlaEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,14 @@ class SlaAdminStub:
     """All registered consumers of events, and how far behind they are."""
     RemoveSlaConsumer: grpc.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.RemoveSlaConsumerRequest, slad_client.v1.admin_pb2.RemoveSlaConsumerResponse]
     """Forgets a consumer, and with it its claim on the events that it has not acknowledged."""
+    ListSlaSinks: grpc.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ListSlaSinksRequest, slad_client.v1.admin_pb2.ListSlaSinksResponse]
+    """The sinks that are configured: targets that the daemon itself delivers events to, and how they stand."""
+    ListParkedSlaEvents: grpc.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ListParkedSlaEventsRequest, slad_client.v1.admin_pb2.ListParkedSlaEventsResponse]
+    """Events that a sink's target refused, with those that wait behind them, in order."""
+    ReplayParkedSlaEvents: grpc.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ReplayParkedSlaEventsRequest, slad_client.v1.admin_pb2.ReplayParkedSlaEventsResponse]
+    """Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows."""
+    DiscardParkedSlaEvents: grpc.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.DiscardParkedSlaEventsRequest, slad_client.v1.admin_pb2.DiscardParkedSlaEventsResponse]
+    """Gives parked events up for good. What waited behind them is delivered."""
 
 @typing.type_check_only
 class SlaAdminAsyncStub(SlaAdminStub):
@@ -41,6 +49,14 @@ class SlaAdminAsyncStub(SlaAdminStub):
     """All registered consumers of events, and how far behind they are."""
     RemoveSlaConsumer: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.RemoveSlaConsumerRequest, slad_client.v1.admin_pb2.RemoveSlaConsumerResponse]  # type: ignore[assignment]
     """Forgets a consumer, and with it its claim on the events that it has not acknowledged."""
+    ListSlaSinks: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ListSlaSinksRequest, slad_client.v1.admin_pb2.ListSlaSinksResponse]  # type: ignore[assignment]
+    """The sinks that are configured: targets that the daemon itself delivers events to, and how they stand."""
+    ListParkedSlaEvents: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ListParkedSlaEventsRequest, slad_client.v1.admin_pb2.ListParkedSlaEventsResponse]  # type: ignore[assignment]
+    """Events that a sink's target refused, with those that wait behind them, in order."""
+    ReplayParkedSlaEvents: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.ReplayParkedSlaEventsRequest, slad_client.v1.admin_pb2.ReplayParkedSlaEventsResponse]  # type: ignore[assignment]
+    """Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows."""
+    DiscardParkedSlaEvents: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.admin_pb2.DiscardParkedSlaEventsRequest, slad_client.v1.admin_pb2.DiscardParkedSlaEventsResponse]  # type: ignore[assignment]
+    """Gives parked events up for good. What waited behind them is delivered."""
 
 class SlaAdminServicer(metaclass=abc.ABCMeta):
     """The operator's side of slad."""
@@ -60,5 +76,37 @@ class SlaAdminServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.admin_pb2.RemoveSlaConsumerResponse, collections.abc.Awaitable[slad_client.v1.admin_pb2.RemoveSlaConsumerResponse]]:
         """Forgets a consumer, and with it its claim on the events that it has not acknowledged."""
+
+    @abc.abstractmethod
+    def ListSlaSinks(
+        self,
+        request: slad_client.v1.admin_pb2.ListSlaSinksRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.admin_pb2.ListSlaSinksResponse, collections.abc.Awaitable[slad_client.v1.admin_pb2.ListSlaSinksResponse]]:
+        """The sinks that are configured: targets that the daemon itself delivers events to, and how they stand."""
+
+    @abc.abstractmethod
+    def ListParkedSlaEvents(
+        self,
+        request: slad_client.v1.admin_pb2.ListParkedSlaEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.admin_pb2.ListParkedSlaEventsResponse, collections.abc.Awaitable[slad_client.v1.admin_pb2.ListParkedSlaEventsResponse]]:
+        """Events that a sink's target refused, with those that wait behind them, in order."""
+
+    @abc.abstractmethod
+    def ReplayParkedSlaEvents(
+        self,
+        request: slad_client.v1.admin_pb2.ReplayParkedSlaEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.admin_pb2.ReplayParkedSlaEventsResponse, collections.abc.Awaitable[slad_client.v1.admin_pb2.ReplayParkedSlaEventsResponse]]:
+        """Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows."""
+
+    @abc.abstractmethod
+    def DiscardParkedSlaEvents(
+        self,
+        request: slad_client.v1.admin_pb2.DiscardParkedSlaEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.admin_pb2.DiscardParkedSlaEventsResponse, collections.abc.Awaitable[slad_client.v1.admin_pb2.DiscardParkedSlaEventsResponse]]:
+        """Gives parked events up for good. What waited behind them is delivered."""
 
 def add_SlaAdminServicer_to_server(servicer: SlaAdminServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,62 @@
+"""Which addresses a webhook may connect to: public ones, and networks that the operator has named.
+
+The address is looked at when the connection is made, not when a name is resolved: a name that leads to a
+private address, now or later, does not get there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Any, Final
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+"""What `getaddrinfo` gives for one address."""
+
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a NAT64 gateway takes them, in the last four bytes."""
+
+
+class ForbiddenAddress(OSError):  # noqa: N818 - what the address is
+    """The address is not public, and not in a network that was named."""
+
+
+class AddressGuard:
+    """Makes sockets, if their address may be connected to."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self.forbidden: str | None = None
+        """The last address that was not allowed; to be reset by whoever looks at it."""
+
+    def open_socket(self, info: AddressInfo) -> socket.socket:
+        """A socket for a connection to this address. Raises ForbiddenAddress."""
+        family, kind, protocol, _, target = info
+        if not self.allows(ipaddress.ip_address(str(target[0]).partition("%")[0])):
+            self.forbidden = str(target[0])
+            raise ForbiddenAddress(f"{target[0]} is not a public address")
+        return socket.socket(family, kind, protocol)
+
+    def allows(self, address: Address) -> bool:
+        """Whether this address may be connected to."""
+        meant = _meant(address)
+        if any(candidate in network for network in self._allowed for candidate in (address, meant)):
+            return True
+        return meant.is_global and not meant.is_multicast and not meant.is_reserved and not _tunnels(meant)
+
+
+def _meant(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address is another form of, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address
+
+
+def _tunnels(address: Address) -> bool:
+    """Whether it leads to an IPv4 address through 6to4 or Teredo, where nothing public lives any more."""
+    return isinstance(address, ipaddress.IPv6Address) and bool(address.sixtofour or address.teredo)

@@ -1,0 +1,191 @@
+"""What a sink's target did not take: parked events, and the tickets that wait for them.
+
+Contract
+  - While an event of a ticket is parked, all that follows on that ticket is parked behind it: the order of a
+    ticket's events is kept, whatever happens.
+  - A parked event is stored with its body, so the outbox need not keep it. It is there until it is delivered
+    or discarded.
+  - Released tickets are delivered again, ticket by ticket. This survives a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from slad_client.v1 import types_pb2 as pb
+
+from slad.engines.local import LocalEngine
+from slad.engines.queries import QueryThread
+from slad.engines.time_source import TimeSource
+from slad.engines.unit_of_work import UnitOfWork
+from slad.storage.journal import ParkedEventRow
+
+MAX_PARKED: Final = 10_000
+"""Events that may be parked for one sink; beyond, it waits for the operator."""
+
+MAX_REASON: Final = 500
+"""Characters of a reason that are stored."""
+
+PAGE: Final = 128
+"""Rows that are read at once."""
+
+
+class Ticket(NamedTuple):
+    """Whose event it is."""
+
+    tenant_id: str
+    ticket_id: str
+
+
+def ticket_of(event: pb.SlaEvent | ParkedEventRow) -> Ticket:
+    """Whose event it is."""
+    return Ticket(event.tenant_id, event.ticket_id)
+
+
+class ParkedEvents:
+    """The parked events of one sink. For the event loop's thread; writers raise Refused."""
+
+    def __init__(self, consumer: str, engine: LocalEngine, queries: QueryThread, clock: TimeSource) -> None:
+        self._consumer = consumer
+        self._engine = engine
+        self._queries = queries
+        self._clock = clock
+        self._held: dict[Ticket, set[int]] = {}
+        self._released: dict[Ticket, None] = {}
+        # What is in memory follows what is committed, so two changes must not overlap.
+        self._changing = asyncio.Lock()
+        self.news = asyncio.Event()
+        """Set when tickets are released."""
+
+    async def load(self) -> None:
+        """Reads what is parked. To be called once, before anything else."""
+        for tenant_id, ticket_id, sequence, released in await self._queries.parked_tickets(self._consumer):
+            ticket = Ticket(tenant_id, ticket_id)
+            self._held.setdefault(ticket, set()).add(sequence)
+            if released:
+                self._released[ticket] = None
+                self.news.set()
+
+    @property
+    def count(self) -> int:
+        """How many events are parked."""
+        return sum(map(len, self._held.values()))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be parked."""
+        return bool(self._held) and self.count >= MAX_PARKED
+
+    @property
+    def released(self) -> list[Ticket]:
+        """The tickets that are to be delivered again."""
+        return list(self._released)
+
+    def holds(self, event: pb.SlaEvent) -> bool:
+        """Whether an event has to wait for others of its ticket, or is parked itself."""
+        return bool(self._held) and ticket_of(event) in self._held
+
+    async def page(self, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next parked events after a sequence, in order."""
+        return await self._queries.parked_events(self._consumer, after, limit)
+
+    async def first(self, ticket: Ticket) -> list[ParkedEventRow]:
+        """The first parked events of a ticket, in order."""
+        return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
+
+    async def park(self, event: pb.SlaEvent, attempts: int, reason: str) -> None:
+        """Sets an event aside that was tried `attempts` times."""
+        await self._add([event], attempts, reason[:MAX_REASON])
+
+    async def park_behind(self, events: Sequence[pb.SlaEvent]) -> None:
+        """Sets events of held tickets aside; those that are parked already stay as they are."""
+        await self._add(events, 0, "waits behind another event of its ticket")
+
+    async def refused_again(self, row: ParkedEventRow, attempts: int, reason: str) -> None:
+        """A released event was not taken: its ticket waits again."""
+        async with self._changing:
+            ticket = ticket_of(row)
+            if row.sequence in self._held.get(ticket, ()):  # or it was discarded meanwhile
+                kept = row._replace(attempts=attempts, reason=reason[:MAX_REASON])
+
+                def keep(work: UnitOfWork) -> None:
+                    work.park_events([kept])
+                    work.release_events(self._consumer, [ticket], False)
+
+                await self._engine.write(keep)
+                self._released.pop(ticket, None)
+
+    async def delivered(self, rows: Sequence[ParkedEventRow]) -> None:
+        """The target has taken these after all."""
+        async with self._changing:
+            await self._remove([(ticket_of(row), row.sequence) for row in rows])
+
+    async def release(self, tickets: Iterable[Ticket]) -> int:
+        """Lets all parked events of these tickets be delivered again; how many they are."""
+        async with self._changing:
+            return await self._release([ticket for ticket in tickets if ticket in self._held])
+
+    async def release_all(self) -> int:
+        """Lets everything be delivered again; how much that is."""
+        return await self.release(list(self._held))
+
+    def find(self, sequence: int) -> Ticket | None:
+        """Whose event a parked one is."""
+        return next((ticket for ticket, held in self._held.items() if sequence in held), None)
+
+    async def discard(self, sequences: Iterable[int]) -> int:
+        """Gives events up; what waited behind them is released. How many they were."""
+        async with self._changing:
+            gone = [(ticket, s) for s in sequences if (ticket := self.find(s)) is not None]
+            await self._remove(gone)
+            await self._release([ticket for ticket, _ in gone if ticket in self._held])
+            return len(gone)
+
+    async def discard_all(self) -> int:
+        """Gives everything up; how much that was."""
+        return await self.discard([s for held in self._held.values() for s in held])
+
+    # --- inside, with `_changing` held
+
+    async def _add(self, events: Sequence[pb.SlaEvent], attempts: int, reason: str) -> None:
+        async with self._changing:
+            now = self._clock.now()
+            rows = [
+                ParkedEventRow(
+                    self._consumer,
+                    event.sequence,
+                    *ticket_of(event),
+                    now,
+                    attempts,
+                    reason,
+                    int(ticket_of(event) in self._released),
+                    event.SerializeToString(),
+                )
+                for event in events
+                if event.sequence not in self._held.get(ticket_of(event), ())
+            ]
+            if not rows:
+                return
+            await self._engine.write(lambda work: work.park_events(rows))
+            for row in rows:
+                self._held.setdefault(ticket_of(row), set()).add(row.sequence)
+
+    async def _remove(self, gone: Sequence[tuple[Ticket, int]]) -> None:
+        if not gone:
+            return
+        await self._engine.write(lambda work: work.unpark_events(self._consumer, [s for _, s in gone]))
+        for ticket, sequence in gone:
+            held = self._held.get(ticket, set())
+            held.discard(sequence)
+            if not held:
+                self._held.pop(ticket, None)
+                self._released.pop(ticket, None)
+
+    async def _release(self, tickets: Sequence[Ticket]) -> int:
+        if tickets:
+            await self._engine.write(lambda work: work.release_events(self._consumer, tickets, True))
+            self._released.update(dict.fromkeys(tickets))
+            self.news.set()
+        return sum(len(self._held[ticket]) for ticket in tickets)

@@ -1,0 +1,183 @@
+"""All sinks of a daemon: started and stopped together, looked at, and what they parked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, NoReturn
+
+from slad.core.errors import Refusal, Refused
+from slad.delivery.consumers import SINK_PREFIX, Consumers
+from slad.delivery.hub import EventHub, OutboxEvent
+from slad.delivery.sinks.circuit import Circuit, SinkState
+from slad.delivery.sinks.courier import Courier, Tally
+from slad.delivery.sinks.parked import ParkedEvents
+from slad.delivery.sinks.settings import SinkSettings
+from slad.delivery.sinks.sink import Sink
+from slad.engines.directory import Directory
+from slad.engines.local import LocalEngine
+from slad.engines.queries import QueryThread
+from slad.engines.time_source import TimeSource
+from slad.storage.journal import ParkedEventRow
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S: Final = 2.0
+"""How long an attempt under way may take to finish when the daemon stops."""
+
+
+class SinkView(NamedTuple):
+    """How a sink stands."""
+
+    name: str
+    kind: str
+    target: str
+    consumer: str
+    state: SinkState
+    acknowledged: int
+    lag: int
+    """Events that are there, and neither delivered nor parked."""
+    parked: int
+    tally: Tally
+
+
+class _Running(NamedTuple):
+    settings: SinkSettings
+    sink: Sink
+    parked: ParkedEvents
+    courier: Courier
+
+
+class Sinks:
+    """The sinks that are configured. For the event loop's thread."""
+
+    def __init__(
+        self,
+        settings: Sequence[SinkSettings],
+        consumers: Consumers,
+        hub: EventHub,
+        engine: LocalEngine,
+        queries: QueryThread,
+        directory: Directory,
+        clock: TimeSource,
+    ) -> None:
+        self._settings = settings
+        self._consumers = consumers
+        self._hub = hub
+        self._engine = engine
+        self._queries = queries
+        self._directory = directory
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Opens every sink and lets it deliver. To be called once."""
+        for settings in self._settings:
+            running = self._open(settings)
+            await running.parked.load()
+            self._running[settings.name] = running
+            self._tasks[settings.name] = asyncio.create_task(
+                running.courier.run(), name=f"slad-sink-{settings.name}"
+            )
+            log.info("sink %s delivers to %s", settings.name, running.sink.target)
+
+    async def stop(self) -> None:
+        """Lets attempts under way finish and notes down what was delivered. The hub must be closed before."""
+        for name, task in self._tasks.items():
+            if self._running[name].courier.is_waiting:
+                task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(self._tasks.values())
+        for name, running in self._running.items():
+            try:
+                await running.courier.settle()
+            except Refused as refused:
+                log.warning("sink %s will deliver again what it delivered last: %s", name, refused)
+            await running.sink.close()
+
+    async def views(self) -> list[SinkView]:
+        """How every sink stands."""
+        standing = {view.name: view for view in await self._consumers.views(self._queries.events_owed)}
+        found = []
+        for name, (settings, sink, parked, courier) in sorted(self._running.items()):
+            consumer = standing.get(SINK_PREFIX + name)
+            found.append(
+                SinkView(
+                    name,
+                    settings.kind,
+                    sink.target,
+                    SINK_PREFIX + name,
+                    courier.state,
+                    consumer.acknowledged if consumer else 0,
+                    consumer.lag if consumer else 0,
+                    parked.count,
+                    courier.tally,
+                )
+            )
+        return found
+
+    async def parked(self, name: str, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next parked events of a sink after a sequence. Raises Refused."""
+        return await self._known(name).parked.page(after, limit)
+
+    async def replay(self, name: str, sequences: Iterable[int] | None) -> int:
+        """Lets parked events be delivered again, with all that is parked of their tickets; None: all of them.
+
+        Returns how many they are. The next attempt is made at once. Raises Refused.
+        """
+        running = self._known(name)
+        if sequences is None:
+            count = await running.parked.release_all()
+        else:
+            tickets = {running.parked.find(s) or _not_parked(name, s) for s in sequences}
+            count = await running.parked.release(tickets)
+        running.courier.hurry()
+        return count
+
+    async def discard(self, name: str, sequences: Sequence[int] | None) -> int:
+        """Gives parked events up, None: all of them; how many they were. Raises Refused."""
+        parked = self._known(name).parked
+        if sequences is None:
+            return await parked.discard_all()
+        for sequence in sequences:
+            if parked.find(sequence) is None:
+                _not_parked(name, sequence)
+        return await parked.discard(sequences)
+
+    def _known(self, name: str) -> _Running:
+        running = self._running.get(name)
+        if running is None:
+            raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", f"no sink {name!r} is configured")
+        return running
+
+    def _open(self, settings: SinkSettings) -> _Running:
+        consumer = SINK_PREFIX + settings.name
+        sink = settings.open()
+        parked = ParkedEvents(consumer, self._engine, self._queries, self._clock)
+        courier = Courier(
+            settings.name,
+            consumer,
+            sink,
+            after=self._hub.head if settings.from_now else None,
+            wanted=lambda event: self._wanted(settings, event),
+            attempts=settings.retry.attempts,
+            circuit=Circuit(settings.retry),
+            parked=parked,
+            consumers=self._consumers,
+            clock=self._clock,
+        )
+        return _Running(settings, sink, parked, courier)
+
+    def _wanted(self, settings: SinkSettings, event: OutboxEvent) -> bool:
+        if settings.types and event.type not in settings.types:
+            return False
+        return not settings.tenants or self._directory.tenant_id(event.tenant_key) in settings.tenants
+
+
+def _not_parked(name: str, sequence: int) -> NoReturn:
+    raise Refused(Refusal.NOT_FOUND, "EVENT_NOT_PARKED", f"sink {name!r} has not parked event {sequence}")

@@ -1,0 +1,269 @@
+"""CloudEvents over HTTPS: a POST an event, in order, signed as Standard Webhooks has it.
+
+An answer 2xx is the acknowledgement; its body does not matter. Redirects are not followed, proxies of the
+environment are not used, and private addresses are not connected to unless their network is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import aiohttp
+from slad_client.v1 import types_pb2 as pb
+
+from slad import __version__
+from slad.core.instants import MINUTE_MS, SECOND_MS
+from slad.delivery.sinks import formats, signing
+from slad.delivery.sinks.guard import AddressGuard, Network
+from slad.delivery.sinks.sink import Fault, Rejected, Sink, Unavailable
+from slad.delivery.sinks.table import Secret, SinkSettingsError, Table
+
+KEEPALIVE_S: Final = 4.0
+"""How long an idle connection is kept: less than most servers do, so that no request meets a closing one."""
+
+DRAIN_S: Final = 1.0
+"""How long the rest of an answer may take."""
+
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that are read, so that its connection can be used again; a longer one is cut off."""
+
+NOT_ABOUT_THE_EVENT: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 426, 451})
+"""Answers 4xx that every event would get: the url or the credentials are wrong."""
+
+TOO_EARLY, TOO_MANY, REQUEST_TIMEOUT = 425, 429, 408
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where events go, and how."""
+
+    url: str
+    origin: str
+    """The url without path and query, which may be secrets."""
+    keys: tuple[Secret, ...]
+    authorization: Secret | None
+    allowed: tuple[Network, ...]
+    tls: ssl.SSLContext | None
+    timeout_s: float
+    source: str
+
+
+class Webhook:
+    """Posts to one endpoint."""
+
+    batch = 1
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self._settings = settings
+        self._guard = AddressGuard(settings.allowed)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=1,
+                ssl=settings.tls or True,
+                keepalive_timeout=KEEPALIVE_S,
+                socket_factory=self._guard.open_socket,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": f"slad/{__version__}"},
+        )
+
+    @property
+    def target(self) -> str:
+        """Scheme, host and port."""
+        return self._settings.origin
+
+    async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
+        """Posts the events, one by one. Raises Unavailable, Rejected."""
+        for place, event in enumerate(events):
+            try:
+                await self._post(event)
+            except Fault as fault:
+                fault.delivered = place
+                raise
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._session.close()
+
+    async def _post(self, event: pb.SlaEvent) -> None:
+        body = formats.encode(formats.cloud_event(event, self._settings.source))
+        self._guard.forbidden = None
+        try:
+            async with self._session.post(
+                self._settings.url, data=body, headers=self._headers(event, body), allow_redirects=False
+            ) as answer:
+                fault = _fault(answer.status, answer.headers.get("Retry-After"), time.time())
+                await _drain(answer)
+        except TimeoutError:
+            within = f"{self._settings.timeout_s:g} s"
+            raise Unavailable(f"no answer within {within}", suspect=True) from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", "")
+            raise Unavailable(f"its certificate is not good: {reason or 'not trusted'}") from None
+        except aiohttp.ClientConnectorSSLError:
+            raise Unavailable(
+                "no TLS with it: it speaks something else, or no version and cipher in common"
+            ) from None
+        except aiohttp.ClientConnectorDNSError:
+            raise Unavailable("its name cannot be resolved") from None
+        except aiohttp.ClientConnectorError as error:
+            if self._guard.forbidden is not None:
+                forbidden = (
+                    f"its address {self._guard.forbidden} is not public; allow_networks would permit it"
+                )
+                raise Unavailable(forbidden) from None
+            raise Unavailable(f"cannot be reached: {_reason(error.os_error)}") from None
+        except aiohttp.ClientError as error:
+            # It broke off, or what it sent is not HTTP; it may be this event that it does not survive.
+            raise Unavailable(f"no HTTP answer ({type(error).__name__})", suspect=True) from None
+        except SinkSettingsError as error:
+            raise Unavailable(str(error)) from None
+        if fault is not None:
+            raise fault
+
+    def _headers(self, event: pb.SlaEvent, body: bytes) -> dict[str, str]:
+        keys = [_key(secret) for secret in self._settings.keys]
+        found = signing.headers(event.event_id, int(time.time()), body, keys)
+        found["Content-Type"] = "application/cloudevents+json"
+        if self._settings.authorization is not None:
+            found["Authorization"] = self._settings.authorization.read()
+        return found
+
+
+async def _drain(answer: aiohttp.ClientResponse) -> None:
+    """Reads the rest of an answer, so that its connection can be used again, unless that takes long."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await answer.content.read(MAX_ANSWER)
+    except (TimeoutError, aiohttp.ClientError):
+        # What counts has been said in the first line.
+        answer.close()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else "no connection"
+
+
+def _fault(status: int, retry_after: str | None, now_s: float) -> Fault | None:
+    """What an answer means (docs/events.md has the table)."""
+    if 200 <= status < 300:
+        return None
+    pause = _pause(retry_after, now_s)
+    if 300 <= status < 400:
+        return Unavailable(f"answers {status}: it redirects, which is not followed")
+    if status in (TOO_MANY, TOO_EARLY):
+        return Unavailable(f"answers {status}: it wants a pause", retry_after_s=pause)
+    if status in NOT_ABOUT_THE_EVENT:
+        return Unavailable(f"answers {status}: its url or credentials are wrong")
+    if 400 <= status < 500 and status != REQUEST_TIMEOUT:
+        return Rejected(f"answers {status}: it does not take this event")
+    return Unavailable(f"answers {status}", retry_after_s=pause, suspect=True)
+
+
+def _pause(retry_after: str | None, now_s: float) -> float | None:
+    """Retry-After, seconds or a date, in seconds from now; None when there is none, or it makes no sense."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())
+
+
+def _key(secret: Secret) -> bytes:
+    try:
+        return signing.decode_key(secret.read())
+    except ValueError as error:
+        if isinstance(error, SinkSettingsError):
+            raise
+        raise SinkSettingsError(secret.key, f"the secret {error}") from None
+
+
+# --- settings
+
+
+def configure(table: Table) -> Callable[[], Sink]:
+    """Takes the settings of docs/events.md out of `table`."""
+    url = _url(table)
+    settings = WebhookSettings(
+        url=url.geturl(),
+        origin=f"{url.scheme}://{url.netloc}",
+        keys=table.secrets("secret"),
+        authorization=table.secret("authorization"),
+        allowed=tuple(_network(table, text) for text in table.texts("allow_networks")),
+        tls=_tls(table) if url.scheme == "https" else None,
+        timeout_s=table.span_ms("timeout", "10s", 1, 5 * MINUTE_MS) / SECOND_MS,
+        source=table.text("source", "slad"),
+    )
+    for secret in settings.keys:
+        _key(secret)
+    return lambda: Webhook(settings)
+
+
+def _url(table: Table) -> SplitResult:
+    try:
+        url = urlsplit(table.text("url"))
+        _ = url.port
+    except ValueError as error:
+        if isinstance(error, SinkSettingsError):
+            raise
+        raise table.wrong("url", "is not a URL") from None
+    if url.scheme == "http" and not table.flag("allow_http", False):
+        raise table.wrong("url", "is not https://; what is sent could be read by others (allow_http = true)")
+    if url.scheme == "https":
+        table.flag("allow_http", False)
+    elif url.scheme != "http":
+        raise table.wrong("url", "begins with https://")
+    if not url.hostname:
+        raise table.wrong("url", "names no host")
+    if "@" in url.netloc:
+        raise table.wrong(
+            "url", "holds no user name or password; use authorization_file or authorization_env"
+        )
+    if url.fragment:
+        raise table.wrong("url", "has no use for a #fragment")
+    return url
+
+
+def _network(table: Table, text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise table.wrong(
+            "allow_networks", f"{text!r} is not a network such as 10.0.0.0/8: {error}"
+        ) from None
+
+
+def _tls(table: Table) -> ssl.SSLContext:
+    files = {key: table.file(key) for key in ("ca_file", "cert_file", "key_file")}
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    key = "ca_file"
+    try:
+        if files["ca_file"]:
+            context.load_verify_locations(files["ca_file"])
+        key = "cert_file"
+        if files["cert_file"]:
+            context.load_cert_chain(files["cert_file"], files["key_file"])
+        elif files["key_file"]:
+            raise table.wrong("key_file", "needs cert_file")
+    except ssl.SSLError as error:
+        raise table.wrong(key, f"{files[key]} cannot be used: {error.reason or 'not PEM'}") from None
+    return context
