@@ -58,10 +58,12 @@ class Desk:
     async def at_rest(self, name: str = "s") -> list[rpc.ParkedSlaEvent]:
         """What is parked, once nothing of it is on its way again."""
         deadline = time.monotonic() + PATIENCE_S
-        while any(parked.replaying for parked in (found := await self.parked(name))):
+        while True:
+            found = await self.parked(name)
+            if not any(parked.replaying for parked in found):
+                return found
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
-        return found
 
     async def until(self, name: str = "s", **fields: Any) -> rpc.SlaSink:
         """Waits until the sink stands as said: a value, or a predicate, a field."""
