@@ -137,10 +137,34 @@ class _Range(NamedTuple):
     end_total: int
 
 
+NEAR_DAYS: Final = 64
+"""So many days are laid out in stretches at once; it takes some µs a day."""
+
+NEAR_BEFORE_DAYS: Final = 16
+"""How many of them lie before the instant that was asked for."""
+
+NEAR_AFTER: Final = 128
+"""Questions outside the days that are laid out, after which others are: most are about now."""
+
+
+class _Near(NamedTuple):
+    """The open stretches of some weeks in order, with the open time before each: an answer is one bisection.
+
+    Where the total is 0 is arbitrary, as with `_Range`.
+    """
+
+    starts: list[int]
+    ends: list[int]
+    totals: list[int]
+    from_ms: int
+    to_ms: int
+    end_total: int
+
+
 class _BusinessHours(Calendar):
     """Weekly windows in a zone, minus holidays."""
 
-    __slots__ = ("_hours", "_range", "_schedule", "_week", "_zone", "timezone")
+    __slots__ = ("_far_questions", "_hours", "_near", "_range", "_schedule", "_week", "_zone", "timezone")
 
     def __init__(self, schedule: Schedule) -> None:
         self.timezone = schedule.timezone
@@ -150,10 +174,15 @@ class _BusinessHours(Calendar):
         self._hours = without_holidays(self._week, schedule.holidays)
         # Never changed, only replaced by a longer one: threads that do so at once merely repeat some work.
         self._range: _Range | None = None
+        self._near: _Near | None = None
+        self._far_questions = 0
 
     def open_between(self, from_ms: int, to_ms: int) -> int:
         if to_ms <= from_ms:
             return 0
+        near = self._near
+        if near is not None and near.from_ms <= from_ms and to_ms < near.to_ms:
+            return _near_total(near, to_ms) - _near_total(near, from_ms)
         known = self._covering(from_ms, to_ms)
         return self._total(known, to_ms) - self._total(known, from_ms)
 
@@ -173,6 +202,16 @@ class _BusinessHours(Calendar):
         _check_spans(open_ms)
         if not open_ms:
             return []
+        near = self._near
+        if near is None or not near.from_ms <= start_ms < near.to_ms:
+            near = self._nearer(start_ms)
+        if near is not None:
+            start_total = _near_total(near, start_ms)
+            if start_total + open_ms[-1] <= near.end_total:
+                return _advance_near(near, start_ms, start_total, open_ms)
+        return self._advance_far(start_ms, open_ms)
+
+    def _advance_far(self, start_ms: int, open_ms: Sequence[int]) -> list[int]:
         known = self._covering(start_ms, start_ms)
         start_total = self._total(known, start_ms)
         if start_total + open_ms[-1] > known.end_total:
@@ -191,6 +230,50 @@ class _BusinessHours(Calendar):
         if at_ms > MAX_INSTANT_MS:
             raise _out_of_range(start_ms, open_ms[-1])
         return instants
+
+    def _nearer(self, at_ms: int) -> _Near | None:
+        """The days around an instant laid out, if that has been asked for often enough to be worth it."""
+        self._far_questions += 1
+        if self._far_questions < NEAR_AFTER:
+            return None
+        self._far_questions = 0
+        from_ms = at_ms - NEAR_BEFORE_DAYS * DAY_MS
+        to_ms = min(from_ms + NEAR_DAYS * DAY_MS, MAX_INSTANT_MS)
+        starts: list[int] = []
+        ends: list[int] = []
+        totals: list[int] = []
+        total = 0
+        for start, end in self._stretches(from_ms, to_ms):
+            if ends and ends[-1] == start:
+                ends[-1] = end
+            else:
+                starts.append(start)
+                ends.append(end)
+                totals.append(total)
+            total += end - start
+        self._near = _Near(starts, ends, totals, from_ms, to_ms, total)
+        return self._near
+
+    def _stretches(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
+        """The open stretches of [from_ms, to_ms), in order; they may touch."""
+        for low_ms, high_ms, shift in self._days(from_ms, to_ms):
+            day = (low_ms + shift) // DAY_MS
+            midnight_ms = day * DAY_MS - shift
+            for start, end in self._hours.upto(day)[1].stretches():
+                one, other = max(low_ms, midnight_ms + start), min(high_ms, midnight_ms + end)
+                if one < other:
+                    yield one, other
+
+    def _days(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, int, int]]:
+        """[from_ms, to_ms) in parts of one local date and one offset each: (from, to, shift)."""
+        for start_ms, end_ms, offset_ms in self._zone.periods(from_ms):
+            low_ms, high_ms = max(from_ms, start_ms), min(to_ms, end_ms)
+            if low_ms >= high_ms:
+                return
+            shift = offset_ms + _EPOCH_MS
+            for day in range((low_ms + shift) // DAY_MS, (high_ms + shift - 1) // DAY_MS + 1):
+                midnight_ms = day * DAY_MS - shift
+                yield max(low_ms, midnight_ms), min(high_ms, midnight_ms + DAY_MS), shift
 
     def is_open(self, at_ms: int) -> bool:
         known = self._covering(at_ms, at_ms)
@@ -284,17 +367,13 @@ class _BusinessHours(Calendar):
     def _parts(self, from_ms: int, to_ms: int) -> Iterator[Segment]:
         """The segments, cut at least at every local midnight."""
         causes = _Causes(self._schedule)
-        for start_ms, end_ms, offset_ms in self._zone.periods(from_ms):
-            low_ms, high_ms = max(from_ms, start_ms), min(to_ms, end_ms)
-            if low_ms >= high_ms:
-                return
-            shift = offset_ms + _EPOCH_MS
-            for day in range((low_ms + shift) // DAY_MS, (high_ms + shift - 1) // DAY_MS + 1):
-                midnight_ms = day * DAY_MS - shift
-                for start, end, is_open, cause in self._day_parts(day, causes):
-                    one, other = max(low_ms, midnight_ms + start), min(high_ms, midnight_ms + end)
-                    if one < other:
-                        yield Segment(one, other, is_open, cause)
+        for low_ms, high_ms, shift in self._days(from_ms, to_ms):
+            day = (low_ms + shift) // DAY_MS
+            midnight_ms = day * DAY_MS - shift
+            for start, end, is_open, cause in self._day_parts(day, causes):
+                one, other = max(low_ms, midnight_ms + start), min(high_ms, midnight_ms + end)
+                if one < other:
+                    yield Segment(one, other, is_open, cause)
 
     def _day_parts(self, day: int, causes: _Causes) -> Iterator[tuple[int, int, bool, str]]:
         layout = self._hours.upto(day)[1]
@@ -310,6 +389,28 @@ class _BusinessHours(Calendar):
                 yield start, end, False, causes.of_holiday(day - 1)
             else:
                 yield start, end, False, causes.of_closed_hours(day)
+
+
+def _near_total(near: _Near, at_ms: int) -> int:
+    place = bisect_right(near.starts, at_ms) - 1
+    if place < 0:
+        return 0
+    end_ms = near.ends[place]
+    return near.totals[place] + (at_ms if at_ms < end_ms else end_ms) - near.starts[place]
+
+
+def _advance_near(near: _Near, start_ms: int, start_total: int, open_ms: Sequence[int]) -> list[int]:
+    starts, totals = near.starts, near.totals
+    instants = []
+    place, after = -1, 0
+    for span_ms in open_ms:
+        total = start_total + span_ms
+        if place < 0 or total > after:
+            # The last stretch before which less was open: of closing time and the next opening the former.
+            place = bisect_left(totals, total) - 1
+            after = totals[place + 1] if place + 1 < len(totals) else near.end_total
+        instants.append(starts[place] + total - totals[place] if span_ms else start_ms)
+    return instants
 
 
 def _joined(one: _Range, other: _Range) -> _Range:

@@ -161,7 +161,7 @@ class _Run(NamedTuple):
     """How a clock that closed at `closed_at` has run; None: it is open."""
 
     closed_at: int | None
-    stretches: _Counted
+    stretches: _Unstopped | _Counted
     elapsed_ms: int
     halted_at: int | None
 
@@ -172,6 +172,9 @@ def _run(
     until = now
     if closed_at is not None:
         until, stops = closed_at, _stops_before(stops, closed_at)
+    if not stops:
+        start = tracking.started_at
+        return _Run(closed_at, _Unstopped(start), calendar.open_between(start, until), closed_at)
     stopped_at = stops[-1].from_ms if stops and stops[-1].to_ms is None else None
     stretches = _STRETCHES[tracking.accounting](calendar, tracking.started_at, stops, until)
     halted_at = closed_at if stopped_at is None else stopped_at
@@ -184,6 +187,16 @@ def _stops_before(stops: tuple[Stop, ...], closed_at: int) -> tuple[Stop, ...]:
     if before and before[-1].to_ms is not None and before[-1].to_ms > closed_at:
         before[-1] = before[-1]._replace(to_ms=None)
     return tuple(before)
+
+
+class _Unstopped(NamedTuple):
+    """The one stretch of a clock that was never stopped: most are."""
+
+    begin: int
+
+    def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
+        """The instants at which each of the ascending `needs` of open ms has been counted."""
+        return _advance(calendar, self.begin, needs)
 
 
 class _Counted(NamedTuple):
@@ -209,9 +222,7 @@ class _Counted(NamedTuple):
         return self.counted[place] + calendar.open_between(self.begins[place], until - self.shifts[place])
 
     def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
-        """The instants at which each of the ascending `needs` of open ms has been counted."""
-        if len(self.begins) == 1:
-            return _advance(calendar, self.begins[0], needs)
+        """See `_Unstopped.reach`."""
         found: list[int | None] = []
         last = len(self.begins) - 1
         for place, before in enumerate(self.counted):

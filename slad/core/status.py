@@ -43,14 +43,15 @@ def timer_status(reading: Reading) -> TimerStatus:
     """The first that applies (T1)."""
     if reading.history.life is Life.PAUSED:
         return TimerStatus.PAUSED
-    breached = {clock.phase for clock in reading.clocks if _is_breached(clock)}
-    if Phase.RESPONSE in breached:
-        return TimerStatus.RESPONSE_BREACHED
-    if Phase.RESOLUTION in breached:
-        return TimerStatus.RESOLUTION_BREACHED
-    if any(_is_at_risk(clock) for clock in reading.clocks):
-        return TimerStatus.AT_RISK
-    return TimerStatus.ON_TRACK
+    status = TimerStatus.ON_TRACK
+    for clock in reading.clocks:
+        if _is_breached(clock):
+            if clock.phase is Phase.RESPONSE:
+                return TimerStatus.RESPONSE_BREACHED
+            status = TimerStatus.RESOLUTION_BREACHED
+        elif status is TimerStatus.ON_TRACK and _is_at_risk(clock):
+            status = TimerStatus.AT_RISK
+    return status
 
 
 def remaining_minutes(clock: ClockReading) -> int | None:

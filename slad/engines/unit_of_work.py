@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from slad.core.calendar import Calendar, compile_calendar
@@ -46,12 +45,6 @@ class Write(NamedTuple):
     transition: Transition
 
 
-@dataclass(slots=True)
-class _Dirty:
-    record: Record
-    is_new: bool
-
-
 class UnitOfWork:
     """One batch in the making. Used on the event loop only; nothing of it is visible until it is committed.
 
@@ -72,8 +65,10 @@ class UnitOfWork:
         """The events of this batch that are about a threshold."""
         self._store = store
         self._directory = directory
-        self._next = counters
-        self._dirty: dict[int, _Dirty] = {}
+        self._last_tenant, self._last_schedule, self._last_tracking, self._last_sequence = counters
+        self._dirty: dict[int, Record] = {}
+        self._new: set[int] = set()
+        """Those of the dirty ones that have no row yet."""
         self._latest: dict[tuple[int, str], int] = {}
         self._new_tenants: dict[str, int] = {}
         self._new_tenant_ids: dict[int, str] = {}
@@ -120,14 +115,13 @@ class UnitOfWork:
         ticket = tenant_key, ticket_id
         tracking_key = self._latest.get(ticket)
         if tracking_key is not None:
-            return self._dirty[tracking_key].record
+            return self._dirty[tracking_key]
         stored = self._stored[ticket] if ticket in self._stored else self._store.latest(*ticket)
         return self._over(stored)
 
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
-        dirty = self._dirty.get(tracking_key)
-        return dirty.record if dirty else self._store.by_key(tracking_key)
+        return self._dirty.get(tracking_key) or self._store.by_key(tracking_key)
 
     def locate(self, tenant_id: str, ticket_id: str) -> tuple[str, Record]:
         """(tenant_id, latest generation) of a ticket; an empty `tenant_id` is looked for (M7).
@@ -199,10 +193,10 @@ class UnitOfWork:
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
         """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
         tracking, life = write.transition.tracking, write.transition.reading.history.life
-        tracking_key, is_new = write.tracking_key, write.tracking_key is None
+        tracking_key = write.tracking_key
         if tracking_key is None:
-            tracking_key = self._next.tracking + 1
-            self._next = self._next._replace(tracking=tracking_key)
+            tracking_key = self._last_tracking = self._last_tracking + 1
+            self._new.add(tracking_key)
         tenant_key = self._tenant_key_for(write.tenant_id)
         record = Record(
             tracking_key,
@@ -217,12 +211,11 @@ class UnitOfWork:
             # The wheel is not to wake it; a report is expected by then.
             self.temporal.expect(record, write.tenant_id, record.wake_at)
             record = record._replace(wake_at=None)
-        earlier = self._dirty.get(tracking_key)
-        self._dirty[tracking_key] = _Dirty(record, earlier.is_new if earlier else is_new)
+        self._dirty[tracking_key] = record
         self._latest[tenant_key, write.ticket_id] = tracking_key
         if write.transition.events:
             origin = Origin(write.tenant_id, write.ticket_id, write.generation)
-            sequence = self._next.sequence
+            sequence = self._last_sequence
             for event in write.transition.events:
                 sequence += 1
                 if event.crossing is not None:
@@ -231,7 +224,7 @@ class UnitOfWork:
                 self._batch.events.append(
                     EventRow(sequence, tracking_key, tenant_key, event.type.value, body)
                 )
-            self._next = self._next._replace(sequence=sequence)
+            self._last_sequence = sequence
         if audit is not None:
             self._batch.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
         return tracking_key
@@ -291,10 +284,9 @@ class UnitOfWork:
         batch = self._batch
         if self._temporal is not None:
             self._temporal.finish(batch)
-        for dirty in self._dirty.values():
-            record = dirty.record
+        for record in self._dirty.values():
             body = encode(record.tracking)
-            if dirty.is_new:
+            if record.tracking_key in self._new:
                 batch.created.append(TrackingRow(*record[:4], record.state.value, record.wake_at, body))
             else:
                 batch.changed.append(
@@ -305,12 +297,12 @@ class UnitOfWork:
     @property
     def counters(self) -> Counters:
         """The highest keys in use once the batch is committed."""
-        return self._next
+        return Counters(self._last_tenant, self._last_schedule, self._last_tracking, self._last_sequence)
 
     @property
     def wakes(self) -> dict[int, int | None]:
         """The new wake of every tracking that was written, by key."""
-        return {key: dirty.record.wake_at for key, dirty in self._dirty.items()}
+        return {key: record.wake_at for key, record in self._dirty.items()}
 
     @property
     def workflows_to_tell(self) -> set[str]:
@@ -322,21 +314,19 @@ class UnitOfWork:
     def _over(self, stored: Record | None) -> Record | None:
         if stored is None:
             return None
-        dirty = self._dirty.get(stored.tracking_key)
-        return dirty.record if dirty else stored
+        return self._dirty.get(stored.tracking_key, stored)
 
     def _sole_tenant(self, ticket_id: str) -> str:
         holders = self._store.holders(ticket_id)
-        for dirty in self._dirty.values():
-            if dirty.record.ticket_id == ticket_id:
-                holders[dirty.record.tenant_key] = dirty.record.state is TrackingState.ACTIVE
+        for record in self._dirty.values():
+            if record.ticket_id == ticket_id:
+                holders[record.tenant_key] = record.state is TrackingState.ACTIVE
         return self.tenant_id(sole_holder(holders, ticket_id))
 
     def _tenant_key_for(self, tenant_id: str) -> int:
         key = self.tenant_key(tenant_id)
         if key is None:
-            key = self._next.tenant + 1
-            self._next = self._next._replace(tenant=key)
+            key = self._last_tenant = self._last_tenant + 1
             self._batch.tenants.append((key, tenant_id))
             self._new_tenants[tenant_id] = key
             self._new_tenant_ids[key] = tenant_id
@@ -348,8 +338,7 @@ class UnitOfWork:
         known = self._new_schedules.get(digest) or self._directory.schedule_key(digest)
         if known is not None:
             return known
-        key = self._next.schedule + 1
-        self._next = self._next._replace(schedule=key)
+        key = self._last_schedule = self._last_schedule + 1
         self._batch.schedules.append((key, digest, body))
         self._new_schedules[digest] = key
         self._calendars[key] = compile_calendar(schedule)

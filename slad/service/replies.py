@@ -111,14 +111,14 @@ def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
     """One clock, a `SlaClock`."""
     target, elapsed = moment(clock.target_ms), moment(clock.elapsed_ms)
     parts = [_TARGET[len(target)], target, _ELAPSED[len(elapsed)], elapsed]
-    for prefix, instant in (
-        (_DUE_AT, clock.due_at),
-        (_COMPLETED_AT, clock.completed_at),
-        (_BREACHED_AT, clock.breached_at),
-    ):
-        if instant is not None:
-            at = moment(instant)
-            parts += (prefix[len(at)], at)
+    if (due_at := clock.due_at) is not None:
+        at = moment(due_at)
+        parts += (_DUE_AT[len(at)], at)
+        if clock.breached_at is not None:
+            parts += (_BREACHED_AT[len(at)], at)
+    if clock.completed_at is not None:
+        at = moment(clock.completed_at)
+        parts += (_COMPLETED_AT[len(at)], at)
     if (met := clock.met) is not None:
         parts.append(_MET[met])
     if clock.reported_met is not None:
@@ -134,9 +134,8 @@ def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking)
     for spec, head, instant in zip(clock.specs, _heads(clock.specs), clock.instants, strict=True):
         body = head
         if fired and (record := fired.get(spec.percent)) is not None and record.fired_at:
-            for prefix, happened in ((_SCHEDULED_AT, record.scheduled_at), (_FIRED_AT, record.fired_at)):
-                at = moment(happened)
-                body += prefix[len(at)] + at
+            scheduled_at, fired_at = moment(record.scheduled_at), moment(record.fired_at)
+            body += _SCHEDULED_AT[len(scheduled_at)] + scheduled_at + _FIRED_AT[len(fired_at)] + fired_at
             if record.superseded:
                 body += _SUPERSEDED
         elif instant is not None and not closed:
@@ -144,7 +143,8 @@ def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking)
             body += _SCHEDULED_AT[len(at)] + at
             if upcoming is None and instant > limit:
                 upcoming = body
-        parts += (_THRESHOLDS[len(body)], body)
+        parts.append(_THRESHOLDS[len(body)])
+        parts.append(body)
     if upcoming is not None:
         parts += (_NEXT_THRESHOLD[len(upcoming)], upcoming)
 

@@ -478,9 +478,9 @@ def identity(request: Message, scope: str, request_id: str) -> RequestIdentity |
     if not request_id:
         return None
     checked_id("request_id", request_id)
-    content = blake2b(digest_size=16, person=type(request).__name__.encode()[:16])
-    content.update(request.SerializeToString(deterministic=True))
-    return RequestIdentity(scope, request_id, content.digest())
+    body = request.SerializeToString(deterministic=True)
+    kind = request.DESCRIPTOR.name.encode()[: blake2b.PERSON_SIZE]
+    return RequestIdentity(scope, request_id, blake2b(body, digest_size=16, person=kind).digest())
 
 
 def enum(field: str, value: int, kind: type[E], default: E | None = None) -> E:

@@ -1,12 +1,13 @@
 """Protobuf's wire format, for the few messages that are made thousands of times a second.
 
-An instant costs 0.7 µs here and twice that through message objects, and a reply has some twenty of them; the
-parts that are the same in all replies are made once. What is written is what protobuf would write; the tests
-hold the two against each other.
+An instant costs 0.3 µs here and four times that through message objects, and a reply has some twenty of them;
+the parts that are the same in all replies are made once. What is written is what protobuf would write; the
+tests hold the two against each other.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 LENGTH_DELIMITED: Final = 2
@@ -46,26 +47,23 @@ def embedded(field: bytes, body: bytes) -> bytes:
 
 
 _SECONDS: Final = tag(1, VARINT)
-_NANOS: Final = (
-    b"",
-    *(tag(2, VARINT) + varint(ms * _NANOS_PER_MS) for ms in range(1, 1_000)),
-)
+_NANOS: Final = (b"", *(tag(2, VARINT) + varint(ms * _NANOS_PER_MS) for ms in range(1, 1_000)))
+
+_LOW_BITS: Final = 14
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+_LOW: Final = tuple(_SECONDS + bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << _LOW_BITS))
+"""The field `seconds` up to its second byte, of numbers that need more than two."""
+
+_high = lru_cache(maxsize=4_096)(varint)
+"""The rest of it, which changes every 4.5 hours."""
 
 
 def moment(ms: int) -> bytes:
     """The body of a Timestamp (UTC epoch ms) or of a Duration (ms, from 0 up)."""
     seconds, rest = divmod(ms, 1_000)
-    if 0x1000_0000 <= seconds < 0x8_0000_0000:
-        # The years 1978 to 3058: five groups of seven bits, all but the last with the high bit set.
-        spread = (
-            0x80_8080_8008
-            | (seconds & 0x7F) << 8
-            | (seconds & 0x3F80) << 9
-            | (seconds & 0x1F_C000) << 10
-            | (seconds & 0xFE0_0000) << 11
-            | (seconds >> 28) << 40
-        )
-        return spread.to_bytes(6, "little") + _NANOS[rest]
+    if seconds >= 1 << _LOW_BITS:
+        return _LOW[seconds & _LOW_MASK] + _high(seconds >> _LOW_BITS) + _NANOS[rest]
     if not seconds:
         return _NANOS[rest]
+    # A negative number is its two's complement.
     return _SECONDS + varint(seconds if seconds > 0 else seconds + (1 << 64)) + _NANOS[rest]

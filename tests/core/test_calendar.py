@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slad.core.calendar import Calendar, Segment, compile_calendar
+from slad.core.calendar import NEAR_AFTER, Calendar, Segment, compile_calendar
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, WEEK_MS, format_instant
 from slad.core.schedule import ALWAYS, Holiday, Schedule, Window, build_schedule
@@ -82,13 +82,18 @@ def compile_case(case: dict[str, Any]) -> Calendar:
     )
 
 
-def test_all_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("questions", [0, NEAR_AFTER], ids=["by layers", "laid out"])
+def test_all_vectors(monkeypatch: pytest.MonkeyPatch, questions: int) -> None:
     monkeypatch.setattr("slad.core.calendar.load_zone", zone_of_the_vectors)
     wrong = []
     for number, case in enumerate(VECTORS):
         made, start = compile_case(case), ms(case["start"])
+        for _ in range(questions):
+            made.advance_many(start, [MINUTE_MS])
         if case["kind"] == "deadline":
-            found, expected = made.advance(start, case["minutes"] * MINUTE_MS), ms(case["expect"])
+            (found,) = made.advance_many(start, [case["minutes"] * MINUTE_MS])
+            expected = ms(case["expect"])
+            assert made.advance(start, case["minutes"] * MINUTE_MS) == found
         else:
             found, expected = made.open_between(start, ms(case["end"])), case["expect_minutes"] * MINUTE_MS
         if found != expected:
@@ -627,7 +632,7 @@ def host_zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 ANSWERS = """
-from slad.core.calendar import compile_calendar
+from slad.core.calendar import NEAR_AFTER, compile_calendar
 from slad.core.schedule import build_schedule
 def answers():
     made = compile_calendar(build_schedule(

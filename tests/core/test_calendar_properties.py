@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slad.core.calendar import Calendar, compile_calendar
+from slad.core.calendar import NEAR_AFTER, Calendar, compile_calendar
 from slad.core.civil import date_of, day_number, days_in_month, weekday, year_of
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, SECOND_MS
@@ -362,3 +362,26 @@ def test_dates_beyond_python_repeat_every_400_years(number: int) -> None:
     assert day_number(year, month, day) == number
     assert date_of(number + 146_097) == (year + 400, month, day)
     assert 1 <= day <= days_in_month(year, month)
+
+
+@given(hours_at(), st.lists(spans, min_size=1, max_size=6), st.integers(-40 * DAY_MS, 60 * DAY_MS))
+def test_days_that_are_laid_out_answer_as_the_layers_do(
+    drawn: tuple[NaiveHours, int], some: list[int], away: int
+) -> None:
+    """Which way an answer is found depends on what was asked before; what it is must not (B7)."""
+    hours, moment = drawn
+    layers, laid_out = compile_calendar(hours.schedule()), compile_calendar(hours.schedule())
+    for _ in range(NEAR_AFTER):
+        laid_out.advance_many(moment, [1])
+    one, other = sorted((moment + away, moment))
+    assert laid_out.open_between(one, other) == layers.open_between(one, other)
+    for start in (moment, moment + away):
+        assert outcome(laid_out, start, sorted(some)) == outcome(layers, start, sorted(some))
+
+
+def outcome(calendar: Calendar, start: int, some: list[int]) -> list[int] | None:
+    """None: past year 9999."""
+    try:
+        return calendar.advance_many(start, some)
+    except DeadlineOutOfRange:
+        return None
