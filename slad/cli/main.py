@@ -24,6 +24,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
         "The daemon",
         {
             "serve": ("slad.cli.serve:serve_command", "Run the daemon until SIGTERM."),
+            "install-service": ("slad.cli.install:install_service", "Let systemd run slad."),
             "tokens": ("slad.cli.tokens:tokens", "Who may call."),
             "config": ("slad.cli.config:config", "What the daemon would be told, and by whom."),
         },

@@ -69,6 +69,8 @@ class Daemon:
     def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
         self._settings = settings
         self.clock = clock or _clock(settings)
+        self.complaint = ""
+        """What is wrong with the last reload."""
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
         self.metrics_address: str | None = None
@@ -77,6 +79,7 @@ class Daemon:
         self._damage: Exception | None = None
         self._certificates: Certificates | None = None
         self._reload: Callable[[], None] = lambda: None
+        self._standing: Callable[[], str] = lambda: "starting"
 
     def request_stop(self) -> None:
         """Lets `run` end cleanly."""
@@ -91,6 +94,11 @@ class Daemon:
             self._certificates.reload(settings.tls)
         self._reload()
         logging.getLogger().setLevel(settings.log.level.upper())
+
+    def status(self) -> str:
+        """How it stands, in a line for an operator."""
+        standing = f"{self._standing()}; listening on {' '.join(self.addresses)}"
+        return f"{self.complaint}; {standing}" if self.complaint else standing
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`. `ready` is called when the due timers are loaded and callers heard."""
@@ -134,7 +142,7 @@ class Daemon:
         gate = Gate(tokens, queries.tenant_of, is_exposed=self._is_exposed())
         log_of_calls = CallLog(self._settings.log.slow_calls_ms)
         server = SladServer(services, gate, self._notice, meters, log_of_calls)
-        engine.on_writable = server.set_writable
+        self._attend(engine, server)
         sources: list[MetricSource] = [
             meters,
             EngineMetrics(engine, self.clock.now),
@@ -152,10 +160,7 @@ class Daemon:
             await server.start()
             self._announce(engine)
             ready()
-            stopping = asyncio.create_task(self._stop.wait())
-            # The engine ends by itself only when it cannot go on; then neither can the daemon.
-            await asyncio.wait({pump, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await self._stop_is_near(pump)
             sweeper.cancel()
             await _end(hub, sinks, server, engine)
             await pump
@@ -184,6 +189,18 @@ class Daemon:
         if not is_local(server.address):
             log.warning("metrics at %s can be read from other machines", server.address)
         return server
+
+    def _attend(self, engine: LocalEngine, server: SladServer) -> None:
+        """Lets health and systemd hear of the engine."""
+        engine.on_writable = server.set_writable
+        self._standing = lambda: _standing(engine)
+        engine.on_turn = systemd.Pulse(self.status).beat
+
+    async def _stop_is_near(self, pump: asyncio.Task[None]) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        # The engine ends by itself only when it cannot go on; then neither can the daemon.
+        await asyncio.wait({pump, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
 
     def _listen(self, server: SladServer, data: DataDirectory) -> None:
         credentials = self._certificates.credentials if self._certificates else None
@@ -236,7 +253,7 @@ async def serve(settings: Settings, read_again: Callable[[], Settings] | None = 
         loop.add_signal_handler(number, daemon.request_stop)
     if read_again is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload, daemon, read_again)
-    await daemon.run(lambda: systemd.notify("READY=1", f"STATUS=serving {' '.join(daemon.addresses)}"))
+    await daemon.run(lambda: systemd.notify("READY=1", f"STATUS={daemon.status()}"))
 
 
 def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
@@ -245,11 +262,17 @@ def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
         daemon.reload(read_again())
     except (ValueError, StorageError) as error:
         log.error("reload failed, everything is as it was: %s", error)  # noqa: TRY400 - no bug, no traceback
-        status = f"reload failed: {error}"
+        daemon.complaint = f"reload failed: {error}"
     else:
         log.info("reloaded")
-        status = f"serving {' '.join(daemon.addresses)}"
-    systemd.notify("READY=1", f"STATUS={status}")
+        daemon.complaint = ""
+    systemd.notify("READY=1", f"STATUS={daemon.status()}")
+
+
+def _standing(engine: LocalEngine) -> str:
+    if engine.trouble is not None:
+        return f"cannot write: {engine.trouble}"
+    return f"serving; {engine.timers_in_memory} timers due soon, last event {engine.sequence}"
 
 
 async def _end(hub: EventHub, sinks: Sinks, server: SladServer, engine: LocalEngine) -> None:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+STATUS_S: Final = 10.0
+"""How often STATUS is told anew, if the watchdog does not ask for more."""
+
+BEATS: Final = 3
+"""Beats in the time after which the watchdog would end the daemon: two may get lost."""
 
 
 def notify(*lines: str) -> None:
@@ -16,3 +25,28 @@ def notify(*lines: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect(address)
         channel.sendall("\n".join(lines).encode())
+
+
+class Pulse:
+    """Tells systemd that the timer loop turns (WATCHDOG=1), and how things stand (STATUS).
+
+    `beat` is for that loop, and nothing else: when it hangs, systemd hears nothing more and starts slad anew,
+    however well other threads are.
+    """
+
+    def __init__(self, status: Callable[[], str]) -> None:
+        self._standing = status
+        self._interval_s = STATUS_S if os.environ.get("NOTIFY_SOCKET") else float("inf")
+        self._state: tuple[str, ...] = ()
+        watchdog_us = int(os.environ.get("WATCHDOG_USEC") or 0)
+        if watchdog_us and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+            self._state = ("WATCHDOG=1",)
+            self._interval_s = min(self._interval_s, watchdog_us / 1_000_000 / BEATS)
+        self._next = monotonic() + self._interval_s
+
+    def beat(self) -> None:
+        """To be called with every turn; most calls do nothing."""
+        now = monotonic()
+        if now >= self._next:
+            self._next = now + self._interval_s
+            notify(*self._state, f"STATUS={self._standing()}")

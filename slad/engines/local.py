@@ -108,6 +108,8 @@ class LocalEngine:
         self._stopping = False
         self._unsettled: set[int] = set()
         self._trouble: str | None = None
+        self.on_turn: Callable[[], None] = lambda: None
+        """Told at the begin of every turn: at least once a second, but for the time that a commit takes."""
         self.on_writable: Callable[[bool], None] = lambda writable: None
         """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
         self.on_messages: Callable[[set[str]], None] = lambda workflows: None
@@ -196,6 +198,7 @@ class LocalEngine:
         results: list[_Result] = []
         try:
             while True:
+                self.on_turn()
                 self._notice_step()
                 results = []
                 began = built = perf_counter_ns()

@@ -116,14 +116,22 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_unit_starts_slad_with_options_that_it_has() -> None:
-    unit = dict(re.findall(r"^(\w+)=(.*)$", text("systemd/slad.service"), re.MULTILINE))
+@pytest.mark.parametrize(("name", "slad", "config"), [("slad", "slad", "slad"), ("slad@", "slad-%i", "%i")])
+def test_the_units_start_slad_with_options_that_it_has(name: str, slad: str, config: str) -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", text(f"systemd/{name}.service"), re.MULTILINE))
     path, command, *arguments = unit["ExecStart"].split()
     assert path.startswith("/")
     assert path.endswith("/slad")
     assert command == "serve"
     given = serve_command.make_context("serve", arguments).params
-    assert given["listen"] == ("unix:/run/slad/slad.sock",)
-    assert unit["RuntimeDirectory"] == "slad"
+    assert str(given["config"]) == f"/etc/{unit['ConfigurationDirectory']}/{config}.toml"
     assert str(given["data"]) == f"/var/lib/{unit['StateDirectory']}"
+    assert unit["StateDirectory"] == unit["RuntimeDirectory"] == slad
     assert unit["Type"] == "notify"
+
+
+def test_the_units_differ_in_names_only() -> None:
+    one, template = (text(f"systemd/{name}.service").split("[Unit]")[1] for name in ("slad", "slad@"))
+    for of_template, of_one in (("slad (%i)", "slad"), ("slad-%i", "slad"), ("%i.toml", "slad.toml")):
+        template = template.replace(of_template, of_one)
+    assert template == one

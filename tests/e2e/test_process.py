@@ -173,9 +173,13 @@ def test_ready_is_told_to_systemd_when_it_is(tmp_path: Path) -> None:
         listener.settimeout(30)
         env = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with slad_process("--listen", "127.0.0.1:0", "--data", str(tmp_path), env=env) as slad:
-            assert listener.recv(4096).decode().startswith("READY=1\nSTATUS=serving 127.0.0.1:")
+            ready = listener.recv(4096).decode()
+            assert ready.startswith(
+                "READY=1\nSTATUS=serving; 0 timers due soon, last event 0; listening on 127."
+            )
             slad.terminate()
-            assert listener.recv(4096) == b"STOPPING=1"
+            while (told := listener.recv(4096)) != b"STOPPING=1":
+                assert told.startswith(b"STATUS=")
 
 
 def _seconds(entry: dict[str, Any]) -> float:

@@ -1,0 +1,127 @@
+"""`slad install-service`: slad under systemd, from wherever pip or pipx has put it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from slad.cli.params import EXIT_CANNOT_START
+
+GROUP: Final = "slad-clients"
+"""Whose members may call slad over its Unix socket."""
+
+UNITS: Final = Path("/etc/systemd/system")
+SYSUSERS: Final = Path("/etc/sysusers.d/slad.conf")
+CONFIGURATIONS: Final = Path("/etc/slad")
+
+HOMES: Final = ("/home", "/root", "/run/user")
+"""What ProtectHome= hides from a service."""
+
+CONFIGURATION: Final = """\
+# What slad is told; `slad config show --config {path}` shows all that it may be.
+listen = ["unix:/run/{name}/slad.sock"]
+
+[log]
+format = "json"
+"""
+
+
+@click.command("install-service")
+@click.option("--template", is_flag=True, help="slad@.service, for several of them: slad@NAME.")
+@click.option("--instance", metavar="NAME", help="With --template: write the configuration of slad@NAME.")
+@click.option("--print", "only_print", is_flag=True, help="Print the unit; change nothing.")
+def install_service(template: bool, instance: str | None, only_print: bool) -> None:
+    """Let systemd run slad: unit, group and a configuration if there is none. To be run as root.
+
+    Exit code 3 when it cannot be done. `systemctl enable --now slad` starts it.
+    """
+    if instance is not None and not (template and re.fullmatch(r"[A-Za-z0-9_.-]+", instance)):
+        raise click.UsageError("--instance NAME goes with --template; NAME is of letters, digits, _ . -")
+    file = "slad@.service" if template else "slad.service"
+    name = "slad" if not template else f"slad-{instance}" if instance else None
+    command = _command()
+    unit = _unit(file, command)
+    if only_print:
+        click.echo(unit, nl=False)
+        return
+    _check(command)
+    try:
+        _write(UNITS / file, unit)
+        _write(SYSUSERS, f"g {GROUP} -\n")
+        if name is not None:
+            config = CONFIGURATIONS / f"{instance or 'slad'}.toml"
+            if not config.exists():
+                _write(config, CONFIGURATION.format(name=name, path=config))
+        _run("systemd-sysusers", str(SYSUSERS))
+        _run("systemctl", "daemon-reload")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}; run this as root")
+    started = f"slad@{instance or 'NAME'}" if template else "slad"
+    click.echo(f"now: systemctl enable --now {started}")
+
+
+def _command() -> Path:
+    """The command, by an absolute path: that of the environment, not a link of pipx to it."""
+    installed = Path(sys.executable).with_name("slad")
+    return installed if installed.exists() else Path(sys.argv[0]).absolute()
+
+
+def _unit(file: str, command: Path) -> str:
+    unit = resources.files("slad.daemon").joinpath("units", file).read_text("utf-8")
+    unit = re.sub(r"^ExecStart=\S+", f"ExecStart={command}", unit, flags=re.MULTILINE)
+    if any(path.is_relative_to(home) for path in _needed(command) for home in HOMES):
+        unit = unit.replace("ProtectHome=yes", "ProtectHome=read-only")
+    return unit
+
+
+def _needed(command: Path) -> set[Path]:
+    """What the service has to be able to read."""
+    return {
+        command,
+        command.resolve(),
+        Path(sys.prefix),
+        Path(sys.executable).resolve(),
+        Path(__file__).resolve(),
+    }
+
+
+def _check(command: Path) -> None:
+    """The service runs as a user of its own, who has to get at slad and its Python."""
+    for needed in sorted(_needed(command)):
+        for folder in needed.parents:
+            if not folder.stat().st_mode & 0o001:
+                _fail(
+                    f"{needed} is in {folder}, which other users cannot enter, and the service runs as one; "
+                    "install slad elsewhere, such as with: python3 -m venv /opt/slad && "
+                    "/opt/slad/bin/pip install slad"
+                )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incoming = path.with_name(f".{path.name}.incoming")
+    incoming.write_text(text, "utf-8")
+    incoming.chmod(0o644)
+    os.replace(incoming, path)
+    click.echo(f"wrote {path}")
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+    except FileNotFoundError:
+        _fail(f"there is no {command[0]}: is this machine run by systemd?")
+    if done.returncode:
+        _fail(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"slad: {message}", err=True)
+    sys.exit(EXIT_CANNOT_START)
