@@ -20,8 +20,8 @@ from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
 from slad.core.events import Crossing, Event, EventType, Phase
 from slad.core.facts import BLANK, LIFE, Fact, FactKind, History, Life, fold, insert, life_at
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.reading import BusinessTime, ClockReading, Mark, Reading, read
-from slad.core.terms import Terms
+from slad.core.reading import BusinessTime, ClockReading, Reading, read
+from slad.core.terms import Terms, ThresholdSpec
 from slad.core.tracking import Fired, Tracking
 
 MAX_AHEAD_MS: Final = 5 * SECOND_MS
@@ -254,8 +254,9 @@ def wake_at(tracking: Tracking, reading: Reading) -> int | None:
 
 
 def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
-    announced = {fired.percent for fired in tracking.fired if fired.phase == clock.phase and fired.fired_at}
-    for spec, instant in clock.marks:
+    phase = clock.phase
+    announced = [fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at]
+    for spec, instant in zip(clock.specs, clock.instants, strict=True):
         if spec.percent not in announced:
             return instant
     return None
@@ -283,28 +284,25 @@ def _settle(
     named = {(clock.phase, spec.percent) for clock in reading.clocks for spec in clock.specs}
     untold = [key for key in fired if key not in named]
     for clock in reading.clocks:
-        pending: list[Mark] = []
-        for mark in clock.marks:
-            record = fired.get((clock.phase, mark.spec.percent))
+        phase, limit = clock.phase, clock.limit
+        pending: list[tuple[ThresholdSpec, int]] = []
+        for spec, instant in zip(clock.specs, clock.instants, strict=True):
+            record = fired.get((phase, spec.percent))
             if record is None or not record.fired_at:
-                if clock.has_happened(mark.instant):
-                    pending.append(mark)
-            elif not clock.still_holds(mark.instant, record.scheduled_at):
-                _retract(fired, record, mark, now, retracted)
-        for place, mark in enumerate(pending):
-            assert mark.instant is not None
-            if until is not None and mark.instant > until:
+                if instant is not None and instant <= limit:
+                    pending.append((spec, instant))
+            elif not clock.still_holds(instant, record.scheduled_at):
+                _retract(fired, record, spec, now, retracted)
+        for place, (spec, instant) in enumerate(pending, start=1):
+            if until is not None and instant > until:
                 break
-            key = (clock.phase, mark.spec.percent)
+            key = phase, spec.percent
             arming = fired[key].arming if key in fired else 0
-            superseded = place + 1 < len(pending)
-            fired[key] = Fired(
-                clock.phase, mark.spec.percent, mark.instant, now, superseded, suppress_past, arming
-            )
+            superseded = place < len(pending)
+            fired[key] = Fired(phase, spec.percent, instant, now, superseded, suppress_past, arming)
             if not suppress_past:
-                crossing = Crossing(*mark.spec, mark.instant, now, superseded, arming)
-                event = Event(EventType.THRESHOLD_REACHED, mark.instant, clock.phase, crossing)
-                reached.append((mark.instant, event))
+                crossing = Crossing(*spec, instant, now, superseded, arming)
+                reached.append((instant, Event(EventType.THRESHOLD_REACHED, instant, phase, crossing)))
     for record in [fired[key] for key in untold]:
         _reconsider(fired, record, reading, retracted)
     reached.sort(key=_by_instant)
@@ -331,7 +329,7 @@ def _reconsider(
 def _retract(
     fired: dict[tuple[int, int], Fired],
     record: Fired,
-    mark: Mark | None,
+    spec: ThresholdSpec | None,
     now: int,
     retracted: list[Event],
 ) -> None:
@@ -339,7 +337,7 @@ def _retract(
     fired[phase, percent] = Fired(phase, percent, record.scheduled_at, 0, arming=record.arming + 1)
     if record.silent:
         return
-    meaning = mark.spec[1:] if mark else (False, 0, percent == 100)
+    meaning = spec[1:] if spec else (False, 0, percent == 100)
     crossing = Crossing(
         percent, *meaning, record.scheduled_at, record.fired_at, record.superseded, record.arming
     )

@@ -70,10 +70,12 @@ class UnitOfWork:
         self._new: set[int] = set()
         """Those of the dirty ones that have no row yet."""
         self._latest: dict[tuple[int, str], int] = {}
-        self._new_tenants: dict[str, int] = {}
-        self._new_tenant_ids: dict[int, str] = {}
+        # What this batch has looked up or made, in plain mappings: that is cheaper to ask than the directory.
+        self._tenant_keys: dict[str, int] = {}
+        self._tenant_ids: dict[int, str] = {}
         self._new_schedules: dict[bytes, int] = {}
         self._calendars: dict[int, Calendar] = {}
+        self._accepted: dict[tuple[int, str], tuple[TermsOffer, Terms]] = {}
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self._stored: dict[tuple[int, str], Record | None] = {}
         self._batch = Batch()
@@ -100,12 +102,16 @@ class UnitOfWork:
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant, if it has one."""
-        key = self._new_tenants.get(tenant_id)
-        return self._directory.tenant_key(tenant_id) if key is None else key
+        key = self._tenant_keys.get(tenant_id)
+        if key is None:
+            key = self._directory.tenant_key(tenant_id)
+            if key is not None:
+                self._tenant_keys[tenant_id] = key
+        return key
 
     def tenant_id(self, tenant_key: int) -> str:
         """The name of a tenant."""
-        return self._new_tenant_ids.get(tenant_key) or self._directory.tenant_id(tenant_key)
+        return self._tenant_ids.get(tenant_key) or self._directory.tenant_id(tenant_key)
 
     def latest(self, tenant_id: str, ticket_id: str) -> Record | None:
         """The latest generation of a ticket."""
@@ -155,7 +161,9 @@ class UnitOfWork:
     def calendar(self, schedule_key: int) -> Calendar:
         """The calendar of a schedule, stored or new in this batch."""
         calendar = self._calendars.get(schedule_key)
-        return self._directory.calendar(schedule_key) if calendar is None else calendar
+        if calendar is None:
+            calendar = self._calendars[schedule_key] = self._directory.calendar(schedule_key)
+        return calendar
 
     # --- writing
 
@@ -164,10 +172,17 @@ class UnitOfWork:
 
         A schedule that ends up unused because its command is refused does no harm: it is content.
         """
+        # By identity: offers are shared by the requests that state the same.
+        key = id(offer), policy_id
+        accepted = self._accepted.get(key)
+        if accepted is not None:
+            return accepted[1]
         schedule_key = EVERY_HOUR
         if offer.schedule is not None:
             schedule_key = self._schedule_key(offer)
-        return offer.under(schedule_key, policy_id)
+        terms = offer.under(schedule_key, policy_id)
+        self._accepted[key] = offer, terms  # which keeps the offer, and so its identity
+        return terms
 
     def choose_engine(
         self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None
@@ -328,8 +343,8 @@ class UnitOfWork:
         if key is None:
             key = self._last_tenant = self._last_tenant + 1
             self._batch.tenants.append((key, tenant_id))
-            self._new_tenants[tenant_id] = key
-            self._new_tenant_ids[key] = tenant_id
+            self._tenant_keys[tenant_id] = key
+            self._tenant_ids[key] = tenant_id
         return key
 
     def _schedule_key(self, offer: TermsOffer) -> int:
