@@ -11,11 +11,12 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from slad.daemon.certificates import TlsSettings
-from slad.daemon.kinds import BOOLEAN, INSTANT, PATH, SPAN, TEXT, TEXTS, Kind, choice, integer
+from slad.daemon.kinds import BOOLEAN, HTTP_URL, INSTANT, PATH, SPAN, TEXT, TEXTS, Kind, choice, integer
 from slad.daemon.settings import (
     DEFAULT_DATA,
     DEFAULT_LISTEN,
@@ -121,6 +122,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524.",
         "ADDR",
     ),
+    Setting(
+        "traces.endpoint",
+        HTTP_URL,
+        None,
+        "Send OpenTelemetry traces to an OTLP collector (gRPC), such as http://127.0.0.1:4317.",
+    ),
     Setting("retention.events", SPAN, _RETENTION.events_ms, "How long acknowledged events are kept."),
     Setting(
         "retention.max_events",
@@ -214,6 +221,7 @@ class Configuration:
             tls=self._tls(),
             virtual_clock=self["virtual_clock"],
             log=LogSettings(self["log.format"], self["log.level"], self["log.slow_calls"]),
+            traces_endpoint=_traceable(self["traces.endpoint"]),
             metrics=MetricsSettings(self["metrics.listen"]),
             retention=RetentionSettings(
                 self["retention.events"], self["retention.max_events"], self["retention.request_ids"]
@@ -278,6 +286,19 @@ def configure(given: Mapping[str, Value], path: Path | None = None) -> Configura
         for setting in SETTINGS
     }
     return Configuration(values, given, path, tables)
+
+
+def _traceable(endpoint: str | None) -> str | None:
+    if endpoint is not None and not _is_installed("opentelemetry.exporter.otlp.proto.grpc"):
+        raise ConfigurationError("traces.endpoint: OpenTelemetry is not installed: pip install 'slad[otel]'")
+    return endpoint
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it would lie in
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

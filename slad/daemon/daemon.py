@@ -6,8 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -16,6 +15,7 @@ from slad.core.instants import format_instant
 from slad.daemon import systemd
 from slad.daemon.certificates import Certificates
 from slad.daemon.settings import STOP_GRACE_S, Settings
+from slad.daemon.sight import Sight
 from slad.daemon.sockets import PRIVATE_MODE, control_address, is_local, listen
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
@@ -53,9 +53,6 @@ from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.journal import Journal, TokenRow
 from slad.storage.store import Store
 
-if TYPE_CHECKING:
-    from slad.daemon.metrics_server import MetricsServer
-
 log = logging.getLogger(__name__)
 
 
@@ -73,8 +70,7 @@ class Daemon:
         """What is wrong with the last reload."""
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
-        self.metrics_address: str | None = None
-        """Where its metrics are, as `host:port`."""
+        self.sight = Sight(settings)
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
         self._certificates: Certificates | None = None
@@ -141,7 +137,7 @@ class Daemon:
             services[TEST_CLOCK] = TestClock(engine, self.clock)
         gate = Gate(tokens, queries.tenant_of, is_exposed=self._is_exposed())
         log_of_calls = CallLog(self._settings.log.slow_calls_ms)
-        server = SladServer(services, gate, self._notice, meters, log_of_calls)
+        server = SladServer(services, gate, self._notice, meters, log_of_calls, self.sight.tracing)
         self._attend(engine, server)
         sources: list[MetricSource] = [
             meters,
@@ -149,10 +145,9 @@ class Daemon:
             DeliveryMetrics(consumers, hub, self.clock.now),
             StorageMetrics(data, slow_queries),
         ]
-        metrics = None
         try:
             self._listen(server, data)
-            metrics = self._serve_metrics(sources)
+            self.sight.serve_metrics(sources)
             engine.prepare()
             pump = asyncio.create_task(engine.run(), name="slad-engine")
             sweeper = asyncio.create_task(self._sweep(retention), name="slad-retention")
@@ -168,31 +163,15 @@ class Daemon:
                 raise self._damage
             log.info("stopped")
         finally:
-            if metrics is not None:
-                await metrics.stop()
+            await self.sight.stop()
             slow_queries.close()
             store.close()
             journal.close()
 
-    def _serve_metrics(self, sources: Sequence[MetricSource]) -> MetricsServer | None:
-        address = self._settings.metrics.listen
-        if address is None:
-            return None
-        # Only now, as it takes a while and most of it is HTTP.
-        from slad.daemon.metrics_server import MetricsServer  # noqa: PLC0415
-        from slad.service.metrics import MetricsCollector  # noqa: PLC0415
-
-        collector = MetricsCollector(sources, asyncio.get_running_loop())
-        server = MetricsServer(collector.registry(), address)
-        self.metrics_address = server.address
-        log.info("metrics at http://%s/metrics", server.address)
-        if not is_local(server.address):
-            log.warning("metrics at %s can be read from other machines", server.address)
-        return server
-
     def _attend(self, engine: LocalEngine, server: SladServer) -> None:
-        """Lets health and systemd hear of the engine."""
+        """Lets health, systemd and traces hear of the engine."""
         engine.on_writable = server.set_writable
+        engine.observer = self.sight.tracing
         self._standing = lambda: _standing(engine)
         engine.on_turn = systemd.Pulse(self.status).beat
 

@@ -54,6 +54,15 @@ def _as_text(parse: Callable[[str], T]) -> Callable[[Any], T]:
 
 TEXT: Final = Kind("TEXT", str, _text_in_toml, str)
 
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", text):
+        raise ValueError(f"{text!r} is not a URL that begins with http:// or https://")
+    return text
+
+
+HTTP_URL: Final = Kind("URL", _http_url, _as_text(_http_url), str)
+
 PATH: Final = Kind("PATH", Path, _as_text(Path), str)
 
 

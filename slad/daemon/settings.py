@@ -64,5 +64,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    traces_endpoint: str | None = None
+    """URL of the OTLP collector that gets traces; None: there are none. Needs the extra `slad[otel]`."""
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     sinks: tuple[SinkSettings, ...] = ()

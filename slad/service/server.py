@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from time import perf_counter_ns
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -21,6 +21,9 @@ from slad.service import errors, reflection
 from slad.service.access import Gate, Rule, rule_of
 from slad.service.calls import CallLog, CallMeter, CallMeters, about
 from slad.service.limits import MAX_RECEIVE_BYTES
+
+if TYPE_CHECKING:
+    from slad.service.tracing import Tracing
 
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
 SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
@@ -50,7 +53,8 @@ class SladServer:
     `services` maps a service's descriptor to the object that has its methods: unary ones take a message and
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
     `gate` decides who may call them: LookupError for a method that has no rule.
-    `notice` is told of every error that ends a call; `meters` count calls, and `log` tells of some.
+    `notice` is told of every error that ends a call; `meters` count calls, `log` tells of some, and `tracing`
+    follows them.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class SladServer:
         notice: Callable[[Exception], None] = lambda error: None,
         meters: CallMeters | None = None,
         log: CallLog | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         meters, log = meters or CallMeters(), log or CallLog()
         self._server = grpc.aio.server(options=OPTIONS)
@@ -77,6 +82,7 @@ class SladServer:
                         meters.meter(method.name),
                         log,
                     ),
+                    tracing,
                 )
                 for method in descriptor.methods
             }
@@ -154,13 +160,17 @@ class _Rpc(NamedTuple):
         await errors.abort(context, error, {"rpc": self.meter.rpc, **about(request)})
 
 
-def _handler(method: MethodDescriptor, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
-    # Requests come as bytes: of those that are no message gRPC itself would say UNKNOWN and an exception.
+def _handler(method: MethodDescriptor, rpc: _Rpc, tracing: Tracing | None) -> grpc.RpcMethodHandler[Any, Any]:
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_guarded_upload(rpc))
-    if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(rpc))
-    return grpc.unary_unary_rpc_method_handler(_guarded(rpc))
+        guard, make = _guarded_upload, grpc.stream_unary_rpc_method_handler
+    elif method.server_streaming:
+        guard, make = _guarded_stream, grpc.unary_stream_rpc_method_handler
+    else:
+        guard, make = _guarded, grpc.unary_unary_rpc_method_handler
+    # Requests come as bytes: of those that are no message gRPC itself would say UNKNOWN and an exception.
+    if tracing is None:
+        return make(guard(rpc))
+    return make(tracing.of_method(method, guard(rpc._replace(run=tracing.of_request(rpc.run)))))
 
 
 def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:

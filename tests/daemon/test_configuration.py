@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from slad.cli.main import main
 from slad.core.instants import DAY_MS, HOUR_MS
+from slad.daemon import configuration as slad_configuration
 from slad.daemon.configuration import (
     DEFAULT,
     FLAG,
@@ -165,3 +166,19 @@ def test_names_follow_from_the_key_and_defaults_can_be_written(setting: Setting)
     assert setting.variable == "SLAD_" + setting.key.replace(".", "_").upper()
     if setting.default is not None:
         assert setting.kind.from_text(setting.kind.show(setting.default)) == setting.default
+
+
+def test_traces_without_opentelemetry_are_a_wrong_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"traces.endpoint": Value("http://127.0.0.1:4317", FLAG)}
+    assert configure(given).settings().traces_endpoint == "http://127.0.0.1:4317"
+    monkeypatch.setattr(slad_configuration, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'slad\[otel\]'"):
+        configure(given).settings()
+    assert configure({}).settings().traces_endpoint is None
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4317", "grpc://collector", "http://", "http://a b"])
+def test_a_collector_is_given_as_a_url(tmp_path: Path, endpoint: str) -> None:
+    file = written(tmp_path, f'[traces]\nendpoint = "{endpoint}"\n')
+    with pytest.raises(ConfigurationError, match=r"traces\.endpoint: .* is not a URL"):
+        configure({}, file)

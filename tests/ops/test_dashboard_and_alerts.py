@@ -25,7 +25,7 @@ RULE_TESTS = Path(__file__).parent / "slad.rules.test.yml"
 @pytest.fixture
 async def exposed(tmp_path: Path) -> dict[str, Exposed]:
     async with busy_slad(tmp_path) as slad:
-        return await scrape(slad.daemon.metrics_address)
+        return await scrape(slad.daemon.sight.metrics_address)
 
 
 def rules() -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from tests.slad_under_test import MONDAY_9, slad_running
 
 async def test_what_is_exposed_is_what_is_documented(tmp_path: Path) -> None:
     async with busy_slad(tmp_path) as slad:
-        found = await scrape(slad.daemon.metrics_address)
+        found = await scrape(slad.daemon.sight.metrics_address)
     told = documented()
     assert {name: metric.kind for name, metric in found.items()} == {
         name: kind for name, (kind, _) in told.items()
@@ -37,7 +37,7 @@ async def test_what_is_exposed_is_what_is_documented(tmp_path: Path) -> None:
 
 async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     async with busy_slad(tmp_path) as slad:
-        value = await scrape(slad.daemon.metrics_address)
+        value = await scrape(slad.daemon.sight.metrics_address)
 
     assert value("slad_calls_total", rpc="StartSlaTracking", code="OK") == 3
     assert value("slad_calls_total", rpc="PauseSla", code="OK") == 1
@@ -86,7 +86,7 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
 
 async def test_buckets_are_cumulative_and_end_with_the_count(tmp_path: Path) -> None:
     async with busy_slad(tmp_path) as slad:
-        found = await scrape(slad.daemon.metrics_address)
+        found = await scrape(slad.daemon.sight.metrics_address)
     buckets = [
         (float(dict(labels)["le"]), count)
         for (name, labels), count in found["slad_call_duration_seconds"].samples.items()
@@ -111,9 +111,11 @@ async def test_lag_after_a_restore_does_not_count_the_sequences_that_were_left_o
     back_up(tmp_path / "a", tmp_path / "copy.db")
     restore(tmp_path / "copy.db", tmp_path / "b")
     async with slad_running(tmp_path / "b", metrics=ANYWHERE) as slad:
-        assert (await scrape(slad.daemon.metrics_address))("slad_consumer_lag_events", consumer="psa") == 3
+        assert (await scrape(slad.daemon.sight.metrics_address))(
+            "slad_consumer_lag_events", consumer="psa"
+        ) == 3
         await slad.start("T-9")
-        value = await scrape(slad.daemon.metrics_address)
+        value = await scrape(slad.daemon.sight.metrics_address)
         assert value("slad_consumer_lag_events", consumer="psa") == 4
         assert value("slad_head_sequence") == 1_000_000_001
 
@@ -150,7 +152,7 @@ async def test_a_scrape_of_a_hung_daemon_is_a_503(tmp_path: Path, monkeypatch: p
 
 async def test_after_the_stop_nobody_listens(tmp_path: Path) -> None:
     async with slad_running(tmp_path, metrics=ANYWHERE) as slad:
-        host, port = slad.daemon.metrics_address.split(":")
+        host, port = slad.daemon.sight.metrics_address.split(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=30)
 
@@ -166,7 +168,7 @@ async def test_an_address_that_cannot_be_used_is_said(tmp_path: Path, address: s
 
 async def test_a_port_that_is_taken_is_said_and_no_second_daemon_shares_it(tmp_path: Path) -> None:
     async with slad_running(tmp_path / "a", metrics=ANYWHERE) as slad:
-        taken = slad.daemon.metrics_address
+        taken = slad.daemon.sight.metrics_address
         with pytest.raises(AddressError, match="--metrics-listen"):
             async with slad_running(tmp_path / "b", metrics=MetricsSettings(taken)):
                 pass
@@ -179,5 +181,5 @@ async def test_metrics_over_ipv6(tmp_path: Path) -> None:
     except OSError:
         return  # a machine without IPv6 has nothing to serve on
     async with slad_running(tmp_path, metrics=MetricsSettings("[::1]:0")) as slad:
-        assert slad.daemon.metrics_address.startswith("[::1]:")
-        assert (await scrape(slad.daemon.metrics_address))("slad_writable") == 1
+        assert slad.daemon.sight.metrics_address.startswith("[::1]:")
+        assert (await scrape(slad.daemon.sight.metrics_address))("slad_writable") == 1
