@@ -9,7 +9,7 @@ BUF := proto/node_modules/.bin/buf
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test lint format proto proto-release bench clean
+.PHONY: help setup run test lint format proto proto-release docs bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,9 +25,10 @@ test: $(SETUP) ## Run all tests; ARGS go to pytest
 lint: $(SETUP) ## Style, types, layers, contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py benchmarks
+	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py docs/generate.py benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python clients/python/generate.py --check
+	$(BIN)/python docs/generate.py --check
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto; \
 	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
 	else echo "skipped: buf lint and breaking check; install Node 20 or later (npm)"; fi
@@ -46,6 +47,9 @@ proto: $(SETUP) ## Generate the Python stubs from proto/
 
 proto-release: $(BUF) ## Make the present contract the one that later ones must not break
 	cd proto && node_modules/.bin/buf build -o released.binpb
+
+docs: $(SETUP) ## Write the reference and the man page from the commands
+	$(BIN)/python docs/generate.py
 
 bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
 	$(BIN)/python -m benchmarks.start_vs_echo

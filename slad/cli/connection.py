@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import grpc
-from slad_client import DEFAULT_TARGET, NO_RETRY, SladError
+from slad_client import CHANNEL_OPTIONS, DEFAULT_TARGET, NO_RETRY, SladError
 from slad_client.credentials import bearer, tls
 from slad_client.errors import from_rpc_error
 from slad_client.sync import SladClient
@@ -22,6 +22,8 @@ from slad.cli.params import EXIT_NOT_ALLOWED, EXIT_NOT_FOUND, EXIT_NOT_THERE, EX
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+ADDRESS_VARIABLE: Final = "SLAD_ADDRESS"
+
 TIMEOUT_S: Final = 10.0
 """How long a command waits for the daemon."""
 
@@ -29,6 +31,9 @@ TOKEN_VARIABLE: Final = "SLAD_TOKEN"  # noqa: S105 - its name
 """Holds a token. There is no option for it: everybody can read the command line of a process."""
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+COMPLETION_TIMEOUT_S: Final = 1.0
+"""How long a shell's completion waits for it."""
 
 _EXIT_CODES: Final = {
     grpc.StatusCode.UNAVAILABLE: EXIT_NOT_THERE,
@@ -65,12 +70,21 @@ class Daemon:
     token: str = field(default="", repr=False)
     tls: grpc.ChannelCredentials | None = None
 
+    def open_channel(self) -> grpc.Channel:
+        """A channel to the daemon."""
+        options = list(CHANNEL_OPTIONS.items())
+        if self.tls is None:
+            channel = grpc.insecure_channel(self.address, options)
+        else:
+            channel = grpc.secure_channel(self.address, self.tls, options)
+        return grpc.intercept_channel(channel, _Bearer(self.token)) if self.token else channel
+
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
         """A channel; a call that fails ends the command with one line and its exit code."""
-        with self._open() as channel:
+        with self.open_channel() as channel:
             try:
-                yield grpc.intercept_channel(channel, _Bearer(self.token)) if self.token else channel
+                yield channel
             except grpc.RpcError as error:
                 self.fail(from_rpc_error(error))
             except SladError as error:
@@ -84,11 +98,6 @@ class Daemon:
             SladClient(channel=channel, timeout=TIMEOUT_S, retry=NO_RETRY) as client,
         ):
             yield client
-
-    def _open(self) -> grpc.Channel:
-        if self.tls is None:
-            return grpc.insecure_channel(self.address)
-        return grpc.secure_channel(self.address, self.tls)
 
     def fail(self, error: SladError) -> NoReturn:
         """Ends the command with a line that says what went wrong, and what to do."""
@@ -157,6 +166,17 @@ def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.Ch
         raise click.BadParameter(str(error), param_hint="--ca, --client-certificate, --client-key") from error
 
 
+def completing_daemon(ctx: click.Context) -> Daemon:
+    """The daemon of a command line that is still being typed."""
+    address = ctx.params.get("address") or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_TARGET
+    given = ctx.params.get
+    return Daemon(
+        address,
+        _token(given("token_file")),
+        _tls(given("ca"), given("client_certificate"), given("client_key")),
+    )
+
+
 def daemon_options(command: Command) -> Command:
     """Adds the options that say where the daemon is; the command gets them as one `daemon: Daemon`."""
 
@@ -164,7 +184,7 @@ def daemon_options(command: Command) -> Command:
         "--address",
         default=DEFAULT_TARGET,
         show_default=True,
-        envvar="SLAD_ADDRESS",
+        envvar=ADDRESS_VARIABLE,
         metavar="ADDR",
         help="Where the daemon listens: host:port or unix:PATH.",
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import click
-from google.protobuf.json_format import MessageToDict
+import grpc
+from rich.text import Text
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli import times
+from slad.cli.connection import COMPLETION_TIMEOUT_S, TIMEOUT_S, Daemon, completing_daemon, daemon_options
+from slad.cli.output import Cell, as_dict, json_option, print_json, show, table
 
 
 @click.group()
@@ -19,7 +20,7 @@ def consumers() -> None:
 
 @consumers.command("list")
 @daemon_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 def list_command(daemon: Daemon, as_json: bool) -> None:
     """List consumers and their lag."""
     with daemon.channel() as channel:
@@ -27,24 +28,34 @@ def list_command(daemon: Daemon, as_json: bool) -> None:
             rpc.ListSlaConsumersRequest(), timeout=TIMEOUT_S
         )
     if as_json:
-        found = [
-            MessageToDict(c, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            for c in reply.consumers
-        ]
-        click.echo(json.dumps(found, indent=2))
+        print_json([as_dict(consumer) for consumer in reply.consumers])
         return
-    rows = [("CONSUMER", "ACKNOWLEDGED", "LAG", "STREAMS", "LAST ACKNOWLEDGEMENT")]
-    for c in reply.consumers:
-        last = c.acknowledged_at.ToJsonString() if c.HasField("acknowledged_at") else "never"
-        rows.append((c.consumer, str(c.acknowledged_sequence), str(c.lag), str(c.streams), last))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    header = ("CONSUMER", "ACKNOWLEDGED", "LAG", "STREAMS", "LAST ACKNOWLEDGEMENT")
+    show(table(header, map(_row, reply.consumers)))
+
+
+def _row(consumer: rpc.SlaConsumer) -> list[Cell]:
+    last = "never"
+    if consumer.HasField("acknowledged_at"):
+        last = times.instant(times.ms(consumer.acknowledged_at))
+    lag = Text(str(consumer.lag), "yellow" if consumer.lag else "")
+    return [consumer.consumer, str(consumer.acknowledged_sequence), lag, str(consumer.streams), last]
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of consumers that begin so; none when the daemon is not there."""
+    try:
+        with completing_daemon(ctx).open_channel() as channel:
+            stub = admin_pb2_grpc.SlaAdminStub(channel)
+            reply = stub.ListSlaConsumers(rpc.ListSlaConsumersRequest(), timeout=COMPLETION_TIMEOUT_S)
+    except grpc.RpcError:
+        return []
+    return [c.consumer for c in reply.consumers if c.consumer.startswith(incomplete)]
 
 
 @consumers.command("remove")
 @daemon_options
-@click.argument("consumer")
+@click.argument("consumer", shell_complete=_complete)
 def remove_command(daemon: Daemon, consumer: str) -> None:
     """Forget CONSUMER, and with it its claim on the events it has not acknowledged."""
     with daemon.channel() as channel:

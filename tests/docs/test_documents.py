@@ -20,7 +20,13 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-PLACES = ("README.md", "docs/operating.md", "docs/configuration.md", "docs/security.md")
+PLACES = (
+    "README.md",
+    "docs/operating.md",
+    "docs/configuration.md",
+    "docs/security.md",
+    "docs/command-line.md",
+)
 """Where commands and options are told of."""
 RULE = re.compile(r"\b[BCMTE][1-9]\b")
 

@@ -5,7 +5,7 @@ which blocks. They are imported from their modules, so that it is always said wh
 and grpc.aio); here is what both share. The messages are in `slad_client.v1.types_pb2`.
 """
 
-from slad_client._policy import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
+from slad_client._policy import CHANNEL_OPTIONS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
 from slad_client.credentials import Token, tls
 from slad_client.errors import (
     Aborted,
@@ -29,6 +29,7 @@ from slad_client.errors import (
 )
 
 __all__ = [
+    "CHANNEL_OPTIONS",
     "DEFAULT_TARGET",
     "DEFAULT_TIMEOUT_S",
     "NO_RETRY",

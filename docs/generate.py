@@ -1,0 +1,254 @@
+"""Writes what the documents say of each command from the commands themselves (`make docs`).
+
+That is the reference in docs/command-line.md, between its two marks, and the man page docs/man/slad.1. With
+--check nothing is written, and a difference is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+
+from slad.cli import params
+from slad.cli.main import SECTIONS, main
+from slad.daemon.configuration import SETTINGS
+
+HERE: Final = Path(__file__).resolve().parent
+REFERENCE: Final = HERE / "command-line.md"
+MAN_PAGE: Final = HERE / "man" / "slad.1"
+BEGIN: Final = "<!-- made by `make docs` from here on -->\n"
+
+SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS}
+
+
+class Entry(NamedTuple):
+    """One command."""
+
+    name: str
+    """With those above it: `slad consumers list`."""
+    command: click.Command
+    context: click.Context
+
+    @property
+    def usage(self) -> str:
+        """How it is called."""
+        return " ".join([self.name, *self.command.collect_usage_pieces(self.context)])
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """What it says of itself."""
+        text = inspect.cleandoc(self.command.help or "")
+        return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+
+    def options(self) -> Iterator[tuple[str, str, str]]:
+        """(spelling, variable, help) of the options that are its own."""
+        for option in self.command.get_params(self.context):
+            if not isinstance(option, click.Option) or option.hidden or "--help" in option.opts:
+                continue
+            if self.takes_settings and option.opts[0] in SETTING_FLAGS:
+                continue
+            record = option.get_help_record(self.context)
+            assert record is not None
+            spelling, told = record
+            told = " ".join(told.split())
+            yield spelling, str(option.envvar or ""), told
+
+    @property
+    def takes_settings(self) -> bool:
+        """Whether all settings of the daemon are options of it."""
+        own = {name for option in self.command.params for name in option.opts}
+        return len(own & SETTING_FLAGS) > 1
+
+
+def entries(section: dict[str, Any]) -> Iterator[Entry]:
+    """The commands of a section, those of groups one by one."""
+    root = click.Context(main, info_name="slad", max_content_width=10_000, terminal_width=10_000)
+    for name in section:
+        command = main.get_command(root, name)
+        assert command is not None
+        yield from _below(f"slad {name}", command, root)
+
+
+def _below(name: str, command: click.Command, parent: click.Context) -> Iterator[Entry]:
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent)
+    if not isinstance(command, click.Group):
+        yield Entry(name, command, context)
+        return
+    for below in command.list_commands(context):
+        found = command.get_command(context, below)
+        assert found is not None
+        yield from _below(f"{name} {below}", found, context)
+
+
+def exit_codes() -> list[tuple[int, str]]:
+    """(code, meaning) as slad/cli/params.py has them."""
+    body = ast.parse(inspect.getsource(params)).body
+    found = [(0, "Done, or stopped cleanly.")]
+    for constant, told in pairwise(body):
+        if isinstance(constant, ast.AnnAssign) and isinstance(told, ast.Expr):
+            assert isinstance(constant.target, ast.Name)
+            assert isinstance(told.value, ast.Constant)
+            found.append((getattr(params, constant.target.id), " ".join(str(told.value.value).split())))
+    return found
+
+
+# --- Markdown
+
+
+def reference() -> str:
+    """The reference, and before it the exit codes."""
+    return "\n".join(_reference()) + "\n"
+
+
+def _reference() -> Iterator[str]:
+    yield "## Exit codes"
+    yield ""
+    yield "| code | |"
+    yield "|---|---|"
+    for code, told in exit_codes():
+        yield f"| {code} | {told} |"
+    for title, commands in SECTIONS:
+        yield ""
+        yield f"## {title}"
+        for entry in entries(dict(commands)):
+            yield ""
+            yield f"### {entry.name}"
+            yield ""
+            yield "```"
+            yield entry.usage
+            yield "```"
+            for paragraph in entry.paragraphs:
+                yield ""
+                yield _escaped(paragraph)
+            if entry.takes_settings:
+                yield ""
+                yield "Every setting of [configuration.md](configuration.md) is an option."
+            options = list(entry.options())
+            if options:
+                yield ""
+                yield "| option | variable | |"
+                yield "|---|---|---|"
+            for spelling, variable, told in options:
+                shown = f"`{variable}`" if variable else ""
+                yield f"| `{_cell(spelling)}` | {shown} | {_escaped(_cell(told))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;")
+
+
+# --- man
+
+
+def man_page() -> str:
+    """The man page, in roff."""
+    return "\n".join(_man_page()) + "\n"
+
+
+def _man_page() -> Iterator[str]:
+    yield '.TH SLAD 1 "" "slad" "slad"'
+    yield ".SH NAME"
+    yield r"slad \- the SLA clocks of a service desk"
+    yield ".SH SYNOPSIS"
+    yield ".B slad"
+    yield r"[\-\-version] [\-\-help] \fICOMMAND\fR [\fIARGUMENTS\fR]"
+    yield ".SH DESCRIPTION"
+    yield "slad keeps the SLA clocks of a service desk: one daemon beside the PSA, a gRPC service over a"
+    yield "timing wheel that is persisted in one SQLite file."
+    yield ".B slad serve"
+    yield "runs it; the other commands talk to it, or take care of its data."
+    for title, commands in SECTIONS:
+        yield f".SH {title.upper()}"
+        for entry in entries(dict(commands)):
+            yield f".SS {_roff(entry.usage)}"
+            yield from _paragraphs(entry.paragraphs)
+            for spelling, variable, told in entry.options():
+                yield ".TP"
+                yield rf"\fB{_roff(spelling)}\fR"
+                yield _roff(f"{told} [{variable}]" if variable else told)
+            if entry.name == "slad serve":
+                yield from _settings()
+            elif entry.takes_settings:
+                yield ".PP"
+                yield "Takes the settings of"
+                yield ".B slad serve"
+                yield "too."
+    yield ".SH EXIT STATUS"
+    for code, told in exit_codes():
+        yield ".TP"
+        yield f".B {code}"
+        yield _roff(told)
+    yield ".SH FILES"
+    yield ".TP"
+    yield r".I data/slad.db"
+    yield "The database, in the directory that"
+    yield r".B \-\-data"
+    yield "names."
+
+
+def _settings() -> Iterator[str]:
+    for setting in SETTINGS:
+        default = setting.show(setting.default)
+        yield ".TP"
+        if setting.secret:
+            yield rf"\fB{_roff(setting.variable)}\fR"
+        else:
+            yield rf"\fB{_roff(f'{setting.flag} {setting.metavar or setting.kind.name}')}\fR"
+        yield _roff(f"{setting.help} [{setting.variable}]" + (f" [default: {default}]" if default else ""))
+
+
+def _paragraphs(texts: list[str]) -> Iterator[str]:
+    for place, text in enumerate(texts):
+        if place:
+            yield ".PP"
+        yield _roff(text)
+
+
+def _roff(text: str) -> str:
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
+
+
+# --- writing
+
+
+def documents() -> dict[Path, str]:
+    """Path → what it should hold."""
+    intro = REFERENCE.read_text("utf-8").partition(BEGIN)[0]
+    return {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page()}
+
+
+def stale() -> list[Path]:
+    """The documents that do not hold what they should."""
+    return [
+        path for path, text in documents().items() if not path.exists() or path.read_text("utf-8") != text
+    ]
+
+
+def run() -> None:
+    """Writes the documents, or with --check compares them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 on a difference")
+    if parser.parse_args().check:
+        if old := stale():
+            raise SystemExit(f"not as the commands are: {', '.join(p.name for p in old)}; run `make docs`")
+        return
+    for path, text in documents().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,201 @@
+"""`slad demo`: a day at a small service desk in a few seconds, on the virtual clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import click
+import grpc
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+from slad_client import CHANNEL_OPTIONS
+from slad_client.sync import SladClient
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.cli import demo_day, times
+from slad.cli.events import event_line
+from slad.cli.explain import horizon, timeline_parts
+from slad.cli.failures import CannotUse
+from slad.cli.output import Cell, console, fancy, json_option, print_json, show, table
+from slad.cli.ticket import bar, clocks, left, word
+from slad.core.instants import to_datetime
+
+FRAMES_A_SECOND: Final = 12
+EVENTS_SHOWN: Final = 8
+START_TIMEOUT_S: Final = 30.0
+
+
+@click.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=3_600),
+    default=10.0,
+    show_default=True,
+    help="How long the day takes.",
+)
+@json_option
+def demo(seconds: float, as_json: bool) -> None:
+    """Watch a day of a service desk, 09:00 to 18:00 in Berlin, on the virtual clock.
+
+    A daemon of its own is started for it, with its data in a temporary directory, and is gone afterwards.
+    When the output is no terminal, or with --json, the events are printed one by one.
+    """
+    with _own_daemon() as channel:
+        day = _Day(channel)
+        if as_json or not console().is_terminal:
+            for event in day.events(seconds):
+                if as_json:
+                    print_json(event, one_line=True)
+                else:
+                    show(event_line(event))
+        else:
+            _play(day, seconds)
+        if not as_json:
+            _sum_up(day)
+
+
+class _Day:
+    """The day under way: moves the clock, does what is due, hears what slad says."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.now = demo_day.BEGIN
+        self.client = SladClient(channel=channel)
+        self._clock = test_clock_pb2_grpc.TestClockStub(channel)
+        self._backend = sla_backend_pb2_grpc.SlaBackendStub(channel)
+        self._coming = deque(demo_day.actions())
+        self._heard = 0
+
+    def events(self, seconds: float) -> Iterator[pb.SlaEvent]:
+        """All events, while the day goes by within `seconds`."""
+        frames = max(1, round(seconds * FRAMES_A_SECOND))
+        begun = time.monotonic()
+        for frame in range(1, frames + 1):
+            length = demo_day.END - demo_day.BEGIN
+            yield from self.go_to(demo_day.BEGIN + length * frame / frames)
+            time.sleep(max(0.0, begun + seconds * frame / frames - time.monotonic()))
+
+    def go_to(self, instant: datetime) -> Iterator[pb.SlaEvent]:
+        """What happens until `instant`."""
+        while self._coming and self._coming[0].at <= instant:
+            action = self._coming.popleft()
+            self._advance(action.at)
+            action.do(self.client, action.ticket_id)
+        self._advance(instant)
+        yield from self._news()
+
+    def tickets(self) -> list[pb.SlaStatus]:
+        """All of them."""
+        return list(self.client.list_sla_trackings())
+
+    def _advance(self, instant: datetime) -> None:
+        request = test_clock_pb2.AdvanceTimeRequest()
+        request.to.FromDatetime(instant.astimezone(UTC))
+        self._clock.AdvanceTime(request)
+        self.now = instant
+
+    def _news(self) -> Iterator[pb.SlaEvent]:
+        """The events since the last ones, up to the newest there is."""
+        stream = self._backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(after_sequence=self._heard))
+        head = int(dict(stream.initial_metadata())["slad-head-sequence"])
+        try:
+            while self._heard < head:
+                for event in next(stream).events:
+                    self._heard = event.sequence
+                    yield event
+        finally:
+            stream.cancel()
+
+
+def _play(day: _Day, seconds: float) -> None:
+    heard: deque[pb.SlaEvent] = deque(maxlen=EVENTS_SHOWN)
+    frames = max(1, round(seconds * FRAMES_A_SECOND))
+    with Live(console=console(), auto_refresh=False, transient=True) as live:
+        begun = time.monotonic()
+        for frame in range(1, frames + 1):
+            instant = demo_day.BEGIN + (demo_day.END - demo_day.BEGIN) * frame / frames
+            heard.extend(day.go_to(instant))
+            live.update(_board(day, list(heard)), refresh=True)
+            time.sleep(max(0.0, begun + seconds * frame / frames - time.monotonic()))
+
+
+def _board(day: _Day, heard: list[pb.SlaEvent]) -> Group:
+    """The screen at one moment."""
+    minute = day.now - timedelta(seconds=day.now.second, microseconds=day.now.microsecond)
+    title = Text.assemble((f" {minute:%A %H:%M} ", "reverse bold"), "  a small service desk in Berlin")
+    lines = [event_line(event) for event in heard]
+    for line in lines:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return Group(title, Text(), _tickets(day), Text(), *lines)
+
+
+def _tickets(day: _Day) -> Group:
+    rows: list[list[Cell]] = []
+    for status in day.tickets():
+        by_name = dict(clocks(status))
+        cells: list[Cell] = [status.ticket_id, status.policy_id, word(status)]
+        for name in ("response", "resolution"):
+            clock = by_name[name]
+            if fancy():
+                cells.append(bar(times.ms(clock.elapsed), times.ms(clock.target)))
+            cells.append(left(clock))
+        rows.append(cells)
+    columns = ["RESPONSE", "", "RESOLUTION", ""] if fancy() else ["RESPONSE", "RESOLUTION"]
+    return Group(table(["TICKET", "POLICY", "STATUS", *columns], rows))
+
+
+def _sum_up(day: _Day) -> None:
+    show("", _tickets(day), "")
+    status = day.client.get_sla_status(ticket_id=demo_day.BREACHED).status
+    until = horizon(status)
+    life = day.client.get_sla_timeline(
+        ticket_id=demo_day.BREACHED, until=None if until is None else to_datetime(until)
+    )
+    show(f"Why did {demo_day.BREACHED} breach? `slad explain {demo_day.BREACHED}` says:", "")
+    show(*timeline_parts(life))
+
+
+@contextmanager
+def _own_daemon() -> Iterator[grpc.Channel]:
+    """A channel to a daemon on the virtual clock that lives as long as the context."""
+    with tempfile.TemporaryDirectory(prefix="slad-demo-") as folder:
+        address = f"unix:{folder}/slad.sock"
+        command = [
+            *(sys.executable, "-m", "slad", "serve", "--listen", address, "--data", f"{folder}/data"),
+            *("--virtual-clock", demo_day.BEGIN.astimezone(UTC).isoformat()),
+        ]
+        log = Path(folder) / "log"
+        with (
+            log.open("wb") as sink,
+            subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL) as process,  # noqa: S603
+        ):
+            try:
+                with grpc.insecure_channel(address, options=list(CHANNEL_OPTIONS.items())) as channel:
+                    _wait_for(channel, process, log)
+                    yield channel
+            finally:
+                process.terminate()
+
+
+def _wait_for(channel: grpc.Channel, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    ready = grpc.channel_ready_future(channel)
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            ready.result(timeout=0.1)
+        except grpc.FutureTimeoutError:
+            continue
+        return
+    last = log.read_text("utf-8").strip().splitlines()[-1:]
+    raise CannotUse(f"the daemon of the demo did not start: {' '.join(last)}")

@@ -1,0 +1,221 @@
+"""A ticket's life drawn with characters: a row a day, or more days where it is long.
+
+Values in, text out; nothing here asks anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
+
+from rich.text import Text
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.instants import from_datetime, to_datetime
+
+MAX_ROWS: Final = 24
+DAYS_IN_A_ROW: Final = (1, 7, 28, 91, 364, 3_640)
+CELLS: Final = {1: 48, 7: 56, 28: 56, 91: 91, 364: 52, 3_640: 40}
+"""Cells of a row, by its days: half hours of a day, three hours of a week …"""
+
+Kind = int
+
+_COUNTED: Final = pb.SLA_TIMELINE_KIND_COUNTED
+_PAUSED: Final = pb.SLA_TIMELINE_KIND_PAUSED
+_CLOSED: Final = pb.SLA_TIMELINE_KIND_CLOSED
+
+
+class Stretch(NamedTuple):
+    """A stretch [from_ms, to_ms) of a life, UTC epoch ms."""
+
+    from_ms: int
+    to_ms: int
+    kind: Kind
+    cause: str
+
+
+class Mark(NamedTuple):
+    """Something at an instant (UTC epoch ms)."""
+
+    at_ms: int
+    label: str
+    sign: str
+    """`fired`, `ahead`, `breach`, `breach-ahead`, `done` or `now`."""
+
+
+class Glyphs(NamedTuple):
+    """The characters that it is drawn with."""
+
+    counted: str
+    will_count: str
+    paused: str
+    closed: str
+    signs: dict[str, str]
+
+
+BLOCKS: Final = Glyphs(
+    "█",
+    "░",
+    "▒",
+    "·",
+    {"fired": "◆", "ahead": "◇", "breach": "✖", "breach-ahead": "✕", "done": "✔", "now": "┃"},
+)
+ASCII: Final = Glyphs(
+    "#",
+    "+",
+    "=",
+    ".",
+    {"fired": "*", "ahead": "o", "breach": "X", "breach-ahead": "x", "done": "v", "now": "|"},
+)
+
+_STYLES: Final = {
+    "fired": "bold yellow",
+    "ahead": "yellow",
+    "breach": "bold red",
+    "breach-ahead": "red",
+    "done": "bold green",
+    "now": "bold",
+}
+_ORDER: Final = ("ahead", "fired", "breach-ahead", "now", "done", "breach")
+"""Of several marks in one cell the last is drawn."""
+
+
+def draw(
+    stretches: Sequence[Stretch], marks: Sequence[Mark], now_ms: int, zone: tzinfo, glyphs: Glyphs
+) -> Iterator[Text]:
+    """The rows from the first stretch to the last, in the local time of `zone`, below a scale."""
+    if not stretches:
+        return
+    end_ms = max(stretches[-1].to_ms, stretches[0].from_ms + 1)
+    days = _days_in_a_row(stretches[0].from_ms, end_ms)
+    rows = list(_rows(stretches[0].from_ms, end_ms, zone, days))
+    cells = CELLS[days]
+    labels = [_label(begin, days) for begin, _ in rows]
+    width = max(map(len, labels))
+    yield Text(" " * width + "  " + _scale(days, cells), "dim")
+    for (begin, end), label in zip(rows, labels, strict=True):
+        row = _Row(from_datetime(begin), from_datetime(end), cells)
+        yield Text.assemble(
+            (label.ljust(width), "dim"),
+            "  ",
+            *row.drawn(stretches, marks, now_ms, glyphs),
+            "  ",
+            row.told(stretches, marks, zone, glyphs),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+
+def legend(glyphs: Glyphs, *, ahead: bool) -> Text:
+    """What the characters mean."""
+    told = Text(style="dim")
+    told.append(f"{glyphs.counted} counted  ")
+    if ahead:
+        told.append(f"{glyphs.will_count} will count  ")
+    told.append(f"{glyphs.paused} paused  {glyphs.closed} closed  ")
+    signs = glyphs.signs
+    told.append(
+        f"{signs['fired']} threshold  {signs['breach']} breach  {signs['done']} done  {signs['now']} now"
+    )
+    if ahead:
+        told.append(f"  {signs['ahead']} {signs['breach-ahead']} ahead")
+    return told
+
+
+def _days_in_a_row(from_ms: int, to_ms: int) -> int:
+    length = (to_ms - from_ms) // 86_400_000 + 2
+    for days in DAYS_IN_A_ROW:
+        if length / days <= MAX_ROWS:
+            return days
+    return DAYS_IN_A_ROW[-1]
+
+
+def _rows(from_ms: int, to_ms: int, zone: tzinfo, days: int) -> Iterator[tuple[datetime, datetime]]:
+    """(begin, end) of the rows, local midnights; rows of weeks begin on Mondays."""
+    first = to_datetime(from_ms).astimezone(zone).date()
+    if days > 1:
+        first -= timedelta(days=first.weekday())
+    begin = datetime(first.year, first.month, first.day, tzinfo=zone)
+    while from_datetime(begin) < to_ms:
+        end = begin + timedelta(days=days)  # of local days, however long they are
+        yield begin, end
+        begin = end
+
+
+def _label(begin: datetime, days: int) -> str:
+    return f"{begin:%a %d %b}" if days == 1 else f"{begin:%d %b %Y}"
+
+
+def _scale(days: int, cells: int) -> str:
+    if days == 1:
+        step = cells // 8
+        return "".join(f"{hour:02}".ljust(step) for hour in range(0, 24, 3)) + "24"
+    if days == 7:
+        return "".join(day.ljust(cells // 7) for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+    return f"{days} days in a row"
+
+
+class _Row:
+    """One row of cells."""
+
+    def __init__(self, from_ms: int, to_ms: int, cells: int) -> None:
+        self._from_ms, self._to_ms, self._cells = from_ms, to_ms, cells
+
+    def drawn(
+        self, stretches: Sequence[Stretch], marks: Sequence[Mark], now_ms: int, glyphs: Glyphs
+    ) -> list[tuple[str, str]]:
+        """(character, style) of each cell."""
+        inside = [s for s in stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms]
+        signs: dict[int, str] = {}
+        for mark in marks:
+            if self._holds(mark.at_ms):
+                cell = (mark.at_ms - self._from_ms) * self._cells // (self._to_ms - self._from_ms)
+                known = signs.get(cell)
+                if known is None or _ORDER.index(mark.sign) > _ORDER.index(known):
+                    signs[cell] = mark.sign
+        drawn = []
+        for cell in range(self._cells):
+            if cell in signs:
+                drawn.append((glyphs.signs[signs[cell]], _STYLES[signs[cell]]))
+                continue
+            begin, end = self._bounds(cell)
+            drawn.append(_filled(inside, begin, end, now_ms, glyphs))
+        return drawn
+
+    def told(self, stretches: Sequence[Stretch], marks: Sequence[Mark], zone: tzinfo, glyphs: Glyphs) -> str:
+        """What there is to say about the row: its marks, or why it is closed all through."""
+        here = sorted(mark for mark in marks if self._holds(mark.at_ms))
+        if here:
+            return "  ".join(
+                f"{glyphs.signs[mark.sign]} {mark.label} {to_datetime(mark.at_ms).astimezone(zone):%H:%M}"
+                for mark in here
+            )
+        causes = {s.cause for s in stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms}
+        telling = sorted(causes - {"", "outside business hours"})
+        return ", ".join(telling) if "" not in causes or len(telling) == 1 else ""
+
+    def _holds(self, at_ms: int) -> bool:
+        return self._from_ms <= at_ms < self._to_ms
+
+    def _bounds(self, cell: int) -> tuple[int, int]:
+        length = self._to_ms - self._from_ms
+        return (
+            self._from_ms + cell * length // self._cells,
+            self._from_ms + (cell + 1) * length // self._cells,
+        )
+
+
+def _filled(
+    stretches: Sequence[Stretch], begin: int, end: int, now_ms: int, glyphs: Glyphs
+) -> tuple[str, str]:
+    """What fills a cell: the kind that has most of it."""
+    shares: dict[Kind, int] = {_COUNTED: 0, _PAUSED: 0, _CLOSED: 0}
+    for stretch in stretches:
+        shares[stretch.kind] += max(0, min(end, stretch.to_ms) - max(begin, stretch.from_ms))
+    kind = max(shares, key=lambda kind: shares[kind])
+    if not shares[kind]:
+        return " ", ""
+    if kind == _COUNTED:
+        return (glyphs.counted, "green") if begin < now_ms else (glyphs.will_count, "green")
+    return (glyphs.paused, "cyan") if kind == _PAUSED else (glyphs.closed, "dim")

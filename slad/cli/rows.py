@@ -1,0 +1,280 @@
+"""Trackings as rows of a file: JSON lines, or CSV for spreadsheets. What is written can be read again."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple, TextIO
+
+from dateutil.parser import isoparse
+from google.protobuf.json_format import MessageToDict, Parse, ParseDict, ParseError
+from google.protobuf.timestamp_pb2 import Timestamp
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.cli.failures import WrongInput
+from slad.cli.hours import parse_holidays, parse_hours, write_holidays, write_hours
+from slad.cli.values import spoken
+
+FORMATS: Final = ("jsonl", "csv")
+
+ATTRIBUTE_PREFIX: Final = "attribute."
+"""A column `attribute.queue` holds the attribute `queue`."""
+
+_IDS: Final = ("tenant_id", "ticket_id", "policy_id", "priority_id")
+_MINUTES: Final = ("response_time_minutes", "resolution_time_minutes")
+_LEVELS: Final = ("escalation_1_percent", "escalation_2_percent", "escalation_3_percent")
+_REASON: Final = "SLA_PAUSE_REASON_"
+_ACCOUNTING: Final = "PAUSE_ACCOUNTING_"
+
+COLUMNS: Final = (
+    *_IDS,
+    "started_at",
+    *_MINUTES,
+    *_LEVELS,
+    "notification_thresholds",
+    "is_24x7",
+    "timezone",
+    "hours",
+    "holidays",
+    "pause_accounting",
+    "pauses",
+    "response_completed_at",
+    "response_met",
+    "closed",
+    "fired",
+    "attributes",
+)
+
+
+class Row(NamedTuple):
+    """A row of a file: its line, and the tracking, or what is wrong with it."""
+
+    line: int
+    tracking: rpc.SlaTrackingImport | None
+    ticket_id: str = ""
+    field: str = ""
+    problem: str = ""
+
+
+# --- JSON lines
+
+
+def read_jsonl(file: Iterable[str]) -> Iterator[Row]:
+    """One tracking (slad.v1.SlaTrackingImport) a line."""
+    for line, text in enumerate(file, start=1):
+        if not text.strip():
+            continue
+        if not text.lstrip().startswith("{"):
+            yield Row(line, None, problem="a line holds one JSON object")
+            continue
+        try:
+            yield Row(line, Parse(text, rpc.SlaTrackingImport()))
+        except ParseError as error:
+            yield Row(line, None, problem=" ".join(str(error).replace("slad.v1.", "").split()))
+
+
+def write_jsonl(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
+    """The other way."""
+    for tracking in trackings:
+        content = MessageToDict(tracking, preserving_proto_field_name=True)
+        file.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+# --- CSV
+
+
+def read_csv(file: Iterable[str]) -> Iterator[Row]:
+    """Rows under a header of COLUMNS, in any order; what is not needed may be missing. Raises WrongInput."""
+    lines = iter(file)
+    head = next(lines, "").removeprefix("\ufeff")
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(_again(head, lines), delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    _check_header(header)
+    for cells in reader:
+        if not any(cells):
+            continue
+        content = dict(zip(header, map(str.strip, cells), strict=False))
+        line, ticket_id = reader.line_num, content.get("ticket_id", "")
+        if len(cells) > len(header):
+            yield Row(line, None, ticket_id, problem=f"{len(cells)} cells under {len(header)} headings")
+            continue
+        try:
+            yield Row(line, _from_cells(content), ticket_id)
+        except _CellError as error:
+            yield Row(line, None, ticket_id, error.column, str(error))
+
+
+def _again(head: str, rest: Iterator[str]) -> Iterator[str]:
+    yield head
+    yield from rest
+
+
+def _check_header(header: list[str]) -> None:
+    if "ticket_id" not in header:
+        raise WrongInput(
+            f"the first line should name the columns, ticket_id among them: {', '.join(COLUMNS)}"
+        )
+    for name in header:
+        if name not in COLUMNS and not name.startswith(ATTRIBUTE_PREFIX):
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLUMNS)}"
+            raise WrongInput(f"there is no column {name!r}; {hint}")
+
+
+class _CellError(ValueError):
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+def _from_cells(cells: Mapping[str, str]) -> rpc.SlaTrackingImport:
+    row = rpc.SlaTrackingImport()
+    start, target = row.start, row.start.targets.add()
+    for name in _IDS:
+        setattr(start, name, cells.get(name, ""))
+    target.priority_id = start.priority_id
+    for name in (*_MINUTES, *_LEVELS):
+        if cells.get(name):
+            _cell(cells, name, partial(_fill_number, target, name))
+    for column, fill in _FILLERS.items():
+        if cells.get(column):
+            _cell(cells, column, partial(fill, row))
+    for name, value in cells.items():
+        if name.startswith(ATTRIBUTE_PREFIX) and value:
+            start.attributes[name.removeprefix(ATTRIBUTE_PREFIX)] = value
+    return row
+
+
+def _cell(cells: Mapping[str, str], column: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(cells[column])
+    except (ValueError, OverflowError, ParseError) as error:
+        # Some say already what they are about.
+        told = str(error) if "'" in str(error) else f"{cells[column]!r}: {error}"
+        raise _CellError(column, told) from None
+
+
+def _to(stamp: Timestamp, text: str) -> None:
+    try:
+        moment = isoparse(text.strip().replace(" ", "T", 1))
+    except ValueError:
+        raise ValueError(f"{text!r} is not an instant, such as 2026-03-02T09:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("an instant needs a zone, as in 2026-03-02T09:00:00Z")
+    stamp.FromDatetime(moment)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
+def _fill_number(target: pb.SlaPolicyTarget, name: str, text: str) -> None:
+    setattr(target, name, _number(text))
+
+
+def _yes(text: str) -> bool:
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise ValueError("neither true nor false")
+    return known[text.lower()]
+
+
+def _fill_pauses(row: rpc.SlaTrackingImport, text: str) -> None:
+    for part in filter(None, map(str.strip, text.split(";"))):
+        stretch, _, reason = part.partition(" ")
+        begin, _, end = stretch.partition("/")
+        pause = row.pauses.add(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE)
+        _to(pause.paused_at, begin)
+        if end:
+            _to(pause.resumed_at, end)
+        if reason:
+            pause.reason = pb.SlaPauseReason.Value(_REASON + reason.strip().upper().replace("-", "_"))
+
+
+def _fill_closed(row: rpc.SlaTrackingImport, text: str) -> None:
+    for part in filter(None, map(str.strip, text.split(";"))):
+        begin, _, end = part.partition("/")
+        closed = row.closed.add()
+        _to(closed.closed_at, begin)
+        _to(closed.reopened_at, end)
+
+
+def _fill_json(row: rpc.SlaTrackingImport, name: str, text: str) -> None:
+    ParseDict({name: json.loads(text)}, row)
+
+
+def _fill_attributes(row: rpc.SlaTrackingImport, text: str) -> None:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("attributes are a JSON object")  # noqa: TRY004 - told as any other wrong cell
+    for key, value in content.items():
+        row.start.attributes[key] = str(value)
+
+
+_FILLERS: Final[dict[str, Callable[[rpc.SlaTrackingImport, str], Any]]] = {
+    "started_at": lambda row, text: _to(row.start.started_at, text),
+    "notification_thresholds": lambda row, text: row.start.notification_thresholds.extend(
+        map(_number, text.replace(",", " ").split())
+    ),
+    "is_24x7": lambda row, text: setattr(row.start.targets[0], "is_24x7", _yes(text)),
+    "timezone": lambda row, text: setattr(row.start.schedule, "timezone", text),
+    "hours": lambda row, text: row.start.schedule.entries.extend(parse_hours(text)),
+    "holidays": lambda row, text: row.start.schedule.holidays.extend(parse_holidays(text)),
+    "pause_accounting": lambda row, text: setattr(
+        row.start, "pause_accounting", pb.PauseAccounting.Value(_ACCOUNTING + text.upper().replace("-", "_"))
+    ),
+    "pauses": _fill_pauses,
+    "response_completed_at": lambda row, text: _to(row.response_completed_at, text),
+    "response_met": lambda row, text: setattr(row, "response_met", _yes(text)),
+    "closed": _fill_closed,
+    "fired": lambda row, text: _fill_json(row, "fired", text),
+    "attributes": _fill_attributes,
+}
+"""What a cell that is not empty puts into the row."""
+
+
+def write_csv(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
+    """COLUMNS, then a row a tracking."""
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for tracking in trackings:
+        writer.writerow(_to_cells(tracking))
+
+
+def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
+    start, target = row.start, row.start.targets[0]
+    cells = {name: getattr(start, name) for name in _IDS}
+    cells |= {name: str(getattr(target, name)) for name in _MINUTES if target.HasField(name)}
+    cells |= {name: str(getattr(target, name)) for name in _LEVELS if getattr(target, name)}
+    cells["started_at"] = start.started_at.ToJsonString()
+    cells["notification_thresholds"] = " ".join(map(str, start.notification_thresholds))
+    cells["is_24x7"] = "true" if target.is_24x7 else "false"
+    cells["timezone"] = start.schedule.timezone
+    cells["hours"] = write_hours(start.schedule.entries)
+    cells["holidays"] = write_holidays(start.schedule.holidays)
+    cells["pause_accounting"] = spoken(pb.PauseAccounting.Name(start.pause_accounting), _ACCOUNTING)
+    cells["pauses"] = "; ".join(
+        f"{pause.paused_at.ToJsonString()}/"
+        f"{pause.resumed_at.ToJsonString() if pause.HasField('resumed_at') else ''} "
+        f"{spoken(pb.SlaPauseReason.Name(pause.reason), _REASON)}"
+        for pause in row.pauses
+    )
+    if row.HasField("response_completed_at"):
+        cells["response_completed_at"] = row.response_completed_at.ToJsonString()
+    if row.HasField("response_met"):
+        cells["response_met"] = "true" if row.response_met else "false"
+    cells["closed"] = "; ".join(
+        f"{closed.closed_at.ToJsonString()}/{closed.reopened_at.ToJsonString()}" for closed in row.closed
+    )
+    fired = MessageToDict(row, preserving_proto_field_name=True).get("fired")
+    cells["fired"] = json.dumps(fired, separators=(",", ":")) if fired else ""
+    cells["attributes"] = json.dumps(dict(start.attributes), ensure_ascii=False) if start.attributes else ""
+    return cells

@@ -1,0 +1,80 @@
+"""A life drawn with characters."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
+import pytest
+from slad_client.v1 import types_pb2 as pb
+
+from slad.cli.drawing import ASCII, BLOCKS, CELLS, MAX_ROWS, Mark, Stretch, draw, legend
+from slad.core.instants import DAY_MS, HOUR_MS
+from tests.core.tickets import at
+
+COUNTED, PAUSED, CLOSED = (
+    pb.SLA_TIMELINE_KIND_COUNTED,
+    pb.SLA_TIMELINE_KIND_PAUSED,
+    pb.SLA_TIMELINE_KIND_CLOSED,
+)
+SATURDAY = at("2026-03-07T00:00:00Z")
+LIFE = [
+    Stretch(at("2026-03-06T09:00:00Z"), at("2026-03-06T12:00:00Z"), COUNTED, ""),
+    Stretch(at("2026-03-06T12:00:00Z"), at("2026-03-06T14:00:00Z"), PAUSED, "paused: awaiting client"),
+    Stretch(at("2026-03-06T14:00:00Z"), at("2026-03-06T17:00:00Z"), COUNTED, ""),
+    Stretch(at("2026-03-06T17:00:00Z"), SATURDAY, CLOSED, "outside business hours"),
+    Stretch(SATURDAY, SATURDAY + DAY_MS, CLOSED, "weekend"),
+    Stretch(SATURDAY + DAY_MS, SATURDAY + DAY_MS + HOUR_MS, COUNTED, ""),
+]
+NOW = at("2026-03-06T16:00:00Z")
+MARKS = [
+    Mark(at("2026-03-06T10:30:00Z"), "50 %", "fired"),
+    Mark(at("2026-03-06T10:40:00Z"), "100 %", "breach"),
+    Mark(NOW, "now", "now"),
+]
+
+
+def drawn(stretches: list[Stretch], marks: list[Mark], now: int = NOW) -> list[str]:
+    return [row.plain.rstrip() for row in draw(stretches, marks, now, UTC, ASCII)]
+
+
+def test_a_row_is_a_day_and_a_cell_half_an_hour() -> None:
+    assert drawn(LIFE, MARKS) == [
+        "            00    03    06    09    12    15    18    21    24",
+        "Fri 06 Mar                    ###X##====####|+..............  * 50 % 10:30  X 100 % 10:40  | now 16:00",  # noqa: E501
+        "Sat 07 Mar  ................................................  weekend",
+        "Sun 08 Mar  ++",
+    ]
+
+
+def test_a_row_begins_at_local_midnight_also_where_the_clocks_change() -> None:
+    """29 March has 23 hours in Berlin; the row ends where the day does."""
+    begin = at("2026-03-28T23:00:00Z")
+    stretch = Stretch(begin, begin + 23 * HOUR_MS, COUNTED, "")
+    rows = list(draw([stretch], [], begin + DAY_MS, ZoneInfo("Europe/Berlin"), ASCII))
+    assert [row.plain.rstrip() for row in rows[1:]] == ["Sun 29 Mar  " + "#" * 48]
+
+
+@pytest.mark.parametrize("days", [1, 20, 100, 600, 2_000, 8_000, 100_000])
+def test_a_long_life_has_few_rows(days: int) -> None:
+    begin = at("2000-01-03T09:00:00Z")
+    rows = drawn([Stretch(begin, begin + days * DAY_MS, COUNTED, "")], [], begin)
+    assert 2 <= len(rows) <= MAX_ROWS + 6
+    assert all(len(row) <= 14 + max(CELLS.values()) for row in rows)
+
+
+def test_weeks_begin_on_mondays() -> None:
+    begin = at("2026-03-04T00:00:00Z")
+    rows = drawn([Stretch(begin, begin + 60 * DAY_MS, COUNTED, "")], [], begin + 100 * DAY_MS)
+    assert rows[1] == "02 Mar 2026  " + " " * 16 + "#" * 40
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    assert drawn([], MARKS) == []
+
+
+def test_the_legend_names_every_character() -> None:
+    for glyphs in (BLOCKS, ASCII):
+        told = legend(glyphs, ahead=True).plain
+        for sign in (*glyphs[:4], *glyphs.signs.values()):
+            assert sign in told

@@ -1,0 +1,139 @@
+"""Rows of files: CSV and JSON lines, both ways."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.cli.failures import WrongInput
+from slad.cli.rows import COLUMNS, read_csv, read_jsonl, write_csv, write_jsonl
+from tests.slad_under_test import MONDAY_9, OFFICE, stamp, start_request
+
+FULL = rpc.SlaTrackingImport(
+    start=start_request(
+        'T "1", or so; é',
+        priority_id="high",
+        targets=[
+            pb.SlaPolicyTarget(
+                priority_id="high",
+                response_time_minutes=60,
+                resolution_time_minutes=480,
+                escalation_1_percent=70,
+                escalation_3_percent=110,
+            )
+        ],
+        started_at=stamp(MONDAY_9 + 1),
+        notification_thresholds=[50, 80],
+        pause_accounting=pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK,
+        attributes={"queue": "net\nwork", "é": "ß"},
+    ),
+    pauses=[
+        pb.SlaPause(paused_at=stamp(MONDAY_9 + 2), resumed_at=stamp(MONDAY_9 + 3), reason=1),
+        pb.SlaPause(paused_at=stamp(MONDAY_9 + 9), reason=2),
+    ],
+    response_completed_at=stamp(MONDAY_9 + 4),
+    response_met=False,
+    closed=[rpc.SlaClosedTime(closed_at=stamp(MONDAY_9 + 5), reopened_at=stamp(MONDAY_9 + 6))],
+    fired=[
+        rpc.SlaFiredThreshold(phase=1, percent=50, scheduled_at=stamp(MONDAY_9), fired_at=stamp(MONDAY_9))
+    ],
+)
+FULL.start.schedule.holidays.add(holiday_date="2026-12-25", is_recurring=True, holiday_name="A; B\\")
+BARE = rpc.SlaTrackingImport(
+    start=rpc.StartSlaTrackingRequest(
+        tenant_id="acme",
+        ticket_id="T-2",
+        started_at=stamp(MONDAY_9),
+        targets=[pb.SlaPolicyTarget(response_time_minutes=5, is_24x7=True)],
+        pause_accounting=pb.PAUSE_ACCOUNTING_BUSINESS_TIME,
+    )
+)
+
+
+@pytest.mark.parametrize(("write", "read"), [(write_csv, read_csv), (write_jsonl, read_jsonl)])
+def test_what_is_written_can_be_read_again(write: Any, read: Any) -> None:
+    file = io.StringIO(newline="")
+    write([FULL, BARE], file)
+    rows = list(read(io.StringIO(file.getvalue(), newline="")))
+    assert [row.problem for row in rows] == ["", ""]
+    assert rows[0].tracking == FULL
+    assert rows[1].tracking == BARE
+
+
+def csv_rows(text: str) -> Any:
+    return list(read_csv(io.StringIO(text, newline="")))
+
+
+def test_a_spreadsheet_of_europe_with_few_columns() -> None:
+    head = "\ufeffticket_id;response_time_minutes;hours;timezone;attribute.queue;pauses"
+    (row,) = csv_rows(head + "\r\nT-1; 60 ;Mon-Fri 09:00-17:00;UTC;net;2026-03-02T10:00Z/\r\n;;;;;\r\n")
+    assert row.line == 2
+    tracking = row.tracking
+    assert tracking.start.targets == [pb.SlaPolicyTarget(response_time_minutes=60)]
+    assert tracking.start.schedule == OFFICE
+    assert tracking.start.attributes == {"queue": "net"}
+    assert tracking.pauses[0].reason == pb.SLA_PAUSE_REASON_STATUS_PAUSE
+    assert not tracking.pauses[0].HasField("resumed_at")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("response_time_minutes", "1h", "'1h' is not a whole number"),
+        ("notification_thresholds", "50 x", "'x' is not a whole number"),
+        ("started_at", "2026-03-02T09:00", "an instant needs a zone"),
+        ("started_at", "Monday", "Monday"),
+        ("hours", "9-17", "'9-17' are no business hours"),
+        ("holidays", "Easter", "'Easter' is not a holiday"),
+        ("is_24x7", "maybe", "'maybe': neither true nor false"),
+        ("pauses", "2026-03-02T10:00Z/ lunch", "SLA_PAUSE_REASON_LUNCH"),
+        ("closed", "2026-03-02T10:00Z", ""),
+        ("pause_accounting", "mine", "PAUSE_ACCOUNTING_MINE"),
+        ("fired", "[{", ""),
+        ("fired", '[{"percents": 5}]', "percents"),
+        ("attributes", "{", ""),
+        ("attributes", "[]", ""),
+        ("escalation_1_percent", str(2**40), ""),
+    ],
+)
+def test_a_wrong_cell_is_told_by_line_and_column(column: str, value: str, told: str) -> None:
+    file = io.StringIO(newline="")
+    write_csv([BARE], file)
+    lines = file.getvalue().splitlines()
+    cells = dict(zip(COLUMNS, lines[1].split(","), strict=True))
+    cells[column] = '"' + value.replace('"', '""') + '"'
+    row, after = csv_rows("\n".join([lines[0], ",".join(cells.values()), lines[1]]))
+    assert (row.line, row.ticket_id, row.field, row.tracking) == (2, "T-2", column, None)
+    assert told in row.problem
+    assert after.tracking == BARE, "the others are taken"
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("", "should name the columns"),
+        ("tenant_id,hours", "ticket_id among them"),
+        ("ticket_id,hour", "no column 'hour'; did you mean 'hours'"),
+        ("ticket_id,xyzzy", "no column 'xyzzy'; there are tenant_id"),
+    ],
+)
+def test_a_wrong_header_is_told_at_once(head: str, told: str) -> None:
+    with pytest.raises(WrongInput, match=told):
+        csv_rows(head + "\nx,y\n")
+
+
+def test_too_many_cells() -> None:
+    (row,) = csv_rows("ticket_id\nT-1,more\n")
+    assert row.problem == "2 cells under 1 headings"
+
+
+def test_a_wrong_line_of_json_is_told() -> None:
+    good = io.StringIO()
+    write_jsonl([BARE], good)
+    rows = list(read_jsonl(["{\n", "\n", '{"starts": {}}\n', good.getvalue(), "[]\n"]))
+    assert [(row.line, bool(row.problem)) for row in rows] == [(1, True), (3, True), (4, False), (5, True)]
+    assert "starts" in rows[1].problem

@@ -1,0 +1,230 @@
+"""What people type: hours, holidays, spans, instants, files; and how instants are shown to them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.cli import times, values
+from slad.cli.failures import CannotUse, WrongInput
+from slad.cli.files import read_message
+from slad.cli.hours import parse_holiday, parse_holidays, parse_hours, write_holidays, write_hours
+from slad.cli.values import Moment, OpenSpan, Typed, parse_moment, parse_span
+from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.core.tickets import at
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "wall_clock", lambda: NOW)
+
+
+def windows(text: str) -> set[tuple[int, str, str]]:
+    return {(entry.day_of_week, entry.start_time, entry.end_time) for entry in parse_hours(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Mon-Fri 09:00-17:00", {(day, "09:00", "17:00") for day in range(1, 6)}),
+        ("weekdays 9:00-17:00", {(day, "09:00", "17:00") for day in range(1, 6)}),
+        ("Sat,sunday 10:00–14:00", {(6, "10:00", "14:00"), (0, "10:00", "14:00")}),
+        ("fri-mon 22:00-06:00", {(day, "22:00", "06:00") for day in (5, 6, 0, 1)}),
+        ("Mon 08:00-12:00, 13:00-17:00; Tue 00:00-24:00",
+         {(1, "08:00", "12:00"), (1, "13:00", "17:00"), (2, "00:00", "24:00")}),
+        ("daily 09:00:30-17:00", {(day, "09:00:30", "17:00") for day in range(7)}),
+    ],
+)  # fmt: skip
+def test_hours(text: str, expected: set[tuple[int, str, str]]) -> None:
+    assert windows(text) == expected
+    assert windows(write_hours(parse_hours(text))) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", ";", "Mon", "Mon 9-17", "Mon-Foo 09:00-17:00", "09:00-17:00", "Mo-Fr 09:00-17:00"]
+)
+def test_hours_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="such as"):
+        parse_hours(text)
+
+
+entries = st.builds(
+    pb.BusinessHoursEntry,
+    day_of_week=st.integers(0, 6),
+    start_time=st.sampled_from(["00:00", "08:30", "22:00"]),
+    end_time=st.sampled_from(["06:00", "17:00:15", "24:00"]),
+    is_enabled=st.just(True),
+)
+
+
+@given(st.lists(entries, min_size=1, max_size=12))
+def test_hours_that_are_written_read_as_the_same(given_entries: list[pb.BusinessHoursEntry]) -> None:
+    expected = {(e.day_of_week, e.start_time, e.end_time) for e in given_entries}
+    assert windows(write_hours(given_entries)) == expected
+
+
+printable = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12)
+
+
+@given(st.lists(st.tuples(st.dates().map(str), st.booleans(), printable), max_size=5))
+def test_holidays_that_are_written_read_as_the_same(given_holidays: list[tuple[str, bool, str]]) -> None:
+    holidays = [
+        pb.Holiday(holiday_date=date, is_recurring=recurring, holiday_name=name)
+        for date, recurring, name in given_holidays
+    ]
+    assert parse_holidays(write_holidays(holidays)) == holidays
+
+
+def test_holidays() -> None:
+    assert parse_holiday("2026-04-03 Good Friday").holiday_name == "Good Friday"
+    assert parse_holiday("yearly 02-29").holiday_date == "2000-02-29"
+    for wrong in ("12-25", "Christmas", "2026-4-3"):
+        with pytest.raises(ValueError, match="is not a holiday"):
+            parse_holiday(wrong)
+
+
+def test_spans() -> None:
+    assert parse_span("45s") == 45_000
+    assert parse_span("1h30m") == parse_span("90 min") == 90 * MINUTE_MS
+    assert parse_span("1d 2h") == DAY_MS + 2 * HOUR_MS
+    for wrong in ("", "1", "h", "1h-", "1.5h"):
+        with pytest.raises(ValueError, match="length of time"):
+            parse_span(wrong)
+
+
+def test_open_spans_have_no_days_and_are_whole_minutes() -> None:
+    assert OpenSpan()("8h") == 480
+    for wrong in ("2d", "30s", "0m", "soon"):
+        with pytest.raises(click.BadParameter):
+            OpenSpan()(wrong)
+
+
+def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    assert parse_moment("now") == NOW
+    assert parse_moment("-2h") == NOW.replace(hour=10)
+    assert parse_moment("+1d") == NOW.replace(day=3)
+    assert Typed(parse_moment("2026-03-02T09:00Z")).aware() == NOW.replace(hour=9)
+    assert Typed(parse_moment("2026-03-02 09:00")).aware("Europe/Berlin") == NOW.replace(hour=8)
+    assert Typed(parse_moment("09:00")).aware() == NOW.replace(hour=3, minute=30)
+    for wrong in ("yesterday", "25:00", "2026-13-01", "-soon", "9"):
+        with pytest.raises(click.BadParameter):
+            Moment()(wrong)
+
+
+def test_an_instant_is_shown_in_the_zone_of_the_user_with_that_of_the_schedule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instant = at("2026-03-02T20:00:00.250Z")
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    assert times.instant(instant, "Europe/Berlin") == "Tue 2026-03-03 01:30:00.250 IST (Mon 21:00:00.250 CET)"
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    assert times.instant(at("2026-03-02T20:00:00Z"), "Europe/Berlin") == "Mon 2026-03-02 21:00 CET"
+    assert times.instant(at("2026-07-02T20:00:00Z"), "") == "Thu 2026-07-02 22:00 CEST"
+
+
+@pytest.mark.parametrize(
+    ("length", "told", "told_open"),
+    [
+        (0, "0 s", "0 s"),
+        (59_999, "59 s", "59 s"),
+        (90 * MINUTE_MS, "1 h 30 min", "1 h 30 min"),
+        (DAY_MS + MINUTE_MS, "1 d", "24 h 1 min"),
+        (-HOUR_MS, "-1 h", "-1 h"),
+        (2 * DAY_MS + 3 * HOUR_MS + MINUTE_MS, "2 d 3 h", "51 h 1 min"),
+    ],
+)
+def test_spans_are_shown(length: int, told: str, told_open: str) -> None:
+    assert times.span(length) == told
+    assert times.open_span(length) == told_open
+
+
+def test_words_are_those_of_the_contract() -> None:
+    words = values.Words(pb.SlaTimerStatus.DESCRIPTOR, "SLA_TIMER_STATUS_", everything="all")
+    assert words("at-risk,PAUSED") == (pb.SLA_TIMER_STATUS_AT_RISK, pb.SLA_TIMER_STATUS_PAUSED)
+    assert words("all") == ()
+    with pytest.raises(click.BadParameter, match="'late' is none of on-track"):
+        words("late")
+
+
+YAML = """
+schedule:
+  timezone: Europe/Berlin
+  hours: Mon-Fri 09:00-17:00
+  entries:
+    - {day_of_week: 6, start_time: 10:00, end_time: 14:00, is_enabled: true}
+  holidays: [yearly 12-25 Christmas Day, {holiday_date: 2026-04-03}]
+targets:
+  - response_time_minutes: 60
+notification_thresholds: [50, 80]
+"""
+
+
+def request(path: Path) -> rpc.PreviewSlaRequest:
+    return read_message(path, rpc.PreviewSlaRequest())
+
+
+def test_yaml_times_and_dates_are_texts(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(YAML.replace("  hours: Mon-Fri 09:00-17:00\n", ""))
+    found = request(file)
+    assert found.schedule.entries[0].start_time == "10:00"
+    assert [holiday.holiday_date for holiday in found.schedule.holidays] == ["2000-12-25", "2026-04-03"]
+    file.write_text(YAML)
+    assert len(request(file).schedule.entries) == 5, "hours stand in the place of entries"
+
+
+def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"targets": [{"response_time_minutes": "60"}], "priorityId": "p1"}')
+    (tmp_path / "a.yaml").write_text("targets:\n- response_time_minutes: 60\npriority_id: p1\n")
+    assert request(tmp_path / "a.json") == request(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "should hold keys and values"),
+        ("[]", "should hold keys and values"),
+        ("{", "is not JSON"),
+        ("a: [", "is not YAML"),
+        ("schedul: {}", 'no field named "schedul"'),
+        ("schedule: {hours: 9to5}", "schedule.hours: '9to5' are no business hours"),
+        ("schedule: {hours: 5}", "schedule.hours: should be a text"),
+        ("schedule: {holidays: [sometimes]}", "schedule.holidays[0]: 'sometimes' is not a holiday"),
+        ("targets: [{response_time_minutes: soon}]", "response_time_minutes"),
+        ("!!python/object:os.system {}", "is not YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "policy"
+    file.write_text(text)
+    with pytest.raises(WrongInput) as caught:
+        request(file)
+    assert str(caught.value).startswith(str(file))
+    assert told in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CannotUse, match="No such file"):
+        request(tmp_path / "nothing")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(CannotUse, match="not UTF-8"):
+        request(tmp_path / "bytes")
+
+
+def test_importing_the_command_imports_no_command() -> None:
+    """`slad serve` and completion start fast."""
+    script = "import sys, slad.cli.main; print([m for m in sys.modules if m in ('grpc', 'rich', 'uvloop')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
