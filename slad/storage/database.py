@@ -205,6 +205,7 @@ def _note_time_zones(connection: apsw.Connection) -> None:
         return
     with connection:
         connection.execute("UPDATE tracking SET wake_at = 0 WHERE wake_at IS NOT NULL")
+        connection.execute("UPDATE temporal_ticket SET check_at = 0 WHERE check_at IS NOT NULL")
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('tzdata', ?)", (current,))
 
 
