@@ -22,6 +22,7 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
+from slad.delivery.sinks.sink_metrics import SinkMetrics
 from slad.delivery.sinks.sinks import Sinks
 from slad.engines.directory import Directory
 from slad.engines.engine_measures import EngineMetrics
@@ -159,6 +160,7 @@ class Daemon:
             meters,
             EngineMetrics(engine, self.clock.now),
             DeliveryMetrics(consumers, hub, self.clock.now),
+            SinkMetrics(sinks),
             StorageMetrics(data, slow_queries),
         ]
         try:
