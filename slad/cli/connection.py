@@ -79,6 +79,18 @@ class Daemon:
             channel = grpc.secure_channel(self.address, self.tls, options)
         return grpc.intercept_channel(channel, _Bearer(self.token)) if self.token else channel
 
+    def open_aio_channel(self) -> grpc.aio.Channel:
+        """A channel for asyncio, to be made inside the event loop. Calls over it have to send `metadata`."""
+        options = list(CHANNEL_OPTIONS.items())
+        if self.tls is None:
+            return grpc.aio.insecure_channel(self.address, options)
+        return grpc.aio.secure_channel(self.address, self.tls, options)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call sends along: the token, if there is one."""
+        return bearer(self.token) if self.token else ()
+
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
         """A channel; a call that fails ends the command with one line and its exit code."""

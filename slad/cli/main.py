@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import click
 
 from slad import __version__
 from slad.cli.lazy import LazyGroup, Section
-
-# What gRPC's core has to say it says past the log; the error comes to slad all the same. Read when grpc is
-# imported, which is later.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 SECTIONS: Final[tuple[Section, ...]] = (
     (
@@ -58,6 +53,10 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "tokens": ("slad.cli.tokens:tokens", "Who may call."),
             "health": ("slad.cli.clock:health", "Whether it carries out commands."),
             "clock": ("slad.cli.clock:clock", "The virtual clock: show it, move it."),
+            "temporal-worker": (
+                "slad.cli.temporal_worker:worker_command",
+                "Run a worker that keeps clocks inside Temporal.",
+            ),
             "config": ("slad.cli.config:config", "What the daemon would be told, and by whom."),
         },
     ),

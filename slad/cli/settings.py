@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -25,10 +25,6 @@ from slad.daemon.configuration import (
 from slad.daemon.kinds import Kind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-OPTIONS: Final = [setting for setting in SETTINGS if not setting.secret]
-"""A secret has no flag: everybody can read the command line of a process."""
 
 
 class KindType(click.ParamType[Any]):
@@ -60,7 +56,17 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
     A configuration that cannot be used ends it with one line and exit code 2.
     """
+    return configured_by(*(setting.key for setting in SETTINGS))(command)
 
+
+def configured_by(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `configured`, with options for the settings of these keys only."""
+    settings = [BY_KEY[key] for key in keys]
+    # A secret has no flag: everybody can read the command line of a process.
+    return lambda command: _configured(command, [setting for setting in settings if not setting.secret])
+
+
+def _configured(command: Callable[..., Any], options: Sequence[Setting]) -> Callable[..., Any]:
     @wraps(command)
     @click.pass_context
     def with_configuration(context: click.Context, /, *, config: Path | None, **others: Any) -> Any:
@@ -69,7 +75,7 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
             for setting in SETTINGS
             if setting.secret and os.environ.get(setting.variable)
         }
-        for setting in OPTIONS:
+        for setting in options:
             value = others.pop(setting.parameter)
             source = context.get_parameter_source(setting.parameter)
             if source is ParameterSource.COMMANDLINE:
@@ -79,7 +85,7 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
         with configuration_errors():
             return command(configure(given, config), **others)
 
-    for setting in reversed(OPTIONS):
+    for setting in reversed(options):
         with_configuration = _option(setting)(with_configuration)
     return config_option(with_configuration)
 

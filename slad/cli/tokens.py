@@ -191,7 +191,7 @@ def _offline(data: Path) -> Iterator[Call]:
 
 @contextmanager
 def _opened(data: Path) -> Iterator[tuple[Journal, Store]]:
-    directory = DataDirectory(data, as_guest=True)
+    directory = DataDirectory(data)
     try:
         journal, store = Journal(directory.writer()), Store(directory.reader())
         try:

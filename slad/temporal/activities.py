@@ -17,6 +17,8 @@ from slad.temporal.wire import Activity, Effects, ThresholdReports
 
 log = logging.getLogger(__name__)
 
+Metadata = tuple[tuple[str, str], ...]
+
 CALL_TIMEOUT_S: Final = 4.0
 """How long one report to the daemon may take; less than `REPORT_AT_ONCE`, so that the call ends by itself."""
 
@@ -30,11 +32,13 @@ _USELESS: Final = {
 class SladActivities:
     """What a workflow of slad's worker calls.
 
-    `channel` leads to the daemon; None: there is none, and a report to it is given up.
+    `channel` leads to the daemon; None: there is none, and a report to it is given up. `metadata` goes with
+    every call.
     """
 
-    def __init__(self, effects: Effects, channel: grpc.aio.Channel | None) -> None:
+    def __init__(self, effects: Effects, channel: grpc.aio.Channel | None, metadata: Metadata = ()) -> None:
         self._effects = effects
+        self._metadata = metadata
         self._worker = worker_pb2_grpc.SlaWorkerStub(channel) if channel else None
 
     @activity.defn(name=Activity.SETTINGS.value)
@@ -55,7 +59,9 @@ class SladActivities:
             )
         reports = wire.read(document, ThresholdReports)
         try:
-            reply = await self._worker.ReportSlaThresholds(_request(reports), timeout=CALL_TIMEOUT_S)
+            reply = await self._worker.ReportSlaThresholds(
+                _request(reports), timeout=CALL_TIMEOUT_S, metadata=self._metadata
+            )
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 log.warning(

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from msgspec import Struct
@@ -94,9 +94,9 @@ class DaemonOutlet:
                 schedule_to_close_timeout=REPORT_AT_ONCE,
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
-        except ActivityError as error:
-            if isinstance(error.cause, CancelledError):
-                raise
+        except FailureError as error:
+            if _given_up(Activity.REPORT, error):
+                return
             await _persist(
                 Activity.REPORT, report, start_to_close_timeout=REPORT_TIMEOUT, retry_policy=REPORT_RETRIES
             )
@@ -192,11 +192,22 @@ async def _persist(activity: Activity, document: Any, **options: Any) -> Any:
     """Calls an activity until it succeeds; None when it says that there is no use in it."""
     try:
         return await workflow.execute_activity(activity.value, document, **options)
-    except ActivityError as error:
-        if isinstance(error.cause, CancelledError):
+    except FailureError as error:
+        if not _given_up(activity, error):
             raise
-        workflow.logger.error("%s was given up: %s", activity.value, error.cause)
         return None
+
+
+def _given_up(activity: Activity, error: FailureError) -> bool:
+    """Whether an activity says that there is no use in trying again; then that is logged."""
+    # A local activity's own error comes bare, that of another as the cause of an ActivityError.
+    cause = error.cause if isinstance(error, ActivityError) else error
+    if is_cancelled_exception(error):
+        raise error
+    if not isinstance(cause, ApplicationError) or not cause.non_retryable:
+        return False
+    workflow.logger.error("%s was given up: %s", activity.value, cause)
+    return True
 
 
 def now_ms() -> int:

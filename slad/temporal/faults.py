@@ -70,7 +70,8 @@ def _of_link(settings: ConnectionSettings, error: RPCError) -> Refused | None:
         return _denied(settings)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         return _busy()
-    if error.status is RPCStatusCode.NOT_FOUND and NAMESPACE_NOT_FOUND in error.raw_grpc_status:
+    names = NAMESPACE_NOT_FOUND in error.raw_grpc_status or "namespace" in error.message.lower()
+    if error.status is RPCStatusCode.NOT_FOUND and names:
         return _no_namespace(settings)
     return None
 

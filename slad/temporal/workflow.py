@@ -81,7 +81,7 @@ class SlaTicketWorkflow:
                 return
             if self._is_long():
                 again = clock.carry(effects, given.continue_as_new_after_events)
-                workflow.continue_as_new(wire.to_json(again))
+                workflow.continue_as_new(wire.to_json(again), memo=workflow.memo())
             await self._sleep(clock)
             if clock.wake_at is not None and clock.wake_at <= now_ms():
                 clock.fire(now_ms())
