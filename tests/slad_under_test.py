@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.daemon.daemon import Daemon
 from slad.daemon.settings import Settings
+from slad.engines.time_source import TimeSource
 from tests.core.tickets import at
 
 MONDAY_9 = at("2026-03-02T09:00:00Z")
@@ -71,12 +72,38 @@ class Slad:
         return found
 
 
+_variant: Any = None
+
+
+@contextmanager
+def variant(running: Any) -> Iterator[None]:
+    """Lets `slad_running` be `running` for a while: the same suite against another engine."""
+    global _variant  # noqa: PLW0603
+    _variant = running
+    try:
+        yield
+    finally:
+        _variant = None
+
+
 @asynccontextmanager
-async def slad_running(
-    data: Path, *, now: int | None = MONDAY_9, listen: Sequence[str] = ("127.0.0.1:0",), **settings: Any
-) -> AsyncIterator[Slad]:
+async def slad_running(data: Path, *, now: int | None = MONDAY_9, **settings: Any) -> AsyncIterator[Slad]:
     """A daemon that serves; stopped cleanly at the end. `now`: where virtual time begins; None: real time."""
-    daemon = Daemon(Settings(tuple(listen), data, now, **settings))
+    async with (_variant or daemon_running)(data, now=now, **settings) as slad:
+        yield slad
+
+
+@asynccontextmanager
+async def daemon_running(
+    data: Path,
+    *,
+    now: int | None = MONDAY_9,
+    listen: Sequence[str] = ("127.0.0.1:0",),
+    clock: TimeSource | None = None,
+    **settings: Any,
+) -> AsyncIterator[Slad]:
+    """The daemon alone."""
+    daemon = Daemon(Settings(tuple(listen), data, now, **settings), clock)
     ready = asyncio.Event()
     running = asyncio.create_task(daemon.run(ready.set))
     waiting = asyncio.create_task(ready.wait())

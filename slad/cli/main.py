@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import click
 
 from slad import __version__
 from slad.cli.lazy import LazyGroup, Section
+
+# What gRPC's core has to say it says past the log; the error comes to slad all the same. Read when grpc is
+# imported, which is later.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 SECTIONS: Final[tuple[Section, ...]] = (
     (

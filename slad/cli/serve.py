@@ -13,6 +13,7 @@ from slad.daemon import logs
 from slad.daemon.certificates import CertificateError
 from slad.daemon.configuration import Configuration
 from slad.daemon.daemon import serve
+from slad.daemon.pass_through import PassThroughError
 from slad.daemon.sockets import AddressError
 from slad.storage.lock import DatabaseError
 
@@ -22,14 +23,14 @@ from slad.storage.lock import DatabaseError
 def serve_command(configuration: Configuration) -> None:
     """Run the daemon until SIGTERM.
 
-    Exit code 0 after a clean stop, 2 when the configuration is wrong, 3 when an address, a certificate or the
-    data directory cannot be used.
+    Exit code 0 after a clean stop, 2 when the configuration is wrong, 3 when an address, a certificate, the
+    data directory or Temporal's client cannot be used.
     """
     settings = configuration.settings()
     logs.set_up(settings.log.format, settings.log.level)
     try:
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
         uvloop.run(serve(settings, lambda: configuration.reloaded().settings()))
-    except (AddressError, CertificateError, DatabaseError) as error:
+    except (AddressError, CertificateError, DatabaseError, PassThroughError) as error:
         click.echo(f"slad: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)

@@ -191,7 +191,7 @@ def _offline(data: Path) -> Iterator[Call]:
 
 @contextmanager
 def _opened(data: Path) -> Iterator[tuple[Journal, Store]]:
-    directory = DataDirectory(data)
+    directory = DataDirectory(data, as_guest=True)
     try:
         journal, store = Journal(directory.writer()), Store(directory.reader())
         try:

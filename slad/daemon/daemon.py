@@ -14,6 +14,7 @@ from slad import __version__
 from slad.core.instants import format_instant
 from slad.daemon import systemd
 from slad.daemon.certificates import Certificates
+from slad.daemon.pass_through import RunningPassThrough, open_pass_through
 from slad.daemon.settings import STOP_GRACE_S, Settings
 from slad.daemon.sight import Sight
 from slad.daemon.sockets import PRIVATE_MODE, control_address, is_local, listen
@@ -21,12 +22,14 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
+from slad.delivery.sinks.sink_metrics import SinkMetrics
 from slad.delivery.sinks.sinks import Sinks
 from slad.engines.directory import Directory
 from slad.engines.engine_measures import EngineMetrics
 from slad.engines.local import LocalEngine
 from slad.engines.measures import MetricSource
 from slad.engines.queries import Queries, QueryThread
+from slad.engines.routing import Routing
 from slad.engines.storage_metrics import StorageMetrics
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.access import Gate
@@ -36,10 +39,12 @@ from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
 from slad.service.channelz import CHANNELZ, Channelz
 from slad.service.debug import Insides, SlaDebug
+from slad.service.pass_through import SlaPassThrough
 from slad.service.server import (
     SLA_ADMIN,
     SLA_BACKEND,
     SLA_DEBUG,
+    SLA_PASS_THROUGH,
     SLA_TOKENS,
     SLA_WORKER,
     TEST_CLOCK,
@@ -52,6 +57,7 @@ from slad.service.worker import SlaWorker
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.journal import Journal, TokenRow
 from slad.storage.store import Store
+from slad.storage.temporal import TemporalStore
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +120,17 @@ class Daemon:
         slow_queries = QueryThread(Store(data.reader()))
         directory = Directory(store)
         hub = EventHub(journal.counters().sequence, slow_queries.events_after, store.sequence_gap())
-        engine = LocalEngine(journal, Store(writer), directory, self.clock, hub.publish)
+        engine = LocalEngine(
+            journal,
+            Store(writer),
+            directory,
+            self.clock,
+            hub.publish,
+            Routing(self._settings.temporal.routing, TemporalStore(writer)),
+        )
+        pass_through = await open_pass_through(
+            self._settings.temporal, engine, store, TemporalStore(data.reader()), self.clock
+        )
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         sinks = Sinks(self._settings.sinks, consumers, hub, engine, slow_queries, directory, self.clock)
         queries = Queries(store, directory)
@@ -130,11 +146,12 @@ class Daemon:
             SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow_queries, data, self.clock, meters)),
             SLA_TOKENS: SlaTokens(tokens),
             SLA_WORKER: SlaWorker(engine),
+            SLA_PASS_THROUGH: SlaPassThrough(pass_through.control, slow_queries),
             CHANNELZ: Channelz(),
         }
         retention = Retention(self._settings.retention, engine, slow_queries, consumers, self.clock)
         if self.clock.is_virtual:
-            services[TEST_CLOCK] = TestClock(engine, self.clock)
+            services[TEST_CLOCK] = TestClock(pass_through.control or engine, self.clock)
         gate = Gate(tokens, queries.tenant_of, is_exposed=self._is_exposed())
         log_of_calls = CallLog(self._settings.log.slow_calls_ms)
         server = SladServer(services, gate, self._notice, meters, log_of_calls, self.sight.tracing)
@@ -143,6 +160,7 @@ class Daemon:
             meters,
             EngineMetrics(engine, self.clock.now),
             DeliveryMetrics(consumers, hub, self.clock.now),
+            SinkMetrics(sinks),
             StorageMetrics(data, slow_queries),
         ]
         try:
@@ -152,12 +170,13 @@ class Daemon:
             pump = asyncio.create_task(engine.run(), name="slad-engine")
             sweeper = asyncio.create_task(self._sweep(retention), name="slad-retention")
             await sinks.start()
+            pass_through.start()
             await server.start()
             self._announce(engine)
             ready()
             await self._stop_is_near(pump)
             sweeper.cancel()
-            await _end(hub, sinks, server, engine)
+            await _end(hub, sinks, server, pass_through, engine)
             await pump
             if self._damage is not None:
                 raise self._damage
@@ -254,12 +273,19 @@ def _standing(engine: LocalEngine) -> str:
     return f"serving; {engine.timers_in_memory} timers due soon, last event {engine.sequence}"
 
 
-async def _end(hub: EventHub, sinks: Sinks, server: SladServer, engine: LocalEngine) -> None:
+async def _end(
+    hub: EventHub,
+    sinks: Sinks,
+    server: SladServer,
+    pass_through: RunningPassThrough,
+    engine: LocalEngine,
+) -> None:
     """From the outside in: who still reads or calls needs what is further in."""
     systemd.notify("STOPPING=1")
     hub.close()
     await sinks.stop()
     await server.stop(STOP_GRACE_S)
+    await pass_through.stop()
     engine.stop()
 
 

@@ -98,7 +98,8 @@ class LocalEngine:
         self._directory = directory
         self._clock = clock
         self._publish = publish
-        self._routing = routing
+        self.routing = routing
+        """Which engine a ticket gets; None: always this one."""
         self._timers = Timers(store)
         self._counters = journal.counters()
         self._jobs: deque[_Job] = deque()
@@ -260,7 +261,7 @@ class LocalEngine:
         self._timers.restore(self._unsettled)
         self._unsettled.clear()
         self._timers.fill(until)
-        work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now(), self._routing)
+        work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now(), self.routing)
         for _ in range(MAX_TIMERS):
             due = self._timers.pop(until)
             if due is None:

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 from slad.core import machine
@@ -138,6 +139,17 @@ class Queries:
             if len(found) == LIVE_PAGE:
                 break
         return LivePage(found, key)
+
+    def keys(
+        self, tenants: Tenants, state: TrackingState, after_key: int, size: int
+    ) -> tuple[list[int], int | None]:
+        """(keys of the next trackings in `state`, the key to go on after, None at the end).
+
+        Looks at `size` trackings.
+        """
+        records = list(islice(self._records(tenants, frozenset({state}), after_key), size))
+        next_key = records[-1].tracking_key if len(records) == size else None
+        return [record.tracking_key for record in records if record.state is state], next_key
 
     def _records(
         self, tenants: Tenants, states: frozenset[TrackingState], after_key: int

@@ -95,6 +95,10 @@ RULES: Final[Mapping[str, Rule]] = {
     # What goes on inside is of all tenants.
     "slad.v1.SlaDebug.GetSlaInternals": Rule(_ADMIN, Reach.EVERYTHING),
     "slad.v1.SlaDebug.ListSlaTimers": Rule(_ADMIN, Reach.EVERYTHING),
+    # Temporal is the operator's, as is which engine carries a ticket.
+    "slad.v1.SlaPassThrough.GetSlaPassThrough": Rule(_ADMIN, Reach.EVERYTHING),
+    "slad.v1.SlaPassThrough.HandOverSlaTrackings": Rule(_ADMIN, Reach.EVERYTHING),
+    "slad.v1.SlaPassThrough.ReleaseSlaWorkflows": Rule(_ADMIN, Reach.EVERYTHING),
     "slad.v1.SlaWorker.ReportSlaThresholds": Rule(_WRITE, Reach.TICKET),
     "slad.v1.TestClock.GetTime": Rule(_READ, Reach.NOTHING),
     "slad.v1.TestClock.AdvanceTime": Rule(_ADMIN, Reach.EVERYTHING),

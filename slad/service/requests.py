@@ -197,7 +197,7 @@ def list_query(request: rpc.ListSlaTrackingsRequest, who: Caller) -> ListQuery:
         frozenset(enum(f"states[{i}]", s, TrackingState) for i, s in enumerate(request.states)),
         frozenset(enum(f"statuses[{i}]", s, TimerStatus) for i, s in enumerate(request.statuses)),
         instant(request, "due_before"),
-        _page_key(request.page_token),
+        page_key(request.page_token),
         size,
     )
 
@@ -543,7 +543,8 @@ def at_most(field: str, items: Sized, limit: int) -> None:
         raise InvalidField(field, "TOO_MANY", f"{len(items)} items, at most {limit} are allowed")
 
 
-def _page_key(token: str) -> int:
+def page_key(token: str) -> int:
+    """The key that a page token holds; an empty one is the beginning."""
     if not token:
         return 0
     # 15 digits keep it within SQLite's integers.

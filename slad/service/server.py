@@ -13,7 +13,15 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from slad_client.v1 import admin_pb2, debug_pb2, sla_backend_pb2, test_clock_pb2, tokens_pb2, worker_pb2
+from slad_client.v1 import (
+    admin_pb2,
+    debug_pb2,
+    pass_through_pb2,
+    sla_backend_pb2,
+    test_clock_pb2,
+    tokens_pb2,
+    worker_pb2,
+)
 
 from slad.core.access import Caller
 from slad.core.errors import InvalidField
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 SLA_BACKEND: Final[ServiceDescriptor] = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
 SLA_ADMIN: Final[ServiceDescriptor] = admin_pb2.DESCRIPTOR.services_by_name["SlaAdmin"]
 SLA_DEBUG: Final[ServiceDescriptor] = debug_pb2.DESCRIPTOR.services_by_name["SlaDebug"]
+SLA_PASS_THROUGH: Final[ServiceDescriptor] = pass_through_pb2.DESCRIPTOR.services_by_name["SlaPassThrough"]
 SLA_TOKENS: Final[ServiceDescriptor] = tokens_pb2.DESCRIPTOR.services_by_name["SlaTokens"]
 SLA_WORKER: Final[ServiceDescriptor] = worker_pb2.DESCRIPTOR.services_by_name["SlaWorker"]
 TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_name["TestClock"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from slad_client.v1 import test_clock_pb2 as rpc
 
 from slad.core.errors import InvalidField
 from slad.core.instants import MAX_INSTANT_MS
-from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
 from slad.service import requests
 
@@ -16,12 +15,20 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
 
+class Advancing(Protocol):
+    """What can move virtual time."""
+
+    async def advance(self, target: int) -> int:
+        """Moves it to `target` (UTC epoch ms), through all that falls due; the number of events committed."""
+        ...
+
+
 class TestClock:
     """The methods of `slad.v1.TestClock`."""
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
 
-    def __init__(self, engine: LocalEngine, clock: TimeSource) -> None:
+    def __init__(self, engine: Advancing, clock: TimeSource) -> None:
         self._engine = engine
         self._clock = clock
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from slad.storage.lock import DatabaseError, DirectoryLock
+from slad.storage.lock import DatabaseError, DirectoryLock, explained, owner_of
 
 DATABASE_NAME: Final = "slad.db"
 
@@ -53,11 +53,15 @@ class DataDirectory:
     """A data directory held by this process: `DIR/slad.db` and the lock beside it.
 
     Raises DatabaseError when another process holds it, when it cannot be written, when the database is
-    damaged, not slad's, or of a later version.
+    damaged, not slad's, of a later version, or another user's.
+
+    With `as_guest` root may open what is another user's; it has to leave nothing of its own behind.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, as_guest: bool = False) -> None:
         self.path = path
+        if not as_guest:
+            self._must_be_own()
         self._lock = DirectoryLock(path)
         try:
             self._prepare()
@@ -112,9 +116,24 @@ class DataDirectory:
             f"{self.database} is damaged ({what}); restore a backup: slad restore --replace FILE"
         )
 
+    def _must_be_own(self) -> None:
+        try:
+            owner = self.database.stat().st_uid
+        except OSError:
+            return  # what is not there yet, or cannot be seen, is told of by the lock
+        if owner != os.geteuid() == 0:
+            name = owner_of(self.database)
+            raise DatabaseError(
+                f"{self.database} belongs to {name}, who could not open any more what root leaves there; "
+                f"run slad as {name}"
+            )
+
     def _prepare(self) -> None:
         # The file must never be readable by others, not even between its creation and a chmod.
-        os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise DatabaseError(f"{self.database} cannot be opened: {explained(error, self.path)}") from error
         try:
             with self.explaining_damage():
                 connection = _connect(self.database)
@@ -124,6 +143,8 @@ class DataDirectory:
                     _note_time_zones(connection)
                 finally:
                     connection.close()
+        except apsw.FullError as error:
+            raise DatabaseError(f"{self.database} cannot be opened: the disk is full; make room") from error
         except apsw.Error as error:
             raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
 
@@ -184,6 +205,7 @@ def _note_time_zones(connection: apsw.Connection) -> None:
         return
     with connection:
         connection.execute("UPDATE tracking SET wake_at = 0 WHERE wake_at IS NOT NULL")
+        connection.execute("UPDATE temporal_ticket SET check_at = 0 WHERE check_at IS NOT NULL")
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('tzdata', ?)", (current,))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import pwd
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,6 +15,41 @@ LOCK_NAME: Final = "slad.lock"
 
 class DatabaseError(RuntimeError):
     """The database cannot be used; the message says why and what to do."""
+
+
+def explained(error: OSError, path: Path) -> str:
+    """What went wrong with `path`, and what to do."""
+    what = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        there = next((place for place in (path, *path.parents) if _is_there(place)), path)
+        return f"{what}: {there} belongs to {owner_of(there)}, and slad runs as {_name(os.geteuid())}"
+    if error.errno == errno.EROFS:
+        return f"{what}; mount it for writing, or choose another directory with --data"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}; make room"
+    return what
+
+
+def owner_of(path: Path) -> str:
+    """The user that a file belongs to, by name if it has one."""
+    try:
+        return _name(path.stat().st_uid)
+    except OSError:
+        return "another user"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 class DirectoryLock:
@@ -26,7 +63,7 @@ class DirectoryLock:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DatabaseError(f"data directory {path} cannot be used: {error.strerror}") from error
+            raise DatabaseError(f"data directory {path} cannot be used: {explained(error, path)}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -36,8 +73,12 @@ class DirectoryLock:
                 f"data directory {path} is held by another slad (process {holder}); stop it, or choose "
                 "another directory with --data"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise DatabaseError(f"data directory {path} cannot be used: {explained(error, path)}") from error
 
     def release(self) -> None:
         """Lets go of the directory."""

@@ -70,8 +70,7 @@ def _of_link(settings: ConnectionSettings, error: RPCError) -> Refused | None:
         return _denied(settings)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         return _busy()
-    names = NAMESPACE_NOT_FOUND in error.raw_grpc_status or "namespace" in error.message.lower()
-    if error.status is RPCStatusCode.NOT_FOUND and names:
+    if error.status is RPCStatusCode.NOT_FOUND and NAMESPACE_NOT_FOUND in error.raw_grpc_status:
         return _no_namespace(settings)
     return None
 

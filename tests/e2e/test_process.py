@@ -78,6 +78,7 @@ def test_grpcurl_finds_everything_by_reflection(tmp_path: Path) -> None:
             "slad.v1.SlaAdmin",
             BACKEND,
             "slad.v1.SlaDebug",
+            "slad.v1.SlaPassThrough",
             "slad.v1.SlaTokens",
             "slad.v1.SlaWorker",
         ]

@@ -15,6 +15,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.daemon.settings import MetricsSettings
+from slad.delivery.sinks.settings import sink_settings
+from tests.delivery.sinks.desk import Desk
 from tests.slad_under_test import Slad, refused, slad_running
 
 ROOT = Path(__file__).parents[2]
@@ -71,13 +73,15 @@ def documented() -> dict[str, tuple[str, set[str]]]:
 
 
 @asynccontextmanager
-async def busy_slad(data: Path) -> AsyncIterator[Slad]:
+async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Slad]:
     """A slad with metrics that has done everything of which there is a metric, on a known scale.
 
     Three tickets with a response target of 60 and a resolution target of 240 minutes, from 09:00 on: T-1
     breaches its response, T-2 is answered in time although the caller says it was not, T-3 is paused.
     """
-    async with slad_running(data, metrics=ANYWHERE) as slad:
+    lines = {"type": "jsonl", "path": str(data / "events.jsonl")}
+    sinks = sink_settings({"s": lines}) if with_sink else ()
+    async with slad_running(data, metrics=ANYWHERE, sinks=sinks) as slad:
         for number in (1, 2, 3):
             await slad.start(f"T-{number}")
         await slad.backend.PauseSla(rpc.PauseSlaRequest(ticket_id="T-3", reason=1))
@@ -94,5 +98,7 @@ async def busy_slad(data: Path) -> AsyncIterator[Slad]:
             rpc.AckSlaEventsRequest(consumer="psa", sequence=reply.events[0].sequence)
         )
         await slad.advance(minutes=10)
+        if with_sink:
+            await Desk(slad).until(lag=0)
         yield slad
         reader.cancel()

@@ -24,7 +24,7 @@ RULE_TESTS = Path(__file__).parent / "slad.rules.test.yml"
 
 @pytest.fixture
 async def exposed(tmp_path: Path) -> dict[str, Exposed]:
-    async with busy_slad(tmp_path) as slad:
+    async with busy_slad(tmp_path, with_sink=True) as slad:
         return await scrape(slad.daemon.sight.metrics_address)
 
 

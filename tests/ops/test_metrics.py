@@ -14,16 +14,18 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad.daemon.metrics_server import MetricsServer
 from slad.daemon.settings import MetricsSettings
 from slad.daemon.sockets import AddressError
+from slad.delivery.sinks.settings import sink_settings
 from slad.engines.measures import Kind, Metric
 from slad.service import metrics
 from slad.service.metrics import MetricsCollector
 from slad.storage.backup import back_up, restore
+from tests.delivery.sinks.desk import Desk
 from tests.ops.scrape import ANYWHERE, busy_slad, documented, scrape
 from tests.slad_under_test import MONDAY_9, slad_running
 
 
 async def test_what_is_exposed_is_what_is_documented(tmp_path: Path) -> None:
-    async with busy_slad(tmp_path) as slad:
+    async with busy_slad(tmp_path, with_sink=True) as slad:
         found = await scrape(slad.daemon.sight.metrics_address)
     told = documented()
     assert {name: metric.kind for name, metric in found.items()} == {
@@ -82,6 +84,27 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     assert value("slad_wal_size_bytes") > 0
     assert value("slad_disk_free_bytes") > 0
     assert value("process_open_fds") < value("process_max_fds")
+
+
+async def test_a_sink_that_delivers_and_one_that_cannot(tmp_path: Path) -> None:
+    good = {"type": "jsonl", "path": str(tmp_path / "events.jsonl")}
+    bad = {"type": "jsonl", "path": str(tmp_path / "folder")}
+    (tmp_path / "folder").mkdir()
+    sinks = sink_settings({"good": good, "bad": bad})
+    async with slad_running(tmp_path / "data", metrics=ANYWHERE, sinks=sinks) as slad:
+        await slad.start("T-1")
+        desk = Desk(slad)
+        await desk.until("good", lag=0)
+        await desk.until("bad", failures=lambda count: count > 0)
+        value = await scrape(slad.daemon.sight.metrics_address)
+    assert value("slad_sink_ready", sink="good") == 1
+    assert value("slad_sink_delivered_total", sink="good") == 1
+    assert value("slad_sink_last_delivery_timestamp_seconds", sink="good") == MONDAY_9 / 1_000
+    assert value("slad_sink_ready", sink="bad") == 0
+    assert value("slad_sink_delivered_total", sink="bad") == 0
+    assert value("slad_sink_failures_total", sink="bad") >= 1
+    assert value("slad_sink_parked_events", sink="bad") == 0
+    assert value("slad_consumer_lag_events", consumer="sink:bad") == 1
 
 
 async def test_buckets_are_cumulative_and_end_with_the_count(tmp_path: Path) -> None:

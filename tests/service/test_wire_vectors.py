@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -47,6 +48,7 @@ async def test_business_time_vectors_by_preview(tmp_path: Path) -> None:
                 assert clock.elapsed.ToMilliseconds() == case["expect_minutes"] * MINUTE_MS, number
 
 
+@pytest.mark.usefixtures("engine")
 async def test_scenario_vectors_by_test_clock_and_watcher(tmp_path: Path) -> None:
     """All scenarios at once in one daemon, a ticket each: none disturbs another."""
     steps = sorted(_steps(), key=lambda step: (step[0], step[1]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from slad.storage import journal, store
+from slad.storage import journal, store, temporal
 from slad.storage.database import DataDirectory
 
 LOOKUPS = {
@@ -90,3 +90,15 @@ def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) ->
     connection.set_progress_handler(count, 1)
     assert journal.Journal(connection).counters().tracking == 20_000
     assert steps < 200, "virtual machine instructions of the four maxima"
+
+
+TEMPORAL_LOOKUPS = (
+    "NEXT_OF", "WAITING_AFTER", "BY_WORKFLOW", "BY_TRACKING", "TO_CHECK", "IS_PARKED",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEMPORAL_LOOKUPS)
+def test_what_is_asked_for_temporal_all_the_time_is_a_search(connection: apsw.Connection, name: str) -> None:
+    steps = plan(connection, getattr(temporal, name))
+    assert any(step.startswith("SEARCH") for step in steps), steps
+    assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]

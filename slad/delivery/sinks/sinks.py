@@ -100,6 +100,13 @@ class Sinks:
                 log.warning("sink %s will deliver again what it delivered last: %s", name, refused)
             await running.sink.close()
 
+    def standings(self) -> list[tuple[str, SinkState, int, Tally]]:
+        """(name, state, parked events, tally) of every sink; without a look at the database."""
+        return [
+            (name, courier.state, parked.count, courier.tally)
+            for name, (_, _, parked, courier) in sorted(self._running.items())
+        ]
+
     async def views(self) -> list[SinkView]:
         """How every sink stands."""
         standing = {view.name: view for view in await self._consumers.views(self._queries.events_owed)}

@@ -4,16 +4,29 @@ import io.grpc.InsecureServerCredentials;
 import io.grpc.Server;
 import io.grpc.ServerBuilder;
 import io.temporal.internal.testservice.TestServicesStarter;
+import java.util.Scanner;
 
 /**
  * Temporal's test server with a clock that begins where it is told to, so that cases of any date can be played.
  *
- * <p>Arguments: the port; the instant at which time begins, in epoch ms. Time is skipped only on demand.
+ * <p>Arguments: the port; the instant at which time begins, in epoch ms. Without arguments it is told of as many
+ * servers as are wanted, a line each, and answers each line with an empty one; it ends with its input. Time is
+ * skipped only on demand.
  */
 public final class TimeSkippingServer {
   public static void main(String[] arguments) throws Exception {
-    int port = Integer.parseInt(arguments[0]);
-    long begins = Long.parseLong(arguments[1]);
+    if (arguments.length > 0) {
+      serve(Integer.parseInt(arguments[0]), Long.parseLong(arguments[1])).awaitTermination();
+    }
+    Scanner lines = new Scanner(System.in);
+    while (lines.hasNextInt()) {
+      serve(lines.nextInt(), lines.nextLong());
+      System.out.println();
+    }
+    System.exit(0);
+  }
+
+  private static Server serve(int port, long begins) throws Exception {
     TestServicesStarter starter = new TestServicesStarter(true, begins);
     ServerBuilder<?> builder =
         Grpc.newServerBuilderForPort(port, InsecureServerCredentials.create())
@@ -21,7 +34,6 @@ public final class TimeSkippingServer {
     for (BindableService service : starter.getServices()) {
       builder.addService(service);
     }
-    Server server = builder.build().start();
-    server.awaitTermination();
+    return builder.build().start();
   }
 }

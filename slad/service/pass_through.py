@@ -1,0 +1,83 @@
+"""The SlaPassThrough service: the operator's side of Temporal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slad_client.v1 import pass_through_pb2 as rpc
+
+from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.status import TrackingState
+from slad.core.tracking import Engine
+from slad.engines.pass_through import PassThrough
+from slad.engines.queries import QueryThread
+from slad.service import requests
+from slad.service.limits import MAX_PAGE_SIZE
+
+DEFAULT_PAGE: Final = 200
+"""Trackings of one page of a handover; one transaction moves them."""
+
+
+class SlaPassThrough:
+    """The methods of `slad.v1.SlaPassThrough`. `pass_through` is None where slad runs without Temporal."""
+
+    def __init__(self, pass_through: PassThrough | None, queries: QueryThread) -> None:
+        self._pass_through = pass_through
+        self._queries = queries
+
+    async def GetSlaPassThrough(self, request: rpc.GetSlaPassThroughRequest) -> bytes:
+        """How things stand."""
+        reply = rpc.GetSlaPassThroughResponse()
+        if self._pass_through is not None:
+            view = await self._pass_through.view()
+            reply = rpc.GetSlaPassThroughResponse(
+                enabled=True,
+                engine=view.mode,
+                address=view.address,
+                namespace=view.namespace,
+                task_queue=view.task_queue,
+                reachable=not view.reason,
+                reason=view.reason,
+                message=view.message,
+                waiting=view.waiting,
+                carried=view.carried,
+                late=view.late,
+                parked=view.parked,
+            )
+            if view.oldest_waiting_at is not None:
+                reply.oldest_waiting_at.FromMilliseconds(view.oldest_waiting_at)
+            for row in view.parked_first:
+                parked = reply.parked_workflows.add(workflow_id=row.workflow_id, reason=row.reason)
+                parked.parked_at.FromMilliseconds(row.parked_at)
+        return reply.SerializeToString()
+
+    async def HandOverSlaTrackings(self, request: rpc.HandOverSlaTrackingsRequest) -> bytes:
+        """One page of a handover."""
+        to = requests.enum("to", request.to, Engine)
+        tenant_id = requests.checked_id("tenant_id", request.tenant_id)
+        size = request.page_size or DEFAULT_PAGE
+        if not 1 <= size <= MAX_PAGE_SIZE:
+            raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {MAX_PAGE_SIZE}")
+        after = requests.page_key(request.page_token)
+        pass_through = self._enabled()
+        tenants = frozenset({tenant_id}) if tenant_id else None
+        keys, next_key = await self._queries.run(
+            lambda queries: queries.keys(tenants, TrackingState.ACTIVE, after, size)
+        )
+        moved, refused = await pass_through.hand_over(to, keys)
+        reply = rpc.HandOverSlaTrackingsResponse(moved=moved)
+        for tenant, ticket_id, error in refused:
+            reply.refused.add(tenant_id=tenant, ticket_id=ticket_id, reason=error.reason)
+        reply.next_page_token = "" if next_key is None else requests.page_token(next_key)
+        return reply.SerializeToString()
+
+    async def ReleaseSlaWorkflows(self, request: rpc.ReleaseSlaWorkflowsRequest) -> bytes:
+        """Goes on with parked workflows."""
+        released = await self._enabled().release(request.workflow_id or None)
+        return rpc.ReleaseSlaWorkflowsResponse(released=released).SerializeToString()
+
+    def _enabled(self) -> PassThrough:
+        if self._pass_through is None:
+            message = "slad runs without Temporal; set `engine` and the `temporal` table of its configuration"
+            raise Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_OFF", message)
+        return self._pass_through
