@@ -20,6 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from heapq import heappop, heappush
 from itertools import islice
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
@@ -262,14 +263,7 @@ class LocalEngine:
         self._unsettled.clear()
         self._timers.fill(until)
         work = UnitOfWork(self._store, self._directory, self._counters, self._clock.now(), self.routing)
-        for _ in range(MAX_TIMERS):
-            due = self._timers.pop(until)
-            if due is None:
-                break
-            self._unsettled.add(due[1])
-            self._clock.reach(due[0])
-            work.now = max(self._clock.now(), due[0])
-            self._fire(work, *due)
+        self._fire_due(work, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
         takes = MAX_COMMANDS if self._trouble is None else 0
@@ -286,11 +280,41 @@ class LocalEngine:
                     raise
         return work
 
-    def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> None:
+    def _fire_due(self, work: UnitOfWork, until: int) -> None:
+        """Fires what is due, up to MAX_TIMERS, over all tickets in the order of the instants (C5)."""
+        left = MAX_TIMERS
+        while due := self._take_due(until, left):
+            if len(due) > 1:
+                work.foresee_keys([tracking_key for _, tracking_key in due])
+            last = due[-1][0]
+            while due and left:
+                wake_at, tracking_key = heappop(due)
+                self._clock.reach(wake_at)
+                work.now = max(self._clock.now(), wake_at)
+                next_wake = self._fire(work, wake_at, tracking_key)
+                left -= 1
+                if next_wake is not None and next_wake < last:
+                    # Overdue as well, with its place among those of other tickets.
+                    heappush(due, (next_wake, tracking_key))
+                else:
+                    self._timers.set(tracking_key, next_wake)
+            for wake_at, tracking_key in due:
+                self._timers.set(tracking_key, wake_at)
+
+    def _take_due(self, until: int, most: int) -> list[tuple[int, int]]:
+        """(wake, key) of the next timers that are due, in order; they are not armed any more."""
+        due: list[tuple[int, int]] = []
+        while len(due) < most and (timer := self._timers.pop(until)) is not None:
+            due.append(timer)
+            self._unsettled.add(timer[1])
+        return due
+
+    def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
+        """Fires one tracking; its next wake."""
         try:
             record = work.by_key(tracking_key)
             if record is None or record.wake_at is None:
-                return
+                return None
             calendar = work.calendar(record.tracking.terms.schedule_key)
             transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
             tenant_id = work.tenant_id(record.tenant_key)
@@ -301,9 +325,8 @@ class LocalEngine:
             # One ticket that cannot be read must not stop the clocks of all others.
             self._unsettled.discard(tracking_key)
             log.exception("tracking %d cannot fire; its timer is off until slad starts again", tracking_key)
-            return
-        # Its next instant may be overdue as well, and has its place among those of other tickets.
-        self._timers.set(tracking_key, transition.wake_at)
+            return None
+        return transition.wake_at
 
     def _commit(self, batch: Batch) -> None:
         """On the writer's thread."""

@@ -78,6 +78,7 @@ class UnitOfWork:
         self._accepted: dict[tuple[int, str], tuple[TermsOffer, Terms]] = {}
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self._stored: dict[tuple[int, str], Record | None] = {}
+        self._stored_by_key: dict[int, Record] = {}
         self._batch = Batch()
         self._routing = routing
         self._temporal: TemporalWork | None = None
@@ -99,6 +100,10 @@ class UnitOfWork:
         self._answers = {**requests, **self._store.answers(list(requests)), **self._answers}
         self._stored |= tickets
         self._stored |= self._store.latest_of(list(tickets))
+
+    def foresee_keys(self, tracking_keys: Sequence[int]) -> None:
+        """Looks up at once the trackings that `by_key` will be asked for."""
+        self._stored_by_key |= self._store.by_keys(tracking_keys)
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant, if it has one."""
@@ -127,7 +132,11 @@ class UnitOfWork:
 
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
-        return self._dirty.get(tracking_key) or self._store.by_key(tracking_key)
+        return (
+            self._dirty.get(tracking_key)
+            or self._stored_by_key.get(tracking_key)
+            or self._store.by_key(tracking_key)
+        )
 
     def locate(self, tenant_id: str, ticket_id: str) -> tuple[str, Record]:
         """(tenant_id, latest generation) of a ticket; an empty `tenant_id` is looked for (M7).

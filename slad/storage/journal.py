@@ -236,7 +236,15 @@ def _of_many_rows(statement: str) -> dict[int, str]:
     return {size: head + values + ", ".join([row] * size) for size in ROWS_AT_ONCE} if values else {}
 
 
-_OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STATEMENTS.items()}
+OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STATEMENTS.items()} | {
+    "changed": {
+        size: f"WITH new(state, wake_at, body, key) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * size)})"
+        " UPDATE tracking SET state = new.state, wake_at = new.wake_at, body = new.body"
+        " FROM new WHERE tracking_key = new.key"
+        for size in ROWS_AT_ONCE
+    }
+}
+"""The same for several rows, by their number."""
 
 
 class Counters(NamedTuple):
@@ -300,7 +308,7 @@ class Journal:
 
     def _execute_all(self, name: str, rows: list[tuple[Any, ...]]) -> None:
         place = 0
-        for size, statement in _OF_MANY_ROWS[name].items():
+        for size, statement in OF_MANY_ROWS[name].items():
             while len(rows) - place >= size:
                 self._connection.execute(statement, tuple(chain.from_iterable(rows[place : place + size])))
                 place += size

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Final, NamedTuple, Self
 
 import apsw
+import msgspec
 
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
@@ -118,6 +121,11 @@ ANSWERS: Final = {
     for size in AT_ONCE
 }
 
+BY_KEYS: Final = {
+    size: f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key IN ({', '.join(['?'] * size)})"
+    for size in AT_ONCE
+}
+
 
 class Store:
     """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
@@ -150,6 +158,17 @@ class Store:
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
         return _record(self._execute(BY_KEY, (tracking_key,)).fetchone())
+
+    def by_keys(self, tracking_keys: Sequence[int]) -> dict[int, Record]:
+        """The trackings with these keys, by key, that can be read.
+
+        One whose body cannot be decoded is left out, so that it hides no other; `by_key` says what is wrong.
+        """
+        found = {}
+        for row in self._look_up(BY_KEYS, [(key,) for key in tracking_keys]):
+            with suppress(msgspec.DecodeError, ValueError):
+                found[row[0]] = _decoded(row)
+        return found
 
     def holders(self, ticket_id: str) -> dict[int, bool]:
         """The tenants that have such a ticket, and whether it is live there (M7)."""
@@ -310,11 +329,12 @@ class Store:
         for row in self._execute(OF_ALL, (after_key, limit)):
             yield _decoded(row)
 
-    def _look_up(self, queries: dict[int, str], wanted: Sequence[tuple[Any, Any]]) -> Iterator[Any]:
+    def _look_up(self, queries: dict[int, str], wanted: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         for place in range(0, len(wanted), AT_ONCE[-1]):
-            keys = [part for key in wanted[place : place + AT_ONCE[-1]] for part in key]
-            size = next(size for size in AT_ONCE if 2 * size >= len(keys))
-            yield from self._execute(queries[size], keys + [None] * (2 * size - len(keys)))
+            keys = wanted[place : place + AT_ONCE[-1]]
+            size = next(size for size in AT_ONCE if size >= len(keys))
+            nothing = (None,) * (len(keys[0]) * (size - len(keys)))
+            yield from self._execute(queries[size], (*chain.from_iterable(keys), *nothing))
 
     def _scalar(self, query: str, *bindings: int | str | bytes) -> Any:
         row = self._execute(query, bindings).fetchone()

@@ -74,6 +74,13 @@ def test_an_update_is_a_search(connection: apsw.Connection) -> None:
         assert all(step.startswith("SEARCH") for step in plan(connection, journal.STATEMENTS[name]))
 
 
+def test_reading_and_changing_many_rows_is_a_search_for_each(connection: apsw.Connection) -> None:
+    for query in (*store.BY_KEYS.values(), *journal.OF_MANY_ROWS["changed"].values()):
+        steps = plan(connection, query)
+        assert any(step.startswith("SEARCH tracking") for step in steps)
+        assert not [step for step in steps if step.startswith(("SCAN tracking", "USE TEMP"))]
+
+
 def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) -> None:
     """The rows that `counters` looks at do not grow with the number of trackings."""
     connection.execute(
