@@ -9,12 +9,12 @@ from enum import StrEnum
 class InvalidField(ValueError):  # noqa: N818 - as it reads where it is raised
     """A value that cannot be accepted, with the path of its field.
 
-    `field` is the path as in the request (`schedule.entries[2].end_time`), `reason` a stable UPPER_CASE
-    word for programs, `message` a sentence for people.
+    `field` is the path as in the request (`schedule.entries[2].end_time`), empty when it is the request as a
+    whole; `reason` a stable UPPER_CASE word for programs, `message` a sentence for people.
     """
 
     def __init__(self, field: str, reason: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
+        super().__init__(f"{field}: {message}" if field else message)
         self.field = field
         self.reason = reason
         self.message = message

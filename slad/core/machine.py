@@ -129,7 +129,11 @@ def continue_cancelled(
     history = fold(cancelled.facts)
     facts = tuple(f for f in cancelled.facts if (f.kind, f.at) != (FactKind.CANCEL, history.ended_at))
     heir = msgspec.structs.replace(
-        tracking, started_at=cancelled.started_at, facts=facts, fired=cancelled.fired
+        tracking,
+        started_at=cancelled.started_at,
+        facts=facts,
+        fired=cancelled.fired,
+        judged_at=cancelled.judged_at,
     )
     reading = read(heir, fold(facts), calendar, now)
     _require_in_range(reading)
@@ -153,6 +157,7 @@ def record(
     Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
     """
     at = _effective(tracking, effective_at, now)
+    now = max(now, at)  # a clock that was set back must not hide what was due by then (C5)
     before = fold(tracking.facts)
     then = life_at(tracking.facts, at)
     if kind not in LIFE[then.life]:
@@ -211,6 +216,7 @@ def reopen(
     if not history.life.ended:
         return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
     at = _effective(tracking, effective_at, now)
+    now = max(now, at)
     if history.ended_at is not None and at < history.ended_at:
         raise InvalidField(
             "effective_at",
@@ -218,7 +224,7 @@ def reopen(
             f"the tracking ended at {format_instant(history.ended_at)}, after that instant",
         )
     if mode is ReopenMode.RESTART:
-        tracking = msgspec.structs.replace(tracking, started_at=at, facts=(), fired=())
+        tracking = msgspec.structs.replace(tracking, started_at=at, facts=(), fired=(), judged_at=0)
     else:
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)
@@ -277,7 +283,8 @@ def _settle(
     """
     if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
         return Transition(tracking, reading, tuple(happened), changed=True)
-    now = reading.now
+    now, known = reading.now, _known(tracking, reading.now)
+    judged_at = tracking.judged_at
     reached: list[tuple[int, Event]] = []
     retracted: list[Event] = []
     fired = {(f.phase, f.percent): f for f in tracking.fired}
@@ -291,8 +298,10 @@ def _settle(
             if record is None or not record.fired_at:
                 if instant is not None and instant <= limit:
                     pending.append((spec, instant))
-            elif not clock.still_holds(instant, record.scheduled_at):
+            elif not clock.still_holds(instant, record.scheduled_at, known):
                 _retract(fired, record, spec, now, retracted)
+            elif instant != record.scheduled_at:
+                judged_at = known
         for place, (spec, instant) in enumerate(pending, start=1):
             if until is not None and instant > until:
                 break
@@ -304,26 +313,41 @@ def _settle(
                 crossing = Crossing(*spec, instant, now, superseded, arming)
                 reached.append((instant, Event(EventType.THRESHOLD_REACHED, instant, phase, crossing)))
     for record in [fired[key] for key in untold]:
-        _reconsider(fired, record, reading, retracted)
+        if _reconsider(fired, record, reading, known, retracted):
+            judged_at = known
     reached.sort(key=_by_instant)
     first = [event for instant, event in reached if at is not None and instant <= at]
     rest = [event for instant, event in reached if at is None or instant > at]
-    tracking = msgspec.structs.replace(tracking, fired=tuple(fired.values()))
+    tracking = msgspec.structs.replace(tracking, fired=tuple(fired.values()), judged_at=judged_at)
     return Transition(tracking, reading, (*first, *happened, *retracted, *rest), changed=True)
 
 
+def _known(tracking: Tracking, now: int) -> int:
+    """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5)."""
+    announced = [fired.fired_at for fired in tracking.fired]
+    return max(now, tracking.judged_at, *announced, *(fact.at for fact in tracking.facts[-1:]))
+
+
 def _reconsider(
-    fired: dict[tuple[int, int], Fired], record: Fired, reading: Reading, retracted: list[Event]
-) -> None:
-    """A firing at a percent that the terms no longer name: kept unless the clock is now below it (M5)."""
+    fired: dict[tuple[int, int], Fired],
+    record: Fired,
+    reading: Reading,
+    known: int,
+    retracted: list[Event],
+) -> bool:
+    """A firing at a percent that the terms no longer name: kept unless the clock is now below it (M5).
+
+    Whether it is kept.
+    """
     clock = reading.clock(Phase(record.phase))
     true_still = clock is not None and (
         clock.elapsed_ms * 100 >= clock.target_ms * record.percent
         # The wall clock was set back, and tells nothing about it (C5).
-        or reading.now < record.scheduled_at
+        or reading.now < known
     )
     if record.fired_at and not true_still:
         _retract(fired, record, None, reading.now, retracted)
+    return bool(record.fired_at and true_still)
 
 
 def _retract(
@@ -385,9 +409,7 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
     was set back (C5). A caller's clock may be a little ahead of slad's; then it means now.
     """
     if effective_at is None:
-        happened = [fired.scheduled_at for fired in tracking.fired if fired.fired_at]
-        happened.extend(fact.at for fact in tracking.facts[-1:])
-        return max(now, tracking.started_at, *happened)
+        return max(_known(tracking, now), tracking.started_at)
     if effective_at < tracking.started_at:
         raise InvalidField(
             "effective_at",

@@ -94,14 +94,15 @@ class ClockReading(NamedTuple):
         """Whether a crossing at `instant` is true as of this reading."""
         return instant is not None and instant <= self.limit
 
-    def still_holds(self, instant: int | None, scheduled_at: int) -> bool:
+    def still_holds(self, instant: int | None, scheduled_at: int, known: int) -> bool:
         """Whether a crossing announced for `scheduled_at`, and by the facts now at `instant`, is to stand.
 
-        One whose instant is as it was, but ahead of now, stands: the wall clock was set back (C5).
+        `known` is how far slad's clock is known to have come. A crossing up to there stands, though it may be
+        ahead of now: the wall clock was set back (C5).
         """
         if instant is None or (self.halted_at is not None and instant > self.halted_at):
             return False
-        return instant <= self.now or instant == scheduled_at
+        return instant <= known or instant == scheduled_at
 
 
 class Reading(NamedTuple):

@@ -53,6 +53,9 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     accounting: int = PauseAccounting.BUSINESS_TIME
     engine: int = Engine.LOCAL
     attributes: dict[str, str] = {}
+    judged_at: int = 0
+    """When a firing was last found to be true still, though by now it belongs to another instant (UTC epoch
+    ms, 0: never). A clock that is set back behind it does not make that firing untrue (C5)."""
 
     def fired_of(self, phase: Phase) -> dict[int, Fired]:
         """What was announced of the clock of `phase`, by percent; retracted ones included."""

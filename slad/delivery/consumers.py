@@ -12,9 +12,9 @@ Contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
@@ -23,6 +23,8 @@ from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import ConsumerRow
+
+T = TypeVar("T")
 
 SINK_PREFIX: Final = "sink:"
 """How the names of consumers begin that are the daemon's own sinks."""
@@ -64,7 +66,8 @@ class _Consumer:
     @property
     def acknowledged(self) -> int:
         """Up to where nothing is owed to it: what its filter left out needs no acknowledgement."""
-        return self.scanned if self.row.acknowledged >= self.delivered else self.row.acknowledged
+        stored = self.row.acknowledged
+        return max(stored, self.scanned) if stored >= self.delivered else stored
 
 
 class Consumers:
@@ -79,6 +82,7 @@ class Consumers:
         # What was sent before a restart is not known any more; it cannot be more than there was.
         self._consumers = {row.name: _Consumer(row, hub.head) for row in rows}
         self._creating = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def views(self, owed: Callable[[int], Awaitable[int]]) -> list[ConsumerView]:
         """All consumers; `owed` counts the events after a sequence."""
@@ -115,7 +119,7 @@ class Consumers:
 
         `tenants` are the caller's; that only events of theirs are wanted is for the caller to see to.
         """
-        consumer = await self._ensure(name, after, tenants)
+        consumer = await self._whole(self._ensure(name, after, tenants))
         if consumer.tenants != tenants:
             raise Refused(
                 Refusal.PERMISSION_DENIED,
@@ -146,6 +150,9 @@ class Consumers:
 
     async def acknowledge(self, name: str, sequence: int, tenants: Tenants = None) -> None:
         """Everything up to `sequence` has been dealt with. Raises Refused."""
+        await self._whole(self._acknowledge(name, sequence, tenants))
+
+    async def _acknowledge(self, name: str, sequence: int, tenants: Tenants) -> None:
         consumer = self._known(name)
         if consumer.tenants != tenants:
             raise _not_found(name)
@@ -171,6 +178,9 @@ class Consumers:
 
     async def remove(self, name: str, by: Caller = TRUSTED) -> None:
         """Forgets a consumer and its claim on events. Raises Refused, also while it has a stream open."""
+        await self._whole(self._remove(name, by))
+
+    async def _remove(self, name: str, by: Caller) -> None:
         async with self._creating:
             consumer = self._known(name)
             if not by.covers(consumer.tenants):
@@ -195,6 +205,18 @@ class Consumers:
             async with consumer.acknowledging:
                 if consumer.acknowledged > consumer.row.acknowledged:
                     await self._store(consumer, consumer.row._replace(acknowledged=consumer.acknowledged))
+
+    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
+        """Carries out `change` to its end even if its caller goes away: what is durable is known here."""
+        task = asyncio.create_task(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may be gone; then nobody retrieves it, which is no news
 
     def _known(self, name: str) -> _Consumer:
         consumer = self._consumers.get(name)

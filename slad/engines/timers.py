@@ -57,7 +57,7 @@ class Timers:
     def fill(self, until: int) -> None:
         """Reads what wakes up to `until` and a horizon beyond, unless there is enough to do already."""
         expiry = self._wheel.next_expiry()
-        while self.loaded_until < until + REFILL_MS and (expiry is None or expiry > until):
+        while self.loaded_until <= until + REFILL_MS and (expiry is None or expiry > until):
             self._read_page(until + HORIZON_MS)
             expiry = self._wheel.next_expiry()
 

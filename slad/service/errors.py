@@ -40,10 +40,11 @@ def status_of(error: Exception) -> status_pb2.Status:
     """The status that tells a caller about `error`; of an unforeseen one, nothing but that it happened."""
     if isinstance(error, InvalidField):
         status = _status(code_pb2.INVALID_ARGUMENT, str(error), error.reason)
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field[:MAX_TEXT], description=error.message[:MAX_TEXT], reason=error.reason
-        )
-        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        if error.field:
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=error.field[:MAX_TEXT], description=error.message[:MAX_TEXT], reason=error.reason
+            )
+            status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
         return status
     if isinstance(error, Refused):
         status = _status(_CODES[error.kind], error.message, error.reason, error.details)

@@ -225,3 +225,40 @@ def test_continuing_a_paused_ticket_says_that_it_is_paused() -> None:
     heir = machine.continue_cancelled(cancelled.tracking, fresh, ALWAYS, MONDAY_9 + 3 * MINUTE_MS)
     assert kinds(heir) == [EventType.STARTED, EventType.PAUSED]
     assert heir.reading.history.life is Life.PAUSED
+
+
+BACK = MONDAY_9 + 60 * MINUTE_MS
+"""What the wall clock is set back to in the tests below."""
+
+
+def test_a_clock_set_back_retracts_nothing_that_a_retarget_has_moved() -> None:
+    """C5: 50 % was told, and true still under new terms that put it to another instant."""
+    state = machine.fire(begun().tracking, ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
+    state = machine.retarget(state.tracking, terms(None, 500, (50,)), ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
+    assert EventType.THRESHOLD_RETRACTED in kinds(state), "100 % is not true any more"
+    state = machine.retarget(state.tracking, terms(None, 500, (50, 60)), ALWAYS, BACK)
+    assert kinds(state) == [EventType.RETARGETED]
+    state = machine.fire(state.tracking, ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
+    assert [event.crossing.percent for event in state.events if event.crossing] == [60]
+
+
+def test_a_clock_set_back_retracts_nothing_that_a_late_pause_has_moved() -> None:
+    """C5, M6: the same of a fact that came late."""
+    later = MONDAY_9 + 90 * MINUTE_MS
+    state = machine.fire(begun().tracking, ALWAYS, later)
+    state = obey(state, FactKind.RESUME, later, MONDAY_9 + 45 * MINUTE_MS)
+    state = obey(state, FactKind.PAUSE, later, MONDAY_9 + 10 * MINUTE_MS)
+    assert kinds(state) == [EventType.PAUSED, EventType.RESUMED]
+    state = machine.retarget(state.tracking, terms(None, 100, (50, 99)), ALWAYS, BACK)
+    assert kinds(state) == [EventType.RETARGETED]
+
+
+def test_a_command_behind_which_the_clock_was_set_fires_what_was_due_before_it() -> None:
+    """C5: 50 % was told late, the clock set back, the tracking cancelled; 100 % was due before that."""
+    state = machine.fire(
+        begun().tracking, ALWAYS, MONDAY_9 + 200 * MINUTE_MS, until=MONDAY_9 + 50 * MINUTE_MS
+    )
+    assert kinds(state) == [EventType.THRESHOLD_REACHED]
+    state = obey(state, FactKind.CANCEL, BACK)
+    assert kinds(state) == [EventType.THRESHOLD_REACHED, EventType.CANCELLED]
+    assert state.wake_at is None

@@ -14,6 +14,9 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.delivery import consumers, hub
+from slad.delivery.consumers import Consumers
+from slad.delivery.hub import EventHub
+from slad.engines.time_source import VirtualClock
 from slad.service import backend
 from tests.slad_under_test import Slad, refusal, refused, slad_running, target, told
 
@@ -204,3 +207,47 @@ async def test_streams_are_bounded_per_consumer_and_in_all(
         async with watching(slad, "other"):
             look = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest())
             assert (await refused(look.read())).reason == "TOO_MANY_STREAMS"
+
+
+class HeldUp:
+    """Stands in for the engine: what it is given is durable when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked, self.durable = asyncio.Event(), asyncio.Event()
+
+    async def write(self, run: Any) -> None:
+        self.asked.set()
+        await self.durable.wait()
+
+    async def lose_caller(self, call: Any) -> None:
+        """Lets a call's caller go away while its change is on its way to the disk."""
+        self.asked.clear()
+        self.durable.clear()
+        calling = asyncio.ensure_future(call)
+        await self.asked.wait()
+        calling.cancel()
+        await asyncio.wait({calling})
+        assert calling.cancelled()
+        self.durable.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_what_is_durable_is_known_even_if_its_caller_went_away() -> None:
+    async def read_page(after: int, limit: int) -> list[Any]:
+        return []
+
+    async def owed(sequence: int) -> int:
+        return 0
+
+    engine: Any = HeldUp()
+    readers = Consumers([], engine, EventHub(20, read_page), VirtualClock(0))
+    await engine.lose_caller(anext(readers.stream("psa", 20, lambda event: True)))
+    (view,) = await readers.views(owed)
+    assert (view.name, view.acknowledged, view.streams) == ("psa", 20, 0)
+    readers._consumers["psa"].sent = 25
+    await engine.lose_caller(readers.acknowledge("psa", 25))
+    (view,) = await readers.views(owed)
+    assert view.acknowledged == 25
+    await engine.lose_caller(readers.remove("psa"))
+    assert await readers.views(owed) == []

@@ -109,3 +109,12 @@ def test_after_a_step_back_nothing_is_early(directory: DataDirectory) -> None:
     assert timers.pop(NOW + 99) is None
     assert timers.pop(NOW + 100) == (NOW + 100, 2)
     assert timers_module.PAGE == PAGE
+
+
+def test_there_is_always_something_to_wait_for(directory: DataDirectory) -> None:
+    """At no instant is the next one to look now: the pump would look again and again until it has passed."""
+    timers = Timers(stored(directory, []))
+    timers.fill(NOW)
+    for now in (NOW + HORIZON_MS - timers_module.REFILL_MS + offset for offset in (-1, 0, 1)):
+        timers.fill(now)
+        assert timers.next_wake() > now

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import test_clock_pb2 as clock_rpc
@@ -80,7 +79,7 @@ def _within(message: Message) -> Iterator[Message]:
     if isinstance(message, pb.SlaStatus | pb.SlaEvent):
         return
     for fd, value in message.ListFields():
-        if fd.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+        if fd.message_type is not None and not fd.message_type.GetOptions().map_entry:
             items: Any = value if fd.is_repeated else (value,)
             for item in items:
                 yield from _within(item)

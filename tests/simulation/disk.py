@@ -9,6 +9,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+import apsw
+
+from slad.storage.database import DATABASE_NAME
+from slad.storage.store import Store, StoredEvent
 from tests.faults.faulty_vfs import Created, FaultyDisk, Synced, Wrote
 from tests.faults.power import Disk
 
@@ -43,6 +47,16 @@ class Ground:
         following.mkdir()
         disk.cut(Random(seed), chance, following)
         self._following = following
+
+    def events_after(self, sequence: int) -> list[StoredEvent]:
+        """What the outbox holds now that nothing has it open."""
+        connection = apsw.Connection(str(self.path / DATABASE_NAME))
+        try:
+            if not connection.table_exists(None, "event"):
+                return []
+            return Store(connection).events_after(sequence, 1_000_000)
+        finally:
+            connection.close()
 
     def bury(self) -> None:
         """Goes on in the files of the next life; nothing uses the former ones any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,12 @@ class Violation(AssertionError):  # noqa: N818 - as it reads where it is raised
         self.rule = rule
 
 
+CHECKS: Counter[str] = Counter()
+"""How often each rule was held against what slad did, in the present run."""
+
+
 def hold(rule: str, holds: bool, message: object) -> None:
+    CHECKS[rule] += 1
     if not holds:
         raise Violation(rule, str(message))
 
@@ -62,6 +68,8 @@ class Ledger:
         self.ids: set[str] = set()
         self.told: dict[Whose, dict[Key, int]] = {}
         """Thresholds announced and not retracted, with the minute for which they were."""
+        self.fired: dict[Whose, dict[Key, int]] = {}
+        """The minute at which each was announced last."""
 
     def take(self, stored: Sequence[StoredEvent]) -> tuple[list[Entry], list[Entry]]:
         """Compares with the whole outbox, in order; (new entries, entries that were removed)."""
@@ -93,6 +101,7 @@ class Ledger:
         if entry.type is EventType.THRESHOLD_REACHED:
             hold("C5", entry.threshold not in told, f"{entry.whose} {entry.threshold} is told twice")
             told[entry.threshold] = entry.scheduled
+            self.fired.setdefault(entry.whose, {})[entry.threshold] = entry.fired
         elif entry.type is EventType.THRESHOLD_RETRACTED:
             at = told.pop(entry.threshold, None)
             hold(

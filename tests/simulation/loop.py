@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -24,12 +25,31 @@ def minute_of(instant_ms: int) -> int:
     return minute
 
 
+class _Unwaiting(selectors.DefaultSelector):
+    """What the loop would wait for passes at once."""
+
+    def __init__(self, passes: Callable[[float], None]) -> None:
+        super().__init__()
+        self._passes = passes
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if not ready and timeout is None:
+            raise RuntimeError("everything waits for something that nobody will do")
+        if not ready and timeout:
+            self._passes(timeout)
+        return ready
+
+
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still until it is moved; so that nothing depends on the machine."""
+    """An event loop whose time is moved, never waited for; so that nothing depends on the machine."""
 
     def __init__(self) -> None:
         self.simulated = 0.0
-        super().__init__()
+        super().__init__(_Unwaiting(self._pass))
+
+    def _pass(self, seconds: float) -> None:
+        self.simulated += seconds
 
     def time(self) -> float:
         return self.simulated

@@ -79,6 +79,8 @@ def walk(start: int, ops: list[Op]) -> History:
 class Announced(NamedTuple):
     minute: int
     silent: bool
+    at: int
+    """When it was announced."""
 
 
 Key = tuple[str, int]
@@ -93,6 +95,10 @@ class Generation:
     announced: dict[Key, Announced] = field(default_factory=dict)
     inherits: bool = False
     """It goes on with what was announced of the one before."""
+    judged: int = -(10**9)
+    """When an announcement was last found to be true of another minute than it was made for."""
+    former: list[Promise] = field(default_factory=list)
+    """Promises that were in force earlier in the present step."""
 
     @property
     def history(self) -> History:
@@ -109,8 +115,12 @@ class Generation:
     def latest_fact(self) -> int:
         """What the clock must not fall behind, or nothing more can be told of this ticket."""
         return max(
-            [self.start, *(op.minute for op in self.ops), *(a.minute for a in self.announced.values())]
+            [self.start, *(op.minute for op in self.ops), *(one.at for one in self.announced.values())]
         )
+
+    def known(self, now: int) -> int:
+        """How far slad's clock is known to have come; beyond `now` when it was set back (C5)."""
+        return max(now, self.judged, self.latest_fact)
 
     def closed_at(self, phase: str) -> int | None:
         history = self.history
@@ -155,19 +165,34 @@ class Generation:
         at = self.reached(phase, 100, now)
         return at is None or at == done
 
-    def settle(self, now: int, *, silent: bool = False) -> None:
+    def settle(self, now: int, *, silent: bool = False, by_time: bool = False) -> None:
         """What is announced at `now`: it stays while it is true, and what has become true joins it."""
+        judged, before = self.judged, set(self.announced)
+        known = self.known(now)
         for phase, percent in list(self.announced):
-            if self.announced[phase, percent].minute > now:
-                continue  # the wall clock was set back, and tells nothing about it (C5)
             target = self.promise.targets.get(phase)
-            if target is None or self.elapsed(phase, now) * 100 < target * percent:
+            named = percent in self.promise.percents
+            if target is not None and now < known and not named:
+                continue  # the wall clock was set back, and tells nothing about it (C5)
+            if target is None or self.elapsed(phase, known) * 100 < target * percent:
                 del self.announced[phase, percent]
+            elif not named or self.reached(phase, percent, known) != self.announced[phase, percent].minute:
+                judged = known
         for phase in self.promise.targets:
             for percent in self.promise.percents:
                 at = self.reached(phase, percent, now)
                 if at is not None:
-                    self.announced.setdefault((phase, percent), Announced(at, silent))
+                    self.announced.setdefault((phase, percent), Announced(at, silent, now))
+        # By itself slad looks at a ticket only when there is something to announce.
+        if not by_time or set(self.announced) - before:
+            self.judged = judged
+
+    def announce(self, key: Key, now: int) -> None:
+        """Exactly this is announced at `now`, if it is true."""
+        phase, percent = key
+        at = self.reached(phase, percent, now) if phase in self.promise.targets else None
+        if at is not None and percent in self.promise.percents:
+            self.announced.setdefault(key, Announced(at, silent=False, at=now))
 
     def status(self, now: int) -> str:
         """One word (T1)."""

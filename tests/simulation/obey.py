@@ -61,7 +61,7 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
     ):
         cancelled = ticket.latest
         born.start, born.inherits = cancelled.start, True
-        born.announced = dict(cancelled.announced)
+        born.announced, born.judged = dict(cancelled.announced), cancelled.judged
         reopenings = [op.minute for op in cancelled.ops if op.kind == "reopen"]
         lived_since = max(reopenings, default=cancelled.start)
         born.ops = [op for op in cancelled.ops if op.kind != "cancel" or op.minute < lived_since]
@@ -90,6 +90,7 @@ def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
         return Expected(f"TRACKING_{life.upper()}")
     if retarget.promise == latest.promise:
         return Expected()
+    latest.former.append(latest.promise)
     latest.promise = retarget.promise
     latest.settle(now, silent=retarget.suppress_past)
     return Expected(changed=True)
@@ -110,9 +111,10 @@ def _reopen(ticket: Ticket, reopen: Reopen, now: int) -> Expected:
         born = Generation(latest.promise, at)
     else:
         born = Generation(latest.promise, latest.start, list(latest.ops), dict(latest.announced), True)
+        born.judged = latest.judged
         born.put(Op(at, "reopen"))
     ticket.generations.append(born)
-    born.settle(now)
+    born.settle(max(now, at))
     return Expected(changed=True)
 
 
@@ -120,11 +122,11 @@ def _put(generation: Generation, op: Op, now: int) -> None:
     before = generation.history
     generation.put(op)
     if generation.history != before:
-        generation.settle(now)
+        generation.settle(max(now, op.minute))
 
 
 def _by_now(generation: Generation, now: int) -> int:
-    return max(now, generation.latest_fact)
+    return generation.known(now)
 
 
 def _effective(generation: Generation, ago: int | None, now: int) -> int | str:

@@ -9,10 +9,29 @@ from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading
 from slad.core.status import remaining_minutes, timer_status, total_pause_minutes
 from slad.engines.commands import Answer
+from tests.simulation.actions import Command, Fact, Promise, Start
 from tests.simulation.ledger import Entry, Ledger, Whose, hold
 from tests.simulation.loop import instant, minute_of
 from tests.simulation.model import Generation
 from tests.simulation.obey import Tickets
+
+RULES = (
+    *("C1", "C2", "C3", "C4", "C5", "C6"),
+    *("M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8"),
+    *("T1", "T2", "E1", "E2"),
+)
+"""All that a run must have checked."""
+
+
+def of_command(command: Command) -> str:
+    """The rule that says what such a command changes."""
+    match command.what:
+        case Start():
+            return "M1"
+        case Fact(kind):
+            return {"pause": "M2", "resume": "M2", "cancel": "M4"}.get(kind, "M3")
+        case _:
+            return "M5"
 
 
 def whose(tickets: Tickets) -> Iterable[tuple[Whose, Generation]]:
@@ -58,15 +77,16 @@ def c5_told(tickets: Tickets, ledger: Ledger, now: int) -> None:
 
 
 def c4_meaning(entry: Entry, model: Generation) -> None:
-    """A crossing says which thresholds it is."""
-    threshold, promise = entry.event.threshold, model.promise
-    percent = threshold.percent
-    if percent not in promise.percents:
-        return  # terms may have changed since, in the same step
-    levels = {one: level for level, one in enumerate(promise.escalate, start=1) if one}
+    """A crossing says which thresholds it is, by the terms in force when it happened."""
+    threshold = entry.event.threshold
     said = (threshold.notification, threshold.escalation_level, threshold.breach)
-    meant = (percent in {*promise.notify, 100}, levels.get(percent, 0), percent == 100)
-    hold("C4", said == meant, f"{entry.whose} {entry.threshold} says {said}")
+    meant = [_meaning(promise, threshold.percent) for promise in (model.promise, *model.former)]
+    hold("C4", said in meant, f"{entry.whose} {entry.threshold} says {said}, not {meant}")
+
+
+def _meaning(promise: Promise, percent: int) -> tuple[bool, int, bool]:
+    levels = {one: level for level, one in enumerate(promise.escalate, start=1) if one}
+    return percent in {*promise.notify, 100}, levels.get(percent, 0), percent == 100
 
 
 def c5_in_order(reached: Sequence[Entry]) -> None:

@@ -61,8 +61,7 @@ class System:
     """slad from its start to its end."""
 
     def __init__(self, path: Path, clock: SimulatedClock, loop: SimulatedLoop, knobs: Knobs) -> None:
-        self.path = path
-        self._loop = loop
+        self._ended = False
         self._data = DataDirectory(path)
         writer = self._data.writer()
         self.journal, self.store = Journal(writer), Store(self._data.reader())
@@ -99,6 +98,9 @@ class System:
         await asyncio.wait({self.pump})
         if not self.pump.cancelled():
             self.pump.exception()
+        if self._ended:
+            return  # it died while it stopped
+        self._ended = True
         self._slow.close()
         self.store.close()
         try:

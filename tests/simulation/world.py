@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, NamedTuple
+
+from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import EventType
@@ -18,7 +21,6 @@ from tests.simulation.actions import (
     Action,
     Command,
     DiskFull,
-    Fact,
     FailCommits,
     Kill,
     Knobs,
@@ -34,7 +36,7 @@ from tests.simulation.commands import told_to_slad
 from tests.simulation.disk import Ground
 from tests.simulation.draw import CONSUMERS, TICKETS, draw_actions, draw_knobs
 from tests.simulation.faults import Faults
-from tests.simulation.ledger import Entry, Ledger, Violation, hold
+from tests.simulation.ledger import CHECKS, Entry, Ledger, Violation, hold
 from tests.simulation.loop import MIDNIGHT, SimulatedClock, SimulatedLoop
 from tests.simulation.model import Ticket
 from tests.simulation.obey import Tickets, obey
@@ -65,6 +67,8 @@ class World:
         self.ledger = Ledger()
         self.readers = {name: Reader(name) for name in CONSUMERS}
         self.requests: dict[tuple[str, str], Known] = {}
+        self.counts: Counts = Counter()
+        self._action: Action = Pass(0)
         self._set_back = False
 
     async def live(self, actions: Iterable[Action]) -> None:
@@ -80,7 +84,7 @@ class World:
                         await self.step(Read(reader.name))
                         if not reader.owed(self.ledger):
                             break
-                await self._restart(0)
+                await self.step(Restart())
             finally:
                 await self._hang_up()
                 await self.system.end(orderly=False)
@@ -89,13 +93,22 @@ class World:
         """Performs one action, and checks the rules."""
         self.faults.struck = False
         self.faults.durable.clear()
+        self.faults.carried_out.clear()
+        self._action = action
+        for ticket in self.tickets.values():
+            for generation in ticket.generations:
+                generation.former.clear()
+        self.counts["actions"] += 1
         calm = not self.system.in_trouble and not self.faults.full
         fresh = await self._perform(action)
         died = self.faults.killed
+        self.counts["steps in which commits failed"] += self.faults.struck
         if died:
             await self._revive(died)
-        fresh += self._take(action)
+        fresh += self._take()
         reached = [entry for entry in fresh if entry.type is EventType.THRESHOLD_REACHED]
+        self.counts["events"] += len(fresh)
+        self.counts["thresholds reached"] += len(reached)
         rules.c5_never_early(reached)
         if not isinstance(action, Send):
             rules.c5_in_order(reached)
@@ -110,13 +123,15 @@ class World:
     async def _perform(self, action: Action) -> list[Entry]:
         match action:
             case Send(commands):
-                await self._send([command for command in commands if self._may_send(command)])
+                await self._send(commands)
             case Pass():
                 await self._pass(action)
             case StepClock(minutes):
+                self.counts["steps of the clock"] += 1
                 self._set_clock(minutes)
                 await self._settle()
             case Restart(minutes):
+                self.counts["restarts"] += 1
                 await self._restart(minutes)
             case Kill():
                 self.faults.arm(action)
@@ -136,6 +151,7 @@ class World:
         return []
 
     async def _send(self, commands: Sequence[Command]) -> None:
+        self.counts["commands"] += len(commands)
         replies: dict[int, tuple[Answer, bytes]] = {}
         calls = [self._submit(place, command, replies) for place, command in enumerate(commands)]
         heard = await self._hear(calls)
@@ -190,24 +206,18 @@ class World:
             "M7", (answer.tenant_id, answer.ticket_id) == expected.place, f"{command} is for {expected.place}"
         )
         hold("M1", answer.generation == len(model.generations), f"{command}: generation {answer.generation}")
-        hold("M2", answer.changed == expected.changed, f"{command}: changed is {answer.changed}")
-        if now >= model.latest.latest_fact:
+        hold(
+            rules.of_command(command),
+            answer.changed == expected.changed,
+            f"{command}: changed is {answer.changed}",
+        )
+        if now >= model.latest.known(now):
             rules.c2_t1_t2_status((*expected.place, answer.generation), answer, model.latest, now)
         if command.request_id:
             self.requests[command.tenant, command.request_id] = Known(command, reply, now)
 
     def _known(self, command: Command) -> Known | None:
         return self.requests.get((command.tenant, command.request_id)) if command.request_id else None
-
-    def _may_send(self, command: Command) -> bool:
-        """While the clock is behind what has happened to a ticket, only what happens now can be judged."""
-        if isinstance(command.what, Fact) and command.what.ago is None:
-            return True
-        return all(
-            self.clock.minute >= ticket.latest.latest_fact
-            for (_, name), ticket in self.tickets.items()
-            if name == command.ticket and ticket.generations
-        )
 
     async def _pass(self, action: Pass) -> None:
         until = self.clock.minute + action.minutes
@@ -218,6 +228,8 @@ class World:
                 step = max(1, min(step, to_wake))
             self.clock.go(step)
             await self._settle()
+            if not (self.faults.killed or self.faults.full or self.system.in_trouble):
+                self._settle_model()
 
     async def _restart(self, minutes: int) -> None:
         await self._settle()
@@ -238,8 +250,8 @@ class World:
         await self._settle()
         if self.faults.killed:
             return []
-        fresh = self._take(None)
-        reader.take(self.ledger, self.knobs.hub_page)
+        fresh = self._take()
+        self.counts["pages read"] += reader.take(self.ledger, self.knobs.hub_page)
         return fresh
 
     async def _acknowledge(self, reader: Reader, share: float) -> None:
@@ -251,6 +263,7 @@ class World:
         else:
             sent = [reader.acknowledged, *(at for at in reader.sent if at > reader.acknowledged)]
             sequence = last if share == 1 else sent[int(share * (len(sent) - 1))]
+        self.counts["acknowledgements"] += 1
         (outcome,) = await self._hear([self._confirm(reader, sequence)])
         if outcome is None:
             reader.attempted = max(sequence, reader.acknowledged)
@@ -281,10 +294,12 @@ class World:
 
     async def _revive(self, kill: Kill) -> None:
         """What died is started again; it may be killed again by nothing but a later action."""
+        self.counts["kills" if kill.chance == 1 else "power cuts"] += 1
         await self._hang_up()
         await self.system.end(orderly=False)
         self.faults.revive()
         self.ground.bury()
+        self._adopt()
         self._away(kill.minutes)
         self.system = self._start()
         await self._settle()
@@ -292,6 +307,19 @@ class World:
             await self._revive(self.faults.killed)
         else:
             self._remembered()
+
+    def _adopt(self) -> None:
+        """What timers did in the turn in which slad died is so, even if the clock is set back by the next start."""
+        for stored in self.ground.events_after(self.ledger.head):
+            entry = Entry(stored, pb.SlaEvent.FromString(stored.body))
+            tenant, ticket, number = entry.whose
+            if (
+                entry.type is EventType.THRESHOLD_REACHED
+                and self.tickets[tenant, ticket].generations[number - 1 :]
+            ):
+                self.tickets[tenant, ticket].generations[number - 1].announce(
+                    entry.threshold, self.clock.minute
+                )
 
     async def _hang_up(self) -> None:
         for reader in self.readers.values():
@@ -310,7 +338,7 @@ class World:
     def _remembered(self) -> None:
         rows = {row.name: row.acknowledged for row in self.system.store.consumers()}
         for reader in self.readers.values():
-            self._take(None)
+            self._take()
             reader.remembered(rows.get(reader.name, 0), self.ledger)
 
     # --- waiting
@@ -357,14 +385,18 @@ class World:
     def _settle_model(self) -> None:
         for ticket in self.tickets.values():
             if ticket.generations:
-                ticket.latest.settle(self.clock.minute)
+                ticket.latest.settle(self.clock.minute, by_time=True)
+        for who, generation in rules.whose(self.tickets):
+            for key, at in self.ledger.fired.get(who, {}).items():
+                if key in generation.announced:
+                    generation.announced[key] = generation.announced[key]._replace(at=at)
 
-    def _take(self, action: Action | None) -> list[Entry]:
+    def _take(self) -> list[Entry]:
         fresh, removed = self.ledger.take(self.system.store.events_after(0, 1_000_000))
         for entry in fresh:
             self._hear_of(entry)
         if removed:
-            hold("E2", isinstance(action, Sweep), f"{len(removed)} events are gone")
+            hold("E2", isinstance(self._action, Sweep), f"{len(removed)} events are gone")
             self._removed(removed)
         return fresh
 
@@ -397,7 +429,7 @@ class World:
             self._settle_model()
         rules.c5_told(self.tickets, self.ledger, now)
         for place, ticket in self.tickets.items():
-            if ticket.generations and now >= ticket.latest.latest_fact:
+            if ticket.generations and now >= ticket.latest.known(now):
                 answer = self.system.queries.status(*place, None, self.clock.now())
                 whose = (*place, answer.generation)
                 hold("M8", answer.generation == len(ticket.generations), f"{whose} is the latest")
@@ -424,15 +456,35 @@ def _is_end(task: asyncio.Task[Any]) -> bool:
     return isinstance(error, Refused) and error.reason == "STOPPING"
 
 
-def run(knobs: Knobs, actions: Sequence[Action]) -> None:
-    """Lives through `actions`. Raises Violation."""
+Counts = Counter[str]
+"""What has happened in how many steps, by its name."""
+
+
+def run(knobs: Knobs, actions: Sequence[Action], counts: Counts | None = None) -> None:
+    """Lives through `actions`. Raises Violation, or what slad should not have raised."""
     logging.getLogger("slad").setLevel(logging.CRITICAL)
     loop = SimulatedLoop()
+    CHECKS.clear()
     try:
         with Ground() as ground:
-            loop.run_until_complete(World(knobs, loop, ground).live(actions))
+            world = World(knobs, loop, ground)
+            try:
+                loop.run_until_complete(world.live(actions))
+            finally:
+                if counts is not None:
+                    counts.update(world.counts)
+                    counts.update({f"rule {rule}": number for rule, number in CHECKS.items()})
     finally:
         loop.close()
+
+
+def failure(knobs: Knobs, actions: Sequence[Action], counts: Counts | None = None) -> Exception | None:
+    """What is raised by a life through `actions`, if anything is."""
+    try:
+        run(knobs, actions, counts)
+    except Exception as error:
+        return error
+    return None
 
 
 def drawn(seed: int) -> tuple[Knobs, list[Action]]:
