@@ -9,7 +9,7 @@ BUF := proto/node_modules/.bin/buf
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test lint format proto proto-release docs bench clean
+.PHONY: help setup run test lint format proto proto-release docs crash faults fuzz simulate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,6 +50,18 @@ proto-release: $(BUF) ## Make the present contract the one that later ones must 
 
 docs: $(SETUP) ## Write the reference and the man page from the commands
 	$(BIN)/python docs/generate.py
+
+crash: $(SETUP) ## Kill slad 1,000 times under load, and see what is lost; ARGS go to it, as to those below
+	$(BIN)/python -m tests.crash $(ARGS)
+
+faults: $(SETUP) ## Let the disk fail at every call in turn, and the power at every place
+	$(BIN)/python -m tests.faults --full $(ARGS)
+
+fuzz: $(SETUP) ## Send 100,000 requests, hostile ones among them
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+simulate: $(SETUP) ## Live through 10,000 simulated worlds
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
 	$(BIN)/python -m benchmarks.start_vs_echo

@@ -85,6 +85,7 @@ def align(
     For a reconciliation: every threshold that is still true stays fired, the others are retracted (M5, M6).
     Raises ClockOutOfRange as `begin`.
     """
+    now = _known(tracking, now)
     terms, started_at, before = tracking.terms, tracking.started_at, fold(tracking.facts)
     facts = wanted.facts
     for gap in before.stops:
@@ -126,8 +127,14 @@ def continue_cancelled(
 
     Raises ClockOutOfRange as `begin`.
     """
-    history = fold(cancelled.facts)
-    facts = tuple(f for f in cancelled.facts if (f.kind, f.at) != (FactKind.CANCEL, history.ended_at))
+    # Of its last life, all of them: a cancel that came late may have gone before another.
+    lives = [place for place, fact in enumerate(cancelled.facts) if fact.kind == FactKind.REOPEN]
+    begun = lives[-1] if lives else 0
+    facts = (
+        *cancelled.facts[:begun],
+        *(fact for fact in cancelled.facts[begun:] if fact.kind != FactKind.CANCEL),
+    )
+    now = _known(cancelled, now)
     heir = msgspec.structs.replace(
         tracking,
         started_at=cancelled.started_at,
@@ -157,7 +164,7 @@ def record(
     Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
     """
     at = _effective(tracking, effective_at, now)
-    now = max(now, at)  # a clock that was set back must not hide what was due by then (C5)
+    now = _known(tracking, now)
     before = fold(tracking.facts)
     then = life_at(tracking.facts, at)
     if kind not in LIFE[then.life]:
@@ -194,6 +201,7 @@ def retarget(
         raise _ended(history)
     if terms == tracking.terms:
         return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
+    now = _known(tracking, now)
     tracking = msgspec.structs.replace(tracking, terms=terms)
     reading = read(tracking, history, calendar, now)
     _require_in_range(reading)
@@ -216,7 +224,7 @@ def reopen(
     if not history.life.ended:
         return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
     at = _effective(tracking, effective_at, now)
-    now = max(now, at)
+    now = _known(tracking, now)
     if history.ended_at is not None and at < history.ended_at:
         raise InvalidField(
             "effective_at",
@@ -323,7 +331,10 @@ def _settle(
 
 
 def _known(tracking: Tracking, now: int) -> int:
-    """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5)."""
+    """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5).
+
+    Commands are judged as of then: what was due by then is not to be hidden by the clock.
+    """
     announced = [fired.fired_at for fired in tracking.fired]
     return max(now, tracking.judged_at, *announced, *(fact.at for fact in tracking.facts[-1:]))
 

@@ -236,10 +236,10 @@ def test_a_clock_set_back_retracts_nothing_that_a_retarget_has_moved() -> None:
     state = machine.fire(begun().tracking, ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
     state = machine.retarget(state.tracking, terms(None, 500, (50,)), ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
     assert EventType.THRESHOLD_RETRACTED in kinds(state), "100 % is not true any more"
-    state = machine.retarget(state.tracking, terms(None, 500, (50, 60)), ALWAYS, BACK)
-    assert kinds(state) == [EventType.RETARGETED]
-    state = machine.fire(state.tracking, ALWAYS, MONDAY_9 + 300 * MINUTE_MS)
-    assert [event.crossing.percent for event in state.events if event.crossing] == [60]
+    state = machine.retarget(state.tracking, terms(None, 500, (50, 60, 61)), ALWAYS, BACK)
+    assert kinds(state) == [EventType.RETARGETED, EventType.THRESHOLD_REACHED]
+    assert state.events[1].crossing is not None
+    assert state.events[1].crossing.percent == 60, "due by the first retarget, behind which the clock is now"
 
 
 def test_a_clock_set_back_retracts_nothing_that_a_late_pause_has_moved() -> None:
@@ -262,3 +262,14 @@ def test_a_command_behind_which_the_clock_was_set_fires_what_was_due_before_it()
     state = obey(state, FactKind.CANCEL, BACK)
     assert kinds(state) == [EventType.THRESHOLD_REACHED, EventType.CANCELLED]
     assert state.wake_at is None
+
+
+def test_continuing_a_ticket_that_was_cancelled_twice_lets_it_live() -> None:
+    """M1: a cancel that came late went before another; both are taken back."""
+    cancelled = obey(begun(), FactKind.CANCEL, MONDAY_9 + 30 * MINUTE_MS)
+    earlier = obey(cancelled, FactKind.CANCEL, MONDAY_9 + 40 * MINUTE_MS, MONDAY_9 + 20 * MINUTE_MS)
+    assert earlier.reading.history.ended_at == MONDAY_9 + 20 * MINUTE_MS
+    fresh = tracking(MONDAY_9 + 45 * MINUTE_MS, terms(None, 50, (50,)))
+    heir = machine.continue_cancelled(earlier.tracking, fresh, ALWAYS, MONDAY_9 + 45 * MINUTE_MS)
+    assert heir.reading.history.life is Life.RUNNING
+    assert heir.reading.clocks[0].elapsed_ms == 45 * MINUTE_MS

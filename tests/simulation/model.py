@@ -167,7 +167,9 @@ class Generation:
 
     def settle(self, now: int, *, silent: bool = False, by_time: bool = False) -> None:
         """What is announced at `now`: it stays while it is true, and what has become true joins it."""
-        judged, before = self.judged, set(self.announced)
+        if by_time and not self._is_due(now):
+            return  # by itself slad looks at a ticket only when there is something to announce
+        judged = self.judged
         known = self.known(now)
         for phase, percent in list(self.announced):
             target = self.promise.targets.get(phase)
@@ -183,9 +185,11 @@ class Generation:
                 at = self.reached(phase, percent, now)
                 if at is not None:
                     self.announced.setdefault((phase, percent), Announced(at, silent, now))
-        # By itself slad looks at a ticket only when there is something to announce.
-        if not by_time or set(self.announced) - before:
-            self.judged = judged
+        self.judged = judged
+
+    def _is_due(self, now: int) -> bool:
+        keys = [(phase, percent) for phase in self.promise.targets for percent in self.promise.percents]
+        return any(self.reached(*key, now) is not None for key in keys if key not in self.announced)
 
     def announce(self, key: Key, now: int) -> None:
         """Exactly this is announced at `now`, if it is true."""

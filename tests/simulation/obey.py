@@ -54,19 +54,21 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
             return Expected()
         _put(ticket.latest, Op(_by_now(ticket.latest, now), "cancel"), now)
     born = Generation(start.promise, now if start.ago is None else now - start.ago)
+    judged_as_of = now
     if (
         start.existing is Existing.CONTINUE_CANCELLED
         and ticket.generations
         and ticket.latest.history.life == "cancelled"
     ):
         cancelled = ticket.latest
+        judged_as_of = cancelled.known(now)
         born.start, born.inherits = cancelled.start, True
         born.announced, born.judged = dict(cancelled.announced), cancelled.judged
         reopenings = [op.minute for op in cancelled.ops if op.kind == "reopen"]
         lived_since = max(reopenings, default=cancelled.start)
         born.ops = [op for op in cancelled.ops if op.kind != "cancel" or op.minute < lived_since]
     ticket.generations.append(born)
-    born.settle(now, silent=start.suppress_past)
+    born.settle(judged_as_of, silent=start.suppress_past)
     return Expected(changed=True)
 
 
@@ -92,7 +94,7 @@ def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
         return Expected()
     latest.former.append(latest.promise)
     latest.promise = retarget.promise
-    latest.settle(now, silent=retarget.suppress_past)
+    latest.settle(latest.known(now), silent=retarget.suppress_past)
     return Expected(changed=True)
 
 
@@ -114,7 +116,7 @@ def _reopen(ticket: Ticket, reopen: Reopen, now: int) -> Expected:
         born.judged = latest.judged
         born.put(Op(at, "reopen"))
     ticket.generations.append(born)
-    born.settle(max(now, at))
+    born.settle(born.known(now))
     return Expected(changed=True)
 
 
@@ -122,7 +124,7 @@ def _put(generation: Generation, op: Op, now: int) -> None:
     before = generation.history
     generation.put(op)
     if generation.history != before:
-        generation.settle(max(now, op.minute))
+        generation.settle(generation.known(now))
 
 
 def _by_now(generation: Generation, now: int) -> int:

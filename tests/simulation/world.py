@@ -37,7 +37,7 @@ from tests.simulation.disk import Ground
 from tests.simulation.draw import CONSUMERS, TICKETS, draw_actions, draw_knobs
 from tests.simulation.faults import Faults
 from tests.simulation.ledger import CHECKS, Entry, Ledger, Violation, hold
-from tests.simulation.loop import MIDNIGHT, SimulatedClock, SimulatedLoop
+from tests.simulation.loop import MIDNIGHT, SimulatedClock, SimulatedLoop, instant
 from tests.simulation.model import Ticket
 from tests.simulation.obey import Tickets, obey
 from tests.simulation.readers import Reader
@@ -211,7 +211,7 @@ class World:
             answer.changed == expected.changed,
             f"{command}: changed is {answer.changed}",
         )
-        if now >= model.latest.known(now):
+        if answer.reading.now == instant(now) and now >= model.latest.known(now):
             rules.c2_t1_t2_status((*expected.place, answer.generation), answer, model.latest, now)
         if command.request_id:
             self.requests[command.tenant, command.request_id] = Known(command, reply, now)
