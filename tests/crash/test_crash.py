@@ -35,7 +35,7 @@ class Forgetful(Trial):
         await super()._reap(slad)
         kills, data, copy = self.result.kills.total(), self._directory / "data", self._directory / "old"
         if kills == 3:
-            shutil.copytree(data, copy)
+            shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.sock"))
         elif kills == 6 and copy.exists():
             shutil.rmtree(data)
             copy.rename(data)
