@@ -28,7 +28,7 @@ from slad.engines.directory import Directory
 from slad.engines.engine_measures import EngineMetrics
 from slad.engines.local import LocalEngine
 from slad.engines.measures import MetricSource
-from slad.engines.queries import Queries, QueryThread
+from slad.engines.queries import LoopQueries, Queries, QueryThread
 from slad.engines.routing import Routing
 from slad.engines.storage_metrics import StorageMetrics
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
@@ -134,11 +134,20 @@ class Daemon:
         consumers = Consumers(store.consumers(), engine, hub, self.clock)
         sinks = Sinks(self._settings.sinks, consumers, hub, engine, slow_queries, directory, self.clock)
         queries = Queries(store, directory)
+        status_store = Store(data.reader())
         bulk = Bulk(engine, lambda: Store(data.reader()), self.clock)
         tokens = self._tokens(store, engine)
         meters = CallMeters()
         backend = SlaBackend(
-            engine, queries, slow_queries, hub, consumers, bulk, directory, self.clock, meters
+            engine,
+            LoopQueries(status_store, directory),
+            slow_queries,
+            hub,
+            consumers,
+            bulk,
+            directory,
+            self.clock,
+            meters,
         )
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
@@ -184,6 +193,7 @@ class Daemon:
         finally:
             await self.sight.stop()
             slow_queries.close()
+            status_store.close()
             store.close()
             journal.close()
 

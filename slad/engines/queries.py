@@ -210,6 +210,31 @@ class Queries:
         )
 
 
+class LoopQueries:
+    """Queries on the event loop's thread. Those of one iteration of the loop share a read transaction.
+
+    None misses a commit that its caller can know of: whoever was answered before it asked, asked in a later
+    iteration. `store` must be read by nobody else, as others may have to see newer commits.
+    """
+
+    def __init__(self, store: Store, directory: Directory) -> None:
+        self._store = store
+        self._queries = Queries(store, directory)
+        self._reading = False
+
+    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
+        """See `Queries.status`."""
+        if not self._reading:
+            self._store.begin()
+            self._reading = True
+            asyncio.get_running_loop().call_soon(self._end)
+        return self._queries.status(tenant_id, ticket_id, generation, now)
+
+    def _end(self) -> None:
+        self._reading = False
+        self._store.end()
+
+
 class QueryThread:
     """Runs queries that may take long beside the event loop, on a thread and connection of their own."""
 

@@ -20,7 +20,7 @@ from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.commands import Answer
 from slad.engines.directory import Directory
 from slad.engines.protocol import SlaEngine
-from slad.engines.queries import Queries, QueryThread
+from slad.engines.queries import LoopQueries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
 from slad.service.access import caller
@@ -37,7 +37,7 @@ class SlaBackend:
     def __init__(
         self,
         engine: SlaEngine,
-        queries: Queries,
+        queries: LoopQueries,
         slow_queries: QueryThread,
         hub: EventHub,
         consumers: Consumers,
