@@ -34,6 +34,7 @@ from slad.core.instants import to_datetime
 
 FRAMES_A_SECOND: Final = 12
 EVENTS_SHOWN: Final = 8
+MIN_WIDTH_OF_BARS: Final = 105
 START_TIMEOUT_S: Final = 30.0
 
 
@@ -121,7 +122,7 @@ class _Day:
 def _play(day: _Day, seconds: float) -> None:
     heard: deque[pb.SlaEvent] = deque(maxlen=EVENTS_SHOWN)
     frames = max(1, round(seconds * FRAMES_A_SECOND))
-    with Live(console=console(), auto_refresh=False, transient=True) as live:
+    with Live(console=console(), auto_refresh=False, transient=True, redirect_stdout=False) as live:
         begun = time.monotonic()
         for frame in range(1, frames + 1):
             instant = demo_day.BEGIN + (demo_day.END - demo_day.BEGIN) * frame / frames
@@ -142,16 +143,17 @@ def _board(day: _Day, heard: list[pb.SlaEvent]) -> Group:
 
 def _tickets(day: _Day) -> Group:
     rows: list[list[Cell]] = []
+    bars = fancy() and console().width >= MIN_WIDTH_OF_BARS
     for status in day.tickets():
         by_name = dict(clocks(status))
         cells: list[Cell] = [status.ticket_id, status.policy_id, word(status)]
         for name in ("response", "resolution"):
             clock = by_name[name]
-            if fancy():
+            if bars:
                 cells.append(bar(times.ms(clock.elapsed), times.ms(clock.target)))
             cells.append(left(clock))
         rows.append(cells)
-    columns = ["RESPONSE", "", "RESOLUTION", ""] if fancy() else ["RESPONSE", "RESOLUTION"]
+    columns = ["RESPONSE", "", "RESOLUTION", ""] if bars else ["RESPONSE", "RESOLUTION"]
     return Group(table(["TICKET", "POLICY", "STATUS", *columns], rows))
 
 

@@ -20,6 +20,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 UNLIMITED: Final = 10_000
 """The width of what is not a terminal: there nothing is wrapped or cut."""
 
+WIDE: Final = 150
+"""Columns from which on a terminal has room for everything."""
+
+FOLDING: Final = frozenset(
+    {"TENANT", "TICKET", "DUE", "WHEN", "NEXT", "WHY", "FIELD", "EVENT", "CONSUMER", ""}
+)
+"""Columns of tables that are wrapped when there is no room; the others are kept whole."""
+
 Cell = str | Text
 
 
@@ -63,12 +71,19 @@ def fancy() -> bool:
     return True
 
 
+def wide() -> bool:
+    """Whether there is room for everything."""
+    return console().width >= WIDE
+
+
 def show(*parts: RenderableType) -> None:
     """Prints parts, one below the other, without blanks at the ends of lines."""
     out = console()
     with out.capture() as captured:
         for part in parts:
-            out.print(part)
+            # Printing joins texts, and a joined one has forgotten that it is not to be wrapped.
+            whole = isinstance(part, Text) and bool(part.no_wrap)
+            out.print(part, no_wrap=whole, overflow="ellipsis" if whole else None)
     lines = captured.get().splitlines()
     click.echo("\n".join(line.rstrip() for line in lines), color=out.is_terminal)
 
@@ -77,7 +92,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
     """A table without lines, its header in capitals."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in header:
-        made.add_column(title, no_wrap=console().width == UNLIMITED, overflow="fold")
+        whole = console().width == UNLIMITED or title not in FOLDING
+        made.add_column(title, no_wrap=whole, overflow="fold")
     for row in rows:
         cells = [cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row]
         made.add_row(*cells)

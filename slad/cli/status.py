@@ -7,12 +7,22 @@ from itertools import islice
 from typing import Final
 
 import click
+from slad_client.sync import SladClient
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import times
 from slad.cli.connection import Daemon, daemon_options
-from slad.cli.output import Cell, as_dict, json_option, note, print_json, show, table
-from slad.cli.ticket import Ticket, clocks, due, left, meaning, status_parts, ticket_argument, word
+from slad.cli.output import Cell, as_dict, json_option, note, print_json, show, table, wide
+from slad.cli.ticket import (
+    Ticket,
+    clocks,
+    due,
+    left,
+    next_of_all,
+    status_parts,
+    ticket_argument,
+    word,
+)
 from slad.cli.values import Moment, Span, Typed, Words
 from slad.core.instants import DAY_MS, from_datetime, to_datetime
 
@@ -91,9 +101,9 @@ def list_command(
     if due_before and due_within is not None:
         raise click.UsageError("--due-before and --due-within say the same; give one")
     before = due_before.aware() if due_before else None
-    if due_within is not None:
-        before = to_datetime(from_datetime(times.wall_clock()) + due_within)
     with daemon.client() as client:
+        if due_within is not None:
+            before = to_datetime(_now(client) + due_within)
         found: Iterator[pb.SlaStatus] = client.list_sla_trackings(
             tenant_id=tenant_id,
             states=[pb.SlaTrackingState.ValueType(number) for number in states],
@@ -113,8 +123,15 @@ def list_command(
             note(f"there are more than {limit}; --limit 0 shows all")
 
 
+def _now(client: SladClient) -> int:
+    """The daemon's own time, which may be virtual, if it has a ticket to tell it by; UTC epoch ms."""
+    first = next(iter(client.list_sla_trackings(page_size=1)), None)
+    return from_datetime(times.wall_clock()) if first is None else times.ms(first.as_of)
+
+
 def _show_list(found: list[pb.SlaStatus]) -> None:
-    header = ("TENANT", "TICKET", "STATUS", "RESPONSE", "DUE", "RESOLUTION", "DUE", "NEXT")
+    due = ["DUE"] if wide() else []
+    header = ["TENANT", "TICKET", "STATUS", "RESPONSE", *due, "RESOLUTION", *due, "NEXT"]
     show(table(header, map(_row, found)))
 
 
@@ -123,8 +140,10 @@ def _row(status: pb.SlaStatus) -> list[Cell]:
     by_name = dict(clocks(status))
     for name in ("response", "resolution"):
         clock = by_name.get(name)
-        cells += ["", ""] if clock is None else [left(clock), _short_due(clock, status)]
-    return [*cells, _next_of_all(status)]
+        cells.append("" if clock is None else left(clock))
+        if wide():
+            cells.append("" if clock is None else _short_due(clock, status))
+    return [*cells, next_of_all(status)]
 
 
 def _short_due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
@@ -132,20 +151,6 @@ def _short_due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
         return ""
     told = due(clock, status)
     return told if not isinstance(told, str) else told.partition(",")[0]
-
-
-def _next_of_all(status: pb.SlaStatus) -> str:
-    if status.is_paused:
-        return ""
-    coming = [
-        (times.ms(clock.next_threshold.scheduled_at), name, clock.next_threshold)
-        for name, clock in clocks(status)
-        if clock.HasField("next_threshold")
-    ]
-    if not coming:
-        return ""
-    at, name, threshold = min(coming, key=lambda item: item[0])
-    return f"{name} {meaning(threshold)} {times.relative(at, times.ms(status.as_of))}"
 
 
 def _due_first(status: pb.SlaStatus) -> int:

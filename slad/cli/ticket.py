@@ -15,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import times
 from slad.cli.connection import COMPLETION_TIMEOUT_S, completing_daemon
-from slad.cli.output import Cell, fancy, safe, table
+from slad.cli.output import Cell, fancy, safe, table, wide
 from slad.cli.values import spoken
 from slad.core.instants import MINUTE_MS
 
@@ -106,8 +106,32 @@ def status_parts(status: pb.SlaStatus) -> Iterator[Any]:
     yield headline
     yield Text("  " + ", ".join(_facts(status)), "dim")
     rows = [[name, *_clock_cells(clock, status)] for name, clock in clocks(status)]
-    header = ["CLOCK", "TARGET", "ELAPSED", *([""] if fancy() else []), "LEFT", "DUE", "NEXT"]
-    yield table(header, rows)
+    header = ["CLOCK", "TARGET", "ELAPSED", *([""] if _bars() else []), "LEFT", "DUE"]
+    if wide():
+        yield table([*header, "NEXT"], rows)
+        return
+    yield table(header, [cells[:-1] for cells in rows])
+    if coming := next_of_all(status):
+        yield Text(f"next: {coming}", "dim")
+
+
+def _bars() -> bool:
+    return fancy() and wide()
+
+
+def next_of_all(status: pb.SlaStatus) -> str:
+    """The threshold that fires next, of whichever clock."""
+    if status.is_paused:
+        return ""
+    coming = [
+        (times.ms(clock.next_threshold.scheduled_at), name, clock.next_threshold)
+        for name, clock in clocks(status)
+        if clock.HasField("next_threshold")
+    ]
+    if not coming:
+        return ""
+    at, name, threshold = min(coming, key=lambda item: item[0])
+    return f"{name} {meaning(threshold)} {times.relative(at, times.ms(status.as_of))}"
 
 
 def _facts(status: pb.SlaStatus) -> Iterator[str]:
@@ -137,7 +161,7 @@ def _facts(status: pb.SlaStatus) -> Iterator[str]:
 def _clock_cells(clock: pb.SlaClock, status: pb.SlaStatus) -> list[Cell]:
     target, elapsed, now = times.ms(clock.target), times.ms(clock.elapsed), times.ms(status.as_of)
     cells: list[Cell] = [times.open_span(target), f"{times.open_span(elapsed)}, {elapsed * 100 // target} %"]
-    if fancy():
+    if _bars():
         cells.append(bar(elapsed, target))
     return [*cells, left(clock), due(clock, status), _next(clock, status, now)]
 

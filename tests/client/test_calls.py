@@ -416,3 +416,10 @@ async def test_a_channel_of_the_callers_stays_open(slad: Slad) -> None:
         sync.SladClient(channel=channel) as blocking,
     ):
         await asyncio.to_thread(blocking.get_sla_status, ticket_id="T-1")
+
+
+@pytest.mark.parametrize("kind", [sync.SladClient, aio.SladClient])
+def test_every_method_says_what_it_does_and_what_it_raises(kind: type) -> None:
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_") and name != "close":
+            assert "Raises " in (inspect.getdoc(method) or ""), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,66 @@ def test_every_command_is_documented() -> None:
     told = told_of_commands()
     for name, _ in commands():
         assert re.search(rf"\b{name}\b", told), f"`{name}` is in none of {PLACES}"
+
+
+PLACEHOLDER = re.compile(r"[<…\[]|^(FILE|NAME|SINK|SEQUENCE|COMMAND|OLD|NEW|DIR|TENANT|TICKET)$")
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """(document, words) of each `slad …`, fenced or between backticks, that can be taken literally."""
+    for path in DOCUMENTS:
+        # Those of console blocks are run, see test_console.py.
+        told = re.sub(r"^```console\n.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        fenced = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+        lines = [line for block in fenced.findall(told) for line in block.replace("\\\n", " ").splitlines()]
+        for line in lines + re.findall(r"`(slad [^`]*)`", fenced.sub("", told)):
+            for words in simple_commands(line):
+                if words[0].rpartition("/")[2] == "slad" and not any(map(PLACEHOLDER.search, words)):
+                    yield path.name, words[1:]
+
+
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """The commands of a line of shell, without redirections; nothing of a line that is none."""
+    lexer = shlex.shlex(re.sub(r"\s[012]?[<>]+\s*\S+", "", line), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if word == "$" and not words:
+                continue
+            if set(word) <= set("();|&{}"):
+                if words:
+                    yield words
+                words = []
+            else:
+                words.append(word)
+    except ValueError:  # quotes that do not end
+        return
+    if words:
+        yield words
+
+
+def test_every_command_line_in_the_documents_is_one() -> None:
+    """As far as its words go: the command is there, and takes these options and arguments."""
+    seen = 0
+    for document, words in command_lines():
+        context: click.Context = click.Context(main, info_name="slad")
+        command: click.Command = main
+        rest = words
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            found = command.get_command(context, rest[0])
+            assert found is not None, f"{document}: slad {shlex.join(words)}"
+            command, rest = found, rest[1:]
+        if isinstance(command, click.Group) or not rest:
+            continue  # named, not called
+        try:
+            command.make_context(command.name, list(rest), parent=context)
+        except click.exceptions.Exit:
+            pass  # --help
+        except click.ClickException as error:
+            raise AssertionError(f"{document}: slad {shlex.join(words)}: {error.format_message()}") from None
+        seen += 1
+    assert seen > 20
 
 
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:

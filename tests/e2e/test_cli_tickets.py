@@ -140,6 +140,8 @@ def test_lists(desk: Desk) -> None:
     assert [json.loads(line)["ticket_id"] for line in desk("list", "--json").splitlines()] == ["T-2", "T-3"]
     due = desk("list", "--due-before", "2026-03-02T09:45Z").splitlines()[1:]
     assert [line.split()[1] for line in due] == ["T-2"]
+    within = desk("list", "--due-within", "45m").splitlines()[1:]
+    assert [line.split()[1] for line in within] == ["T-2"], "by the daemon's clock, which is virtual here"
 
 
 def test_explain_draws_what_was_and_what_is_to_come(desk: Desk) -> None:

@@ -50,10 +50,16 @@ def start_sla_tracking(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.StartSlaTrackingResponse]:
-    """Starts the clocks of a ticket.
+    """Starts the clocks of a ticket (M1).
 
     Idempotent: a live tracking is returned as it is, with `created` false, unless `on_existing` says
-    otherwise.
+    otherwise. The target counts whose `priority_id` is the one given, or else the first; the `schedule` may
+    be left out when it is 24x7. `notification_thresholds` are percents (50, 75, 90 when none are given);
+    `started_at` is now by default.
+
+    Raises InvalidArgument (its `field` is the path in the request), AlreadyExists with ON_EXISTING_FAIL,
+    FailedPrecondition when the `request_id` was used for something else, Unavailable, DeadlineExceeded,
+    ResourceExhausted when the disk is full.
     """
     request = rpc.StartSlaTrackingRequest(
         tenant_id=tenant_id,
@@ -84,7 +90,14 @@ def pause_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.PauseSlaResponse]:
-    """Stops both clocks until `resume_sla`. Idempotent; the first reason stays."""
+    """Stops both clocks until `resume_sla` (M2). Idempotent; the first reason stays.
+
+    `effective_at` is when it happened, if that was earlier than now: not before the start. Without a
+    `tenant_id` the one tenant is meant that has such a live ticket.
+
+    Raises InvalidArgument, NotFound, FailedPrecondition when the ticket has ended or the tenant is ambiguous,
+    Unavailable, DeadlineExceeded, ResourceExhausted.
+    """
     request = rpc.PauseSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -104,7 +117,10 @@ def resume_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.ResumeSlaResponse]:
-    """Lets a paused ticket count on. Idempotent."""
+    """Lets a paused ticket count on (M2). Idempotent.
+
+    Raises as `pause_sla`.
+    """
     request = rpc.ResumeSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -125,7 +141,13 @@ def complete_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.CompleteSlaResponse]:
-    """Closes the response clock, or with the resolution both clocks and the tracking."""
+    """Closes the response clock, or with the resolution both clocks and the tracking (M3).
+
+    In the reply `met` is slad's verdict, and `met_differs` says that the caller's, if it sent one, is
+    another. A second completion changes nothing.
+
+    Raises as `pause_sla`.
+    """
     request = rpc.CompleteSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -146,7 +168,10 @@ def cancel_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.CancelSlaResponse]:
-    """Ends the tracking without a verdict."""
+    """Ends the tracking without a verdict (M4). A second cancel changes nothing.
+
+    Raises as `pause_sla`.
+    """
     request = rpc.CancelSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -170,7 +195,13 @@ def retarget_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.RetargetSlaResponse]:
-    """Puts a live tracking under other terms, of which all are to be given. What has happened stays."""
+    """Puts a live tracking under other terms, of which all are to be given (M5). What has happened stays.
+
+    The arguments are those of `start_sla_tracking`. Thresholds already past under the new terms fire at once,
+    or are recorded silently with `suppress_past`; those that are no longer true are retracted.
+
+    Raises as `pause_sla`.
+    """
     request = rpc.RetargetSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -195,7 +226,14 @@ def reopen_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.ReopenSlaResponse]:
-    """Lets an ended ticket run again as its next generation."""
+    """Lets an ended ticket run again as its next generation (M5); a live one is left as it is.
+
+    With REOPEN_MODE_RESUME it goes on where it stood, and the closed time does not count; with
+    REOPEN_MODE_RESTART it begins from zero. `effective_at` is not before the end.
+
+    Raises InvalidArgument, NotFound, FailedPrecondition when the tenant is ambiguous, Unavailable,
+    DeadlineExceeded, ResourceExhausted.
+    """
     request = rpc.ReopenSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
@@ -214,7 +252,11 @@ def get_sla_status(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.GetSlaStatusResponse]:
-    """How a ticket stands now: its latest generation, or the one asked for."""
+    """How a ticket stands now: its latest generation, or the one asked for (T1, T2).
+
+    Raises InvalidArgument, NotFound, FailedPrecondition when the tenant is ambiguous, Unavailable,
+    DeadlineExceeded.
+    """
     request = rpc.GetSlaStatusRequest(tenant_id=tenant_id, ticket_id=ticket_id, generation=generation)
     return UnaryCall("GetSlaStatus", request, RETRIED_QUERY, _timeout(timeout), retry)
 
@@ -231,6 +273,8 @@ def get_sla_timeline(
     """Why a ticket stands as it does: every stretch of its life, and its events.
 
     Of a live ticket also what lies ahead, up to `until`.
+
+    Raises as `get_sla_status`.
     """
     request = rpc.GetSlaTimelineRequest(
         tenant_id=tenant_id,
@@ -254,7 +298,12 @@ def preview_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.PreviewSlaResponse]:
-    """What the clocks of such a ticket would say. Touches nothing."""
+    """What the clocks of such a ticket would say at `as_of`, by default at `started_at`. Touches nothing.
+
+    `pauses` are in order, not overlapping; a last one may be running.
+
+    Raises InvalidArgument, Unavailable, DeadlineExceeded.
+    """
     request = rpc.PreviewSlaRequest(
         targets=targets,
         priority_id=priority_id,
@@ -280,7 +329,10 @@ def list_sla_trackings(
 ) -> UnaryCall[rpc.ListSlaTrackingsResponse]:
     """Iterates over trackings in the order in which they were created, page by page.
 
-    `timeout` is for each page.
+    Empty filters fit all; `due_before` is for trackings with an open clock that is due before that instant.
+    `page_size` is 1 to 1000, 0 the daemon's own choice. `timeout` is for each page.
+
+    Raises InvalidArgument, Unavailable, DeadlineExceeded.
     """
     request = rpc.ListSlaTrackingsRequest(
         tenant_id=tenant_id,
@@ -310,7 +362,11 @@ def ack_sla_events(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.AckSlaEventsResponse]:
-    """Says that a consumer has dealt with every event up to and including `sequence`."""
+    """Says that a consumer has dealt with every event up to and including `sequence` (E2).
+
+    Raises OutOfRange for what was not sent or lies behind the last acknowledgement, NotFound when there is
+    no such consumer, InvalidArgument, Unavailable, DeadlineExceeded.
+    """
     request = rpc.AckSlaEventsRequest(consumer=consumer, sequence=sequence)
     return UnaryCall("AckSlaEvents", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
@@ -339,6 +395,9 @@ def watch_sla_events(
 
     To end it, close it (`contextlib.aclosing` or `closing`) or the client; `break` alone leaves that to the
     garbage collector.
+
+    Raises InvalidArgument, OutOfRange or NotFound of an acknowledgement, ResourceExhausted when too many
+    watches are open, and without `reconnect` Unavailable.
     """
     if acknowledge and not consumer:
         raise ValueError("acknowledge: only a named consumer can acknowledge events")
