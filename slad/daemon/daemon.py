@@ -31,6 +31,7 @@ from slad.engines.measures import MetricSource
 from slad.engines.queries import LoopQueries, Queries, QueryThread
 from slad.engines.routing import Routing
 from slad.engines.storage_metrics import StorageMetrics
+from slad.engines.temporal_metrics import TemporalMetrics
 from slad.engines.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
@@ -170,6 +171,7 @@ class Daemon:
             EngineMetrics(engine, self.clock.now),
             DeliveryMetrics(consumers, hub, self.clock.now),
             SinkMetrics(sinks),
+            TemporalMetrics(engine.routing if pass_through.control else None, slow_queries, self.clock.now),
             StorageMetrics(data, slow_queries),
         ]
         try:

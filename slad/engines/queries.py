@@ -23,6 +23,7 @@ from slad.engines.directory import Directory
 from slad.engines.unit_of_work import not_found, sole_holder
 from slad.storage.journal import ParkedEventRow
 from slad.storage.store import Record, Store, StoredEvent
+from slad.storage.temporal import TemporalStore
 
 T = TypeVar("T")
 
@@ -262,6 +263,10 @@ class QueryThread:
     async def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`."""
         return await self._read(self._store.events_owed, sequence)
+
+    async def temporal(self, read: Callable[[TemporalStore], T]) -> T:
+        """The result of a look at what there is for Temporal."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, self._store.temporal())
 
     async def free_bytes(self) -> int:
         """What of the database file is free and will be used again."""

@@ -14,6 +14,7 @@ from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
 from slad.storage.journal import ConsumerRow, ParkedEventRow, TokenRow
+from slad.storage.temporal import TemporalStore
 
 
 class Record(NamedTuple):
@@ -133,6 +134,10 @@ class Store:
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute = connection.execute
         self._connection = connection
+
+    def temporal(self) -> TemporalStore:
+        """What there is for Temporal, on the same connection."""
+        return TemporalStore(self._connection)
 
     def snapshot(self) -> Self:
         """Lets all further reads see the database as it is now, until `close`.

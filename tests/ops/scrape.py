@@ -14,14 +14,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.daemon.settings import MetricsSettings
+from slad.daemon.settings import MetricsSettings, TemporalSettings
 from slad.delivery.sinks.settings import sink_settings
+from slad.engines.routing import RoutingSettings
+from slad.temporal.connection import ConnectionSettings
 from tests.delivery.sinks.desk import Desk
 from tests.slad_under_test import Slad, refused, slad_running
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "metrics.md"
 ANYWHERE = MetricsSettings("127.0.0.1:0")
+
+TEMPORAL_AWAY = TemporalSettings(
+    RoutingSettings(mode="by-tenant", tenants=("remote",)), ConnectionSettings(address="127.0.0.1:1")
+)
+"""A pass-through for the tenant `remote`, to nobody."""
 
 
 @dataclass
@@ -79,7 +86,7 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
     Three tickets with a response target of 60 and a resolution target of 240 minutes, from 09:00 on: T-1
     breaches its response, T-2 is answered in time although the caller says it was not, T-3 is paused.
     """
-    lines = {"type": "jsonl", "path": str(data / "events.jsonl")}
+    lines = {"type": "jsonl", "path": f"{data}.jsonl"}
     sinks = sink_settings({"s": lines}) if with_sink else ()
     async with slad_running(data, metrics=ANYWHERE, sinks=sinks) as slad:
         for number in (1, 2, 3):
@@ -102,3 +109,13 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
             await Desk(slad).until(lag=0)
         yield slad
         reader.cancel()
+
+
+async def scrape_everything(data: Path) -> Scrape:
+    """Every metric with samples: of a busy slad with a sink, and of one that passes through to Temporal."""
+    async with busy_slad(data / "busy", with_sink=True) as slad:
+        found = await scrape(slad.daemon.sight.metrics_address)
+    async with slad_running(data / "through", metrics=ANYWHERE, temporal=TEMPORAL_AWAY) as slad:
+        through = await scrape(slad.daemon.sight.metrics_address)
+    assert found.keys() == through.keys()
+    return Scrape({name: metric if metric.samples else through[name] for name, metric in found.items()})

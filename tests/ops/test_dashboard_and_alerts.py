@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.ops.promql import MisfitError, labels_of
-from tests.ops.scrape import DOCUMENT, ROOT, Exposed, busy_slad, scrape
+from tests.ops.scrape import DOCUMENT, ROOT, Exposed, scrape_everything
 
 RULES = ROOT / "ops" / "prometheus" / "slad.rules.yml"
 DASHBOARD = ROOT / "ops" / "grafana" / "slad.json"
@@ -24,8 +24,7 @@ RULE_TESTS = Path(__file__).parent / "slad.rules.test.yml"
 
 @pytest.fixture
 async def exposed(tmp_path: Path) -> dict[str, Exposed]:
-    async with busy_slad(tmp_path, with_sink=True) as slad:
-        return await scrape(slad.daemon.sight.metrics_address)
+    return await scrape_everything(tmp_path)
 
 
 def rules() -> list[dict[str, Any]]:

@@ -20,19 +20,20 @@ from slad.service import metrics
 from slad.service.metrics import MetricsCollector
 from slad.storage.backup import back_up, restore
 from tests.delivery.sinks.desk import Desk
-from tests.ops.scrape import ANYWHERE, busy_slad, documented, scrape
-from tests.slad_under_test import MONDAY_9, slad_running
+from tests.ops.scrape import ANYWHERE, TEMPORAL_AWAY, busy_slad, documented, scrape, scrape_everything
+from tests.slad_under_test import MONDAY_9, Slad, slad_running
 
 
 async def test_what_is_exposed_is_what_is_documented(tmp_path: Path) -> None:
-    async with busy_slad(tmp_path, with_sink=True) as slad:
-        found = await scrape(slad.daemon.sight.metrics_address)
+    found = await scrape_everything(tmp_path)
     told = documented()
     assert {name: metric.kind for name, metric in found.items()} == {
         name: kind for name, (kind, _) in told.items()
     }
     for name, metric in found.items():
-        assert metric.samples, f"{name} was never seen with a value: let `busy_slad` do something for it"
+        assert metric.samples, (
+            f"{name} was never seen with a value: let `scrape_everything` do something for it"
+        )
         for _, labels in metric.samples:
             assert {label for label, _ in labels} - {"le"} == told[name][1], name
 
@@ -105,6 +106,33 @@ async def test_a_sink_that_delivers_and_one_that_cannot(tmp_path: Path) -> None:
     assert value("slad_sink_failures_total", sink="bad") >= 1
     assert value("slad_sink_parked_events", sink="bad") == 0
     assert value("slad_consumer_lag_events", consumer="sink:bad") == 1
+
+
+async def test_what_waits_for_a_temporal_that_is_away(tmp_path: Path) -> None:
+    async with slad_running(tmp_path, metrics=ANYWHERE, temporal=TEMPORAL_AWAY) as slad:
+        await slad.start("T-1", tenant_id="remote")
+        await slad.start("T-2")
+        await until_unreachable(slad)
+        value = await scrape(slad.daemon.sight.metrics_address)
+    assert value("slad_temporal_outbox_messages") == 1
+    assert value("slad_temporal_outbox_oldest_seconds") == 0, "by the virtual clock"
+    assert value("slad_temporal_trackings") == 1
+    assert value("slad_temporal_late_trackings") == 0
+    assert value("slad_temporal_parked_workflows") == 0
+    assert value("slad_temporal_fallbacks_total") == 0
+    assert value("slad_temporal_reachable") == 0
+
+
+async def until_unreachable(slad: Slad) -> None:
+    async with asyncio.timeout(60):
+        while (await scrape(slad.daemon.sight.metrics_address))("slad_temporal_reachable"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_without_temporal_there_is_nothing_to_tell_of_it(tmp_path: Path) -> None:
+    async with slad_running(tmp_path, metrics=ANYWHERE) as slad:
+        found = await scrape(slad.daemon.sight.metrics_address)
+    assert not found["slad_temporal_reachable"].samples
 
 
 async def test_buckets_are_cumulative_and_end_with_the_count(tmp_path: Path) -> None:
