@@ -20,6 +20,7 @@ from slad.daemon.kinds import BOOLEAN, HTTP_URL, INSTANT, PATH, SPAN, TEXT, TEXT
 from slad.daemon.settings import (
     DEFAULT_DATA,
     DEFAULT_LISTEN,
+    LimitSettings,
     LogSettings,
     MetricsSettings,
     Settings,
@@ -31,6 +32,7 @@ from slad.delivery.sinks.settings import TABLE as SINKS_TABLE
 from slad.delivery.sinks.settings import SinkSettings, sink_settings
 from slad.delivery.sinks.table import SinkSettingsError
 from slad.engines.routing import RoutingSettings
+from slad.service.limits import RequestLimits
 from slad.temporal.connection import ConnectionSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
@@ -82,6 +84,8 @@ _RETENTION: Final = RetentionSettings()
 _LOG: Final = LogSettings()
 _ROUTING: Final = RoutingSettings()
 _TEMPORAL: Final = ConnectionSettings()
+_LIMITS: Final = LimitSettings()
+_REQUESTS: Final = _LIMITS.requests
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("listen", TEXTS, DEFAULT_LISTEN, "host:port or unix:PATH; may repeat.", "ADDR"),
@@ -140,6 +144,43 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         SPAN,
         _RETENTION.requests_ms,
         "How long a repeated request_id gets its first answer.",
+    ),
+    Setting(
+        "limits.message_bytes",
+        integer(65_536, 67_108_864),
+        _LIMITS.message_bytes,
+        "Bytes of a message that is received.",
+    ),
+    Setting("limits.id_length", integer(1, 1_000), _REQUESTS.id_length, "Characters of an id or a name."),
+    Setting("limits.targets", integer(1, 10_000), _REQUESTS.targets, "Targets of a request."),
+    Setting(
+        "limits.thresholds", integer(1, 1_000), _REQUESTS.thresholds, "Notification thresholds of a request."
+    ),
+    Setting("limits.entries", integer(1, 10_000), _REQUESTS.entries, "Weekly windows of a schedule."),
+    Setting("limits.holidays", integer(0, 100_000), _REQUESTS.holidays, "Holidays of a schedule."),
+    Setting(
+        "limits.pauses", integer(0, 10_000), _REQUESTS.pauses, "Pauses of a preview, and of an imported row."
+    ),
+    Setting("limits.attributes", integer(0, 1_000), _REQUESTS.attributes, "Attributes of a ticket."),
+    Setting(
+        "limits.attribute_length",
+        integer(0, 100_000),
+        _REQUESTS.attribute_length,
+        "Characters of an attribute's value.",
+    ),
+    Setting("limits.page_size", integer(1, 2_000), _REQUESTS.page_size, "Items of a page of a list."),
+    Setting("limits.watches", integer(1, 100_000), _LIMITS.watches, "Streams of events, in all."),
+    Setting(
+        "limits.consumer_streams",
+        integer(1, 1_000),
+        _LIMITS.consumer_streams,
+        "Streams of one consumer: the live one, and those that stand by.",
+    ),
+    Setting(
+        "limits.waiting_commands",
+        integer(1, 1_000_000),
+        _LIMITS.waiting_commands,
+        "Commands that wait for the disk; more are refused at once.",
     ),
     Setting(
         "temporal.tenants",
@@ -228,6 +269,26 @@ class Configuration:
             ),
             temporal=self.temporal(),
             sinks=self._sinks(),
+            limits=self._limits(),
+        )
+
+    def _limits(self) -> LimitSettings:
+        return LimitSettings(
+            requests=RequestLimits(
+                id_length=self["limits.id_length"],
+                targets=self["limits.targets"],
+                thresholds=self["limits.thresholds"],
+                entries=self["limits.entries"],
+                holidays=self["limits.holidays"],
+                pauses=self["limits.pauses"],
+                attributes=self["limits.attributes"],
+                attribute_length=self["limits.attribute_length"],
+                page_size=self["limits.page_size"],
+            ),
+            message_bytes=self["limits.message_bytes"],
+            watches=self["limits.watches"],
+            consumer_streams=self["limits.consumer_streams"],
+            waiting_commands=self["limits.waiting_commands"],
         )
 
     def _sinks(self) -> tuple[SinkSettings, ...]:

@@ -40,6 +40,7 @@ from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
 from slad.service.channelz import CHANNELZ, Channelz
 from slad.service.debug import Insides, SlaDebug
+from slad.service.limits import put_in_force
 from slad.service.pass_through import SlaPassThrough
 from slad.service.server import (
     SLA_ADMIN,
@@ -120,6 +121,8 @@ class Daemon:
         journal, store = Journal(writer), Store(data.reader())
         slow_queries = QueryThread(Store(data.reader()))
         directory = Directory(store)
+        limits = self._settings.limits
+        put_in_force(limits.requests)
         hub = EventHub(journal.counters().sequence, slow_queries.events_after, store.sequence_gap())
         engine = LocalEngine(
             journal,
@@ -128,11 +131,12 @@ class Daemon:
             self.clock,
             hub.publish,
             Routing(self._settings.temporal.routing, TemporalStore(writer)),
+            max_waiting=limits.waiting_commands,
         )
         pass_through = await open_pass_through(
             self._settings.temporal, engine, store, TemporalStore(data.reader()), self.clock
         )
-        consumers = Consumers(store.consumers(), engine, hub, self.clock)
+        consumers = Consumers(store.consumers(), engine, hub, self.clock, limits.consumer_streams)
         sinks = Sinks(self._settings.sinks, consumers, hub, engine, slow_queries, directory, self.clock)
         queries = Queries(store, directory)
         status_store = Store(data.reader())
@@ -149,6 +153,7 @@ class Daemon:
             directory,
             self.clock,
             meters,
+            limits.watches,
         )
         services: dict[ServiceDescriptor, object] = {
             SLA_BACKEND: backend,
@@ -164,7 +169,9 @@ class Daemon:
             services[TEST_CLOCK] = TestClock(pass_through.control or engine, self.clock)
         gate = Gate(tokens, queries.tenant_of, is_exposed=self._is_exposed())
         log_of_calls = CallLog(self._settings.log.slow_calls_ms)
-        server = SladServer(services, gate, self._notice, meters, log_of_calls, self.sight.tracing)
+        server = SladServer(
+            services, gate, self._notice, meters, log_of_calls, self.sight.tracing, limits.message_bytes
+        )
         self._attend(engine, server)
         sources: list[MetricSource] = [
             meters,

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from slad.daemon.certificates import TlsSettings
+from slad.delivery.consumers import MAX_STREAMS
 from slad.delivery.retention import RetentionSettings
 from slad.delivery.sinks.settings import SinkSettings
+from slad.engines.local import MAX_WAITING
 from slad.engines.routing import RoutingSettings
+from slad.service.limits import MAX_RECEIVE_BYTES, MAX_WATCHES, RequestLimits
 from slad.temporal.connection import ConnectionSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
@@ -50,6 +53,20 @@ class TemporalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """How much is too much. docs/errors.md says how each is refused."""
+
+    requests: RequestLimits = field(default_factory=RequestLimits)
+    message_bytes: int = MAX_RECEIVE_BYTES
+    watches: int = MAX_WATCHES
+    """Streams of events, in all."""
+    consumer_streams: int = MAX_STREAMS
+    """Streams of one consumer."""
+    waiting_commands: int = MAX_WAITING
+    """Commands that wait for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one run."""
 
@@ -68,3 +85,4 @@ class Settings:
     """URL of the OTLP collector that gets traces; None: there are none. Needs the extra `slad[otel]`."""
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     sinks: tuple[SinkSettings, ...] = ()
+    limits: LimitSettings = field(default_factory=LimitSettings)

@@ -30,7 +30,7 @@ SINK_PREFIX: Final = "sink:"
 """How the names of consumers begin that are the daemon's own sinks."""
 
 MAX_STREAMS: Final = 16
-"""Streams of one consumer: the live one, and replicas that stand by."""
+"""Streams of one consumer, unless the operator says otherwise: the live one, and replicas that stand by."""
 
 MAX_CONSUMERS: Final = 1_000
 """Names that are remembered; each holds back events that it has not acknowledged."""
@@ -74,8 +74,14 @@ class Consumers:
     """All consumers of this daemon. For the event loop's thread."""
 
     def __init__(
-        self, rows: Sequence[ConsumerRow], engine: LocalEngine, hub: EventHub, clock: TimeSource
+        self,
+        rows: Sequence[ConsumerRow],
+        engine: LocalEngine,
+        hub: EventHub,
+        clock: TimeSource,
+        max_streams: int = MAX_STREAMS,
     ) -> None:
+        self._max_streams = max_streams
         self._engine = engine
         self._hub = hub
         self._clock = clock
@@ -126,11 +132,11 @@ class Consumers:
                 "CONSUMER_OF_OTHERS",
                 f"the name {name!r} is taken by a consumer for other tenants",
             )
-        if consumer.streams >= MAX_STREAMS:
+        if consumer.streams >= self._max_streams:
             raise Refused(
                 Refusal.RESOURCE_EXHAUSTED,
                 "TOO_MANY_STREAMS",
-                f"consumer {name!r} has {MAX_STREAMS} streams open already",
+                f"consumer {name!r} has {self._max_streams} streams open already",
             )
         consumer.streams += 1
         try:

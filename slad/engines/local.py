@@ -53,7 +53,7 @@ MAX_TIMERS: Final = 256
 """Timers that fire in one transaction."""
 
 MAX_WAITING: Final = 10_000
-"""Commands that may wait; beyond, they are refused at once (UNAVAILABLE)."""
+"""Commands that may wait unless the operator says otherwise; more are refused at once (UNAVAILABLE)."""
 
 MAX_SLEEP_MS: Final = SECOND_MS
 """How soon a stepped wall clock is noticed."""
@@ -93,6 +93,7 @@ class LocalEngine:
         clock: TimeSource,
         publish: Callable[[list[EventRow]], None],
         routing: Routing | None = None,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._journal = journal
         self._store = store
@@ -104,6 +105,8 @@ class LocalEngine:
         self._timers = Timers(store)
         self._counters = journal.counters()
         self._jobs: deque[_Job] = deque()
+        self.max_waiting = max_waiting
+        """Commands that may wait."""
         self._advances: deque[_Advance] = deque()
         self._advanced_events = 0
         self._awake = asyncio.Event()
@@ -164,8 +167,9 @@ class LocalEngine:
         """
         if self._stopping:
             raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
-        if len(self._jobs) >= MAX_WAITING:
-            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", f"{MAX_WAITING} commands are waiting already")
+        if len(self._jobs) >= self.max_waiting:
+            message = f"{self.max_waiting} commands are waiting already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.append(_Job(run, done, self.observer and self.observer.cause(), command))
         self._awake.set()

@@ -45,7 +45,9 @@ class SlaBackend:
         directory: Directory,
         clock: TimeSource,
         meters: CallMeters,
+        max_watches: int = MAX_WATCHES,
     ) -> None:
+        self._max_watches = max_watches
         self._engine = engine
         self._queries = queries
         self._slow_queries = slow_queries
@@ -186,10 +188,9 @@ class SlaBackend:
             pages = self._consumers.stream(watch.consumer, watch.after, wanted, who.tenants)
         else:
             pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
-        if self._watches >= MAX_WATCHES:
-            raise Refused(
-                Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", f"{MAX_WATCHES} watches are open already"
-            )
+        if self._watches >= self._max_watches:
+            message = f"{self._max_watches} watches are open already"
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)
         self._watches += 1
         try:
             # The caller learns that it is heard, and from where, before there is anything to hear.

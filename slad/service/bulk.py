@@ -23,7 +23,7 @@ from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
 from slad.service.access import tenant_not_allowed
 from slad.service.import_rows import tracking_import
-from slad.service.limits import MAX_ID_LENGTH, MAX_REPLY_BYTES
+from slad.service.limits import MAX_REPLY_BYTES, in_force
 from slad.storage.store import Store
 
 ROWS_AT_ONCE: Final = 128
@@ -187,7 +187,7 @@ def _tell(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
     for index, ticket_id, cause in taken.rejected[: MAX_LISTED - len(reply.rejected)]:
         path = cause.field if isinstance(cause, InvalidField) else ""
         # An id that is too long is no id; a part of it tells the row well enough.
-        shown = ticket_id[:MAX_ID_LENGTH]
+        shown = ticket_id[: in_force().id_length]
         reply.rejected.add(index=index, ticket_id=shown, field=path, reason=cause.reason)
 
 

@@ -24,7 +24,7 @@ from slad.core.wheel import SLOT_SPANS_MS
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engines.commands import Answer
-from slad.engines.local import MAX_WAITING, LocalEngine
+from slad.engines.local import LocalEngine
 from slad.engines.measures import Histogram
 from slad.engines.queries import QueryThread
 from slad.engines.time_source import TimeSource
@@ -121,7 +121,7 @@ class SlaDebug:
 
     def _fill_writer(self, writer: rpc.SlaWriter) -> None:
         engine, counts = self._in.engine, self._in.engine.measures
-        writer.queue_depth, writer.queue_limit = engine.waiting, MAX_WAITING
+        writer.queue_depth, writer.queue_limit = engine.waiting, engine.max_waiting
         writer.writable, writer.trouble = engine.writable, engine.trouble or ""
         writer.commits, writer.commit_failures = counts.commit_time.count, counts.commit_failures
         if counts.last_commit_at is not None:

@@ -61,7 +61,7 @@ def _with_closed_time(
     pauses: tuple[Fact, ...], items: Sequence[rpc.SlaClosedTime], earliest: int, now: int
 ) -> tuple[Fact, ...]:
     """The facts of pauses and closed stretches in the order of time, which must not overlap."""
-    requests.at_most("closed", items, limits.MAX_PAUSES)
+    requests.at_most("closed", items, limits.in_force().pauses)
     stretches = _stretches_of(pauses)
     for index, item in enumerate(items):
         path = f"closed[{index}]"

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-MAX_ID_LENGTH: Final = 200
-"""Characters of an id."""
 
-MAX_TARGETS: Final = 200
-MAX_THRESHOLDS: Final = 50
-MAX_ENTRIES: Final = 1_000
-"""Weekly windows of a schedule."""
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What the operator may set. Lengths are in characters, all else in items."""
 
-MAX_HOLIDAYS: Final = 10_000
-MAX_PAUSES: Final = 1_000
-"""Pauses of a preview."""
+    id_length: int = 200
+    """Of ids and names."""
+    targets: int = 200
+    thresholds: int = 50
+    entries: int = 1_000
+    """Weekly windows of a schedule."""
+    holidays: int = 10_000
+    pauses: int = 1_000
+    """Of a preview, and of an imported row."""
+    attributes: int = 32
+    attribute_length: int = 1_000
+    """Of a value."""
+    page_size: int = 1_000
+
+
+_in_force = RequestLimits()
+
+
+def in_force() -> RequestLimits:
+    """The limits of this process."""
+    return _in_force
+
+
+def put_in_force(limits: RequestLimits) -> None:
+    """Makes `limits` those of this process. For the composition root, before it serves."""
+    global _in_force  # noqa: PLW0603 - a setting of the process, like its log level; requests are parsed by functions
+    _in_force = limits
+
 
 MAX_FIRED: Final = 1_000
 """Fired thresholds of an imported row."""
 
-MAX_ATTRIBUTES: Final = 32
 MAX_ATTRIBUTE_KEY: Final = 100
-MAX_ATTRIBUTE_VALUE: Final = 1_000
-
 DEFAULT_PAGE_SIZE: Final = 100
-MAX_PAGE_SIZE: Final = 1_000
 
 EARLIEST_START_MS: Final = 946_684_800_000
 """2000-01-01T00:00:00Z: a start before it is a mistake of units or of time zones, not a ticket."""
@@ -36,10 +55,10 @@ MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
 MAX_WATCHES: Final = 1_000
-"""Streams of events that are open at once."""
+"""Streams of events that are open at once, unless the operator says otherwise."""
 
 MAX_REPLY_BYTES: Final = 2 * 1024 * 1024
 """A reply of many parts is cut here, and goes on in the next: clients take 4 MiB unless told otherwise."""
 
 MAX_RECEIVE_BYTES: Final = 4 * 1024 * 1024
-"""A larger message is refused by gRPC itself (RESOURCE_EXHAUSTED)."""
+"""A larger message is refused by gRPC itself (RESOURCE_EXHAUSTED), unless the operator says otherwise."""

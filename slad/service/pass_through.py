@@ -6,13 +6,12 @@ from typing import Final
 
 from slad_client.v1 import pass_through_pb2 as rpc
 
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engines.pass_through import PassThrough
 from slad.engines.queries import QueryThread
 from slad.service import requests
-from slad.service.limits import MAX_PAGE_SIZE
 
 DEFAULT_PAGE: Final = 200
 """Trackings of one page of a handover; one transaction moves them."""
@@ -55,9 +54,7 @@ class SlaPassThrough:
         """One page of a handover."""
         to = requests.enum("to", request.to, Engine)
         tenant_id = requests.checked_id("tenant_id", request.tenant_id)
-        size = request.page_size or DEFAULT_PAGE
-        if not 1 <= size <= MAX_PAGE_SIZE:
-            raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {MAX_PAGE_SIZE}")
+        size = requests.page_size(request.page_size, DEFAULT_PAGE)
         after = requests.page_key(request.page_token)
         pass_through = self._enabled()
         tenants = frozenset({tenant_id}) if tenant_id else None

@@ -189,9 +189,7 @@ class ListQuery(NamedTuple):
 
 def list_query(request: rpc.ListSlaTrackingsRequest, who: Caller) -> ListQuery:
     """ListSlaTrackings; of all tenants: those of `who`."""
-    size = request.page_size or limits.DEFAULT_PAGE_SIZE
-    if not 1 <= size <= limits.MAX_PAGE_SIZE:
-        raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {limits.MAX_PAGE_SIZE}")
+    size = page_size(request.page_size)
     return ListQuery(
         who.narrowed(checked_id("tenant_id", request.tenant_id)),
         frozenset(enum(f"states[{i}]", s, TrackingState) for i, s in enumerate(request.states)),
@@ -241,7 +239,7 @@ def pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None = None
 
     With `now` none may lie ahead; without, they are only thought of.
     """
-    at_most("pauses", items, limits.MAX_PAUSES)
+    at_most("pauses", items, limits.in_force().pauses)
     facts: list[Fact] = []
     earliest: int | None = started_at
     for index, item in enumerate(items):
@@ -321,7 +319,7 @@ def _read_terms(request: _TermsRequest) -> TermsOffer:
     resolution_ms = target.resolution_time_minutes * MINUTE_MS
     if not response_ms and not resolution_ms:
         raise InvalidField(path, "NO_TARGET", "neither response_time_minutes nor resolution_time_minutes")
-    at_most("notification_thresholds", request.notification_thresholds, limits.MAX_THRESHOLDS)
+    at_most("notification_thresholds", request.notification_thresholds, limits.in_force().thresholds)
     for place, percent in enumerate(request.notification_thresholds):
         check_percent(f"notification_thresholds[{place}]", percent)
     return TermsOffer(
@@ -345,7 +343,7 @@ def _choose(request: _TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
     checked_id("priority_id", request.priority_id)
     if not targets:
         raise InvalidField("targets", "NO_TARGET", "at least one target is needed")
-    at_most("targets", targets, limits.MAX_TARGETS)
+    at_most("targets", targets, limits.in_force().targets)
     for index, target in enumerate(targets):
         _check_target(f"targets[{index}]", target)
     if not request.priority_id:
@@ -425,13 +423,13 @@ class _Terms(Recent[tuple[object, ...], TermsOffer]):
 
 
 def _read_schedule(message: pb.BusinessHoursSchedule) -> ScheduleOffer:
-    at_most("entries", message.entries, limits.MAX_ENTRIES)
-    at_most("holidays", message.holidays, limits.MAX_HOLIDAYS)
+    most = limits.in_force()
+    at_most("entries", message.entries, most.entries)
+    at_most("holidays", message.holidays, most.holidays)
     for index, holiday in enumerate(message.holidays):
-        if len(holiday.holiday_name) > limits.MAX_ID_LENGTH:
-            raise InvalidField(
-                f"holidays[{index}].holiday_name", "TOO_LONG", f"at most {limits.MAX_ID_LENGTH} characters"
-            )
+        if len(holiday.holiday_name) > most.id_length:
+            text = f"at most {most.id_length} characters"
+            raise InvalidField(f"holidays[{index}].holiday_name", "TOO_LONG", text)
     schedule = build_schedule(
         timezone=message.timezone,
         is_24x7=False,
@@ -462,11 +460,20 @@ def consumer(name: str) -> str:
     return checked_id("consumer", name)
 
 
+def page_size(asked: int, default: int = limits.DEFAULT_PAGE_SIZE) -> int:
+    """How many items a page is to have; 0: that is left to slad."""
+    most = limits.in_force().page_size
+    size = asked or min(default, most)
+    if not 1 <= size <= most:
+        raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {most}")
+    return size
+
+
 def checked_id(field: str, value: str) -> str:
     """An id that may be empty."""
-    if len(value) > limits.MAX_ID_LENGTH:
+    if len(value) > limits.in_force().id_length:
         raise InvalidField(
-            field, "TOO_LONG", f"{len(value)} characters, at most {limits.MAX_ID_LENGTH} are allowed"
+            field, "TOO_LONG", f"{len(value)} characters, at most {limits.in_force().id_length} are allowed"
         )
     if value and not value.isprintable():
         raise InvalidField(field, "NOT_PRINTABLE", "must not hold control characters")
@@ -524,15 +531,15 @@ def duration_ms(message: Message, name: str) -> int | None:
 
 def _attributes(items: Mapping[str, str]) -> dict[str, str]:
     attributes = dict(items)
-    at_most("attributes", attributes, limits.MAX_ATTRIBUTES)
+    at_most("attributes", attributes, limits.in_force().attributes)
     for key, value in attributes.items():
         if not 0 < len(key) <= limits.MAX_ATTRIBUTE_KEY:
             raise InvalidField(
                 "attributes", "KEY_LENGTH", f"keys have 1 to {limits.MAX_ATTRIBUTE_KEY} characters"
             )
-        if len(value) > limits.MAX_ATTRIBUTE_VALUE:
+        if len(value) > limits.in_force().attribute_length:
             raise InvalidField(
-                f"attributes[{key!r}]", "TOO_LONG", f"at most {limits.MAX_ATTRIBUTE_VALUE} characters"
+                f"attributes[{key!r}]", "TOO_LONG", f"at most {limits.in_force().attribute_length} characters"
             )
     return attributes
 

@@ -44,7 +44,6 @@ TEST_CLOCK: Final[ServiceDescriptor] = test_clock_pb2.DESCRIPTOR.services_by_nam
 OPTIONS: Final[Sequence[tuple[str, int]]] = (
     # A second server on the same port has to fail, not to share it.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
     # A peer that vanished without a word is noticed, and its streams end.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 10_000),
@@ -63,7 +62,7 @@ class SladServer:
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
     `gate` decides who may call them: LookupError for a method that has no rule.
     `notice` is told of every error that ends a call; `meters` count calls, `log` tells of some, and `tracing`
-    follows them.
+    follows them. A message of more than `max_receive_bytes` is refused by gRPC itself (RESOURCE_EXHAUSTED).
     """
 
     def __init__(
@@ -74,9 +73,11 @@ class SladServer:
         meters: CallMeters | None = None,
         log: CallLog | None = None,
         tracing: Tracing | None = None,
+        max_receive_bytes: int = MAX_RECEIVE_BYTES,
     ) -> None:
         meters, log = meters or CallMeters(), log or CallLog()
-        self._server = grpc.aio.server(options=OPTIONS)
+        options = (*OPTIONS, ("grpc.max_receive_message_length", max_receive_bytes))
+        self._server = grpc.aio.server(options=options)
         names = [descriptor.full_name for descriptor in services]
         for descriptor, service in services.items():
             handlers = {

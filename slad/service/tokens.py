@@ -16,7 +16,6 @@ from typing import Final
 
 from slad.core.access import Caller, Role, Tenants
 from slad.core.errors import InvalidField, Refusal, Refused
-from slad.service.limits import MAX_ID_LENGTH
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import TokenRow
 
@@ -25,6 +24,9 @@ MAX_TENANTS: Final = 100
 
 MAX_TOKENS: Final = 10_000
 """Tokens that are kept, revoked ones included."""
+
+MAX_SHOWN: Final = 200
+"""Characters of an id that is told back."""
 
 ID_BYTES: Final = 5
 SECRET_BYTES: Final = 32
@@ -146,7 +148,7 @@ class Tokens:
     def _known(self, by: Caller, token_id: str) -> TokenRow:
         row = self._rows.get(token_id)
         if row is None or not by.covers(tenants_of(row)):
-            raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", f"no token {token_id[:MAX_ID_LENGTH]!r}")
+            raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", f"no token {token_id[:MAX_SHOWN]!r}")
         return row
 
     async def _put(self, row: TokenRow) -> None:

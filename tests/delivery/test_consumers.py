@@ -13,11 +13,11 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.delivery import consumers, hub
+from slad.daemon.settings import LimitSettings
+from slad.delivery import hub
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engines.time_source import VirtualClock
-from slad.service import backend
 from tests.slad_under_test import Slad, refusal, refused, slad_running, target, told
 
 
@@ -196,12 +196,9 @@ async def test_a_stop_ends_streams_also_those_that_stand_by_so_that_clients_come
             assert refusal(caught.value).reason == "STOPPING"
 
 
-async def test_streams_are_bounded_per_consumer_and_in_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumers, "MAX_STREAMS", 2)
-    monkeypatch.setattr(backend, "MAX_WATCHES", 3)
-    async with slad_running(tmp_path) as slad, watching(slad), watching(slad):
+async def test_streams_are_bounded_per_consumer_and_in_all(tmp_path: Path) -> None:
+    limits = LimitSettings(consumer_streams=2, watches=3)
+    async with slad_running(tmp_path, limits=limits) as slad, watching(slad), watching(slad):
         third = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
         assert (await refused(third.read())).reason == "TOO_MANY_STREAMS"
         async with watching(slad, "other"):

@@ -176,10 +176,10 @@ async def test_timers_of_a_failed_commit_fire_in_the_next_one(
 
 
 async def test_a_flood_of_commands_is_refused_beyond_the_bound_and_does_not_delay_timers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(local, "MAX_WAITING", 300)
     async with rig(tmp_path) as slad:
+        slad.engine.max_waiting = 300
         await slad.start("A")
         slad.journal.gate.clear()
         first = asyncio.create_task(slad.start("first"))

@@ -16,6 +16,9 @@ from slad.service import limits
 from tests.fuzz import values
 from tests.fuzz.world import CONSUMERS, RECONCILED_TENANT, World
 
+LIMITS: Final = limits.RequestLimits()
+"""Those of a daemon that was told nothing else."""
+
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
@@ -86,7 +89,7 @@ class Plausible:
         special = _BY_NAME.get(field.name)
         target = getattr(message, field.name)
         if is_map(field):
-            for number in range(limits.MAX_ATTRIBUTES if self._heavy else self._rng.randrange(4)):
+            for number in range(LIMITS.attributes if self._heavy else self._rng.randrange(4)):
                 target[self._key(number)] = self._value()
         elif field.is_repeated:
             if field.name == "pauses":
@@ -143,11 +146,11 @@ class Plausible:
         return f"{number}".ljust(limits.MAX_ATTRIBUTE_KEY, "🔑") if self._heavy else f"key {number}"
 
     def _value(self) -> str:
-        return "🧱" * limits.MAX_ATTRIBUTE_VALUE if self._heavy else self._word()
+        return "🧱" * LIMITS.attribute_length if self._heavy else self._word()
 
     def name(self) -> str:
         if self._heavy:
-            return f"{self._rng.randrange(10_000)}".ljust(limits.MAX_ID_LENGTH, "🎄")
+            return f"{self._rng.randrange(10_000)}".ljust(LIMITS.id_length, "🎄")
         return self._word()
 
     def tenant(self) -> str:
@@ -209,7 +212,7 @@ class Plausible:
         return self._rng.randrange(7)
 
     def page_size(self) -> int:
-        return self._rng.choice((0, 1, 7, 50, limits.MAX_PAGE_SIZE if self._rng.random() < 0.05 else 10))
+        return self._rng.choice((0, 1, 7, 50, LIMITS.page_size if self._rng.random() < 0.05 else 10))
 
     def page_token(self) -> str:
         return self._rng.choice(self._world.tokens)
@@ -218,7 +221,7 @@ class Plausible:
         return self._world.request_id(self._rng)
 
     def _fill_pauses(self, pauses: Any) -> None:
-        count = limits.MAX_PAUSES if self._heavy else self._rng.choice((0, 1, 2, 5))
+        count = LIMITS.pauses if self._heavy else self._rng.choice((0, 1, 2, 5))
         at = self._world.now - count * self._rng.choice((2, 2 * MINUTE))
         for number in range(count):
             pause = pauses.add(reason=self._rng.choice(list(pb.SlaPauseReason.values())))
@@ -233,10 +236,10 @@ def is_map(field: FieldDescriptor) -> bool:
 
 
 _LIMITS: Final = {
-    "targets": limits.MAX_TARGETS,
-    "notification_thresholds": limits.MAX_THRESHOLDS,
-    "entries": limits.MAX_ENTRIES,
-    "holidays": limits.MAX_HOLIDAYS // 4,  # with the longest names more do not fit into 4 MiB
+    "targets": LIMITS.targets,
+    "notification_thresholds": LIMITS.thresholds,
+    "entries": LIMITS.entries,
+    "holidays": LIMITS.holidays // 4,  # with the longest names more do not fit into 4 MiB
     "trackings": 1,
 }
 
