@@ -86,7 +86,8 @@ class Plausible:
                 self._fill_field(message, field)
 
     def _fill_field(self, message: Message, field: FieldDescriptor) -> None:
-        special = _BY_NAME.get(field.name)
+        is_time = field.message_type is not None and field.message_type.full_name in TIMES
+        special = (_TIMES_BY_NAME if is_time else _BY_NAME).get(field.name)
         target = getattr(message, field.name)
         if is_map(field):
             for number in range(LIMITS.attributes if self._heavy else self._rng.randrange(4)):
@@ -99,7 +100,7 @@ class Plausible:
                 self._add(target, field, special)
         elif field.message_type is None:
             setattr(message, field.name, self.value(field, special))
-        elif field.message_type.full_name in TIMES:
+        elif is_time:
             at = special(self) if special else self._rng.randrange(DAY)
             target.FromMilliseconds(min(at, limits.LATEST_INSTANT_MS))
         else:
@@ -243,12 +244,7 @@ _LIMITS: Final = {
     "trackings": 1,
 }
 
-_BY_NAME: Final[dict[str, Callable[[Plausible], Any]]] = {
-    "tenant_id": Plausible.tenant,
-    "ticket_id": Plausible.ticket,
-    "request_id": Plausible.request_id,
-    "consumer": Plausible.consumer,
-    "service": lambda _: "slad.v1.SlaBackend",
+_TIMES_BY_NAME: Final[dict[str, Callable[[Plausible], int]]] = {
     "started_at": Plausible.started_at,
     "effective_at": lambda p: p.past(DAY),
     "response_completed_at": lambda p: p.past(HOUR),
@@ -257,6 +253,14 @@ _BY_NAME: Final[dict[str, Callable[[Plausible], Any]]] = {
     "to": Plausible.ahead,
     "by": Plausible.step,
     "continue_within": Plausible.step,
+}
+
+_BY_NAME: Final[dict[str, Callable[[Plausible], Any]]] = {
+    "tenant_id": Plausible.tenant,
+    "ticket_id": Plausible.ticket,
+    "request_id": Plausible.request_id,
+    "consumer": Plausible.consumer,
+    "service": lambda _: "slad.v1.SlaBackend",
     "response_time_minutes": Plausible.minutes,
     "resolution_time_minutes": Plausible.minutes,
     "notification_thresholds": Plausible.percent,
