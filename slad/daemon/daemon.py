@@ -111,6 +111,7 @@ class Daemon:
             self._certificates = Certificates(tls)
         directory = DataDirectory(self._settings.data)
         try:
+            put_in_force(self._settings.limits.requests)
             with directory.explaining_damage():
                 await self._run(directory, ready)
         finally:
@@ -122,7 +123,6 @@ class Daemon:
         slow_queries = QueryThread(Store(data.reader()))
         directory = Directory(store)
         limits = self._settings.limits
-        put_in_force(limits.requests)
         hub = EventHub(journal.counters().sequence, slow_queries.events_after, store.sequence_gap())
         engine = LocalEngine(
             journal,
