@@ -154,8 +154,6 @@ class Courier:
         async with aclosing(self._consumers.stream(self._consumer, self._after, self._wanted)) as pages:
             async for page in pages:
                 await self._deliver([pb.SlaEvent.FromString(event.body) for event in page])
-                self._done = page[-1].sequence
-                self._progress.set()
 
     async def _replay(self) -> None:
         while True:
@@ -184,6 +182,8 @@ class Courier:
                 await self._pause(full)
             async with self._turn:
                 place += await self._step(events[place:])
+            self._done = events[place - 1].sequence
+            self._progress.set()
 
     async def _step(self, events: Sequence[pb.SlaEvent]) -> int:
         """Delivers or parks some of `events`, at least the first; how many."""

@@ -62,6 +62,8 @@ class Endpoint:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            """Or each answer would wait 40 ms for the acknowledgement of its first half."""
 
             def setup(self) -> None:
                 super().setup()
