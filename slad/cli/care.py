@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import click
 
+from slad.cli.leaving import leave
 from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND
-from slad.cli.settings import data_option
-from slad.engines.doctor import Verdict, examine
+from slad.cli.settings import configured_by, data_option
+from slad.daemon.configuration import CONNECTION_KEYS, Configuration
+from slad.engines.doctor import Finding, Verdict, examine
 from slad.engines.time_source import WallClock
 from slad.storage import backup as backups
 from slad.storage.database import DATABASE_NAME
@@ -59,21 +62,38 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 
 
 @click.command()
-@data_option
-def doctor(data: Path) -> None:
+@configured_by("data", "engine", *CONNECTION_KEYS)
+def doctor(configuration: Configuration) -> None:
     """Check the database: soundness, stored timers against the facts, clock, consumers.
 
-    Exit code 0 when all is well or only warnings were found, 5 when something is wrong.
+    Where Temporal is used, also whether it can be reached, and whether workers serve the tickets. Exit code 0
+    when all is well or only warnings were found, 5 when something is wrong.
     """
     try:
-        with backups.inspect(data) as store:
+        with backups.inspect(configuration["data"]) as store:
             findings = list(examine(store, WallClock().now()))
+            is_in_use = store.temporal().is_in_use()
     except DatabaseError as error:
         raise _failed(error) from error
+    uses_temporal = is_in_use or configuration["engine"] != "local"
+    if uses_temporal:
+        findings += _temporal(configuration)
     for verdict, check, text in findings:
         click.echo(f"{_MARKS[verdict]}  {check}: {text}")
-    if any(verdict is Verdict.FAILURE for verdict, _, _ in findings):
-        sys.exit(EXIT_UNSOUND)
+    code = EXIT_UNSOUND if any(verdict is Verdict.FAILURE for verdict, _, _ in findings) else 0
+    if uses_temporal:
+        leave(code)
+    sys.exit(code)
+
+
+def _temporal(configuration: Configuration) -> list[Finding]:
+    try:
+        # Only now, as it imports temporalio.
+        from slad.engines.temporal.checkup import examine_link  # noqa: PLC0415
+    except ImportError:
+        text = "Temporal's client is not installed: pip install 'slad[temporal]'"
+        return [Finding(Verdict.FAILURE, "temporal", text)]
+    return asyncio.run(examine_link(configuration.temporal().connection))
 
 
 def _failed(error: DatabaseError) -> SystemExit:

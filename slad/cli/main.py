@@ -62,6 +62,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 "slad.cli.temporal_worker:worker_command",
                 "Run a worker that keeps clocks inside Temporal.",
             ),
+            "handover": ("slad.cli.temporal:handover", "Move live tickets to another engine."),
+            "temporal": ("slad.cli.temporal:temporal", "How slad and Temporal get on."),
             "config": ("slad.cli.config:config", "What the daemon would be told, and by whom."),
         },
     ),

@@ -7,6 +7,7 @@ import sys
 import click
 import uvloop
 
+from slad.cli.leaving import leave
 from slad.cli.params import EXIT_CANNOT_START
 from slad.cli.settings import configured
 from slad.daemon import logs
@@ -34,3 +35,5 @@ def serve_command(configuration: Configuration) -> None:
     except (AddressError, CertificateError, DatabaseError, PassThroughError) as error:
         click.echo(f"slad: {error}", err=True)
         sys.exit(EXIT_CANNOT_START)
+    if "temporalio" in sys.modules:
+        leave(0)

@@ -225,6 +225,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
 
+CONNECTION_KEYS: Final = (
+    "temporal.address",
+    "temporal.namespace",
+    "temporal.task_queue",
+    "temporal.api_key",
+    "temporal.tls",
+    "temporal.tls_ca",
+    "temporal.tls_cert",
+    "temporal.tls_key",
+    "temporal.tls_server_name",
+)
+"""Where Temporal is: what the daemon, its worker and `slad doctor` share."""
+
 FREE_TABLES: Final[frozenset[str]] = frozenset({SINKS_TABLE})
 """Tables of the file whose keys are names that the operator chooses; what is in them is checked elsewhere."""
 

@@ -10,12 +10,16 @@ from typing import Final, NamedTuple
 from slad.core import machine
 from slad.core.instants import SECOND_MS, format_instant
 from slad.core.status import TrackingState
+from slad.core.tracking import Engine
 from slad.engines.directory import Directory
 from slad.storage.store import Store
 
 PAGE: Final = 512
 LATE_MS: Final = 5 * SECOND_MS
 """A running daemon fires within milliseconds; a wake this overdue means that it is stuck, or none runs."""
+
+STUCK_MS: Final = 60 * SECOND_MS
+"""Messages for Temporal that are older wait for something."""
 
 EXAMPLES: Final = 5
 
@@ -44,6 +48,7 @@ def examine(store: Store, now: int) -> Iterator[Finding]:
     if store.meta("tzdata") == version("tzdata"):
         yield from _wakes(store, now)
     yield from _consumers(store)
+    yield from _pass_through(store, now)
 
 
 def _integrity(store: Store) -> Finding:
@@ -73,6 +78,7 @@ def _clock(store: Store, now: int) -> Finding:
 def _wakes(store: Store, now: int) -> Iterator[Finding]:
     directory = Directory(store)
     live = overdue = 0
+    temporal = store.temporal()
     wrong: list[str] = []
     after = 0
     while page := list(store.of_all(after, PAGE)):
@@ -85,8 +91,12 @@ def _wakes(store: Store, now: int) -> Iterator[Finding]:
                 reading = machine.look(record.tracking, calendar, now)
                 wake_at = machine.wake_at(record.tracking, reading)
                 overdue += wake_at is not None and wake_at < now - LATE_MS
-            if record.wake_at not in (wake_at, 0):
-                wrong.append(f"{record.ticket_id} (stored {record.wake_at}, derived {wake_at})")
+            stored_at = record.wake_at
+            if record.state is TrackingState.ACTIVE and record.tracking.engine == Engine.TEMPORAL:
+                ticket = temporal.by_tracking(record.tracking_key)
+                stored_at = ticket.wake_at if ticket is not None else None
+            if stored_at not in (wake_at, 0):
+                wrong.append(f"{record.ticket_id} (stored {stored_at}, derived {wake_at})")
     if wrong:
         text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"
         yield Finding(Verdict.FAILURE, "timers", text)
@@ -95,6 +105,23 @@ def _wakes(store: Store, now: int) -> Iterator[Finding]:
     if overdue:
         text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
         yield Finding(Verdict.WARNING, "overdue", text)
+
+
+def _pass_through(store: Store, now: int) -> Iterator[Finding]:
+    temporal = store.temporal()
+    if not temporal.is_in_use():
+        return
+    waiting, oldest = temporal.waiting()
+    text = f"{temporal.carried()} tickets carried by Temporal"
+    if oldest is not None:
+        text += f", {waiting} messages wait for it, the oldest for {(now - oldest) // SECOND_MS} s"
+    stuck = oldest is not None and oldest < now - STUCK_MS
+    yield Finding(Verdict.WARNING if stuck else Verdict.OK, "pass-through", text)
+    parked = temporal.parked(EXAMPLES)
+    if parked:
+        names = ", ".join(f"{row.workflow_id} ({row.reason})" for row in parked)
+        text = f"{temporal.count_parked()} workflows are parked, such as {names}; see `slad temporal release`"
+        yield Finding(Verdict.WARNING, "parked workflows", text)
 
 
 def _consumers(store: Store) -> Iterator[Finding]:

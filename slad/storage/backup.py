@@ -149,8 +149,21 @@ def _skip_sequences(path: Path) -> None:
         ).get
         floor = (newest // SEQUENCE_STRIDE + 1) * SEQUENCE_STRIDE
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('sequence_floor', ?)", (floor,))
+        _skip_message_keys(connection)
     finally:
         connection.close()
+
+
+def _skip_message_keys(connection: apsw.Connection) -> None:
+    """The same for messages to Temporal: a workflow drops what has a key that it has seen, or passed."""
+    table = "temporal_outbox"
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is None:
+        return
+    used = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
+    newest = connection.execute(used, (table,)).get
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    floor = (newest // SEQUENCE_STRIDE + 1) * SEQUENCE_STRIDE
+    connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, floor))
 
 
 def give_to_owner_of(data: Path, path: Path) -> None:

@@ -34,6 +34,7 @@ PARKED: Final = (
     "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked ORDER BY parked_at LIMIT ?"
 )
 IS_PARKED: Final = "SELECT 1 FROM temporal_parked WHERE workflow_id = ?"
+HAS_TABLES: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'temporal_outbox'"
 IN_USE: Final = "SELECT EXISTS (SELECT 1 FROM temporal_ticket) OR EXISTS (SELECT 1 FROM temporal_outbox)"
 COUNT_PARKED: Final = "SELECT count(*) FROM temporal_parked"
 
@@ -60,8 +61,8 @@ class TemporalStore:
         self._connection.close()
 
     def is_in_use(self) -> bool:
-        """Whether Temporal carries any ticket, or has yet to be told anything."""
-        return bool(self._scalar(IN_USE))
+        """Whether Temporal carries any ticket, or has yet to be told anything. Of any schema."""
+        return self._scalar(HAS_TABLES) is not None and bool(self._scalar(IN_USE))
 
     def next_of(self, workflow_id: str) -> Waiting | None:
         """The oldest message for a workflow."""

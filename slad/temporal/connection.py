@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from slad.temporal.wire import DEFAULT_TASK_QUEUE
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+
+log = logging.getLogger(__name__)
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
 """How long one call to Temporal may take."""
@@ -85,18 +88,30 @@ async def connect(settings: ConnectionSettings, *, lazy: bool = False) -> Client
         raise unreachable(settings, error) from error
 
 
+CAUSES: Final = (
+    ("dns error", "its name cannot be looked up"),
+    ("ConnectionRefused", "nothing listens there"),
+    ("InvalidContentType", "it does not speak TLS"),
+    (
+        "InvalidCertificate",
+        "its certificate is not trusted; see temporal.tls_ca, temporal.tls_server_name",
+    ),
+    ("CertificateRequired", "it wants a certificate; see temporal.tls_cert"),
+    ("AlertReceived", "it does not accept the TLS of this side; see temporal.tls_cert"),
+)
+"""What is found in an error of Temporal's client, and what it means. Its own words are for the log."""
+
+
 def unreachable(settings: ConnectionSettings, cause: object) -> Refused:
     """What is said when nothing that speaks for Temporal answers."""
+    text = str(cause)
+    log.debug("Temporal's client says: %s", text)
+    known = next((meaning for words, meaning in CAUSES if words in text), "no answer in time")
     return Refused(
         Refusal.UNAVAILABLE,
         "TEMPORAL_UNREACHABLE",
-        f"Temporal does not answer at {settings.address}: {one_line(cause)}",
+        f"Temporal cannot be reached at {settings.address}: {known}",
     )
-
-
-def one_line(cause: object, limit: int = 200) -> str:
-    """A cause as part of a sentence."""
-    return " ".join(str(cause).split())[:limit]
 
 
 def _read(path: Path | None) -> bytes | None:

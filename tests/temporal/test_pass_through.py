@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import grpc
 import pytest
 from slad_client.v1 import pass_through_pb2
@@ -15,8 +20,10 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.worker import Worker
 
 from slad.core.instants import MINUTE_MS, SECOND_MS
+from slad.engines.doctor import Verdict, examine
 from slad.engines.routing import workflow_id
 from slad.engines.time_source import WallClock
+from slad.storage.store import Store
 from slad.temporal.wire import GENERATION_MEMO, QUERY_STATE
 from tests.slad_under_test import refused, stamp, told
 from tests.temporal import alga_worker
@@ -408,3 +415,51 @@ async def test_algapsa_s_own_worker_behind_slad(server: DevServer, tmp_path: Pat
             await eventually(over)
             assert (await tried.view()).carried == 0
             assert await tried.reached(tried.ticket) == [1, 5]
+
+
+def slad_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "slad", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of slad's, while the daemon goes on."""
+    return await asyncio.to_thread(slad_command, *arguments)
+
+
+async def test_the_commands_of_an_operator(server: DevServer, tmp_path: Path) -> None:
+    async with pass_through(server, tmp_path, "cli") as tried:
+        await start(tried)
+        await tried.drained()
+        at = ("--address", tried.slad.daemon.addresses[0])
+        shown = await run("temporal", "status", *at)
+        assert shown.returncode == 0, shown.stderr
+        assert re.search(r"tickets carried +1$", shown.stdout, re.MULTILINE)
+        assert "task queue cli" in shown.stdout
+        moved = await run("handover", "--to", "local", "--tenant", "acme", *at)
+        assert moved.stdout == "moved 1 tickets to local\n", moved.stderr
+        assert (await status(tried)).engine == pb.SLA_ENGINE_LOCAL
+        assert (await run("temporal", "release", *at)).stdout == "released 0\n"
+        there = ("--temporal-address", server.address, "--temporal-task-queue", "cli")
+        found = await run("doctor", "--data", str(tmp_path), "--engine", "temporal", *there)
+        assert found.returncode == 0, found.stdout + found.stderr
+        assert "ok    temporal: " in found.stdout
+        assert "ok    temporal workers: 1 on task queue cli" in found.stdout
+        nobody = await run("doctor", "--data", str(tmp_path), "--engine", "temporal", *there[:3], "deserted")
+        assert nobody.returncode == 0
+        assert "WARN  temporal workers: none on task queue deserted" in nobody.stdout
+        lost = await run(
+            "doctor", "--data", str(tmp_path), "--engine", "temporal", "--temporal-address", "127.0.0.1:1"
+        )
+        assert lost.returncode == 5
+        assert "TEMPORAL_UNREACHABLE" in lost.stdout
+
+
+async def test_the_doctor_knows_whose_wakes_are_temporal_s(server: DevServer, tmp_path: Path) -> None:
+    async with pass_through(server, tmp_path, "doctor", worker=False) as tried:
+        await start(tried)
+        await tried.drained()
+        findings = list(examine(Store(apsw.Connection(str(tmp_path / "slad.db"))), _now()))
+        assert {finding.verdict for finding in findings} == {Verdict.OK}
+        (found,) = [finding for finding in findings if finding.check == "pass-through"]
+        assert found.text == "1 tickets carried by Temporal"

@@ -80,13 +80,13 @@ class Sender:
         from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest  # noqa: PLC0415
 
         request = DescribeNamespaceRequest(namespace=self.settings.namespace)
-        await self._called(self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT))
+        await self.called(self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT))
 
     async def is_running(self, workflow_id: str) -> bool:
         """Whether a workflow is there and has not ended."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            description = await self._called(handle.describe(rpc_timeout=RPC_TIMEOUT))
+            description = await self.called(handle.describe(rpc_timeout=RPC_TIMEOUT))
         except Fault as fault:
             if fault.concern is Concern.WORKFLOW_GONE:
                 return False
@@ -96,13 +96,13 @@ class Sender:
     async def state(self, workflow_id: str) -> TicketState:
         """What the worker says of a ticket. Raises Fault also when no worker answers, InvalidField."""
         handle = self._client.get_workflow_handle(workflow_id)
-        return read(await self._called(handle.query(QUERY_STATE, rpc_timeout=QUERY_TIMEOUT)), TicketState)
+        return read(await self.called(handle.query(QUERY_STATE, rpc_timeout=QUERY_TIMEOUT)), TicketState)
 
     async def end(self, workflow_id: str, run_id: str | None, reason: str) -> None:
         """Ends a workflow without letting it do anything more; one that has ended is fine."""
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
-            await self._called(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))
+            await self.called(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))
         except Fault as fault:
             if fault.concern is not Concern.WORKFLOW_GONE:
                 raise
@@ -114,7 +114,7 @@ class Sender:
             tenant_id, ticket_id, _state(waiting, waiting.message.tracking), schedule
         )
         try:
-            await self._called(
+            await self.called(
                 self._client.start_workflow(
                     WORKFLOW_TYPE,
                     to_json(given),
@@ -131,7 +131,7 @@ class Sender:
     async def _meet(self, waiting: Waiting, addressee: Addressee) -> None:
         """A workflow of that id is there: this one, one that AlgaPSA started, or an earlier generation's."""
         handle = self._client.get_workflow_handle(waiting.workflow_id)
-        description = await self._called(handle.describe(rpc_timeout=RPC_TIMEOUT))
+        description = await self.called(handle.describe(rpc_timeout=RPC_TIMEOUT))
         generation = await description.memo_value(GENERATION_MEMO, None)
         if generation not in (None, waiting.message.generation):
             raise Leftover(description.run_id)
@@ -162,9 +162,10 @@ class Sender:
 
     async def _signal(self, waiting: Waiting, signal: Signal, message: msgspec.Struct) -> None:
         handle = self._client.get_workflow_handle(waiting.workflow_id)
-        await self._called(handle.signal(signal.value, to_json(message), rpc_timeout=RPC_TIMEOUT))
+        await self.called(handle.signal(signal.value, to_json(message), rpc_timeout=RPC_TIMEOUT))
 
-    async def _called(self, call: Awaitable[T]) -> T:
+    async def called(self, call: Awaitable[T]) -> T:
+        """The answer to a call. Raises Fault, WorkflowAlreadyStartedError."""
         try:
             return await call
         except WorkflowAlreadyStartedError:
