@@ -42,6 +42,11 @@ MESSAGE_OVERHEAD: Final = 20
 """Bytes of a difference beside its texts, at the most."""
 
 
+ABORT_GRACE_S: Final = 0.2
+"""gRPC ends the stream of a client that is gone as it ends a complete one, and says a moment later that it
+was aborted, by cancelling the call. So long is waited for that before anything is mended."""
+
+
 class Bulk:
     """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
 
@@ -110,6 +115,8 @@ class Bulk:
             findings = await self._compare_all(Reconciliation(snapshot, tenant_id), first, stream)
         finally:
             snapshot.close()
+        if first.apply:
+            await asyncio.sleep(ABORT_GRACE_S)
         listed = _that_fit(findings[:MAX_LISTED])
         mended = await self._mend(listed) if first.apply else [False] * len(listed)
         reply = rpc.ReconcileSlaTrackingsResponse(truncated=len(findings) > len(listed))
@@ -134,6 +141,7 @@ class Bulk:
         """The findings of a whole list, one more than are listed at the most."""
         findings: list[Finding] = []
         index = 0
+        ended = not first.explicit_end
         message: rpc.ReconcileSlaTrackingsRequest | None = first
         while message is not None:
             # On a thread: the reads of a long list must not hold up the event loop.
@@ -142,7 +150,10 @@ class Bulk:
             )
             findings += found[: MAX_LISTED + 1 - len(findings)]
             index += len(message.trackings)
+            ended = ended or message.end
             message = await anext(rest, None)
+        if not ended:
+            raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was mended")
         room = MAX_LISTED + 1 - len(findings)
         return findings + await asyncio.to_thread(lambda: list(islice(reconciliation.orphans(), room)))
 

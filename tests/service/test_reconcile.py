@@ -813,3 +813,20 @@ async def test_a_client_that_leaves_in_the_middle_has_mended_nothing(
         with pytest.raises(asyncio.CancelledError):
             await call
         assert await everything(slad) == before
+
+
+async def test_a_list_that_stops_before_its_explicit_end_mends_nothing(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start("orphan")
+        before = await everything(slad)
+        first = rpc.ReconcileSlaTrackingsRequest(tenant_id="acme", apply=True, explicit_end=True)
+        rows = requests(good(50), apply=True)[0]
+        for messages in ([first], [first, rows]):
+            got = await refused(slad.backend.ReconcileSlaTrackings(iter(messages)))
+            assert got.code is grpc.StatusCode.INVALID_ARGUMENT
+            assert (got.fields, got.reason) == (["end"], "REQUIRED")
+            assert await everything(slad) == before
+        end = rpc.ReconcileSlaTrackingsRequest(end=True)
+        reply = await slad.backend.ReconcileSlaTrackings(iter([first, rows, end]))
+        assert all(difference.mended for difference in reply.differences)
+        assert await everything(slad) != before

@@ -1051,6 +1051,8 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     one consistent view of slad, taken at the first message and announced by the initial metadata. Nothing is
     mended until the whole list has been read; a malformed row ends the call before that. What has changed in
     slad since the view was taken is not mended.
+
+    A stream that was cut off can hardly be told from one that has ended. Who mends had better say `explicit_end`.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1058,10 +1060,18 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     TENANT_ID_FIELD_NUMBER: builtins.int
     APPLY_FIELD_NUMBER: builtins.int
     TRACKINGS_FIELD_NUMBER: builtins.int
+    EXPLICIT_END_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """Read from the first message of the stream."""
     apply: builtins.bool
     """Mend what differs; read from the first message of the stream."""
+    explicit_end: builtins.bool
+    """The list is whole when a message has said `end`; a stream that ends before is refused, and nothing mended.
+    Read from the first message of the stream.
+    """
+    end: builtins.bool
+    """This is the last message."""
     @property
     def trackings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaTrackingImport]: ...
     def __init__(
@@ -1070,8 +1080,10 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
         tenant_id: builtins.str = ...,
         apply: builtins.bool = ...,
         trackings: collections.abc.Iterable[Global___SlaTrackingImport] | None = ...,
+        explicit_end: builtins.bool = ...,
+        end: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apply", b"apply", "tenant_id", b"tenant_id", "trackings", b"trackings"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apply", b"apply", "end", b"end", "explicit_end", b"explicit_end", "tenant_id", b"tenant_id", "trackings", b"trackings"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReconcileSlaTrackingsRequest: typing_extensions.TypeAlias = ReconcileSlaTrackingsRequest
