@@ -1,15 +1,17 @@
-# Everything starts here. `make run` and `make test` set up what they need; nothing outside .venv, .tools and
-# proto/node_modules is touched.
+# Everything starts here. `make run` and `make test` set up what they need; nothing outside .venv, .tools and the
+# node_modules and dist of proto, clients/typescript and examples is touched.
 
 PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
 SETUP := .venv/.slad-setup
 BUF := proto/node_modules/.bin/buf
+TYPESCRIPT := clients/typescript
+TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test lint format proto proto-release docs crash faults fuzz simulate bench clean
+.PHONY: help setup run test lint format proto proto-release client-typescript docs crash faults fuzz simulate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,25 +27,40 @@ test: $(SETUP) ## Run all tests; ARGS go to pytest
 lint: $(SETUP) ## Style, types, layers, contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py docs/generate.py benchmarks
+	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py $(TYPESCRIPT)/generate.py docs/generate.py \
+	  benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python clients/python/generate.py --check
 	$(BIN)/python docs/generate.py --check
-	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto; \
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto lint-typescript; \
 	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
-	else echo "skipped: buf lint and breaking check; install Node 20 or later (npm)"; fi
+	else echo "skipped: buf lint and breaking check, the TypeScript client; install Node 20 or later (npm)"; fi
 
-.PHONY: lint-proto
+.PHONY: lint-proto lint-typescript
 lint-proto: $(BUF)
 	cd proto && node_modules/.bin/buf lint
 	cd proto && node_modules/.bin/buf breaking --against released.binpb
+
+lint-typescript: $(TYPESCRIPT_SETUP)
+	$(BIN)/python $(TYPESCRIPT)/generate.py --check
+	cd $(TYPESCRIPT) && npm run --silent lint
+	cd $(TYPESCRIPT) && npm run --silent typecheck
 
 format: $(SETUP) ## Let ruff write the code as it likes it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-proto: $(SETUP) ## Generate the Python stubs from proto/
+proto: $(SETUP) ## Generate the Python and TypeScript stubs from proto/
 	$(BIN)/python clients/python/generate.py
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory proto-typescript; \
+	else echo "skipped: the TypeScript stubs; install Node 20 or later (npm)"; fi
+
+.PHONY: proto-typescript
+proto-typescript: $(TYPESCRIPT_SETUP)
+	$(BIN)/python $(TYPESCRIPT)/generate.py
+
+client-typescript: $(SETUP) $(TYPESCRIPT_SETUP) ## Build the TypeScript client
+	cd $(TYPESCRIPT) && npm run --silent build
 
 proto-release: $(BUF) ## Make the present contract the one that later ones must not break
 	cd proto && node_modules/.bin/buf build -o released.binpb
@@ -68,6 +85,7 @@ bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
 
 clean: ## Remove what make has made (not ./data)
 	rm -rf .venv .tools proto/node_modules build dist
+	rm -rf $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist examples/algapsa/node_modules
 
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -80,4 +98,9 @@ $(SETUP): pyproject.toml
 # Without a lock file: one made on one platform lacks the binaries of the others. The version is exact.
 $(BUF): proto/package.json
 	cd proto && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# The same for the TypeScript client, whose own dependencies are ranges: it is a library.
+$(TYPESCRIPT_SETUP): $(TYPESCRIPT)/package.json
+	cd $(TYPESCRIPT) && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@

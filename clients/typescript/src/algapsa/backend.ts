@@ -1,0 +1,228 @@
+/** AlgaPSA's SLA backend, over slad. */
+
+import { wrongType } from "../checks.js";
+import { type CallOptions, SladClient, type SladClientOptions } from "../client.js";
+import { invalid, NotFound } from "../errors.js";
+import type { PauseAccounting } from "../stubs/slad/v1/types.js";
+import { termsOf } from "./terms.js";
+import type {
+  IBusinessHoursScheduleWithEntries,
+  ISlaBackend,
+  ISlaPolicyTarget,
+  ISlaStatus,
+  SlaPauseReason,
+  SlaTimerStatusName,
+} from "./types.js";
+
+/** How long ago a cancel may be for a start to go on with its clock, ms. */
+export const DEFAULT_CONTINUE_WITHIN_MS = 600_000;
+/** A call is made while somebody waits for a page. */
+export const DEFAULT_BACKEND_TIMEOUT_MS = 3_000;
+
+/** What a start is about, for options that are decided start by start. */
+export interface SlaStart {
+  ticketId: string;
+  policyId: string;
+  tenantId: string;
+}
+
+export interface SladSlaBackendOptions {
+  /** A client to share, which stays open; or where slad is. */
+  client?: SladClient | SladClientOptions;
+  /**
+   * Says to which tenant a ticket belongs. Without it, a start takes it from schedule and targets, and the other
+   * calls need none as long as a ticket id is live under one tenant only.
+   */
+  resolveTenant?: (ticketId: string) => string | null | undefined | Promise<string | null | undefined>;
+  /**
+   * AlgaPSA changes a policy by cancel and start. A start within so many ms of the cancel goes on with the
+   * clock; later it begins anew. 0: always anew. Default 600,000.
+   */
+  continueWithinMs?: number;
+  /** How pauses move deadlines; a function is asked at each start. Default BUSINESS_TIME. */
+  pauseAccounting?: PauseAccounting | ((start: SlaStart) => PauseAccounting);
+  /** Ms for a call, retries included. Default 3,000. */
+  timeoutMs?: number;
+}
+
+/**
+ * Drop-in for AlgaPSA's other SLA backends: its methods are those of ISlaBackend. All reject with a SladError;
+ * what cannot be right is an InvalidArgument whose `field` names the argument.
+ */
+export class SladSlaBackend implements ISlaBackend {
+  /** For what ISlaBackend does not have: timelines, import, events. */
+  readonly client: SladClient;
+  private readonly ownsClient: boolean;
+  private readonly call: CallOptions;
+
+  constructor(private readonly options: SladSlaBackendOptions = {}) {
+    const { client } = options;
+    this.ownsClient = !(client instanceof SladClient);
+    this.client = client instanceof SladClient ? client : new SladClient(client);
+    this.call = { timeoutMs: options.timeoutMs ?? DEFAULT_BACKEND_TIMEOUT_MS };
+    const within = options.continueWithinMs ?? DEFAULT_CONTINUE_WITHIN_MS;
+    if (!Number.isInteger(within) || within < 0) {
+      throw invalid("continueWithinMs", "OUT_OF_RANGE", `${within} is not a whole number of milliseconds`);
+    }
+  }
+
+  /**
+   * Starts the clocks of a ticket. Idempotent. Shortly after a cancel it goes on with the cancelled clock, under
+   * the new terms. A target of null or 0 minutes is none.
+   */
+  async startSlaTracking(
+    ticketId: string,
+    policyId: string,
+    targets: ISlaPolicyTarget[],
+    schedule: IBusinessHoursScheduleWithEntries,
+    notificationThresholds?: number[],
+  ): Promise<void> {
+    checkId("ticket_id", ticketId);
+    const terms = await termsOf(policyId, targets, schedule, notificationThresholds, () =>
+      this.tenantOf(ticketId),
+    );
+    const { pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" } = this.options;
+    const start = { ticketId, policyId, tenantId: terms.tenant_id };
+    const within = this.options.continueWithinMs ?? DEFAULT_CONTINUE_WITHIN_MS;
+    await this.client.startSlaTracking(
+      {
+        ...terms,
+        ticket_id: ticketId,
+        on_existing: within > 0 ? "ON_EXISTING_CONTINUE_CANCELLED" : "ON_EXISTING_KEEP",
+        continue_within: within > 0 ? within : undefined,
+        pause_accounting: typeof pauseAccounting === "function" ? pauseAccounting(start) : pauseAccounting,
+      },
+      this.call,
+    );
+  }
+
+  /** Stops the clocks. Pausing a paused ticket changes nothing. */
+  async pauseSla(ticketId: string, reason: SlaPauseReason): Promise<void> {
+    checkId("ticket_id", ticketId);
+    const given = pauseReasonOf(reason);
+    await this.client.pauseSla({ ...(await this.ticket(ticketId)), reason: given }, this.call);
+  }
+
+  /** Lets the clocks count on. Resuming a running ticket changes nothing. */
+  async resumeSla(ticketId: string): Promise<void> {
+    checkId("ticket_id", ticketId);
+    await this.client.resumeSla(await this.ticket(ticketId), this.call);
+  }
+
+  /**
+   * Closes the response clock, or with the resolution both. slad's verdict is its own; `met` is recorded beside
+   * it, null for none.
+   */
+  async completeSla(ticketId: string, type: "response" | "resolution", met: boolean | null): Promise<void> {
+    checkId("ticket_id", ticketId);
+    const phase = PHASES[oneOf("type", type, PHASES)];
+    if (met !== null && met !== undefined && typeof met !== "boolean") {
+      throw wrongType("met", "a boolean, or null", met);
+    }
+    await this.client.completeSla({ ...(await this.ticket(ticketId)), phase, met }, this.call);
+  }
+
+  /** Ends the tracking without a verdict: the ticket was deleted, or its policy taken away or changed. */
+  async cancelSla(tenantId: string, ticketId: string): Promise<void> {
+    checkId("tenant_id", tenantId);
+    checkId("ticket_id", ticketId);
+    await this.client.cancelSla({ tenant_id: tenantId, ticket_id: ticketId }, this.call);
+  }
+
+  /** How a ticket stands; null when slad has never heard of it, or its tracking was cancelled. */
+  async getSlaStatus(ticketId: string): Promise<ISlaStatus | null> {
+    checkId("ticket_id", ticketId);
+    try {
+      const status = await this.client.getSlaStatus(await this.ticket(ticketId), this.call);
+      return status.state === "SLA_TRACKING_STATE_CANCELLED" ? null : asAlgaStatus(status);
+    } catch (error) {
+      if (error instanceof NotFound) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  /** Closes the client, unless it was handed over. */
+  close(): void {
+    if (this.ownsClient) {
+      this.client.close();
+    }
+  }
+
+  private async ticket(ticketId: string): Promise<{ tenant_id: string | undefined; ticket_id: string }> {
+    return { tenant_id: await this.tenantOf(ticketId), ticket_id: ticketId };
+  }
+
+  private async tenantOf(ticketId: string): Promise<string | undefined> {
+    return (await this.options.resolveTenant?.(ticketId)) || undefined;
+  }
+}
+
+const PAUSE_REASONS = {
+  awaiting_client: "SLA_PAUSE_REASON_AWAITING_CLIENT",
+  status_pause: "SLA_PAUSE_REASON_STATUS_PAUSE",
+} as const;
+
+const PHASES = {
+  response: "SLA_PHASE_RESPONSE",
+  resolution: "SLA_PHASE_RESOLUTION",
+} as const;
+
+/** slad's word for a reason of AlgaPSA's. Raises InvalidArgument. */
+export function pauseReasonOf(reason: SlaPauseReason) {
+  return PAUSE_REASONS[oneOf("reason", reason, PAUSE_REASONS)];
+}
+
+/** slad's status in AlgaPSA's form. */
+export function asAlgaStatus(status: {
+  status: string;
+  response_remaining_minutes?: number | undefined;
+  resolution_remaining_minutes?: number | undefined;
+  is_paused: boolean;
+  pause_reason: string;
+  total_pause_minutes: number;
+}): ISlaStatus {
+  const told: ISlaStatus = {
+    status: status.status.replace("SLA_TIMER_STATUS_", "").toLowerCase() as SlaTimerStatusName,
+    is_paused: status.is_paused,
+    total_pause_minutes: status.total_pause_minutes,
+  };
+  if (status.response_remaining_minutes !== undefined) {
+    told.response_remaining_minutes = status.response_remaining_minutes;
+  }
+  if (status.resolution_remaining_minutes !== undefined) {
+    told.resolution_remaining_minutes = status.resolution_remaining_minutes;
+  }
+  if (status.is_paused) {
+    told.pause_reason = status.pause_reason.replace("SLA_PAUSE_REASON_", "").toLowerCase() as SlaPauseReason;
+  }
+  return told;
+}
+
+function checkId(path: string, value: unknown): void {
+  if (typeof value !== "string") {
+    throw wrongType(path, "a string", value);
+  }
+  if (value === "") {
+    throw invalid(path, "REQUIRED", "must not be empty");
+  }
+}
+
+function oneOf<Choice extends string>(
+  path: string,
+  value: unknown,
+  choices: Record<Choice, unknown>,
+): Choice {
+  if (typeof value !== "string") {
+    throw wrongType(path, `one of ${Object.keys(choices).join(", ")}`, value);
+  }
+  if (!Object.hasOwn(choices, value)) {
+    throw invalid(
+      path,
+      "UNKNOWN_ENUM_VALUE",
+      `${JSON.stringify(value)} is none of ${Object.keys(choices).join(", ")}`,
+    );
+  }
+  return value as Choice;
+}

@@ -1,0 +1,344 @@
+/** The client: one method for each call of slad.v1.SlaBackend. */
+
+import { randomUUID } from "node:crypto";
+import type { MethodDefinition } from "@grpc/grpc-js";
+import { groups, type Rows } from "./bulk.js";
+import { checkedMessage, type Input, wrongType } from "./checks.js";
+import { type CallControl, Connection, type ConnectionOptions } from "./connection.js";
+import { invalid } from "./errors.js";
+import {
+  cancelled,
+  DEFAULT_RETRY,
+  NO_RETRY,
+  RETRIED_COMMAND,
+  RETRIED_QUERY,
+  type RetryPolicy,
+  withRetries,
+} from "./retry.js";
+import * as admin from "./stubs/slad/v1/admin.js";
+import * as rpc from "./stubs/slad/v1/sla_backend.js";
+import type { SlaEvent, SlaStatus } from "./stubs/slad/v1/types.js";
+import { ACK_TIMEOUT_MS, type WatchOptions, watchEvents } from "./watch.js";
+
+/** A reply whose status is always there. */
+export type WithStatus<Reply> = Omit<Reply, "status"> & { status: SlaStatus };
+
+/** What holds for one call. */
+export interface CallOptions {
+  /** Ms for the whole call, retries included. By default the client's. */
+  timeoutMs?: number;
+  /** By default the client's. */
+  retry?: Partial<RetryPolicy>;
+  /** Gives the call up when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/** Where slad is, and what holds for calls that do not say otherwise. */
+export interface SladClientOptions extends ConnectionOptions {
+  /** Ms for a whole call, retries included. Default 5,000. */
+  timeoutMs?: number;
+  retry?: Partial<RetryPolicy>;
+}
+
+const { SlaBackendService } = rpc;
+const { SlaAdminService } = admin;
+
+const DEFAULT_TIMEOUT_MS = 5_000;
+const BULK_TIMEOUT_MS = 600_000;
+
+/**
+ * A client of slad, to be kept and shared: it holds one connection, which is opened by the first call and made
+ * again when it breaks. Fields, values and what is refused are described in proto/slad/v1. Every failure is a
+ * SladError. A command without a `request_id` gets one, so that it can be repeated safely.
+ */
+export class SladClient {
+  private readonly connection: Connection;
+  private readonly timeoutMs: number;
+  private readonly retry: RetryPolicy;
+  private readonly closing = new AbortController();
+
+  constructor(options: SladClientOptions = {}) {
+    this.connection = new Connection(options);
+    this.timeoutMs = checkedTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    this.retry = { ...DEFAULT_RETRY, ...options.retry };
+  }
+
+  /** Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see `on_existing`). */
+  startSlaTracking(
+    request: Input<rpc.StartSlaTrackingRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.StartSlaTrackingResponse>> {
+    return this.command(SlaBackendService.startSlaTracking, request, options);
+  }
+
+  /** Stops both clocks until `resumeSla`. Idempotent; the first reason stays. */
+  pauseSla(
+    request: Input<rpc.PauseSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.PauseSlaResponse>> {
+    return this.command(SlaBackendService.pauseSla, request, options);
+  }
+
+  /** Lets a paused ticket count on. Idempotent. */
+  resumeSla(
+    request: Input<rpc.ResumeSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.ResumeSlaResponse>> {
+    return this.command(SlaBackendService.resumeSla, request, options);
+  }
+
+  /** Closes the response clock, or with the resolution both clocks and the tracking. */
+  completeSla(
+    request: Input<rpc.CompleteSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.CompleteSlaResponse>> {
+    return this.command(SlaBackendService.completeSla, request, options);
+  }
+
+  /** Ends the tracking without a verdict. */
+  cancelSla(
+    request: Input<rpc.CancelSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.CancelSlaResponse>> {
+    return this.command(SlaBackendService.cancelSla, request, options);
+  }
+
+  /** Puts a live tracking under other terms, of which all are to be given. What has happened stays. */
+  retargetSla(
+    request: Input<rpc.RetargetSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.RetargetSlaResponse>> {
+    return this.command(SlaBackendService.retargetSla, request, options);
+  }
+
+  /** Lets an ended ticket run again as its next generation. */
+  reopenSla(
+    request: Input<rpc.ReopenSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.ReopenSlaResponse>> {
+    return this.command(SlaBackendService.reopenSla, request, options);
+  }
+
+  /** How a ticket stands now: its latest generation, or the one asked for. */
+  async getSlaStatus(request: Input<rpc.GetSlaStatusRequest>, options?: CallOptions): Promise<SlaStatus> {
+    const reply = await this.query(SlaBackendService.getSlaStatus, request, options);
+    return reply.status as SlaStatus;
+  }
+
+  /** Why a ticket stands as it does: every stretch of its life, and its events. */
+  getSlaTimeline(
+    request: Input<rpc.GetSlaTimelineRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.GetSlaTimelineResponse>> {
+    return this.query(SlaBackendService.getSlaTimeline, request, options) as Promise<
+      WithStatus<rpc.GetSlaTimelineResponse>
+    >;
+  }
+
+  /** What the clocks of such a ticket would say. Touches nothing. */
+  previewSla(request: Input<rpc.PreviewSlaRequest>, options?: CallOptions): Promise<rpc.PreviewSlaResponse> {
+    return this.query(SlaBackendService.previewSla, request, options);
+  }
+
+  /** Trackings in the order in which they were created; pages are fetched as they are needed. */
+  async *listSlaTrackings(
+    request: Input<rpc.ListSlaTrackingsRequest> = {},
+    options?: CallOptions,
+  ): AsyncGenerator<SlaStatus, void, undefined> {
+    for (let page_token = request.page_token; ; ) {
+      const page = await this.query(SlaBackendService.listSlaTrackings, { ...request, page_token }, options);
+      yield* page.trackings;
+      page_token = page.next_page_token;
+      if (!page_token) {
+        return;
+      }
+    }
+  }
+
+  /**
+   * Takes over the open tickets of another system. Rows are sent as they come, in messages of a bounded size; a
+   * bad row does not end the call, it is in `rejected`. Not repeated by itself: the same rows again make no
+   * doubles. `timeoutMs` is 10 minutes by default.
+   */
+  importSlaTrackings(rows: Rows, options: CallOptions = {}): Promise<rpc.ImportSlaTrackingsResponse> {
+    return this.connection.clientStream(
+      SlaBackendService.importSlaTrackings,
+      async (stream) => {
+        for await (const trackings of groups(rows)) {
+          await stream.write({ trackings });
+        }
+      },
+      this.bulkControl(options),
+    );
+  }
+
+  /**
+   * Compares the open tickets of one tenant, all of them, with slad's, and mends slad's side with `apply`. Give
+   * the rows as a function: it is called when slad has taken its view, so that what it reads is not older.
+   * `timeoutMs` is 10 minutes by default.
+   */
+  async reconcileSlaTrackings(
+    request: { tenant_id: string; apply?: boolean },
+    rows: Rows | (() => Rows | Promise<Rows>),
+    options: CallOptions = {},
+  ): Promise<rpc.ReconcileSlaTrackingsResponse> {
+    const { tenant_id, apply } = checkedMessage("ReconcileSlaTrackingsRequest", request);
+    const first = {
+      tenant_id: (tenant_id ?? "") as string,
+      apply: apply === true,
+      explicit_end: true,
+      end: false,
+      trackings: [],
+    };
+    return this.connection.clientStream(
+      SlaBackendService.reconcileSlaTrackings,
+      async (stream) => {
+        await stream.write(first);
+        await stream.taken();
+        for await (const trackings of groups(typeof rows === "function" ? await rows() : rows)) {
+          await stream.write({ ...first, trackings });
+        }
+        await stream.write({ ...first, end: true });
+      },
+      this.bulkControl(options),
+    );
+  }
+
+  /** The live trackings, as `importSlaTrackings` takes them. The stream is not repeated when it breaks. */
+  async *exportSlaTrackings(
+    request: Input<rpc.ExportSlaTrackingsRequest> = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<rpc.SlaTrackingImport, void, undefined> {
+    const message = messageOf(SlaBackendService.exportSlaTrackings, request);
+    const control = this.bulkControl(options);
+    for await (const reply of this.connection.replies(
+      SlaBackendService.exportSlaTrackings,
+      message,
+      control,
+    )) {
+      yield* reply.trackings;
+    }
+  }
+
+  /**
+   * Events, without end, over all breaks of the connection. With a `consumer` name it goes on behind what that
+   * consumer has acknowledged; without one it is a look from `after_sequence`, or from now. No event is handed
+   * out twice by one iteration. It ends when it is left (`break`), its signal is aborted, or the client closed.
+   */
+  watchSlaEvents(
+    request: Input<rpc.WatchSlaEventsRequest> = {},
+    options: WatchOptions = {},
+  ): AsyncIterableIterator<SlaEvent> {
+    const checked = checkedMessage("WatchSlaEventsRequest", request);
+    return watchEvents(this.connection, checked as Partial<rpc.WatchSlaEventsRequest>, {
+      ...options,
+      retry: { ...this.retry, ...options.retry },
+      closing: this.closing.signal,
+      sendAck: (sequence) =>
+        this.ackSlaEvents(
+          { consumer: request.consumer, sequence },
+          { timeoutMs: ACK_TIMEOUT_MS, retry: NO_RETRY },
+        ),
+    });
+  }
+
+  /** Says that a consumer has dealt with every event up to and including `sequence`. */
+  async ackSlaEvents(request: Input<rpc.AckSlaEventsRequest>, options?: CallOptions): Promise<void> {
+    await this.send(SlaBackendService.ackSlaEvents, request, RETRIED_COMMAND, options);
+  }
+
+  /** All registered consumers, and how far behind they are. */
+  async listSlaConsumers(options?: CallOptions): Promise<admin.SlaConsumer[]> {
+    const reply = await this.query(SlaAdminService.listSlaConsumers, {}, options);
+    return reply.consumers;
+  }
+
+  /** Forgets a consumer, and with it its claim on the events that it has not acknowledged. */
+  async removeSlaConsumer(
+    request: Input<admin.RemoveSlaConsumerRequest>,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.send(SlaAdminService.removeSlaConsumer, request, RETRIED_QUERY, options);
+  }
+
+  /** Ends watches and calls that are under way, and the connection. */
+  close(): void {
+    this.closing.abort();
+    this.connection.close();
+  }
+
+  private async command<Request, Reply>(
+    method: MethodDefinition<Request, Reply>,
+    request: object,
+    options?: CallOptions,
+  ): Promise<WithStatus<Reply>> {
+    const { request_id, ...given } = objectOf(request);
+    const identified = { ...given, request_id: request_id || randomUUID() };
+    return this.send(method, identified, RETRIED_COMMAND, options) as Promise<WithStatus<Reply>>;
+  }
+
+  private query<Request, Reply>(
+    method: MethodDefinition<Request, Reply>,
+    request: object,
+    options?: CallOptions,
+  ): Promise<Reply> {
+    return this.send(method, request, RETRIED_QUERY, options);
+  }
+
+  private async send<Request, Reply>(
+    method: MethodDefinition<Request, Reply>,
+    request: object,
+    retried: ReadonlySet<number>,
+    options: CallOptions = {},
+  ): Promise<Reply> {
+    const message = messageOf(method, request);
+    const requestId = (message as { request_id?: string }).request_id ?? "";
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? this.timeoutMs);
+    if (this.closing.signal.aborted) {
+      throw cancelled("the client was closed");
+    }
+    const signal = this.signalOf(options);
+    return withRetries(
+      (left) => this.connection.unary(method, message, { timeoutMs: left, signal, requestId }),
+      { ...this.retry, ...options.retry },
+      retried,
+      timeoutMs,
+      signal,
+    );
+  }
+
+  private bulkControl(options: CallOptions): CallControl {
+    return {
+      timeoutMs: checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS),
+      signal: this.signalOf(options),
+    };
+  }
+
+  /** A signal of the call's own, so that listeners do not gather at one that lives long. */
+  private signalOf({ signal }: CallOptions): AbortSignal {
+    return AbortSignal.any(signal ? [signal, this.closing.signal] : [this.closing.signal]);
+  }
+}
+
+type Messages = Record<string, { fromPartial(object: object): unknown }>;
+const MESSAGES = { ...rpc, ...admin } as unknown as Messages;
+
+/** The request of a method, checked and complete. Raises InvalidArgument. */
+function messageOf<Request, Reply>(method: MethodDefinition<Request, Reply>, request: object): Request {
+  const name = `${method.path.slice(method.path.lastIndexOf("/") + 1)}Request`;
+  return MESSAGES[name]?.fromPartial(checkedMessage(name, request)) as Request;
+}
+
+function objectOf(request: unknown): Record<string, unknown> {
+  if (typeof request !== "object" || request === null) {
+    throw wrongType("request", "an object", request);
+  }
+  return request as Record<string, unknown>;
+}
+
+function checkedTimeout(timeoutMs: number): number {
+  if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) {
+    throw invalid("timeoutMs", "OUT_OF_RANGE", `${timeoutMs} is not a span of time`);
+  }
+  return timeoutMs;
+}

@@ -1,0 +1,450 @@
+/** SladSlaBackend against the daemon, as AlgaPSA's services call it. */
+
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import {
+  FailedPrecondition,
+  type IBusinessHoursScheduleWithEntries,
+  InvalidArgument,
+  type ISlaPolicyTarget,
+  NotFound,
+  type OpenTicket,
+  SladSlaBackend,
+  type SladSlaBackendOptions,
+  slaTrackingImport,
+  Unavailable,
+} from "../src/index.js";
+import { type Daemon, daemon, HOUR, MINUTE, MONDAY_9 } from "./daemon.js";
+
+/** As it comes out of AlgaPSA's database: columns that slad has no use for, a closed weekend, no holidays. */
+const SCHEDULE = {
+  tenant: "acme",
+  schedule_id: "office",
+  schedule_name: "Office",
+  timezone: "UTC",
+  is_default: true,
+  is_24x7: false,
+  created_at: "2026-01-01T00:00:00Z",
+  entries: [0, 1, 2, 3, 4, 5, 6].map((day_of_week) => {
+    const is_enabled = day_of_week >= 1 && day_of_week <= 5;
+    return {
+      tenant: "acme",
+      entry_id: `e${day_of_week}`,
+      schedule_id: "office",
+      day_of_week,
+      start_time: is_enabled ? "09:00:00" : "00:00",
+      end_time: is_enabled ? "17:00:00" : "00:00",
+      is_enabled,
+    };
+  }),
+} satisfies IBusinessHoursScheduleWithEntries & Record<string, unknown>;
+
+function target(response: number | null, resolution: number | null): ISlaPolicyTarget {
+  return {
+    tenant: "acme",
+    target_id: "t1",
+    sla_policy_id: "gold",
+    priority_id: "high",
+    response_time_minutes: response,
+    resolution_time_minutes: resolution,
+    escalation_1_percent: 70,
+    escalation_2_percent: 0,
+    escalation_3_percent: 0,
+    is_24x7: false,
+  };
+}
+
+async function backend(
+  context: TestContext,
+  options: SladSlaBackendOptions = {},
+): Promise<{ slad: Daemon; sla: SladSlaBackend }> {
+  const slad = await daemon(context);
+  return { slad, sla: new SladSlaBackend({ client: slad.client, timeoutMs: 30_000, ...options }) };
+}
+
+/** The refusal's field and reason. */
+async function refused(call: Promise<unknown>): Promise<[string, string]> {
+  try {
+    await call;
+  } catch (error) {
+    assert.ok(error instanceof InvalidArgument, String(error));
+    assert.match(error.message, new RegExp(error.field.replace(/[[\].]/g, "\\$&")));
+    return [error.field, error.reason];
+  }
+  throw new Error("it was not refused");
+}
+
+test("the life of a ticket", async (t) => {
+  const { slad, sla } = await backend(t);
+  assert.equal(await sla.getSlaStatus("T-1"), null, "of an unknown ticket");
+  await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE, [50]);
+  assert.deepEqual(await sla.getSlaStatus("T-1"), {
+    status: "on_track",
+    response_remaining_minutes: 60,
+    resolution_remaining_minutes: 480,
+    is_paused: false,
+    total_pause_minutes: 0,
+  });
+  await slad.clock.advanceBy(50 * MINUTE);
+  assert.equal((await sla.getSlaStatus("T-1"))?.status, "at_risk");
+  await sla.pauseSla("T-1", "awaiting_client");
+  await sla.pauseSla("T-1", "status_pause");
+  await slad.clock.advanceBy(30 * MINUTE);
+  assert.deepEqual(await sla.getSlaStatus("T-1"), {
+    status: "paused",
+    response_remaining_minutes: 10,
+    resolution_remaining_minutes: 430,
+    is_paused: true,
+    pause_reason: "awaiting_client",
+    total_pause_minutes: 30,
+  });
+  await sla.resumeSla("T-1");
+  await sla.resumeSla("T-1");
+  await slad.clock.advanceBy(20 * MINUTE);
+  assert.equal((await sla.getSlaStatus("T-1"))?.status, "response_breached");
+  await sla.completeSla("T-1", "response", false);
+  assert.equal((await sla.getSlaStatus("T-1"))?.response_remaining_minutes, undefined);
+  await sla.completeSla("T-1", "resolution", true);
+  await sla.completeSla("T-1", "resolution", true);
+  const status = await slad.client.getSlaStatus({ ticket_id: "T-1" });
+  assert.equal(status.state, "SLA_TRACKING_STATE_COMPLETED");
+  assert.equal(status.response?.met, false);
+  assert.equal(status.resolution?.met, true);
+  assert.equal(status.priority_id, "high");
+  assert.deepEqual(
+    status.resolution?.thresholds.map((t) => [t.percent, t.notification, t.escalation_level]),
+    [
+      [50, true, 0],
+      [70, false, 1],
+      [100, true, 0],
+    ],
+  );
+});
+
+test("a start is idempotent", async (t) => {
+  const { slad, sla } = await backend(t);
+  await sla.startSlaTracking("T-1", "gold", [target(60, null)], SCHEDULE);
+  await slad.clock.advanceBy(20 * MINUTE);
+  await sla.startSlaTracking("T-1", "gold", [target(60, null)], SCHEDULE);
+  const status = await slad.client.getSlaStatus({ ticket_id: "T-1" });
+  assert.equal(status.generation, 1);
+  assert.equal(status.response_remaining_minutes, 40);
+  assert.equal(status.resolution, undefined, "null is no target");
+});
+
+test("a target of 0 minutes is none, as in AlgaPSA", async (t) => {
+  const { slad, sla } = await backend(t);
+  await sla.startSlaTracking("T-1", "gold", [target(0, 60)], SCHEDULE);
+  const status = await slad.client.getSlaStatus({ ticket_id: "T-1" });
+  assert.equal(status.response, undefined);
+  assert.equal(status.resolution_remaining_minutes, 60);
+});
+
+test("unknown and ended tickets reject with typed errors, and status of an unknown one is null", async (t) => {
+  const { sla } = await backend(t);
+  for (const call of [
+    () => sla.pauseSla("T-0", "status_pause"),
+    () => sla.resumeSla("T-0"),
+    () => sla.completeSla("T-0", "response", true),
+    () => sla.cancelSla("acme", "T-0"),
+  ]) {
+    await assert.rejects(
+      call(),
+      (error) => error instanceof NotFound && error.reason === "TRACKING_NOT_FOUND",
+    );
+  }
+  await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE);
+  await sla.completeSla("T-1", "resolution", null);
+  for (const call of [() => sla.pauseSla("T-1", "status_pause"), () => sla.resumeSla("T-1")]) {
+    await assert.rejects(call(), (error) => {
+      assert.ok(error instanceof FailedPrecondition);
+      assert.equal(error.reason, "TRACKING_COMPLETED");
+      assert.match(error.metadata.ended_at ?? "", /^2026-03-02T09:00:00/);
+      return true;
+    });
+  }
+  await sla.startSlaTracking("T-2", "gold", [target(60, 480)], SCHEDULE);
+  await sla.cancelSla("acme", "T-2");
+  await sla.cancelSla("acme", "T-2");
+  assert.equal(await sla.getSlaStatus("T-2"), null);
+  await assert.rejects(
+    sla.completeSla("T-2", "response", true),
+    (error) => error instanceof FailedPrecondition && error.reason === "TRACKING_CANCELLED",
+  );
+});
+
+test("a policy change by cancel and start goes on with the clock, a start much later begins afresh", async (t) => {
+  const { slad, sla } = await backend(t);
+  for (const ticket of ["changed", "closed"]) {
+    await sla.startSlaTracking(ticket, "gold", [target(60, 240)], SCHEDULE);
+  }
+  await slad.clock.advanceBy(40 * MINUTE);
+  for (const ticket of ["changed", "closed"]) {
+    await sla.cancelSla("acme", ticket);
+  }
+  await slad.clock.advanceBy(10 * MINUTE);
+  await sla.startSlaTracking("changed", "silver", [target(120, 480)], SCHEDULE);
+  const changed = await slad.client.getSlaStatus({ ticket_id: "changed" });
+  await slad.clock.advanceBy(1);
+  await sla.startSlaTracking("closed", "silver", [target(120, 480)], SCHEDULE);
+  assert.equal(changed.policy_id, "silver");
+  assert.equal(changed.generation, 2);
+  assert.deepEqual(changed.started_at, MONDAY_9);
+  assert.equal(changed.response_remaining_minutes, 70, "120 less the 50 since the first start");
+  const closed = await slad.client.getSlaStatus({ ticket_id: "closed" });
+  assert.equal(closed.response_remaining_minutes, 120, "ten minutes and a millisecond are too long ago");
+});
+
+test("the window of a policy change can be set", async (t) => {
+  const { slad, sla } = await backend(t, { continueWithinMs: 0 });
+  await sla.startSlaTracking("T-1", "gold", [target(60, 240)], SCHEDULE);
+  await slad.clock.advanceBy(40 * MINUTE);
+  await sla.cancelSla("acme", "T-1");
+  await sla.startSlaTracking("T-1", "gold", [target(60, 240)], SCHEDULE);
+  assert.equal((await sla.getSlaStatus("T-1"))?.response_remaining_minutes, 60);
+  assert.throws(() => new SladSlaBackend({ continueWithinMs: 1.5 }), InvalidArgument);
+});
+
+test("the tenant comes from the schedule, a target, or the resolver", async (t) => {
+  const asked: string[] = [];
+  const { slad, sla } = await backend(t, {
+    resolveTenant: async (ticketId) => {
+      asked.push(ticketId);
+      return ticketId.startsWith("B") ? "beta" : "acme";
+    },
+  });
+  const { tenant: _, ...anonymous } = SCHEDULE;
+  const { tenant: __, ...nameless } = target(60, null);
+  await sla.startSlaTracking("A-1", "gold", [nameless], SCHEDULE);
+  await sla.startSlaTracking("A-2", "gold", [target(60, null)], anonymous);
+  assert.deepEqual(asked, []);
+  await sla.startSlaTracking("B-1", "gold", [nameless], anonymous);
+  assert.deepEqual(asked, ["B-1"]);
+  const tenants: Record<string, string> = {};
+  for await (const { ticket_id, tenant_id } of slad.client.listSlaTrackings()) {
+    tenants[ticket_id] = tenant_id;
+  }
+  assert.deepEqual(tenants, { "A-1": "acme", "A-2": "acme", "B-1": "beta" });
+  await sla.pauseSla("B-1", "status_pause");
+  assert.deepEqual(asked, ["B-1", "B-1"]);
+  const unresolved = new SladSlaBackend({ client: slad.client });
+  assert.deepEqual(await refused(unresolved.startSlaTracking("T", "p", [nameless], anonymous)), [
+    "schedule.tenant",
+    "REQUIRED",
+  ]);
+  assert.deepEqual(
+    await refused(unresolved.startSlaTracking("T", "p", [{ ...nameless, tenant: "beta" }], SCHEDULE)),
+    ["targets[0].tenant", "OTHER_TENANT"],
+  );
+});
+
+test("pauses by the wall clock are asked for start by start", async (t) => {
+  const { slad, sla } = await backend(t, {
+    pauseAccounting: ({ policyId, tenantId, ticketId }) =>
+      policyId === "legacy" && tenantId === "acme" && ticketId === "old"
+        ? "PAUSE_ACCOUNTING_ALGA_WALL_CLOCK"
+        : "PAUSE_ACCOUNTING_BUSINESS_TIME",
+  });
+  await sla.startSlaTracking("old", "legacy", [target(null, 600)], SCHEDULE);
+  await sla.startSlaTracking("new", "gold", [target(null, 600)], SCHEDULE);
+  await slad.clock.advanceBy(7 * HOUR);
+  for (const ticket of ["old", "new"]) {
+    await sla.pauseSla(ticket, "awaiting_client");
+  }
+  await slad.clock.advanceBy(18 * HOUR + 59_000);
+  const due: Record<string, string | undefined> = {};
+  for (const ticket of ["old", "new"]) {
+    await sla.resumeSla(ticket);
+    due[ticket] = (await slad.client.getSlaStatus({ ticket_id: ticket })).resolution?.due_at?.toISOString();
+  }
+  assert.deepEqual(due, { old: "2026-03-04T05:00:00.000Z", new: "2026-03-03T13:00:59.000Z" });
+});
+
+test("holidays of the database driver are the dates that were meant", async (t) => {
+  const { slad, sla } = await backend(t);
+  const holiday = (holiday_date: unknown) => ({
+    ...SCHEDULE,
+    holidays: [
+      {
+        holiday_id: "h",
+        holiday_name: "Founders' Day",
+        holiday_date: holiday_date as string,
+        is_recurring: false,
+      },
+    ],
+  });
+  // Tuesday is one: as text, as the driver's midnight of this host, as a midnight in UTC.
+  for (const [ticket, date] of [
+    ["text", "2026-03-03"],
+    ["iso", "2026-03-03T00:00:00.000Z"],
+    ["local", new Date(2026, 2, 3)],
+    ["utc", new Date(Date.UTC(2026, 2, 3))],
+  ] as const) {
+    await sla.startSlaTracking(ticket, "gold", [target(null, 600)], holiday(date));
+    const status = await slad.client.getSlaStatus({ ticket_id: ticket });
+    assert.equal(status.resolution?.due_at?.toISOString(), "2026-03-04T11:00:00.000Z", ticket);
+  }
+  assert.deepEqual(
+    await refused(
+      sla.startSlaTracking("T", "p", [target(null, 60)], holiday(new Date("2026-03-03T10:20:30Z"))),
+    ),
+    ["schedule.holidays[0].holiday_date", "MALFORMED_DATE"],
+  );
+});
+
+test("values that cannot be right are refused by their field, and nothing is started", async (t) => {
+  const { slad, sla } = await backend(t);
+  // biome-ignore lint/suspicious/noExplicitAny: this is JavaScript calling
+  const js = sla as any;
+  const start = (targets: unknown, schedule: unknown = SCHEDULE, thresholds?: unknown) =>
+    refused(js.startSlaTracking("T-1", "gold", targets, schedule, thresholds));
+  const good = target(60, 480);
+
+  assert.deepEqual(await refused(js.startSlaTracking(null, "gold", [good], SCHEDULE)), [
+    "ticket_id",
+    "REQUIRED",
+  ]);
+  assert.deepEqual(await refused(js.startSlaTracking("", "gold", [good], SCHEDULE)), [
+    "ticket_id",
+    "REQUIRED",
+  ]);
+  assert.deepEqual(await refused(js.startSlaTracking(7, "gold", [good], SCHEDULE)), [
+    "ticket_id",
+    "WRONG_TYPE",
+  ]);
+  assert.deepEqual(await refused(js.startSlaTracking("T-1", null, [good], SCHEDULE)), [
+    "policy_id",
+    "REQUIRED",
+  ]);
+  assert.deepEqual(await start(undefined), ["targets", "REQUIRED"]);
+  assert.deepEqual(await start({ ...good }), ["targets", "WRONG_TYPE"]);
+  assert.deepEqual(await start([null]), ["targets[0]", "REQUIRED"]);
+  assert.deepEqual(await start([]), ["targets", "NO_TARGET"]);
+  assert.deepEqual(await start([target(null, null)]), ["targets[0]", "NO_TARGET"]);
+  for (const [minutes, reason] of [
+    [Number.NaN, "NOT_AN_INTEGER"],
+    [1.5, "NOT_AN_INTEGER"],
+    [Number.POSITIVE_INFINITY, "NOT_AN_INTEGER"],
+    [2 ** 60, "NOT_AN_INTEGER"],
+    ["60", "WRONG_TYPE"],
+    [-5, "NOT_POSITIVE"],
+  ]) {
+    assert.deepEqual(await start([{ ...good, response_time_minutes: minutes }]), [
+      "targets[0].response_time_minutes",
+      reason,
+    ]);
+  }
+  assert.deepEqual(await start([{ ...good, is_24x7: "no" }]), ["targets[0].is_24x7", "WRONG_TYPE"]);
+  assert.deepEqual(await start([{ ...good, escalation_1_percent: 0.7 }]), [
+    "targets[0].escalation_1_percent",
+    "NOT_AN_INTEGER",
+  ]);
+  assert.deepEqual(await start([good], null), ["schedule", "REQUIRED"]);
+  assert.deepEqual(await start([good], { ...SCHEDULE, timezone: "Mars/Olympus" }), [
+    "schedule.timezone",
+    "UNKNOWN_TIME_ZONE",
+  ]);
+  assert.deepEqual(await start([good], { ...SCHEDULE, entries: "all" }), ["schedule.entries", "WRONG_TYPE"]);
+  assert.deepEqual(await start([good], { ...SCHEDULE, entries: [...SCHEDULE.entries, null] }), [
+    "schedule.entries[7]",
+    "REQUIRED",
+  ]);
+  const bad = { ...SCHEDULE.entries[1], end_time: "25:00" };
+  assert.deepEqual(await start([good], { ...SCHEDULE, entries: [bad] }), [
+    "schedule.entries[0].end_time",
+    "MALFORMED_TIME",
+  ]);
+  assert.deepEqual(await start([good], { ...SCHEDULE, holidays: [{ holiday_date: 20260303 }] }), [
+    "schedule.holidays[0].holiday_date",
+    "WRONG_TYPE",
+  ]);
+  assert.deepEqual(await start([good], SCHEDULE, [50, 75.5]), [
+    "notification_thresholds[1]",
+    "NOT_AN_INTEGER",
+  ]);
+  assert.deepEqual(await start([good], SCHEDULE, [50, null]), ["notification_thresholds[1]", "REQUIRED"]);
+  assert.deepEqual(await start([good], SCHEDULE, [0]), [
+    "notification_thresholds[0]",
+    "PERCENT_OUT_OF_RANGE",
+  ]);
+  assert.deepEqual(await start([good], SCHEDULE, "50"), ["notification_thresholds", "WRONG_TYPE"]);
+
+  assert.deepEqual(await refused(js.pauseSla("T-1")), ["reason", "REQUIRED"]);
+  assert.deepEqual(await refused(js.pauseSla("T-1", "lunch")), ["reason", "UNKNOWN_ENUM_VALUE"]);
+  assert.deepEqual(await refused(js.pauseSla(undefined, "status_pause")), ["ticket_id", "REQUIRED"]);
+  assert.deepEqual(await refused(js.resumeSla({})), ["ticket_id", "WRONG_TYPE"]);
+  assert.deepEqual(await refused(js.completeSla("T-1", "toString", true)), ["type", "UNKNOWN_ENUM_VALUE"]);
+  assert.deepEqual(await refused(js.completeSla("T-1", "response", "yes")), ["met", "WRONG_TYPE"]);
+  assert.deepEqual(await refused(js.cancelSla("T-1")), ["ticket_id", "REQUIRED"]);
+  assert.deepEqual(await refused(js.cancelSla(null, "T-1")), ["tenant_id", "REQUIRED"]);
+  assert.deepEqual(await refused(js.getSlaStatus(null)), ["ticket_id", "REQUIRED"]);
+
+  for await (const tracking of slad.client.listSlaTrackings()) {
+    assert.fail(`something was started: ${tracking.ticket_id}`);
+  }
+});
+
+test("without a daemon a call fails within its time", async (t) => {
+  const sla = new SladSlaBackend({ client: { address: "127.0.0.1:1" }, timeoutMs: 1_500 });
+  t.after(() => sla.close());
+  const begun = performance.now();
+  await assert.rejects(sla.getSlaStatus("T-1"), Unavailable);
+  assert.ok(performance.now() - begun < 5_000);
+});
+
+test("open tickets are moved over with their start, pauses and response, and nobody hears of what is past", async (t) => {
+  const { slad, sla } = await backend(t);
+  await slad.clock.advanceBy(4 * HOUR);
+  const at = (minutes: number) => new Date(MONDAY_9.getTime() + minutes * MINUTE);
+  const ticket = (ticketId: string, more: Partial<OpenTicket> = {}): OpenTicket => ({
+    ticketId,
+    policyId: "gold",
+    targets: [target(60, 480)],
+    schedule: SCHEDULE,
+    notificationThresholds: [50],
+    startedAt: MONDAY_9,
+    ...more,
+  });
+  const rows = [
+    await slaTrackingImport(ticket("answered", { responseAt: at(30), responseMet: true })),
+    await slaTrackingImport(
+      ticket("waiting", {
+        pauses: [
+          { pausedAt: at(10), resumedAt: at(20), reason: "status_pause" },
+          { pausedAt: at(100), resumedAt: null, reason: "awaiting_client" },
+        ],
+      }),
+      { pauseAccounting: "PAUSE_ACCOUNTING_ALGA_WALL_CLOCK" },
+    ),
+  ];
+  const imported = await slad.client.importSlaTrackings(rows);
+  assert.deepEqual([imported.created, imported.rejected], [2, []]);
+  assert.equal((await sla.getSlaStatus("answered"))?.resolution_remaining_minutes, 240);
+  const waiting = await sla.getSlaStatus("waiting");
+  assert.equal(waiting?.pause_reason, "awaiting_client");
+  assert.equal(waiting?.total_pause_minutes, 150);
+  const { pause_accounting, response } = await slad.client.getSlaStatus({ ticket_id: "waiting" });
+  assert.equal(pause_accounting, "PAUSE_ACCOUNTING_ALGA_WALL_CLOCK");
+  assert.deepEqual(response?.breached_at, at(70));
+  for (const ticket_id of ["answered", "waiting"]) {
+    const { events } = await slad.client.getSlaTimeline({ ticket_id });
+    assert.equal(events[0]?.type, "SLA_EVENT_TYPE_STARTED");
+    assert.deepEqual(
+      events.filter(({ type }) => type.includes("THRESHOLD")),
+      [],
+    );
+  }
+  assert.deepEqual(
+    (await slad.client.reconcileSlaTrackings({ tenant_id: "acme" }, () => rows)).differences,
+    [],
+  );
+  assert.deepEqual(await refused(slaTrackingImport(ticket("x", { startedAt: "2026" as unknown as Date }))), [
+    "startedAt",
+    "WRONG_TYPE",
+  ]);
+  const odd = [{ pausedAt: at(1), reason: "lunch" as "status_pause" }];
+  assert.deepEqual(await refused(slaTrackingImport(ticket("x", { pauses: odd }))), [
+    "reason",
+    "UNKNOWN_ENUM_VALUE",
+  ]);
+});
