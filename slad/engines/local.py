@@ -289,28 +289,30 @@ class LocalEngine:
         left = MAX_TIMERS
         while due := self._take_due(until, left):
             if len(due) > 1:
-                work.foresee_keys([tracking_key for _, tracking_key in due])
-            last = due[-1][0]
+                work.foresee_keys([tracking_key for _, _, tracking_key in due])
+            last, place = due[-1][0], len(due)
             while due and left:
-                wake_at, tracking_key = heappop(due)
+                wake_at, _, tracking_key = heappop(due)
                 self._clock.reach(wake_at)
                 work.now = max(self._clock.now(), wake_at)
                 next_wake = self._fire(work, wake_at, tracking_key)
                 left -= 1
                 if next_wake is not None and next_wake < last:
                     # Overdue as well, with its place among those of other tickets.
-                    heappush(due, (next_wake, tracking_key))
+                    heappush(due, (next_wake, place, tracking_key))
+                    place += 1
                 else:
                     self._timers.set(tracking_key, next_wake)
-            for wake_at, tracking_key in due:
+            for wake_at, _, tracking_key in due:
                 self._timers.set(tracking_key, wake_at)
 
-    def _take_due(self, until: int, most: int) -> list[tuple[int, int]]:
-        """(wake, key) of the next timers that are due, in order; they are not armed any more."""
-        due: list[tuple[int, int]] = []
+    def _take_due(self, until: int, most: int) -> list[tuple[int, int, int]]:
+        """(wake, place, key) of the next timers that are due, in order; they are not armed any more."""
+        due: list[tuple[int, int, int]] = []
         while len(due) < most and (timer := self._timers.pop(until)) is not None:
-            due.append(timer)
-            self._unsettled.add(timer[1])
+            wake_at, tracking_key = timer
+            due.append((wake_at, len(due), tracking_key))
+            self._unsettled.add(tracking_key)
         return due
 
     def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
