@@ -19,7 +19,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from heapq import heappop, heappush
 from itertools import islice
 from time import perf_counter_ns
@@ -37,6 +36,7 @@ from slad.engines.routing import Routing
 from slad.engines.time_source import StepDetector, TimeSource
 from slad.engines.timers import Timers, TimersView
 from slad.engines.unit_of_work import UnitOfWork, Write
+from slad.engines.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
 from slad.storage.journal import Batch, CannotWrite, EventRow, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
@@ -119,7 +119,7 @@ class LocalEngine:
         """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
         self.on_messages: Callable[[set[str]], None] = lambda workflows: None
         """Told for which workflows messages were committed."""
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-writer")
+        self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.measures = EngineMeasures()
         self.observer: TurnObserver | None = None
@@ -200,7 +200,6 @@ class LocalEngine:
 
     async def run(self) -> None:
         """The pump. Returns after `stop`; raises only when slad cannot go on: DAMAGE of the file."""
-        loop = asyncio.get_running_loop()
         results: list[_Result] = []
         try:
             while True:
@@ -216,7 +215,7 @@ class LocalEngine:
                     if batch:
                         kill_point(TURN_BUILT)
                         built = perf_counter_ns()
-                        await loop.run_in_executor(self._writer, self._commit, batch)
+                        await self._writer.run(batch)
                         self._recovered()
                         self._count(work, batch.events, results)
                     else:
@@ -239,7 +238,7 @@ class LocalEngine:
                     await self._sleep()
         finally:
             self._stopping = True
-            self._writer.shutdown(wait=True)
+            self._writer.close()
             refused = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
             self._refuse(results, refused)
             for advance in self._advances:
