@@ -12,6 +12,15 @@ from tests.crash.report import table
 from tests.crash.trial import Result, Trial
 
 
+class _Told:
+    """What has been told of a trial under way."""
+
+    faults = 0
+
+
+_told = _Told()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.crash", description="Kill slad, and see what is lost."
@@ -36,13 +45,15 @@ def main() -> int:
         )
         result = asyncio.run(trial.run(_progress))
     print(table(result))
-    for fault in result.faults:
-        print(fault, file=sys.stderr)
+    _progress(result)
     return 1 if result.faults else 0
 
 
 def _progress(result: Result) -> None:
     kills = result.kills.total()
+    for fault in result.faults[_told.faults :]:
+        print(fault, file=sys.stderr, flush=True)
+    _told.faults = len(result.faults)
     if kills % 20 == 0:
         line = f"{kills} kills, {result.wall_s:.0f} s, {len(result.faults)} faults"
         print(line, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,16 @@ START_TIMEOUT_S = 30
 
 
 class SladProcess:
-    """One run of `slad serve`; its log is read as JSON lines."""
+    """One run of `slad serve`; its log is read as JSON lines.
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    `inside` is a command that runs the one which follows it, in its own place.
+    """
+
+    def __init__(
+        self, *arguments: str, env: dict[str, str] | None = None, inside: Sequence[str] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            [COMMAND, "serve", *arguments],
+            [*inside, COMMAND, "serve", *arguments],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "SLAD_LOG_FORMAT": "json", **(env or {})},
@@ -79,9 +84,11 @@ class SladProcess:
 
 
 @contextmanager
-def slad_process(*arguments: str, env: dict[str, str] | None = None) -> Iterator[SladProcess]:
+def slad_process(
+    *arguments: str, env: dict[str, str] | None = None, inside: Sequence[str] = ()
+) -> Iterator[SladProcess]:
     """A process that is serving; killed at the end if it is still there."""
-    process = SladProcess(*arguments, env=env)
+    process = SladProcess(*arguments, env=env, inside=inside)
     try:
         yield process.wait_ready()
     finally:
