@@ -12,6 +12,7 @@ from slad.core.instants import SECOND_MS, format_instant
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engines.directory import Directory
+from slad.storage.database import migrations
 from slad.storage.store import Store
 
 PAGE: Final = 512
@@ -41,8 +42,14 @@ class Finding(NamedTuple):
 
 
 def examine(store: Store, now: int) -> Iterator[Finding]:
-    """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms."""
+    """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms.
+
+    Of a schema that is not this slad's, only that: the other checks could not read it.
+    """
     yield _integrity(store)
+    yield _schema(store)
+    if store.schema_version() != migrations()[-1][0]:
+        return
     yield _zones(store)
     yield _clock(store, now)
     if store.meta("tzdata") == version("tzdata"):
@@ -56,7 +63,18 @@ def _integrity(store: Store) -> Finding:
     if complaints:
         text = f"the database is damaged, restore a backup: {'; '.join(complaints)}"
         return Finding(Verdict.FAILURE, "integrity", text)
-    return Finding(Verdict.OK, "integrity", f"sound, schema {store.schema_version()}")
+    return Finding(Verdict.OK, "integrity", "sound")
+
+
+def _schema(store: Store) -> Finding:
+    found, known = store.schema_version(), migrations()[-1][0]
+    if found > known:
+        text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
+        return Finding(Verdict.FAILURE, "schema", text)
+    if found < known:
+        text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
+        return Finding(Verdict.WARNING, "schema", text)
+    return Finding(Verdict.OK, "schema", f"{found}")
 
 
 def _zones(store: Store) -> Finding:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from pathlib import Path
 
+import apsw
 import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc
 
 from slad.storage.database import migrations
 from tests.e2e.slad_process import COMMAND, slad_process
+from tests.upgrade.make_fixture import FIXTURES
 
 
 def slad(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +72,10 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
         assert done.stdout == f"backed up {data}/slad.db to {copy}\n"
         healthy = slad("doctor", "--data", data)
         assert healthy.returncode == 0
-        assert healthy.stdout.splitlines()[0] == f"ok    integrity: sound, schema {migrations()[-1][0]}"
+        assert healthy.stdout.splitlines()[:2] == [
+            "ok    integrity: sound",
+            f"ok    schema: {migrations()[-1][0]}",
+        ]
         held = slad("restore", copy, "--data", data, "--replace")
         assert held.returncode == 3
         assert "held by another slad" in held.stderr
@@ -81,3 +87,53 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
     assert sick.returncode in (3, 5)
     assert "damaged" in sick.stdout + sick.stderr
     assert "Traceback" not in sick.stderr
+
+
+def of_schema(directory: Path, number: int) -> str:
+    """The data directory of a database that says it has such a schema; it has the first one."""
+    directory.mkdir()
+    fixture = FIXTURES / "schema-0001.db.gz"
+    (directory / "slad.db").write_bytes(gzip.decompress(fixture.read_bytes()))
+    connection = apsw.Connection(str(directory / "slad.db"))
+    connection.pragma("user_version", number)
+    connection.close()
+    return str(directory)
+
+
+def test_doctor_tells_an_earlier_schema_from_damage(tmp_path: Path) -> None:
+    done = slad("doctor", "--data", of_schema(tmp_path / "data", 1))
+    assert done.returncode == 0
+    integrity, schema = done.stdout.splitlines()
+    assert integrity == "ok    integrity: sound"
+    assert schema.startswith("WARN  schema: schema 1, of an earlier slad; the next start brings it to ")
+
+
+def test_a_downgrade_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    later = migrations()[-1][0] + 1
+    data = of_schema(tmp_path / "data", later)
+    before = (tmp_path / "data" / "slad.db").read_bytes()
+    advice = "run the slad that wrote it, or a later one"
+    served = slad("serve", "--data", data, "--listen", f"unix:{tmp_path}/s")
+    assert served.returncode == 3
+    assert served.stderr == (
+        f"slad: the database has schema {later}, this slad knows up to {later - 1}: {advice}\n"
+    )
+    restored = slad("restore", f"{data}/slad.db", "--data", str(tmp_path / "new"))
+    assert restored.returncode == 3
+    assert f"has schema {later}, of a later slad" in restored.stderr
+    examined = slad("doctor", "--data", data)
+    assert examined.returncode == 5
+    assert f"FAIL  schema: schema {later}, this slad knows up to {later - 1}: {advice}" in examined.stdout
+    assert (tmp_path / "data" / "slad.db").read_bytes() == before, "nothing was written"
+
+
+def test_a_damaged_database_stops_the_start_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    data = of_schema(tmp_path / "data", 1)
+    with (tmp_path / "data" / "slad.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    done = slad("serve", "--data", data, "--listen", f"unix:{tmp_path}/s")
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "is damaged" in done.stderr
+    assert "restore a backup: slad restore --replace FILE" in done.stderr
