@@ -25,7 +25,7 @@ from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
 from slad.storage.store import Store
 from tests.simulation.actions import Knobs
-from tests.simulation.loop import AtOnce, SimulatedClock, SimulatedLoop
+from tests.simulation.loop import AtOnce, SimulatedClock, SimulatedLoop, WritesAtOnce
 
 EVENTS_MS = 2 * DAY_MS
 REQUESTS_MS = 2 * DAY_MS
@@ -70,7 +70,7 @@ class System:
         directory = Directory(self.store)
         self.hub = EventHub(self.journal.counters().sequence, self._slow.events_after)
         self.engine = LocalEngine(self.journal, Store(writer), directory, clock, self.hub.publish)
-        self.engine._writer = AtOnce()  # type: ignore[assignment]
+        self.engine._writer = WritesAtOnce(self.engine._commit)  # type: ignore[assignment]
         self.consumers = Consumers(self.store.consumers(), self.engine, self.hub, clock)
         self.queries = Queries(self.store, directory)
         settings = RetentionSettings(EVENTS_MS, knobs.max_events, REQUESTS_MS)
