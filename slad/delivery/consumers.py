@@ -12,19 +12,18 @@ Contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
+from slad.delivery.changes import Changes
 from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engines.local import LocalEngine
 from slad.engines.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import ConsumerRow
-
-T = TypeVar("T")
 
 SINK_PREFIX: Final = "sink:"
 """How the names of consumers begin that are the daemon's own sinks."""
@@ -88,7 +87,7 @@ class Consumers:
         # What was sent before a restart is not known any more; it cannot be more than there was.
         self._consumers = {row.name: _Consumer(row, hub.head) for row in rows}
         self._creating = asyncio.Lock()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._whole = Changes().whole
 
     async def views(self, owed: Callable[[int], Awaitable[int]]) -> list[ConsumerView]:
         """All consumers; `owed` counts the events after a sequence."""
@@ -211,18 +210,6 @@ class Consumers:
             async with consumer.acknowledging:
                 if consumer.acknowledged > consumer.row.acknowledged:
                     await self._store(consumer, consumer.row._replace(acknowledged=consumer.acknowledged))
-
-    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
-        """Carries out `change` to its end even if its caller goes away: what is durable is known here."""
-        task = asyncio.create_task(change)
-        self._under_way.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller may be gone; then nobody retrieves it, which is no news
 
     def _known(self, name: str) -> _Consumer:
         consumer = self._consumers.get(name)

@@ -156,6 +156,7 @@ class Courier:
                 await self._deliver([pb.SlaEvent.FromString(event.body) for event in page])
 
     async def _replay(self) -> None:
+        self._parked.news.set()  # there may be some left from before
         while True:
             await self._parked.news.wait()
             self._parked.news.clear()
@@ -164,6 +165,7 @@ class Courier:
                     await self._redeliver(ticket)
 
     async def _acknowledge(self) -> None:
+        self._progress.set()
         while True:
             await self._progress.wait()
             self._progress.clear()

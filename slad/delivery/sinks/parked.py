@@ -11,16 +11,19 @@ Contract
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from slad_client.v1 import types_pb2 as pb
 
+from slad.delivery.changes import Changes
 from slad.engines.local import LocalEngine
 from slad.engines.queries import QueryThread
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.storage.journal import ParkedEventRow
+
+T = TypeVar("T")
 
 MAX_PARKED: Final = 10_000
 """Events that may be parked for one sink; beyond, it waits for the operator."""
@@ -53,8 +56,9 @@ class ParkedEvents:
         self._queries = queries
         self._clock = clock
         self._held: dict[Ticket, set[int]] = {}
+        self._tickets: dict[int, Ticket] = {}
         self._released: dict[Ticket, None] = {}
-        # What is in memory follows what is committed, so two changes must not overlap.
+        self._changes = Changes()
         self._changing = asyncio.Lock()
         self.news = asyncio.Event()
         """Set when tickets are released."""
@@ -63,7 +67,7 @@ class ParkedEvents:
         """Reads what is parked. To be called once, before anything else."""
         for tenant_id, ticket_id, sequence, released in await self._queries.parked_tickets(self._consumer):
             ticket = Ticket(tenant_id, ticket_id)
-            self._held.setdefault(ticket, set()).add(sequence)
+            self._hold(ticket, sequence)
             if released:
                 self._released[ticket] = None
                 self.news.set()
@@ -71,12 +75,12 @@ class ParkedEvents:
     @property
     def count(self) -> int:
         """How many events are parked."""
-        return sum(map(len, self._held.values()))
+        return len(self._tickets)
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more is to be parked."""
-        return bool(self._held) and self.count >= MAX_PARKED
+        return self.count >= MAX_PARKED
 
     @property
     def released(self) -> list[Ticket]:
@@ -95,97 +99,110 @@ class ParkedEvents:
         """The first parked events of a ticket, in order."""
         return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
 
+    def find(self, sequence: int) -> Ticket | None:
+        """Whose event a parked one is."""
+        return self._tickets.get(sequence)
+
     async def park(self, event: pb.SlaEvent, attempts: int, reason: str) -> None:
         """Sets an event aside that was tried `attempts` times."""
-        await self._add([event], attempts, reason[:MAX_REASON])
+        await self._alone(self._park([event], attempts, reason[:MAX_REASON]))
 
     async def park_behind(self, events: Sequence[pb.SlaEvent]) -> None:
         """Sets events of held tickets aside; those that are parked already stay as they are."""
-        await self._add(events, 0, "waits behind another event of its ticket")
+        await self._alone(self._park(events, 0, "waits behind another event of its ticket"))
 
     async def refused_again(self, row: ParkedEventRow, attempts: int, reason: str) -> None:
         """A released event was not taken: its ticket waits again."""
-        async with self._changing:
-            ticket = ticket_of(row)
-            if row.sequence in self._held.get(ticket, ()):  # or it was discarded meanwhile
-                kept = row._replace(attempts=attempts, reason=reason[:MAX_REASON])
-
-                def keep(work: UnitOfWork) -> None:
-                    work.park_events([kept])
-                    work.release_events(self._consumer, [ticket], False)
-
-                await self._engine.write(keep)
-                self._released.pop(ticket, None)
+        await self._alone(self._keep(row._replace(attempts=attempts, reason=reason[:MAX_REASON])))
 
     async def delivered(self, rows: Sequence[ParkedEventRow]) -> None:
         """The target has taken these after all."""
-        async with self._changing:
-            await self._remove([(ticket_of(row), row.sequence) for row in rows])
+        await self._alone(self._remove([row.sequence for row in rows]))
 
     async def release(self, tickets: Iterable[Ticket]) -> int:
         """Lets all parked events of these tickets be delivered again; how many they are."""
-        async with self._changing:
-            return await self._release([ticket for ticket in tickets if ticket in self._held])
+        return await self._alone(self._release(tickets))
 
     async def release_all(self) -> int:
         """Lets everything be delivered again; how much that is."""
         return await self.release(list(self._held))
 
-    def find(self, sequence: int) -> Ticket | None:
-        """Whose event a parked one is."""
-        return next((ticket for ticket, held in self._held.items() if sequence in held), None)
-
     async def discard(self, sequences: Iterable[int]) -> int:
         """Gives events up; what waited behind them is released. How many they were."""
-        async with self._changing:
-            gone = [(ticket, s) for s in sequences if (ticket := self.find(s)) is not None]
-            await self._remove(gone)
-            await self._release([ticket for ticket, _ in gone if ticket in self._held])
-            return len(gone)
+        return await self._alone(self._discard(sequences))
 
     async def discard_all(self) -> int:
         """Gives everything up; how much that was."""
-        return await self.discard([s for held in self._held.values() for s in held])
+        return await self.discard(list(self._tickets))
 
-    # --- inside, with `_changing` held
+    # --- inside: one change at a time, memory after disk
 
-    async def _add(self, events: Sequence[pb.SlaEvent], attempts: int, reason: str) -> None:
-        async with self._changing:
-            now = self._clock.now()
-            rows = [
-                ParkedEventRow(
-                    self._consumer,
-                    event.sequence,
-                    *ticket_of(event),
-                    now,
-                    attempts,
-                    reason,
-                    int(ticket_of(event) in self._released),
-                    event.SerializeToString(),
-                )
-                for event in events
-                if event.sequence not in self._held.get(ticket_of(event), ())
-            ]
-            if not rows:
-                return
+    async def _alone(self, change: Coroutine[Any, Any, T]) -> T:
+        async def run() -> T:
+            async with self._changing:
+                return await change
+
+        return await self._changes.whole(run())
+
+    async def _park(self, events: Sequence[pb.SlaEvent], attempts: int, reason: str) -> None:
+        now = self._clock.now()
+        rows = [
+            ParkedEventRow(
+                self._consumer,
+                event.sequence,
+                *ticket_of(event),
+                now,
+                attempts,
+                reason,
+                int(ticket_of(event) in self._released),
+                event.SerializeToString(),
+            )
+            for event in events
+            if event.sequence not in self._tickets
+        ]
+        if rows:
             await self._engine.write(lambda work: work.park_events(rows))
             for row in rows:
-                self._held.setdefault(ticket_of(row), set()).add(row.sequence)
+                self._hold(ticket_of(row), row.sequence)
 
-    async def _remove(self, gone: Sequence[tuple[Ticket, int]]) -> None:
-        if not gone:
-            return
-        await self._engine.write(lambda work: work.unpark_events(self._consumer, [s for _, s in gone]))
-        for ticket, sequence in gone:
-            held = self._held.get(ticket, set())
-            held.discard(sequence)
-            if not held:
-                self._held.pop(ticket, None)
-                self._released.pop(ticket, None)
+    async def _keep(self, row: ParkedEventRow) -> None:
+        if row.sequence not in self._tickets:
+            return  # it was discarded meanwhile
+        ticket = ticket_of(row)
 
-    async def _release(self, tickets: Sequence[Ticket]) -> int:
-        if tickets:
-            await self._engine.write(lambda work: work.release_events(self._consumer, tickets, True))
-            self._released.update(dict.fromkeys(tickets))
+        def keep(work: UnitOfWork) -> None:
+            work.park_events([row])
+            work.release_events(self._consumer, [ticket], False)
+
+        await self._engine.write(keep)
+        self._released.pop(ticket, None)
+
+    async def _discard(self, sequences: Iterable[int]) -> int:
+        gone = {s: self._tickets[s] for s in sequences if s in self._tickets}
+        await self._remove(list(gone))
+        await self._release(dict.fromkeys(gone.values()))
+        return len(gone)
+
+    async def _release(self, tickets: Iterable[Ticket]) -> int:
+        held = [ticket for ticket in tickets if ticket in self._held]
+        if held:
+            await self._engine.write(lambda work: work.release_events(self._consumer, held, True))
+            self._released.update(dict.fromkeys(held))
             self.news.set()
-        return sum(len(self._held[ticket]) for ticket in tickets)
+        return sum(len(self._held[ticket]) for ticket in held)
+
+    async def _remove(self, sequences: Sequence[int]) -> None:
+        if not sequences:
+            return
+        await self._engine.write(lambda work: work.unpark_events(self._consumer, sequences))
+        for sequence in sequences:
+            ticket = self._tickets.pop(sequence, None)
+            if ticket is not None:
+                self._held[ticket].discard(sequence)
+                if not self._held[ticket]:
+                    del self._held[ticket]
+                    self._released.pop(ticket, None)
+
+    def _hold(self, ticket: Ticket, sequence: int) -> None:
+        self._held.setdefault(ticket, set()).add(sequence)
+        self._tickets[sequence] = ticket

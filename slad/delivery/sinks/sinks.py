@@ -121,7 +121,7 @@ class Sinks:
                     SINK_PREFIX + name,
                     courier.state,
                     consumer.acknowledged if consumer else 0,
-                    consumer.lag if consumer else 0,
+                    consumer.lag if consumer else self._hub.owed(0),
                     parked.count,
                     courier.tally,
                 )

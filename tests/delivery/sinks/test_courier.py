@@ -1,0 +1,135 @@
+"""The courier with a sink that does as it is told: batches, parts of them, errors of its code, full disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slad_client.v1 import admin_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.errors import Refusal, Refused
+from slad.delivery.sinks.circuit import RetrySettings
+from slad.delivery.sinks.settings import SinkSettings
+from slad.delivery.sinks.sink import Fault, Rejected, Unavailable
+from slad.engines.unit_of_work import UnitOfWork
+from tests.delivery.sinks.desk import Desk, eventually
+from tests.slad_under_test import slad_running
+
+RETRY = RetrySettings(backoff_min_ms=1, backoff_max_ms=20, attempts=3)
+
+
+class Puppet:
+    """A sink of its own: `behave` sees each batch first, and may raise."""
+
+    target = "puppet"
+    batch = 4
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.got: list[int] = []
+        self.closed = 0
+        self.behave: Callable[[Sequence[pb.SlaEvent]], None] = lambda events: None
+
+    def __call__(self) -> Puppet:
+        return self
+
+    async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
+        sequences = [event.sequence for event in events]
+        self.batches.append(sequences)
+        try:
+            self.behave(events)
+        except Fault as fault:
+            self.got += sequences[: fault.delivered]
+            raise
+        self.got += sequences
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def running(data: Path, puppet: Puppet) -> Any:
+    return slad_running(data, sinks=(SinkSettings("s", "puppet", puppet, retry=RETRY),))
+
+
+async def test_batches_are_bounded_and_in_order_and_the_sink_is_closed(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await Desk(slad).tickets(*(f"T-{n}" for n in range(10)))
+    puppet = Puppet()
+    async with running(tmp_path, puppet) as slad:
+        await Desk(slad).until(lag=0)
+    assert puppet.batches == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    assert puppet.closed == 1
+
+
+async def test_what_was_delivered_of_a_batch_does_not_come_again(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await Desk(slad).tickets(*(f"T-{n}" for n in range(6)))
+    puppet = Puppet()
+    fails = iter([True, True])
+
+    def behave(events: Sequence[pb.SlaEvent]) -> None:
+        if next(fails, False):
+            raise Unavailable("not now", delivered=min(2, len(events) - 1))
+
+    puppet.behave = behave
+    async with running(tmp_path, puppet) as slad:
+        sink = await Desk(slad).until(lag=0)
+    assert puppet.got == [1, 2, 3, 4, 5, 6]
+    assert puppet.batches == [[1, 2, 3, 4], [3], [3], [4, 5, 6]], "after a failure one is tried alone"
+    assert (sink.delivered, sink.failures) == (6, 2)
+
+
+async def test_an_error_of_the_sinks_code_is_a_failed_attempt_and_its_text_stays_inside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    puppet = Puppet()
+
+    def behave(events: Sequence[pb.SlaEvent]) -> None:
+        if any(event.ticket_id == "B" for event in events):
+            raise KeyError("-".join(["hush", "hush"]))
+
+    puppet.behave = behave
+    async with running(tmp_path, puppet) as slad:
+        desk = Desk(slad)
+        await desk.tickets("A", "B", "C")
+        await desk.until(lag=0, parked=1, state=rpc.SLA_SINK_STATE_READY)
+        (parked,) = await desk.at_rest()
+        assert parked.event.ticket_id == "B"
+        assert parked.reason == "unforeseen error (KeyError); the log says where"
+    assert list(dict.fromkeys(puppet.got)) == [1, 3]
+    assert "test_courier.py" in caplog.text
+    assert "hush-hush" not in caplog.text
+
+
+async def test_while_the_disk_refuses_parking_nothing_is_lost_and_it_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppet = Puppet()
+
+    def behave(events: Sequence[pb.SlaEvent]) -> None:
+        tickets = [event.ticket_id for event in events]
+        if "B" in tickets:
+            raise Rejected("no", delivered=tickets.index("B"))
+
+    puppet.behave = behave
+    async with running(tmp_path, puppet) as slad:
+        refused = 0
+        park_events = UnitOfWork.park_events
+
+        def full(work: UnitOfWork, rows: Any) -> None:
+            nonlocal refused
+            refused += 1
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
+
+        monkeypatch.setattr(UnitOfWork, "park_events", full)
+        monkeypatch.setattr("slad.delivery.sinks.courier.RESTART_S", 0.01)
+        desk = Desk(slad)
+        await desk.tickets("A", "B", "C")
+        await eventually(lambda: refused > 2)
+        assert (await desk.sink()).parked == 0
+        monkeypatch.setattr(UnitOfWork, "park_events", park_events)
+        await desk.until(lag=0, parked=1)
+    assert list(dict.fromkeys(puppet.got)) == [1, 3]
