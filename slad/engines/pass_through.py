@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from slad.core.tracking import Engine
 from slad.engines.repair import Moved
 from slad.storage.journal import ParkedRow
+from slad.storage.temporal import TemporalStore
 
 
 class PassThroughView(NamedTuple):
@@ -34,8 +35,8 @@ class PassThroughView(NamedTuple):
 class PassThrough(Protocol):
     """What an operator can ask of the pass-through."""
 
-    async def view(self) -> PassThroughView:
-        """How things stand."""
+    def view(self, store: TemporalStore) -> PassThroughView:
+        """How things stand; counts what `store` holds. For any thread."""
         ...
 
     async def hand_over(self, to: Engine, tracking_keys: list[int]) -> Moved:

@@ -16,7 +16,10 @@ NEXT_OF: Final = (
 WAITING_AFTER: Final = (
     "SELECT message_key, workflow_id FROM temporal_outbox WHERE message_key > ? ORDER BY message_key LIMIT ?"
 )
-WAITING: Final = "SELECT count(*), min(recorded_at) FROM temporal_outbox"
+WAITING: Final = (
+    "SELECT (SELECT count(*) FROM temporal_outbox),"
+    " (SELECT recorded_at FROM temporal_outbox ORDER BY message_key LIMIT 1)"
+)
 BY_WORKFLOW: Final = (
     "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket WHERE workflow_id = ?"
 )
@@ -27,7 +30,7 @@ TO_CHECK: Final = (
     "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket"
     " WHERE check_at <= ? ORDER BY check_at LIMIT ?"
 )
-EARLIEST_WAKE: Final = "SELECT min(wake_at) FROM temporal_ticket"
+EARLIEST_WAKE: Final = "SELECT min(wake_at) FROM temporal_ticket WHERE wake_at IS NOT NULL"
 CARRIED: Final = "SELECT count(*) FROM temporal_ticket"
 LATE: Final = "SELECT count(*) FROM temporal_ticket WHERE wake_at < ?"
 PARKED: Final = (
@@ -95,7 +98,7 @@ class TemporalStore:
         return [TemporalTicketRow(*row) for row in self._execute(TO_CHECK, (now, limit))]
 
     def earliest_wake(self) -> int | None:
-        """The next threshold of all. Looks at all tickets: for tests, which have few."""
+        """The next threshold of all."""
         instant: int | None = self._scalar(EARLIEST_WAKE)
         return instant
 
@@ -105,7 +108,7 @@ class TemporalStore:
         return count
 
     def late(self, before: int) -> int:
-        """How many of them have a threshold before an instant that was not reported. Looks at all."""
+        """How many of them have a threshold before an instant that was not reported. Counts them."""
         count: int = self._scalar(LATE, before)
         return count
 

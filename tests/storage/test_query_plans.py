@@ -100,7 +100,8 @@ def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) ->
 
 
 TEMPORAL_LOOKUPS = (
-    "NEXT_OF", "WAITING_AFTER", "BY_WORKFLOW", "BY_TRACKING", "TO_CHECK", "IS_PARKED",
+    "NEXT_OF", "WAITING_AFTER", "BY_WORKFLOW", "BY_TRACKING", "TO_CHECK", "IS_PARKED", "EARLIEST_WAKE",
+    "LATE",
 )  # fmt: skip
 
 

@@ -91,10 +91,10 @@ class TemporalPassThrough:
 
     # --- what an operator asks
 
-    async def view(self) -> PassThroughView:
-        """How things stand."""
-        settings, outbox, trouble = self._settings, self._outbox, self.link.trouble
-        waiting, oldest = outbox.waiting()
+    def view(self, store: TemporalStore) -> PassThroughView:
+        """How things stand; counts what `store` holds. For any thread."""
+        settings, trouble = self._settings, self.link.trouble
+        waiting, oldest = store.waiting()
         return PassThroughView(
             self._routing.settings.mode,
             settings.address,
@@ -104,10 +104,10 @@ class TemporalPassThrough:
             trouble.message if trouble else "",
             waiting,
             oldest,
-            outbox.carried(),
-            outbox.late(self._clock.now() - self._routing.settings.grace_ms),
-            outbox.count_parked(),
-            outbox.parked(SHOWN_PARKED),
+            store.carried(),
+            store.late(self._clock.now() - self._routing.settings.grace_ms),
+            store.count_parked(),
+            store.parked(SHOWN_PARKED),
         )
 
     async def hand_over(self, to: Engine, tracking_keys: list[int]) -> Moved:

@@ -10,6 +10,7 @@ CREATE TABLE temporal_ticket (
 
 -- Two tickets must not share a workflow: tenant "a-b", ticket "c" and tenant "a", ticket "b-c" would.
 CREATE UNIQUE INDEX temporal_ticket_by_workflow ON temporal_ticket (workflow_id);
+CREATE INDEX temporal_ticket_by_wake ON temporal_ticket (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX temporal_ticket_by_check ON temporal_ticket (check_at) WHERE check_at IS NOT NULL;
 
 -- What Temporal has yet to be told, in order. Keys are never used twice: they name a message for good.
