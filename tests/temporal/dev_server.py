@@ -26,7 +26,7 @@ from tests.slad_under_test import Slad, daemon_running
 from tests.temporal.on_temporal import free_port
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 class DevServer:

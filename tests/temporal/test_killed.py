@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import grpc
+import pytest
 from slad_client.v1 import pass_through_pb2, pass_through_pb2_grpc, sla_backend_pb2_grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -101,12 +102,16 @@ async def _thresholds(backend: sla_backend_pb2_grpc.SlaBackendStub) -> Counter[t
     """All crossings, once every ticket has been breached and a little longer."""
     found: Counter[tuple[str, int]] = Counter()
     watch = backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(after_sequence=0, tenant_id="acme"))
-    async with asyncio.timeout(PATIENCE_S):
-        async for reply in watch:
-            for event in reply.events:
-                if event.HasField("threshold"):
-                    found[event.ticket_id, event.threshold.percent] += 1
-            if sum(percent == 100 for _, percent in found) == len(TICKETS):
-                break
-    watch.cancel()
-    return found
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            async for reply in watch:
+                for event in reply.events:
+                    if event.HasField("threshold"):
+                        found[event.ticket_id, event.threshold.percent] += 1
+                if sum(percent == 100 for _, percent in found) == len(TICKETS):
+                    return found
+    except TimeoutError:
+        pytest.fail(f"not breached: {[ticket for ticket in TICKETS if (ticket, 100) not in found]}")
+    finally:
+        watch.cancel()
+    pytest.fail("the watch has ended")
