@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 
 @click.command()
 @configured_by("data", "engine", *CONNECTION_KEYS)
-def doctor(configuration: Configuration) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One object a check.")
+def doctor(configuration: Configuration, as_json: bool) -> None:
     """Check the database: soundness, stored timers against the facts, clock, consumers.
 
     Where Temporal is used, also whether it can be reached, and whether workers serve the tickets. Exit code 0
@@ -79,7 +81,11 @@ def doctor(configuration: Configuration) -> None:
     if uses_temporal:
         findings += _temporal(configuration)
     for verdict, check, text in findings:
-        click.echo(f"{_MARKS[verdict]}  {check}: {text}")
+        if as_json:
+            found = {"verdict": verdict.name, "check": check, "text": text}
+            click.echo(json.dumps(found, ensure_ascii=False))
+        else:
+            click.echo(f"{_MARKS[verdict]}  {check}: {text}")
     code = EXIT_UNSOUND if any(verdict is Verdict.FAILURE for verdict, _, _ in findings) else 0
     if uses_temporal:
         leave(code)

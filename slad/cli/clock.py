@@ -19,6 +19,7 @@ from slad.cli.values import Moment, Span, Typed
 from slad.core.instants import SECOND_MS
 
 SERVICE: Final = "slad.v1.SlaBackend"
+REAL: Final = "its clock is real, and only `slad serve --virtual-clock` has one that is moved"
 
 
 @click.group()
@@ -31,7 +32,7 @@ def clock() -> None:
 @daemon_options
 def show_command(daemon: Daemon, as_json: bool) -> None:
     """Show where time stands."""
-    with daemon.channel() as channel:
+    with daemon.channel(unknown=REAL) as channel:
         reply = test_clock_pb2_grpc.TestClockStub(channel).GetTime(rpc.GetTimeRequest(), timeout=TIMEOUT_S)
     if as_json:
         print_json(reply)
@@ -62,7 +63,7 @@ def to_command(daemon: Daemon, instant: Typed, as_json: bool) -> None:
 
 
 def _advance(daemon: Daemon, request: rpc.AdvanceTimeRequest, as_json: bool) -> None:
-    with daemon.channel() as channel:
+    with daemon.channel(unknown=REAL) as channel:
         reply = test_clock_pb2_grpc.TestClockStub(channel).AdvanceTime(request)
     if as_json:
         print_json(reply)

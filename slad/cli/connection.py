@@ -92,15 +92,18 @@ class Daemon:
         return bearer(self.token) if self.token else ()
 
     @contextmanager
-    def channel(self) -> Iterator[grpc.Channel]:
-        """A channel; a call that fails ends the command with one line and its exit code."""
+    def channel(self, *, unknown: str = "its release may be older") -> Iterator[grpc.Channel]:
+        """A channel; a call that fails ends the command with one line and its exit code.
+
+        `unknown` is why a daemon may not know what is asked.
+        """
         with self.open_channel() as channel:
             try:
                 yield channel
             except grpc.RpcError as error:
-                self.fail(from_rpc_error(error))
+                self.fail(from_rpc_error(error), unknown)
             except SladError as error:
-                self.fail(error)
+                self.fail(error, unknown)
 
     @contextmanager
     def client(self) -> Iterator[SladClient]:
@@ -111,19 +114,22 @@ class Daemon:
         ):
             yield client
 
-    def fail(self, error: SladError) -> NoReturn:
+    def fail(self, error: SladError, unknown: str = "") -> NoReturn:
         """Ends the command with a line that says what went wrong, and what to do."""
-        click.echo(f"slad: {self._told(error)}", err=True)
+        click.echo(f"slad: {self._told(error, unknown)}", err=True)
         sys.exit(_EXIT_CODES.get(error.code, EXIT_REFUSED))
 
-    def _told(self, error: SladError) -> str:
+    def _told(self, error: SladError, unknown: str) -> str:
         if not error.reason:  # not slad's own word
             if error.code is grpc.StatusCode.UNAVAILABLE:
-                return f"no daemon answers at {self.address}; start it with `slad serve`, or say --address"
+                over = " over TLS" if self.tls else ""
+                return (
+                    f"no daemon answers at {self.address}{over}; start it with `slad serve`, or say --address"
+                )
             if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return f"{self.address} did not answer within {TIMEOUT_S:.0f} s; it may yet do it"
             if error.code is grpc.StatusCode.UNIMPLEMENTED:
-                return f"the daemon at {self.address} does not know this; its release may be older"
+                return f"the daemon at {self.address} does not know this; {unknown}"
         hint = _HINTS.get(error.reason, "")
         message = " ".join(error.message.split()) or error.code.name
         return f"{message}; {hint}" if hint else message

@@ -117,8 +117,10 @@ def list_command(
         if as_json:
             for status in shown:
                 print_json(as_dict(status), one_line=True)
+        elif rows := list(shown):
+            _show_list(rows)
         else:
-            _show_list(list(shown))
+            note("no ticket is like that")
         if next(found, None) is not None:
             note(f"there are more than {limit}; --limit 0 shows all")
 

@@ -76,6 +76,8 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
             "ok    integrity: sound",
             f"ok    schema: {migrations()[-1][0]}",
         ]
+        checks = [json.loads(line) for line in slad("doctor", "--data", data, "--json").stdout.splitlines()]
+        assert [check["verdict"] for check in checks] == ["OK"] * len(healthy.stdout.splitlines())
         held = slad("restore", copy, "--data", data, "--replace")
         assert held.returncode == 3
         assert "held by another slad" in held.stderr

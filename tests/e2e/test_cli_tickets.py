@@ -326,6 +326,38 @@ def test_a_daemon_that_is_not_there_is_told_at_once(arguments: list[str], tmp_pa
     nobody.channel.close()
 
 
+def test_the_clock_of_a_real_daemon_is_not_moved(tmp_path: Path) -> None:
+    with slad_process("--listen", f"unix:{tmp_path}/slad.sock", "--data", f"{tmp_path}/data") as process:
+        real = Desk(process.addresses[0])
+        assert "only `slad serve --virtual-clock`" in real.fails(7, "clock", "advance", "1h")
+        assert real("health") == "serving\n"
+        assert real.run("list").stderr == "slad: no ticket is like that\n"
+        real.channel.close()
+
+
+def test_a_token_opens_what_it_is_for_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    data, token = str(tmp_path / "data"), tmp_path / "token"
+    with slad_process("--listen", "127.0.0.1:0", "--data", data) as process:
+        desk = Desk(process.addresses[0])
+        made = desk.run("tokens", "create", "--data", data, "--tenant", "acme", "--role", "write")
+        assert made.exit_code == 0
+        token.write_text(made.stdout)
+        assert "a token is needed" in desk.fails(8, "list")
+        (tmp_path / "wrong").write_text("slad_0000000000_wrong")
+        wrong = str(tmp_path / "wrong")
+        assert "not known" in desk.fails(8, "list", "--token-file", wrong)
+        assert "cannot be read" in desk.fails(2, "list", "--token-file", f"{wrong}er")
+        allowed = ["--token-file", str(token)]
+        desk("start", "acme", "T-1", "--24x7", "--response", "1h", *allowed)
+        assert "not for this tenant" in desk.fails(
+            8, "start", "other", "T-1", "--24x7", "--response", "1h", *allowed
+        )
+        assert "T-1  started" in desk("watch", "--after", "0", "--count", "1", *allowed)
+        assert desk("import", "-", *allowed, stdin=desk("export", *allowed)).startswith("0 created, 1 were")
+        assert desk("health") == "serving\n", "probes have no tokens"
+        desk.channel.close()
+
+
 def test_an_ambiguous_ticket_asks_for_its_tenant(desk: Desk) -> None:
     for tenant in ("a", "b"):
         desk("start", tenant, "T-1", "--24x7", "--response", "1h")
