@@ -56,6 +56,7 @@ class Routing:
         """On the writer's connection, as all reads of a turn are."""
         self.is_reachable: Callable[[], bool] = lambda: True
         """Whether Temporal answered when it was last asked."""
+        self._is_falling_back = False
         self.fallbacks = 0
         """Tickets that the local engine took because Temporal could not be reached."""
 
@@ -66,11 +67,15 @@ class Routing:
             settings.mode == "temporal" or any(fnmatchcase(tenant_id, p) for p in settings.tenants)
         ):
             return Engine.LOCAL
-        if settings.fallback_local and not self.is_reachable():
-            self.fallbacks += 1
-            log.warning("Temporal cannot be reached: the local engine takes a ticket of %r", tenant_id)
-            return Engine.LOCAL
-        return Engine.TEMPORAL
+        if not settings.fallback_local or self.is_reachable():
+            self._is_falling_back = False
+            return Engine.TEMPORAL
+        if not self._is_falling_back:
+            # Once an outage: a desk may start a thousand tickets in it.
+            log.warning("Temporal cannot be reached: the local engine takes the tickets that start")
+        self._is_falling_back = True
+        self.fallbacks += 1
+        return Engine.LOCAL
 
 
 def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = None) -> None:

@@ -14,6 +14,10 @@ NAMESPACE_NOT_FOUND: Final = b"NamespaceNotFoundFailure"
 """In the details of the status: tells a missing namespace from a missing workflow."""
 
 
+GONE: Final = "TEMPORAL_WORKFLOW_GONE"
+"""The reason of `Concern.WORKFLOW_GONE`, for which a workflow may be parked."""
+
+
 class Concern(Enum):
     """Whom a fault concerns, and so what is to be done about it."""
 

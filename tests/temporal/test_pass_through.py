@@ -463,3 +463,21 @@ async def test_the_doctor_knows_whose_wakes_are_temporal_s(server: DevServer, tm
         assert {finding.verdict for finding in findings} == {Verdict.OK}
         (found,) = [finding for finding in findings if finding.check == "pass-through"]
         assert found.text == "1 tickets carried by Temporal"
+
+
+async def test_b5_other_time_zones_are_told_to_every_workflow(server: DevServer, tmp_path: Path) -> None:
+    """It sleeps until an instant that was derived from the former ones."""
+    async with pass_through(server, tmp_path, "zones") as tried:
+        await start(tried)
+        await tried.drained()
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute("UPDATE meta SET value = 'former' WHERE name = 'tzdata'")
+    connection.close()
+    async with pass_through(server, tmp_path, "zones") as tried:
+
+        async def told_again() -> bool:
+            return await tried.signals(tried.ticket) == ["sladUpdate"]
+
+        await eventually(told_again)
+        await tried.drained()
+        assert await tried.signals(tried.ticket) == ["sladUpdate"], "and once"

@@ -31,7 +31,7 @@ from slad.storage.database import StorageError
 from slad.storage.journal import ParkedRow, TemporalTicketRow
 from slad.storage.store import Record, Store
 from slad.storage.temporal import TemporalStore
-from slad.temporal.faults import Concern, Fault
+from slad.temporal.faults import GONE, Concern, Fault
 from slad.temporal.wire import TicketState
 
 log = logging.getLogger(__name__)
@@ -199,4 +199,4 @@ def _tell_anew(row: TemporalTicketRow, work: UnitOfWork) -> None:
 
 
 def _park(row: TemporalTicketRow, work: UnitOfWork) -> None:
-    work.temporal.park(ParkedRow(row.workflow_id, row.tracking_key, work.now, "TEMPORAL_WORKFLOW_GONE"))
+    work.temporal.park(ParkedRow(row.workflow_id, row.tracking_key, work.now, GONE))

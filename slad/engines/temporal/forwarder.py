@@ -16,7 +16,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
-from slad.core.errors import Refusal, Refused
+from slad.core.errors import Refused
 from slad.engines.directory import EVERY_HOUR
 from slad.engines.local import LocalEngine
 from slad.engines.repair import is_wanted, restart_workflow
@@ -28,7 +28,7 @@ from slad.storage.database import StorageError
 from slad.storage.journal import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal import TemporalStore, Waiting
-from slad.temporal.faults import Concern, Fault
+from slad.temporal.faults import GONE, Concern, Fault
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ class Forwarder:
             await self._engine.write(partial(_delivered, waiting.message_key))
         elif not self.may_restart(name):
             log.error("workflow %s has ended or vanished under a live ticket; it is parked", name)
-            await self._engine.write(partial(_park, waiting, _gone().reason))
+            await self._engine.write(partial(_park, waiting, GONE))
         else:
             await self.restart(name, waiting.tracking_key)
 
@@ -251,7 +251,3 @@ def _delivered(message_key: int, work: UnitOfWork) -> None:
 
 def _park(waiting: Waiting, reason: str, work: UnitOfWork) -> None:
     work.temporal.park(ParkedRow(waiting.workflow_id, waiting.tracking_key, work.now, reason))
-
-
-def _gone() -> Refused:
-    return Refused(Refusal.NOT_FOUND, "TEMPORAL_WORKFLOW_GONE", "the workflow has ended or is not there")

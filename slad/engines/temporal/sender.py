@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -77,8 +78,6 @@ class Sender:
 
     async def probe(self) -> None:
         """Raises Fault unless the namespace can be used."""
-        from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest  # noqa: PLC0415
-
         request = DescribeNamespaceRequest(namespace=self.settings.namespace)
         await self.called(self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT))
 
@@ -147,8 +146,7 @@ class Sender:
         await self.end(waiting.workflow_id, None, "slad carries the ticket on")
 
     async def _signal_fact(self, waiting: Waiting, _: Addressee) -> None:
-        _, _, at, detail, _ = msgspec.structs.astuple(waiting.message)
-        kind = FactKind(waiting.message.kind)
+        kind, at, detail = FactKind(waiting.message.kind), waiting.message.at, waiting.message.detail
         extension = SignalExtension(
             request_id=f"slad-{waiting.message_key}", effective_at=at, revision=waiting.message_key
         )
