@@ -247,15 +247,18 @@ class Generator:
         message.seconds, message.nanos = draw(self._rng)
 
     def _multiply(self, owner: Message, field: FieldDescriptor, count: int) -> None:
+        """Lets there be `count` more items; fewer where that would be far more than any message may hold."""
         items: Any = getattr(owner, field.name)
         if is_map(field):
             for number in range(count):
                 items[f"k{number}"] = "v"
         elif field.message_type is None:
             pattern = list(items) or [values.scalar(self._rng, field)]
+            count = min(count, _room_for([len(str(item)) for item in pattern]))
             items.extend(pattern[number % len(pattern)] for number in range(count))
         else:
             pattern = [_copy(item) for item in items[:20]] or [items.add()]
+            count = min(count, _room_for([item.ByteSize() for item in pattern]))
             items.extend(pattern[number % len(pattern)] for number in range(count))
 
 
@@ -276,6 +279,11 @@ MANNERS: Final = tuple(name for name, _ in _MANNERS)
 
 def _is_ours(method: MethodDescriptor) -> bool:
     return method.containing_service.full_name.startswith("slad.")
+
+
+def _room_for(sizes: Sequence[int]) -> int:
+    """How many items of such sizes, in bytes, make a message that is too large."""
+    return 1 + OVER_THE_LIMIT * len(sizes) // max(1, sum(sizes))
 
 
 def _copy(message: Message) -> Message:
