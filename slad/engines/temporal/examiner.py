@@ -41,6 +41,9 @@ AT_ONCE: Final = 8
 """Workflows that are asked at the same time."""
 
 PAGE: Final = 64
+SILENCE_S: Final = 60.0
+"""After a worker did not answer, a handover asks no more for so long: each page would wait for it."""
+
 TIME_ZONES_CHANGED: Final = 0
 """As `check_at`: the instants of the ticket are to be derived anew (see `slad.storage.database`)."""
 
@@ -72,6 +75,7 @@ class Examiner:
         self._forwarder = forwarder
         self._clock = clock
         self._grace_ms = max(grace_ms, SECOND_MS)
+        self._silent_until = 0.0
         self.unanswered = 0
         """Overdue tickets of which no worker could say, in the last round."""
 
@@ -118,11 +122,15 @@ class Examiner:
 
         For a handover: what AlgaPSA's activities have told is not to be told again. Raises Refused.
         """
+        now = asyncio.get_running_loop().time()
+        if now < self._silent_until:
+            return
         rows = [row for key in tracking_keys if (row := self._tickets.by_tracking(key)) is not None]
         self.unanswered = 0
         for begin in range(0, len(rows), AT_ONCE):
             await asyncio.gather(*map(self._catch_up, rows[begin : begin + AT_ONCE]))
             if self.unanswered:
+                self._silent_until = now + SILENCE_S
                 return
 
     async def _catch_up(self, row: TemporalTicketRow) -> None:
