@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -171,6 +172,8 @@ def _sum_up(day: _Day) -> None:
 @contextmanager
 def _own_daemon() -> Iterator[grpc.Channel]:
     """A channel to a daemon on the virtual clock that lives as long as the context."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed window must not leave the daemon behind
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="slad-demo-") as folder:
         address = f"unix:{folder}/slad.sock"
         command = [

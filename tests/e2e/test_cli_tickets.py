@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -437,3 +439,15 @@ def test_the_demo_tells_a_day() -> None:
     assert [event["sequence"] for event in events] == [str(n) for n in range(1, len(events) + 1)]
     ends = {event["ticket_id"]: event["type"] for event in events if "COMPLETED" in event["type"]}
     assert ends["DESK-103"] == "SLA_EVENT_TYPE_COMPLETED"
+
+
+def test_a_demo_whose_window_is_closed_leaves_nothing_behind(tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [COMMAND, "demo", "--seconds", "600", "--json"], stdout=subprocess.PIPE, env=env
+    ) as demo:
+        assert demo.stdout
+        assert demo.stdout.readline(), "it plays"
+        demo.send_signal(signal.SIGHUP)
+        assert demo.wait(60) == 128 + signal.SIGHUP
+    assert not list(tmp_path.iterdir())
