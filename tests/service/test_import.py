@@ -295,6 +295,7 @@ async def test_a_pause_in_the_future_is_rejected_by_its_field(tmp_path: Path) ->
 # --- what the facts of a row amount to
 
 
+@pytest.mark.usefixtures("engine")
 async def test_imported_pauses_and_response_count(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await import_rows(
@@ -332,6 +333,7 @@ async def test_imported_pauses_and_response_count(tmp_path: Path) -> None:
         assert [e.pause_reason for e in events[2:5]] == [STATUS, 0, CLIENT]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_suppress_past_fires_nothing_and_without_it_past_thresholds_fire_in_order(
     tmp_path: Path,
 ) -> None:

@@ -394,6 +394,7 @@ async def test_apply_starts_what_is_missing_and_cancels_what_is_orphaned(tmp_pat
         assert await differences(slad, missing, row("done"), apply=True) == []
 
 
+@pytest.mark.usefixtures("engine")
 async def test_mending_keeps_fired_thresholds_that_are_still_true_and_retracts_the_others_once(
     tmp_path: Path,
 ) -> None:
@@ -417,6 +418,7 @@ async def test_mending_keeps_fired_thresholds_that_are_still_true_and_retracts_t
         assert told(await slad.events(events[-1].sequence)) == ["RESPONSE 75 REACHED"]
 
 
+@pytest.mark.usefixtures("engine")
 async def test_mending_to_shorter_terms_fires_what_is_past_at_once_or_silently(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         for ticket in ("loud", "quiet"):
@@ -432,6 +434,7 @@ async def test_mending_to_shorter_terms_fires_what_is_past_at_once_or_silently(t
         ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_pause_that_never_was_is_taken_back(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start(targets=[target(60, None, (0, 0, 0))])
@@ -575,6 +578,7 @@ def test_after_mending_slad_says_what_the_psa_says(tmp_path: Path) -> None:
 # --- what mending gets wrong
 
 
+@pytest.mark.usefixtures("engine")
 async def test_mending_a_reopened_ticket_leaves_the_time_out_in_which_it_was_closed(tmp_path: Path) -> None:
     """M5, RESUME: the closed time does not count; a new target does not change that."""
     async with slad_running(tmp_path) as slad:
@@ -588,6 +592,7 @@ async def test_mending_a_reopened_ticket_leaves_the_time_out_in_which_it_was_clo
         assert (await status_of(slad)).resolution.elapsed.ToMilliseconds() == HOUR_MS
 
 
+@pytest.mark.usefixtures("engine")
 async def test_mending_announces_that_a_ticket_is_paused(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start()
