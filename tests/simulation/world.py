@@ -7,9 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
-from typing import Any, NamedTuple
-
-from slad_client.v1 import types_pb2 as pb
+from typing import Any
 
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import EventType
@@ -34,14 +32,13 @@ from tests.simulation.actions import (
 )
 from tests.simulation.commands import told_to_slad
 from tests.simulation.disk import Ground
-from tests.simulation.draw import CONSUMERS, TICKETS, draw_actions, draw_knobs
+from tests.simulation.draw import CONSUMERS, draw_actions, draw_knobs
 from tests.simulation.faults import Faults
-from tests.simulation.ledger import CHECKS, Entry, Ledger, Violation, hold
-from tests.simulation.loop import MIDNIGHT, SimulatedClock, SimulatedLoop, instant
-from tests.simulation.model import Ticket
-from tests.simulation.obey import Tickets, obey
+from tests.simulation.judge import Judge
+from tests.simulation.ledger import CHECKS, Entry, Violation, hold
+from tests.simulation.loop import MIDNIGHT, SimulatedClock, SimulatedLoop
 from tests.simulation.readers import Reader
-from tests.simulation.system import EVENTS_MS, REQUESTS_MS, System, turned
+from tests.simulation.system import System, turned
 
 PATIENCE = 20_000
 """Turns of the loop after which slad must have come to rest."""
@@ -50,26 +47,14 @@ CANNOT = {"DISK_FULL", "CANNOT_WRITE", "STOPPING"}
 """Reasons that say nothing about the command."""
 
 
-class Known(NamedTuple):
-    """A request id that was answered."""
-
-    command: Command
-    reply: bytes
-    minute: int
-
-
 class World:
     def __init__(self, knobs: Knobs, loop: SimulatedLoop, ground: Ground) -> None:
         self.knobs, self.loop, self.ground = knobs, loop, ground
         self.clock = SimulatedClock(loop)
         self.faults = Faults(ground.crash)
-        self.tickets: Tickets = {place: Ticket() for place in TICKETS}
-        self.ledger = Ledger()
         self.readers = {name: Reader(name) for name in CONSUMERS}
-        self.requests: dict[tuple[str, str], Known] = {}
+        self.judge = Judge(knobs, self.clock, self.faults, self.readers)
         self.counts: Counts = Counter()
-        self._action: Action = Pass(0)
-        self._set_back = False
 
     async def live(self, actions: Iterable[Action]) -> None:
         """Performs everything, then repairs the disk, lets every consumer catch up, and stops in order."""
@@ -82,7 +67,7 @@ class World:
                 for reader in self.readers.values():
                     while True:
                         await self.step(Read(reader.name))
-                        if not reader.owed(self.ledger):
+                        if not reader.owed(self.judge.ledger):
                             break
                 await self.step(Restart())
             finally:
@@ -94,8 +79,8 @@ class World:
         self.faults.struck = False
         self.faults.durable.clear()
         self.faults.carried_out.clear()
-        self._action = action
-        for ticket in self.tickets.values():
+        self.judge.action = action
+        for ticket in self.judge.tickets.values():
             for generation in ticket.generations:
                 generation.former.clear()
         self.counts["actions"] += 1
@@ -105,7 +90,7 @@ class World:
         self.counts["steps in which commits failed"] += self.faults.struck
         if died:
             await self._revive(died)
-        fresh += self._take()
+        fresh += self.judge.take()
         reached = [entry for entry in fresh if entry.type is EventType.THRESHOLD_REACHED]
         self.counts["events"] += len(fresh)
         self.counts["thresholds reached"] += len(reached)
@@ -116,7 +101,7 @@ class World:
                 rules.c5_superseded(reached)
         if isinstance(action, Pass) and not action.asleep and calm and not (died or self.faults.struck):
             rules.c3_on_time(reached)
-        self._check()
+        self.judge.check()
 
     # --- actions
 
@@ -157,16 +142,16 @@ class World:
         heard = await self._hear(calls)
         now = self.clock.minute
         if not self.faults.full:
-            self._settle_model()
+            self.judge.settle_model()
         for place, command in enumerate(commands):
             outcome = heard[place]
             if isinstance(outcome, (Refused, InvalidField)):
                 if outcome.reason not in CANNOT:
-                    self._expect_refusal(command, outcome.reason, now)
+                    self.judge.expect_refusal(command, outcome.reason, now)
             elif outcome is not None:
-                self._expect_answer(command, outcome, replies.get(place), now)
+                self.judge.expect_answer(command, outcome, replies.get(place), now)
             elif place in self.faults.durable:
-                self._expect_answer(command, replies[place][1], replies[place], now)
+                self.judge.expect_answer(command, replies[place][1], replies[place], now)
 
     def _submit(
         self, place: int, command: Command, replies: dict[int, tuple[Answer, bytes]]
@@ -180,45 +165,6 @@ class World:
 
         return self.system.engine.submit(told_to_slad(command, self.clock.minute), render)
 
-    def _expect_refusal(self, command: Command, reason: str, now: int) -> None:
-        known = self._known(command)
-        if known:
-            hold("M6", reason == "REQUEST_ID_REUSED", f"{command} is refused with {reason}")
-            hold("M6", known.command != command, f"{command} is sent again, and refused with {reason}")
-            return
-        expected = obey(self.tickets, command, now)
-        hold("M4", expected.refused == reason, f"{command} is refused with {reason}, not {expected}")
-
-    def _expect_answer(
-        self, command: Command, reply: bytes, rendered: tuple[Answer, bytes] | None, now: int
-    ) -> None:
-        known = self._known(command)
-        if known:
-            hold("M6", known.command == command, f"{command} reuses the request id of {known.command}")
-            hold("M6", known.reply == reply, f"{command} is answered {reply!r}, first was {known.reply!r}")
-            hold("M6", rendered is None, f"{command} is carried out again")
-            return
-        expected = obey(self.tickets, command, now)
-        hold("M4", not expected.refused, f"{command} is answered, not refused with {expected.refused}")
-        assert rendered is not None
-        answer, model = rendered[0], self.tickets[expected.place]
-        hold(
-            "M7", (answer.tenant_id, answer.ticket_id) == expected.place, f"{command} is for {expected.place}"
-        )
-        hold("M1", answer.generation == len(model.generations), f"{command}: generation {answer.generation}")
-        hold(
-            rules.of_command(command),
-            answer.changed == expected.changed,
-            f"{command}: changed is {answer.changed}",
-        )
-        if answer.reading.now == instant(now) and now >= model.latest.known(now):
-            rules.c2_t1_t2_status((*expected.place, answer.generation), answer, model.latest, now)
-        if command.request_id:
-            self.requests[command.tenant, command.request_id] = Known(command, reply, now)
-
-    def _known(self, command: Command) -> Known | None:
-        return self.requests.get((command.tenant, command.request_id)) if command.request_id else None
-
     async def _pass(self, action: Pass) -> None:
         until = self.clock.minute + action.minutes
         while self.clock.minute < until and not self.faults.killed:
@@ -229,7 +175,7 @@ class World:
             self.clock.go(step)
             await self._settle()
             if not (self.faults.killed or self.faults.full or self.system.in_trouble):
-                self._settle_model()
+                self.judge.settle_model()
 
     async def _restart(self, minutes: int) -> None:
         await self._settle()
@@ -243,21 +189,21 @@ class World:
         self.system = self._start()
         await self._settle()
         if not self.faults.killed:
-            self._remembered()
+            self.judge.remembered()
 
     async def _read(self, reader: Reader) -> list[Entry]:
         reader.ask(self.system)
         await self._settle()
         if self.faults.killed:
             return []
-        fresh = self._take()
-        self.counts["pages read"] += reader.take(self.ledger, self.knobs.hub_page)
+        fresh = self.judge.take()
+        self.counts["pages read"] += reader.take(self.judge.ledger, self.knobs.hub_page)
         return fresh
 
     async def _acknowledge(self, reader: Reader, share: float) -> None:
         last = reader.sent[-1] if reader.sent else reader.acknowledged
         if share > 1:
-            sequence = self.ledger.head + 5
+            sequence = self.judge.ledger.head + 5
         elif share < 0:
             sequence = reader.acknowledged - 1
         else:
@@ -290,7 +236,8 @@ class World:
     # --- slad's lives
 
     def _start(self) -> System:
-        return System(self.ground.path, self.clock, self.loop, self.knobs)
+        self.judge.system = System(self.ground.path, self.clock, self.loop, self.knobs)
+        return self.judge.system
 
     async def _revive(self, kill: Kill) -> None:
         """What died is started again; it may be killed again by nothing but a later action."""
@@ -299,27 +246,14 @@ class World:
         await self.system.end(orderly=False)
         self.faults.revive()
         self.ground.bury()
-        self._adopt()
+        self.judge.adopt(self.ground.events_after(self.judge.ledger.head))
         self._away(kill.minutes)
         self.system = self._start()
         await self._settle()
         if self.faults.killed:
             await self._revive(self.faults.killed)
         else:
-            self._remembered()
-
-    def _adopt(self) -> None:
-        """What timers did in the turn in which slad died is so, even if the clock is set back by the next start."""
-        for stored in self.ground.events_after(self.ledger.head):
-            entry = Entry(stored, pb.SlaEvent.FromString(stored.body))
-            tenant, ticket, number = entry.whose
-            if (
-                entry.type is EventType.THRESHOLD_REACHED
-                and self.tickets[tenant, ticket].generations[number - 1 :]
-            ):
-                self.tickets[tenant, ticket].generations[number - 1].announce(
-                    entry.threshold, self.clock.minute
-                )
+            self.judge.remembered()
 
     async def _hang_up(self) -> None:
         for reader in self.readers.values():
@@ -332,14 +266,8 @@ class World:
             self._set_clock(minutes)
 
     def _set_clock(self, minutes: int) -> None:
-        self._set_back = self._set_back or minutes < 0
+        self.judge.set_back = self.judge.set_back or minutes < 0
         self.clock.set(minutes)
-
-    def _remembered(self) -> None:
-        rows = {row.name: row.acknowledged for row in self.system.store.consumers()}
-        for reader in self.readers.values():
-            self._take()
-            reader.remembered(rows.get(reader.name, 0), self.ledger)
 
     # --- waiting
 
@@ -379,75 +307,6 @@ class World:
                 self.loop.simulated += 0.5  # until it tries again
                 calm = 0
         raise Violation("pump", "slad does not come to rest")
-
-    # --- checks
-
-    def _settle_model(self) -> None:
-        for ticket in self.tickets.values():
-            if ticket.generations:
-                ticket.latest.settle(self.clock.minute, by_time=True)
-        for who, generation in rules.whose(self.tickets):
-            for key, at in self.ledger.fired.get(who, {}).items():
-                if key in generation.announced:
-                    generation.announced[key] = generation.announced[key]._replace(at=at)
-
-    def _take(self) -> list[Entry]:
-        fresh, removed = self.ledger.take(self.system.store.events_after(0, 1_000_000))
-        for entry in fresh:
-            self._hear_of(entry)
-        if removed:
-            hold("E2", isinstance(self._action, Sweep), f"{len(removed)} events are gone")
-            self._removed(removed)
-        return fresh
-
-    def _hear_of(self, entry: Entry) -> None:
-        tenant, ticket, number = entry.whose
-        generations = self.tickets[tenant, ticket].generations
-        hold("M8", number <= len(generations), f"{entry.whose} was never started: {entry.type.name}")
-        if entry.type in (EventType.STARTED, EventType.REOPENED) and generations[number - 1].inherits:
-            before = self.ledger.told.get((tenant, ticket, number - 1), {})
-            self.ledger.told[entry.whose] = dict(before)
-        self.ledger.hear(entry)
-        if entry.type is EventType.THRESHOLD_REACHED:
-            rules.c4_meaning(entry, generations[number - 1])
-
-    def _removed(self, removed: Sequence[Entry]) -> None:
-        registered = {row.name for row in self.system.store.consumers()}
-        for entry in removed:
-            at = entry.stored.sequence
-            hold("E2", at < self.ledger.head, "the newest event was removed")
-            for reader in self.readers.values():
-                owed = reader.name in registered and at > reader.acknowledged and reader.wants(entry.stored)
-                hold("E2", not owed, f"event {at} is owed to {reader.name}, and removed")
-            age = self.clock.now() - entry.event.recorded_at.ToMilliseconds()
-            fair = age > EVENTS_MS or self.knobs.max_events < 100 or self._set_back
-            hold("E2", fair, f"event {at} was removed at the age of {age} ms")
-
-    def _check(self) -> None:
-        now = self.clock.minute
-        if not (self.faults.full or self.system.in_trouble):
-            self._settle_model()
-        rules.c5_told(self.tickets, self.ledger, now)
-        for place, ticket in self.tickets.items():
-            if ticket.generations and now >= ticket.latest.known(now):
-                answer = self.system.queries.status(*place, None, self.clock.now())
-                whose = (*place, answer.generation)
-                hold("M8", answer.generation == len(ticket.generations), f"{whose} is the latest")
-                rules.c2_t1_t2_status(whose, answer, ticket.latest, now)
-        self._check_requests()
-
-    def _check_requests(self) -> None:
-        """Answers are remembered until retention may forget them (M6)."""
-        for (tenant, request_id), known in list(self.requests.items()):
-            stored = self.system.store.answer(tenant, request_id)
-            if stored is None:
-                age = (self.clock.minute - known.minute) * MINUTE_MS
-                hold("M6", age > REQUESTS_MS or self._set_back, f"{known.command} is forgotten at {age} ms")
-                del self.requests[tenant, request_id]
-            else:
-                hold(
-                    "M6", stored.answer == known.reply, f"{known.command} is remembered as {stored.answer!r}"
-                )
 
 
 def _is_end(task: asyncio.Task[Any]) -> bool:
