@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    report = Report(arguments.seed)
+    report = Report(arguments.seed, on_finding=_progress)
     for share, now in WORLDS:
         fuzz(report, int(arguments.requests * share), now, _progress)
         if now == MONDAY_9:

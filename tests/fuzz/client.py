@@ -28,8 +28,11 @@ OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_messa
 LOST_STATUS: Final = "Internal error from Core"
 """grpc.aio's client says so, and forgets the server's status, when it writes to a stream that has just ended."""
 
-ATTEMPTS: Final = 5
+ATTEMPTS: Final = 10
 """How often such a call is made, until its status arrives."""
+
+LONGER_S: Final = 0.02
+"""By how much more time each attempt leaves for it between two messages."""
 
 _STATUS_KEY: Final = "grpc-status-details-bin"
 
@@ -48,6 +51,7 @@ class Client:
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._between_messages_s = 0.0
 
     async def __aenter__(self) -> Client:
         return self
@@ -58,7 +62,8 @@ class Client:
     async def send(self, call: Call) -> Outcome:
         begun = perf_counter()
         arity = (call.method.client_streaming, call.method.server_streaming)
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            self._between_messages_s = attempt * LONGER_S
             outcome = await _SENDERS[arity](self, call)
             if outcome.details != LOST_STATUS:
                 break
@@ -131,7 +136,7 @@ class Client:
 
     async def _send_upload(self, call: Call) -> Outcome:
         sent = self._channel.stream_unary(call.path)(timeout=DEADLINE_S)
-        await _write_all(sent, call)
+        await self._write_all(sent, call)
         return await _reply_of(sent)
 
     async def _send_watch(self, call: Call) -> Outcome:
@@ -142,8 +147,21 @@ class Client:
 
     async def _send_both(self, call: Call) -> Outcome:
         sent = self._channel.stream_stream(call.path)(timeout=DEADLINE_S)
-        await _write_all(sent, call)
+        await self._write_all(sent, call)
         return await _listen(sent)
+
+    async def _write_all(self, sent: Any, call: Call) -> None:
+        try:
+            for message in call.messages:
+                await sent.write(message)
+                if self._between_messages_s:
+                    await asyncio.sleep(self._between_messages_s)
+            if call.cancelled:
+                sent.cancel()
+            else:
+                await sent.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # refused before the last message; the status tells
 
 
 _SENDERS: Final = {
@@ -152,18 +170,6 @@ _SENDERS: Final = {
     (False, True): Client._send_watch,
     (True, True): Client._send_both,
 }
-
-
-async def _write_all(sent: Any, call: Call) -> None:
-    try:
-        for message in call.messages:
-            await sent.write(message)
-        if call.cancelled:
-            sent.cancel()
-        else:
-            await sent.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        pass  # refused before the last message; the status tells
 
 
 async def _reply_of(sent: Any) -> Outcome:

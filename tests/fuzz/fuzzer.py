@@ -64,6 +64,8 @@ class Report:
     looks: int = 0
     """How often everything was compared before and after refused calls."""
     seconds: float = 0.0
+    on_finding: Callable[[str], None] = lambda finding: None
+    """Told of each when it is found for the first time."""
 
     @property
     def calls(self) -> int:
@@ -78,8 +80,9 @@ class Report:
 
     def find(self, what: str, example: str = "") -> None:
         self.found[what] += 1
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.setdefault(what, example)
+        if what not in self.findings and len(self.findings) < MAX_FINDINGS:
+            self.findings[what] = example
+            self.on_finding(f"{what}\n    {example}")
 
     def memory_by_quarter(self) -> list[float]:
         """Mean KiB in each quarter of the run; empty where it cannot be measured."""
