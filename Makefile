@@ -5,13 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
 SETUP := .venv/.slad-setup
+RELEASE := .tools/release
 BUF := proto/node_modules/.bin/buf
 TYPESCRIPT := clients/typescript
 TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test lint format proto proto-release client-typescript docs crash faults fuzz simulate bench clean
+.PHONY: help setup run test lint format proto proto-release client-typescript docs crash faults fuzz simulate bench audit dist clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,10 +29,11 @@ lint: $(SETUP) ## Style, types, layers, contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py $(TYPESCRIPT)/generate.py docs/generate.py \
-	  benchmarks
+	  benchmarks release
 	$(BIN)/lint-imports
 	$(BIN)/python clients/python/generate.py --check
 	$(BIN)/python docs/generate.py --check
+	@$(MAKE) --no-print-directory audit
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto lint-typescript; \
 	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
 	else echo "skipped: buf lint and breaking check, the TypeScript client; install Node 20 or later (npm)"; fi
@@ -83,6 +85,19 @@ simulate: $(SETUP) ## Live through 10,000 simulated worlds
 bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
 	$(BIN)/python -m benchmarks.start_vs_echo
 
+audit: $(SETUP) $(RELEASE)/.slad-setup ## Known vulnerabilities of what slad depends on
+	@$(BIN)/python -m release.audit $(RELEASE)/bin/pip-audit
+
+dist: $(SETUP) $(RELEASE)/.slad-setup ## sdist, wheel, bill of materials and a draft of the release notes, in dist/
+	rm -rf dist build/release
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv --without-pip build/release
+	$(BIN)/python -m pip --python build/release/bin/python install --quiet dist/*.whl
+	$(RELEASE)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON \
+	  --output-file dist/slad.cdx.json build/release/bin/python
+	$(BIN)/python -m release.notes > dist/NOTES.md
+	@ls dist
+
 clean: ## Remove what make has made (not ./data)
 	rm -rf .venv .tools proto/node_modules build dist
 	rm -rf $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist examples/algapsa/node_modules
@@ -103,4 +118,10 @@ $(BUF): proto/package.json
 # The same for the TypeScript client, whose own dependencies are ranges: it is a library.
 $(TYPESCRIPT_SETUP): $(TYPESCRIPT)/package.json
 	cd $(TYPESCRIPT) && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(RELEASE)/.slad-setup: pyproject.toml
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip --disable-pip-version-check install --quiet 'pip>=25.1'
+	$(RELEASE)/bin/pip --disable-pip-version-check install --quiet --group release
 	@touch $@

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 STATUS_S: Final = 10.0
 """How often STATUS is told anew, if the watchdog does not ask for more."""
@@ -23,8 +26,12 @@ def notify(*lines: str) -> None:
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect(address)
-        channel.sendall("\n".join(lines).encode())
+        try:
+            channel.connect(address)
+            channel.sendall("\n".join(lines).encode())
+        except OSError as error:
+            # A supervisor that does not listen is no reason to stop the clocks.
+            log.debug("systemd cannot be told %s: %s", lines[0], error)
 
 
 class Pulse:
