@@ -71,9 +71,10 @@ class DevServer:
 
 
 @contextmanager
-def dev_server(folder: Path) -> Iterator[DevServer]:
+def dev_server(folder: Path, *, is_up: bool = True) -> Iterator[DevServer]:
     server = DevServer(folder)
-    server.start()
+    if is_up:
+        server.start()
     try:
         yield server
     finally:

@@ -158,8 +158,8 @@ async def test_a_server_that_is_killed_and_comes_back_hears_of_everything(
 async def test_what_waits_outlasts_the_daemon(tmp_path: Path) -> None:
     folder = tmp_path / "temporal"
     folder.mkdir()
-    with dev_server(folder) as server:
-        server.kill()
+    # Never killed while it makes its own database: that would be another test.
+    with dev_server(folder, is_up=False) as server:
         async with pass_through(server, tmp_path, "outlast", is_up=False) as tried:
             await start(tried)
             await pause(tried)
@@ -268,8 +268,8 @@ async def test_a_workflow_that_vanished_is_parked_if_so_configured(server: DevSe
 async def test_fallback_gives_a_ticket_to_the_local_engine(tmp_path: Path) -> None:
     folder = tmp_path / "temporal"
     folder.mkdir()
-    with dev_server(folder) as server:
-        server.kill()
+    # Never killed while it makes its own database: that would be another test.
+    with dev_server(folder, is_up=False) as server:
         routing = {"fallback_local": True}
         async with pass_through(server, tmp_path, "fallback", is_up=False, routing=routing) as tried:
 
