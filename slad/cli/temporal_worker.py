@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Final
 
 import click
 
 from slad.cli.connection import Daemon, daemon_options
-from slad.cli.params import EXIT_CANNOT_START
+from slad.cli.leaving import leave
+from slad.cli.params import EXIT_CANNOT_START, EXIT_UNFORESEEN
 from slad.cli.settings import configured_by
 from slad.core.errors import Refused
 from slad.daemon import logs, systemd
-from slad.daemon.configuration import Configuration
+from slad.daemon.configuration import CONNECTION_KEYS, Configuration
 
-KEYS: Final = (
-    "log.format",
-    "log.level",
-    "temporal.address",
-    "temporal.namespace",
-    "temporal.task_queue",
-    "temporal.api_key",
-    "temporal.tls",
-    "temporal.tls_ca",
-    "temporal.tls_cert",
-    "temporal.tls_key",
-    "temporal.tls_server_name",
-)
+KEYS: Final = ("log.format", "log.level", *CONNECTION_KEYS)
 """The settings that the worker shares with the daemon."""
 
 
@@ -94,4 +84,8 @@ def worker_command(
         asyncio.run(run())
     except Refused as error:
         click.echo(f"slad: {error.message}", err=True)
-        sys.exit(EXIT_CANNOT_START)
+        leave(EXIT_CANNOT_START)
+    except Exception:
+        logging.getLogger(__name__).exception("the worker cannot go on")
+        leave(EXIT_UNFORESEEN)
+    leave(0)

@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 GRACE: Final = timedelta(seconds=10)
 """How long activities under way may take to finish when the worker is stopped."""
 
-LAST_BREATH_S: Final = 0.1
-"""Between the last call of Temporal's SDK and the end of the process."""
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -82,9 +79,9 @@ def make_worker(
         task_queue=task_queue,
         workflows=[SlaTicketWorkflow],
         activities=[activities.report, activities.settings],
-        # Temporal's sandbox looks for what would not be the same in a replay. Here import laws keep clocks and
-        # I/O out of the workflow, and the tests replay recorded histories inside the sandbox; without it the
-        # worker takes 40 % of the CPU (docs/decisions.md).
+        # Temporal's sandbox looks for what would not be the same in a replay. Here import laws keep clocks
+        # and I/O out of the workflow, and the tests replay recorded histories inside the sandbox; without it
+        # the worker takes 40 % of the CPU (docs/decisions.md).
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACE,
         max_cached_workflows=max_cached_workflows,
@@ -103,21 +100,17 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     Runtime.set_default(_runtime(settings), error_if_already_set=False)
-    try:
-        client = await connect(settings.connection)
-        await _check_namespace(client, settings.connection)
-        worker = make_worker(
-            client,
-            task_queue=settings.connection.task_queue,
-            effects=settings.effects,
-            daemon=daemon,
-            metadata=metadata,
-            max_cached_workflows=settings.max_cached_workflows,
-        )
-        await _run(worker, settings, stop, ready)
-    finally:
-        # A thread of the SDK may be about to let go of the interpreter; to end in that moment is to abort.
-        await asyncio.sleep(LAST_BREATH_S)
+    client = await connect(settings.connection)
+    await _check_namespace(client, settings.connection)
+    worker = make_worker(
+        client,
+        task_queue=settings.connection.task_queue,
+        effects=settings.effects,
+        daemon=daemon,
+        metadata=metadata,
+        max_cached_workflows=settings.max_cached_workflows,
+    )
+    await _run(worker, settings, stop, ready)
 
 
 async def _run(
