@@ -82,8 +82,9 @@ fuzz: $(SETUP) ## Send 100,000 requests, hostile ones among them
 simulate: $(SETUP) ## Live through 10,000 simulated worlds
 	$(BIN)/python -m tests.simulation $(ARGS)
 
-bench: $(SETUP) ## StartSlaTracking held against a bare gRPC echo
-	$(BIN)/python -m benchmarks.start_vs_echo
+bench: $(SETUP) ## Measure slad beside its peers and write docs/performance.md; ARGS name rows
+	$(BIN)/python -m pip install --quiet --editable '.[temporal]' --group bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 audit: $(SETUP) $(RELEASE)/.slad-setup ## Known vulnerabilities of what slad depends on
 	@$(BIN)/python -m release.audit $(RELEASE)/bin/pip-audit

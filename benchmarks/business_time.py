@@ -7,7 +7,6 @@ benchmark ends with an error.
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from importlib import resources
 from itertools import cycle
 from random import Random
 from statistics import median
+from time import thread_time
 from timeit import Timer
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -94,7 +94,7 @@ def office() -> tuple[Schedule, Walk]:
 
 def cpu_us(action: Callable[[], object], *, repeats: int = REPEATS) -> float:
     """Microseconds of CPU that `action` takes: the median of some runs, each long enough to be measured."""
-    timer = Timer(action, timer=time.thread_time)
+    timer = Timer(action, timer=thread_time)
     number, _ = timer.autorange()
     return median(timer.repeat(repeats, number)) / number * 1e6
 
@@ -112,7 +112,7 @@ def deadline_rows(schedule: Schedule, walk: Walk) -> Iterator[str]:
         open_ms = calendar.open_between(START, START + span_ms)
         if calendar.advance(START, open_ms) != walk.advance(START, open_ms):
             raise AssertionError(f"slad and the walk differ over {name}")
-        walks, walk_seconds = Timer(partial(walk.advance, START, open_ms), timer=time.thread_time).autorange()
+        walks, walk_seconds = Timer(partial(walk.advance, START, open_ms), timer=thread_time).autorange()
         walk_us = walk_seconds / walks * 1e6
         slad_us = cpu_us(_advance(calendar, open_ms))
         yield f"| one deadline, {name} ahead | {slad_us:.2f} | {walk_us:,.0f} | {walk_us / slad_us:,.0f} |"

@@ -44,11 +44,22 @@ class Server:
 
 
 @contextmanager
-def slad(data: Path) -> Iterator[Server]:
-    """`slad serve` with all its defaults: every reply is durable."""
+def slad(data: Path, *options: str, kill: bool = False) -> Iterator[Server]:
+    """`slad serve` with all its defaults: every reply is durable. `kill`: it is ended by SIGKILL."""
     target = _free_target()
-    command = ["-m", "slad", "serve", "--listen", target, "--data", str(data), "--log-level", "warning"]
-    with _running("slad", target, START_METHOD, command) as server:
+    command = [
+        "-m",
+        "slad",
+        "serve",
+        "--listen",
+        target,
+        "--data",
+        str(data),
+        "--log-level",
+        "error",
+        *options,
+    ]
+    with _running("slad", target, START_METHOD, command, kill=kill) as server:
         yield server
 
 
@@ -76,12 +87,16 @@ def load(
 
 
 @contextmanager
-def _running(name: str, target: str, method: str, command: list[str]) -> Iterator[Server]:
+def _running(
+    name: str, target: str, method: str, command: list[str], *, kill: bool = False
+) -> Iterator[Server]:
     process = subprocess.Popen([sys.executable, *command])
     try:
         _wait_until_ready(name, target, process)
         yield Server(name, target, method, process.pid)
     finally:
+        if kill:
+            process.kill()
         process.terminate()
         try:
             process.wait(STOP_S)

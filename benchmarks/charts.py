@@ -1,0 +1,45 @@
+"""Charts of the document, as SVG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.results import Result
+
+IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
+MOST_POINTS: Final = 1_500
+"""Of a series; of more, every n-th is drawn."""
+
+
+def draw(result: Result) -> Iterator[tuple[str, str]]:
+    """(title, file name) of a chart for each series of a result."""
+    if not result.series:
+        return
+    import matplotlib as mpl  # only for the document
+
+    mpl.use("svg")
+    from matplotlib import pyplot
+
+    mpl.rcParams["svg.hashsalt"] = "slad"  # the same figures, the same file
+    IMAGES.mkdir(exist_ok=True)
+    for title, points in result.series.items():
+        step = max(1, len(points) // MOST_POINTS)
+        xs, ys = zip(*points[::step], strict=True)
+        figure, axes = pyplot.subplots(figsize=(7, 2.6), layout="constrained")
+        if len(points) > 20:
+            axes.plot(xs, ys, ".", markersize=2)
+            axes.set_xlabel("s")
+        else:
+            axes.plot(xs, ys, "o-")
+            axes.set_xscale("log")
+            axes.set_xlabel("tickets")
+        axes.set_ylim(bottom=0)
+        axes.set_title(title, fontsize=9)
+        axes.grid(visible=True, alpha=0.3)
+        name = f"{result.row}-{re.sub('[^a-z0-9]+', '-', title.lower()).strip('-')}.svg"
+        figure.savefig(IMAGES / name, metadata={"Date": None})
+        pyplot.close(figure)
+        yield title, name

@@ -1,0 +1,211 @@
+"""Client processes: what watches, what sends commands when their time comes, what asks in a closed loop.
+
+Each is started as `python -m benchmarks.clients KIND ADDRESS …` and tells its measurements as one JSON line, so
+that the measured daemon shares neither interpreter nor core with its load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Final
+
+import grpc
+import uvloop
+from google.protobuf.message import Message
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from benchmarks.start_request import StartRequests
+
+SERVICE: Final = "/slad.v1.SlaBackend/"
+NS_PER_MS: Final = 1e6
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """A client process; its JSON line is on its standard output when it ends."""
+    command = [sys.executable, "-m", "benchmarks.clients", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def told(client: subprocess.Popen[str], timeout_s: float) -> Any:
+    """What a client measured. Raises RuntimeError when it failed."""
+    out, _ = client.communicate(timeout=timeout_s)
+    if client.returncode:
+        raise RuntimeError(f"a client ended with exit code {client.returncode}")
+    return json.loads(out)
+
+
+async def watch_lateness(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """Receipt minus scheduled instant, in ms, of every threshold that comes in so many seconds."""
+    watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(f"{SERVICE}WatchSlaEvents")
+    request = rpc.WatchSlaEventsRequest(types=[pb.SLA_EVENT_TYPE_THRESHOLD_REACHED])
+    late: list[tuple[float, float]] = []
+    call = watch(request.SerializeToString())
+    await call.initial_metadata()
+    print("watching", file=sys.stderr, flush=True)
+
+    async def read() -> None:
+        async for body in call:
+            now = time.time_ns() / NS_PER_MS
+            for event in rpc.WatchSlaEventsResponse.FromString(body).events:
+                scheduled = event.threshold.scheduled_at
+                late.append((now / 1e3, now - scheduled.seconds * 1e3 - scheduled.nanos / NS_PER_MS))
+
+    reading = asyncio.create_task(read())
+    await asyncio.wait({reading}, timeout=options.seconds)
+    call.cancel()
+    return {"late": late}
+
+
+async def count_events(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds until so many events after a sequence were received and parsed, from the request on."""
+    watch: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(f"{SERVICE}WatchSlaEvents")
+    begun, count = time.perf_counter(), 0
+    call = watch(rpc.WatchSlaEventsRequest(after_sequence=options.after).SerializeToString())
+    async for body in call:
+        count += len(rpc.WatchSlaEventsResponse.FromString(body).events)
+        if count >= options.events:
+            break
+    seconds = time.perf_counter() - begun
+    call.cancel()
+    return {"events": count, "seconds": seconds}
+
+
+async def open_loop(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """Starts, pauses and resumes at a fixed rate, whether or not earlier ones are answered; latencies in ms."""
+    commands = _Commands(channel)
+    latencies: list[float] = []
+    running: set[asyncio.Task[None]] = set()
+    begun = time.perf_counter()
+    total = int(options.rate * options.seconds)
+
+    async def one(due: float) -> None:
+        await commands.next()
+        # From when it should have been sent: waiting is not hidden.
+        latencies.append((time.perf_counter() - due) * 1e3)
+
+    for number in range(total):
+        due = begun + number / options.rate
+        delay = due - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        task = asyncio.create_task(one(due))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    await asyncio.gather(*running)
+    return {"latencies": latencies, "seconds": time.perf_counter() - begun}
+
+
+class _Commands:
+    """A start, then a pause and a resume of the same ticket, and so on."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._call = {
+            name: channel.unary_unary(f"{SERVICE}{name}")
+            for name in ("StartSlaTracking", "PauseSla", "ResumeSla")
+        }
+        self._starts = StartRequests(with_request_id=True)
+        self._open: list[tuple[str, str]] = []
+        self._step = 0
+
+    async def next(self) -> None:
+        """Sends one command and awaits its answer. Raises grpc.RpcError."""
+        self._step = (self._step + 1) % 3
+        if self._step == 1 or not self._open:
+            body = self._starts.next()
+            await self._call["StartSlaTracking"](body)
+            request = rpc.StartSlaTrackingRequest.FromString(body)
+            self._open.append((request.tenant_id, request.ticket_id))
+            return
+        tenant_id, ticket_id = self._open[-1]
+        message: Message
+        if self._step == 2:
+            name = "PauseSla"
+            message = rpc.PauseSlaRequest(
+                tenant_id=tenant_id, ticket_id=ticket_id, reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT
+            )
+        else:
+            name, message = "ResumeSla", rpc.ResumeSlaRequest(tenant_id=tenant_id, ticket_id=ticket_id)
+            self._open.pop()
+        await self._call[name](message.SerializeToString())
+
+
+async def ask_status(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """GetSlaStatus of random tickets, so many in flight; calls a second."""
+    random = Random(1)
+
+    def request() -> bytes:
+        ticket_id = f"P-{random.randrange(options.tickets)}"
+        return rpc.GetSlaStatusRequest(tenant_id="pending", ticket_id=ticket_id).SerializeToString()
+
+    return await closed_loop(channel.unary_unary(f"{SERVICE}GetSlaStatus"), request, options)
+
+
+async def echo(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """The same against the echo server."""
+    body = rpc.GetSlaStatusRequest(tenant_id="pending", ticket_id="P-100000").SerializeToString()
+    return await closed_loop(channel.unary_unary("/benchmarks.Echo/Echo"), lambda: body, options)
+
+
+async def closed_loop(
+    call: Callable[[bytes], Awaitable[bytes]], request: Callable[[], bytes], options: argparse.Namespace
+) -> dict[str, Any]:
+    """So many calls in flight for so many seconds, after half a second of warm-up."""
+    count, stopping = 0, False
+
+    async def lane() -> None:
+        nonlocal count
+        while not stopping:
+            await call(request())
+            count += 1
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(options.in_flight):
+            lanes.create_task(lane())
+        await asyncio.sleep(0.5)
+        count, begun = 0, time.perf_counter()
+        await asyncio.sleep(options.seconds)
+        answered, seconds = count, time.perf_counter() - begun
+        stopping = True
+    return {"calls": answered, "seconds": seconds}
+
+
+KINDS: Final[dict[str, Callable[..., Awaitable[dict[str, Any]]]]] = {
+    "lateness": watch_lateness,
+    "replay": count_events,
+    "commands": open_loop,
+    "status": ask_status,
+    "echo": echo,
+}
+
+
+async def run(options: argparse.Namespace) -> None:
+    """One client."""
+    channel_options = [("grpc.max_receive_message_length", 8 * 2**20)]
+    async with grpc.aio.insecure_channel(options.address, channel_options) as channel:
+        print(json.dumps(await KINDS[options.kind](channel, options)))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("address")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=500.0, help="commands a second")
+    parser.add_argument("--after", type=int, default=0, help="sequence")
+    parser.add_argument("--events", type=int, default=0)
+    parser.add_argument("--tickets", type=int, default=0)
+    uvloop.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""A deadline over 90 days, calendar warm, against a walk over the minutes; compiling a schedule."""
+
+from __future__ import annotations
+
+from functools import partial
+from timeit import Timer
+
+from benchmarks.business_time import DAY_MS, START, cpu_us, office, starts, thread_time
+from benchmarks.results import Result, Target
+from benchmarks.row import Options, Row
+from slad.core.calendar import compile_calendar
+
+SPAN_MS = 90 * DAY_MS
+
+
+def run(options: Options) -> Result:
+    """CPU of one thread; both must come to the same instant."""
+    schedule, walk = office()
+    calendar = compile_calendar(schedule)
+    open_ms = calendar.open_between(START, START + SPAN_MS)
+    if calendar.advance(START, open_ms) != walk.advance(START, open_ms):
+        raise AssertionError("slad and the walk differ")
+    figures: dict[str, list[float]] = {"us": [], "walk us": [], "ratio": [], "compile us": []}
+    start = starts()
+    for _ in range(options.repeats):
+        deadline = cpu_us(lambda: calendar.advance(next(start), open_ms))
+        walked = Timer(partial(walk.advance, START, open_ms), timer=thread_time).timeit(1) * 1e6
+        figures["us"].append(deadline)
+        figures["walk us"].append(walked)
+        figures["ratio"].append(walked / deadline)
+        figures["compile us"].append(cpu_us(lambda: compile_calendar(schedule).advance(START, open_ms)))
+    return Result("calendar", figures)
+
+
+ROW = Row(
+    "calendar",
+    "deadline over 90 days, warm calendar; cold compile",
+    "a walk over the minutes",
+    (
+        Target("ratio", 5_000, at_least=True),
+        Target("us", 5, at_least=False, unit="µs"),
+        Target("compile us", 300, at_least=False, unit="µs"),
+    ),
+    run,
+    15,
+)

@@ -1,0 +1,39 @@
+"""All rows, in the order of the table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.row import Row
+from benchmarks.rows import (
+    calendar,
+    day,
+    growth,
+    imports,
+    instant,
+    lateness,
+    pgboss,
+    replay,
+    restart,
+    start,
+    status,
+    temporal,
+)
+
+TABLE: Final[dict[str, Row]] = {
+    row.name: row
+    for row in (
+        start.ROW,
+        pgboss.ROW,
+        temporal.ROW,
+        imports.ROW,
+        lateness.ROW,
+        instant.ROW,
+        replay.ROW,
+        restart.ROW,
+        status.ROW,
+        calendar.ROW,
+        growth.ROW,
+        day.ROW,
+    )
+}
