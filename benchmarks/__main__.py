@@ -24,12 +24,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks"
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="a row, or: report, list")
-    parser.add_argument("--repeats", type=int, default=Options.repeats)
-    parser.add_argument("--seconds", type=float, default=Options.seconds, help="of a round with each side")
-    parser.add_argument(
-        "--large", type=int, default=Options.large, help="tickets, where a million is asked for"
-    )
-    parser.add_argument("--disk", type=Path, default=Options.disk, help="where data directories are made")
+    usual = Options()
+    parser.add_argument("--repeats", type=int, default=usual.repeats)
+    parser.add_argument("--seconds", type=float, default=usual.seconds, help="of a round with each side")
+    parser.add_argument("--large", type=int, default=usual.large, help="tickets, for a million")
+    parser.add_argument("--disk", type=Path, default=usual.disk, help="where data directories are made")
     given = parser.parse_args()
     if given.rows == ["list"]:
         for row in TABLE.values():
@@ -43,7 +42,7 @@ def main() -> None:
             parser.error(f"there is no row {name!r}; `python -m benchmarks list`")
         begun = time.monotonic()
         result = TABLE[name].run(options)
-        if options != Options():
+        if options != usual:
             result.options = {"repeats": given.repeats, "seconds": given.seconds, "large": given.large}
         result.save()
         shown = ", ".join(f"{figure} {result.median(figure):,.2f}" for figure in result.figures)

@@ -1,7 +1,7 @@
-"""Client processes: what watches, what sends commands when their time comes, what asks in a closed loop.
+"""Client processes: what watches, what sends commands at their time, what asks in a closed loop.
 
-Each is started as `python -m benchmarks.clients KIND ADDRESS …` and tells its measurements as one JSON line, so
-that the measured daemon shares neither interpreter nor core with its load.
+Each is started as `python -m benchmarks.clients KIND ADDRESS …` and tells its measurements as one JSON line,
+so that the measured daemon shares neither interpreter nor core with its load.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def count_events(channel: grpc.aio.Channel, options: argparse.Namespace) -
 
 
 async def open_loop(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
-    """Starts, pauses and resumes at a fixed rate, whether or not earlier ones are answered; latencies in ms."""
+    """Starts, pauses and resumes at a fixed rate, answered or not; latencies in ms."""
     commands = _Commands(channel)
     latencies: list[float] = []
     running: set[asyncio.Task[None]] = set()
@@ -107,7 +107,7 @@ class _Commands:
     """A start, then a pause and a resume of the same ticket, and so on."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._call = {
+        self._call: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {
             name: channel.unary_unary(f"{SERVICE}{name}")
             for name in ("StartSlaTracking", "PauseSla", "ResumeSla")
         }
@@ -145,13 +145,15 @@ async def ask_status(channel: grpc.aio.Channel, options: argparse.Namespace) -> 
         ticket_id = f"P-{random.randrange(options.tickets)}"
         return rpc.GetSlaStatusRequest(tenant_id="pending", ticket_id=ticket_id).SerializeToString()
 
-    return await closed_loop(channel.unary_unary(f"{SERVICE}GetSlaStatus"), request, options)
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"{SERVICE}GetSlaStatus")
+    return await closed_loop(call, request, options)
 
 
 async def echo(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
     """The same against the echo server."""
     body = rpc.GetSlaStatusRequest(tenant_id="pending", ticket_id="P-100000").SerializeToString()
-    return await closed_loop(channel.unary_unary("/benchmarks.Echo/Echo"), lambda: body, options)
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/benchmarks.Echo/Echo")
+    return await closed_loop(call, lambda: body, options)
 
 
 async def closed_loop(

@@ -1,7 +1,7 @@
 """Data directories with many pending tickets, made once by an import and copied for each use.
 
-The tickets are `P-0`, `P-1`, … of the tenant `pending`; they are 24x7, due in months, and all of the same policy:
-what is measured beside them must not be disturbed by them falling due.
+The tickets are `P-0`, `P-1`, … of the tenant `pending`; they are 24x7, due in months, and all of the same
+policy: what is measured beside them must not be disturbed by them falling due.
 """
 
 from __future__ import annotations

@@ -47,18 +47,8 @@ class Server:
 def slad(data: Path, *options: str, kill: bool = False) -> Iterator[Server]:
     """`slad serve` with all its defaults: every reply is durable. `kill`: it is ended by SIGKILL."""
     target = _free_target()
-    command = [
-        "-m",
-        "slad",
-        "serve",
-        "--listen",
-        target,
-        "--data",
-        str(data),
-        "--log-level",
-        "error",
-        *options,
-    ]
+    command = ["-m", "slad", "serve", "--listen", target, "--data", str(data), "--log-level", "error"]
+    command += options
     with _running("slad", target, START_METHOD, command, kill=kill) as server:
         yield server
 

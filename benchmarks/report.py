@@ -26,7 +26,8 @@ def write() -> None:
 
 def _machine(results: dict[str, Result]) -> list[str]:
     machines = {
-        tuple(sorted((k, v) for k, v in r.machine.items() if k != "load average")) for r in results.values()
+        tuple(sorted((name, value) for name, value in result.machine.items() if name != "load average"))
+        for result in results.values()
     }
     told = ["; ".join(f"{name} {value}" for name, value in machine) for machine in sorted(machines)]
     return ["", *[f"Measured on: {machine}." for machine in told], ""]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from time import thread_time
 from timeit import Timer
 
-from benchmarks.business_time import DAY_MS, START, cpu_us, office, starts, thread_time
+from benchmarks.business_time import START, cpu_us, office, starts
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 from slad.core.calendar import compile_calendar
+from slad.core.instants import DAY_MS
 
 SPAN_MS = 90 * DAY_MS
 

@@ -32,7 +32,8 @@ def run(options: Options) -> Result:
                 with grpc.insecure_channel(server.target) as channel:
                     clock = test_clock_pb2_grpc.TestClockStub(channel)
                     begun = time.perf_counter()
-                    request = test_clock_pb2.AdvanceTimeRequest(by={"seconds": 24 * 3_600})
+                    request = test_clock_pb2.AdvanceTimeRequest()
+                    request.by.FromSeconds(24 * 3_600)
                     events = clock.AdvanceTime(request, timeout=3_600).events_committed
                     seconds = time.perf_counter() - begun
         figures["events/s"].append(events / seconds)

@@ -38,8 +38,8 @@ def run(options: Options) -> Result:
             for name, value in _sizes(data / DATABASE_NAME, number).items():
                 figures.setdefault(name, []).append(value)
     notes = [
-        f"{number:,} open tickets of the last five days, some paused, some answered, streamed by a client process.",
-        "Bytes per live ticket are the database less its events; per event, those of the table and its index.",
+        f"{number:,} open tickets of the last five days, some paused or answered, from a client process.",
+        "Bytes per live ticket: the database less its events; per event: their table and its index.",
     ]
     return Result("import", figures, notes)
 

@@ -51,7 +51,7 @@ def _send(connection: str, seconds: float) -> float:
 
 @contextmanager
 def _postgres(disk: Path) -> Iterator[str]:
-    """A server with its defaults, on loopback, for one use. It does not run as root, so root lends it a user."""
+    """A server with its defaults, on loopback, for one use; of another user where root would start it."""
     binaries = _binaries()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 
 IN_FLIGHT = 32
+TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
 
 def run(options: Options) -> Result:
@@ -38,7 +40,7 @@ def run(options: Options) -> Result:
 
 @contextmanager
 def _dev_server(scratch: Path) -> Iterator[str]:
-    binary = which("temporal")
+    binary = which("temporal", path=os.pathsep.join((str(TOOLS), os.environ["PATH"])))
     if binary is None:
         raise RuntimeError("the temporal CLI is missing (.ci/run shows how it is built)")
     with socket.socket() as probe:

@@ -1,0 +1,1 @@
+"""Counted work: what a command costs in things that no machine's speed changes."""

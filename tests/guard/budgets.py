@@ -1,0 +1,36 @@
+"""What a command may cost. Who makes one of these grow says why in the commit that raises it.
+
+Counted at StartSlaTracking with a request_id, the costliest command, of the benchmark's request; the budgets
+have a few percent of slack for other releases of Python, SQLite and protobuf.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+STATEMENTS_ALONE: Final = 8
+"""SQL statements of a turn with one command: BEGIN, two look-ups, a row in each of four tables, COMMIT."""
+
+STATEMENTS_OF_32: Final = 12
+"""SQL statements of a turn with 32: one look-up of many keys, two multi-row inserts for each table."""
+
+ROWS: Final = 4
+"""Rows written for a command: tracking, event, audit, answer."""
+
+SYNCS_OF_1000: Final = 40
+"""Times that the disk is asked to make something durable, for 1,000 commands in turns of 32."""
+
+BYTES_WRITTEN: Final = 11_500
+"""Bytes that go to the disk for a command, the WAL and its checkpoints together, in turns of 32."""
+
+BYTES_KEPT: Final = 1_300
+"""By how much the database grows with a command, indexes and half-filled pages included."""
+
+FUNCTION_CALLS: Final = 345
+"""Functions called for a command in a turn of 32, Python's and C's: the work of the interpreter."""
+
+PEAK_BYTES: Final = 3_300
+"""Memory that the making of a turn takes at its height, for each of its 32 commands."""
+
+STATUS_FUNCTION_CALLS: Final = 262
+"""The same as FUNCTION_CALLS for a GetSlaStatus."""
