@@ -209,8 +209,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ),
     (
         "get_sla_timeline",
-        {"tenant_id": "acme", "ticket_id": "T-1", "generation": 2},
-        rpc.GetSlaTimelineRequest(tenant_id="acme", ticket_id="T-1", generation=2),
+        {"tenant_id": "acme", "ticket_id": "T-1", "generation": 2, "until": AT},
+        rpc.GetSlaTimelineRequest(tenant_id="acme", ticket_id="T-1", generation=2, until=AT_MESSAGE),
         rpc.GetSlaTimelineResponse(status=pb.SlaStatus(generation=2)),
     ),
     (
