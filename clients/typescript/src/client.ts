@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import type { MethodDefinition } from "@grpc/grpc-js";
 import { groups, type Rows } from "./bulk.js";
 import { checkedMessage, type Input, wrongType } from "./checks.js";
-import { type CallControl, Connection, type ConnectionOptions } from "./connection.js";
+import { Connection, type ConnectionOptions, type RequestStream } from "./connection.js";
 import { invalid } from "./errors.js";
 import {
   cancelled,
@@ -15,6 +15,7 @@ import {
   type RetryPolicy,
   withRetries,
 } from "./retry.js";
+import { linked } from "./signals.js";
 import * as admin from "./stubs/slad/v1/admin.js";
 import * as rpc from "./stubs/slad/v1/sla_backend.js";
 import type { SlaEvent, SlaStatus } from "./stubs/slad/v1/types.js";
@@ -160,16 +161,12 @@ export class SladClient {
    * bad row does not end the call, it is in `rejected`. Not repeated by itself: the same rows again make no
    * doubles. `timeoutMs` is 10 minutes by default.
    */
-  importSlaTrackings(rows: Rows, options: CallOptions = {}): Promise<rpc.ImportSlaTrackingsResponse> {
-    return this.connection.clientStream(
-      SlaBackendService.importSlaTrackings,
-      async (stream) => {
-        for await (const trackings of groups(rows)) {
-          await stream.write({ trackings });
-        }
-      },
-      this.bulkControl(options),
-    );
+  async importSlaTrackings(rows: Rows, options: CallOptions = {}): Promise<rpc.ImportSlaTrackingsResponse> {
+    return this.bulk(SlaBackendService.importSlaTrackings, options, async (stream) => {
+      for await (const trackings of groups(rows)) {
+        await stream.write({ trackings });
+      }
+    });
   }
 
   /**
@@ -190,18 +187,14 @@ export class SladClient {
       end: false,
       trackings: [],
     };
-    return this.connection.clientStream(
-      SlaBackendService.reconcileSlaTrackings,
-      async (stream) => {
-        await stream.write(first);
-        await stream.taken();
-        for await (const trackings of groups(typeof rows === "function" ? await rows() : rows)) {
-          await stream.write({ ...first, trackings });
-        }
-        await stream.write({ ...first, end: true });
-      },
-      this.bulkControl(options),
-    );
+    return this.bulk(SlaBackendService.reconcileSlaTrackings, options, async (stream) => {
+      await stream.write(first);
+      await stream.taken();
+      for await (const trackings of groups(typeof rows === "function" ? await rows() : rows)) {
+        await stream.write({ ...first, trackings });
+      }
+      await stream.write({ ...first, end: true });
+    });
   }
 
   /** The live trackings, as `importSlaTrackings` takes them. The stream is not repeated when it breaks. */
@@ -210,13 +203,16 @@ export class SladClient {
     options: CallOptions = {},
   ): AsyncGenerator<rpc.SlaTrackingImport, void, undefined> {
     const message = messageOf(SlaBackendService.exportSlaTrackings, request);
-    const control = this.bulkControl(options);
-    for await (const reply of this.connection.replies(
-      SlaBackendService.exportSlaTrackings,
-      message,
-      control,
-    )) {
-      yield* reply.trackings;
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
+    const link = linked(this.closing.signal, options.signal);
+    const control = { timeoutMs, signal: link.signal };
+    const { exportSlaTrackings } = SlaBackendService;
+    try {
+      for await (const reply of this.connection.replies(exportSlaTrackings, message, control)) {
+        yield* reply.trackings;
+      }
+    } finally {
+      link.release();
     }
   }
 
@@ -297,26 +293,39 @@ export class SladClient {
     if (this.closing.signal.aborted) {
       throw cancelled("the client was closed");
     }
-    const signal = this.signalOf(options);
-    return withRetries(
-      (left) => this.connection.unary(method, message, { timeoutMs: left, signal, requestId }),
-      { ...this.retry, ...options.retry },
-      retried,
-      timeoutMs,
-      signal,
+    return this.during(options, (signal) =>
+      withRetries(
+        (left) => this.connection.unary(method, message, { timeoutMs: left, signal, requestId }),
+        { ...this.retry, ...options.retry },
+        retried,
+        timeoutMs,
+        signal,
+      ),
     );
   }
 
-  private bulkControl(options: CallOptions): CallControl {
-    return {
-      timeoutMs: checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS),
-      signal: this.signalOf(options),
-    };
+  private bulk<Request, Reply>(
+    method: MethodDefinition<Request, Reply>,
+    options: CallOptions,
+    send: (stream: RequestStream<Request>) => Promise<void>,
+  ): Promise<Reply> {
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
+    return this.during(options, (signal) =>
+      this.connection.clientStream(method, send, { timeoutMs, signal }),
+    );
   }
 
-  /** A signal of the call's own, so that listeners do not gather at one that lives long. */
-  private signalOf({ signal }: CallOptions): AbortSignal {
-    return AbortSignal.any(signal ? [signal, this.closing.signal] : [this.closing.signal]);
+  /** Makes a call with a signal that is aborted with the caller's, or when the client is closed. */
+  private async during<Reply>(
+    options: CallOptions,
+    call: (signal: AbortSignal) => Promise<Reply>,
+  ): Promise<Reply> {
+    const link = linked(this.closing.signal, options.signal);
+    try {
+      return await call(link.signal);
+    } finally {
+      link.release();
+    }
   }
 }
 

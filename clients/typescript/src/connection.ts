@@ -47,9 +47,10 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 0,
-  // gRPC's own default, up to two minutes between attempts, is for servers that are far away.
+  // gRPC's own default, up to two minutes between attempts, is for servers that are far away. Between attempts
+  // calls fail at once; so the longest pause is shorter than all retries of a call together.
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2_000,
+  "grpc.max_reconnect_backoff_ms": 500,
   // 512 events with all the attributes that slad allows are more than gRPC's default of 4 MiB.
   "grpc.max_receive_message_length": -1,
   // slad is a neighbour; the proxy of the environment is for the world.

@@ -36,6 +36,8 @@ export const RETRIED_QUERY: ReadonlySet<number> = new Set([Status.UNAVAILABLE]);
 export const RETRIED_COMMAND: ReadonlySet<number> = new Set([Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED]);
 
 const MAX_DOUBLINGS = 30;
+/** With less time left, another attempt would only hide what the last one failed with. */
+const MIN_ATTEMPT_MS = 20;
 
 /** Ms to wait after so many failures in a row, when slad asks for at least `asked`. */
 export function delayAfter(
@@ -74,6 +76,9 @@ export async function withRetries<Reply>(
         throw error;
       }
       await sleep(delay, signal);
+      if (deadline - performance.now() < MIN_ATTEMPT_MS) {
+        throw error;
+      }
     }
   }
 }

@@ -5,6 +5,7 @@ import { Acknowledger, type AckPolicy, type SendAck } from "./acknowledger.js";
 import { type Connection, endQuietly, isServiceError } from "./connection.js";
 import { fromServiceError, invalid, type SladError, Unavailable } from "./errors.js";
 import { delayAfter, type RetryPolicy, sleep } from "./retry.js";
+import { type Linked, linked } from "./signals.js";
 import {
   SlaBackendService,
   WatchSlaEventsRequest,
@@ -47,9 +48,8 @@ export function watchEvents(
   request: Partial<WatchSlaEventsRequest>,
   watch: Watch,
 ): AsyncIterableIterator<SlaEvent> {
-  const leaving = new AbortController();
-  const given = [watch.closing, leaving.signal, ...(watch.signal ? [watch.signal] : [])];
-  const events = iterate(connection, request, watch, AbortSignal.any(given));
+  const leaving = linked(watch.closing, watch.signal);
+  const events = iterate(connection, request, watch, leaving);
   return {
     next: () => events.next(),
     // A generator that waits for an event would not hear of it before there is one.
@@ -71,9 +71,10 @@ async function* iterate(
   connection: Connection,
   request: Partial<WatchSlaEventsRequest>,
   watch: Watch,
-  signal: AbortSignal,
+  { signal, release }: Linked,
 ): AsyncGenerator<SlaEvent, void, undefined> {
   if (watch.acknowledge && !request.consumer) {
+    release();
     throw invalid("consumer", "REQUIRED", "only a named consumer can acknowledge events");
   }
   const acknowledger = watch.acknowledge ? new Acknowledger(watch.sendAck, watch) : undefined;
@@ -133,6 +134,7 @@ async function* iterate(
       await sleep(delayAfter(failures, watch.retry, error.retryDelayMs), signal).catch(() => undefined);
     }
   } finally {
+    release();
     await acknowledger?.stop();
   }
 }

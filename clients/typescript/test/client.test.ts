@@ -290,14 +290,14 @@ test("a daemon that is not there gives an error within the time, not a hang", as
     ),
     timeoutMs: 1_000,
   });
-  for (const [client, kind] of [
-    [absent, Unavailable],
-    [noSocket, Unavailable],
-    [mute, DeadlineExceeded],
+  for (const [client, kinds] of [
+    [absent, [Unavailable, DeadlineExceeded]],
+    [noSocket, [Unavailable, DeadlineExceeded]],
+    [mute, [DeadlineExceeded]],
   ] as const) {
     const begun = performance.now();
     await assert.rejects(client.startSlaTracking({ ...TICKET, targets: TARGETS }), (error) => {
-      assert.ok(error instanceof kind, `${error}`);
+      assert.ok(error instanceof SladError && kinds.some((kind) => error instanceof kind), `${error}`);
       assert.match(error.requestId, /^[0-9a-f-]{36}$/);
       return true;
     });

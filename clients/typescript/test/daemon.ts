@@ -35,7 +35,12 @@ export class Daemon {
     private readonly arguments_: readonly string[] = [],
     options: SladClientOptions = {},
   ) {
-    this.client = new SladClient({ address: this.address, timeoutMs: PATIENCE_MS, ...options });
+    this.client = new SladClient({
+      address: this.address,
+      timeoutMs: PATIENCE_MS,
+      retry: { attempts: 1_000 },
+      ...options,
+    });
     this.clock = new SladTestClock({ address: this.address });
   }
 

@@ -4,6 +4,7 @@ import { Acknowledger, type AckPolicy } from "../acknowledger.js";
 import type { SladClient } from "../client.js";
 import { invalid } from "../errors.js";
 import { delayAfter, NO_RETRY, sleep } from "../retry.js";
+import { linked } from "../signals.js";
 import type { SlaEvent } from "../stubs/slad/v1/types.js";
 import { ACK_TIMEOUT_MS } from "../watch.js";
 import { type SlaEventHandlers, type Task, tasksFor } from "./handlers.js";
@@ -260,8 +261,7 @@ export class SlaEventConsumer {
 
   private async runTask(task: Task, event: SlaEvent, attempt: number): Promise<void> {
     const limit = this.options.handlerTimeoutMs ?? 60_000;
-    const late = new AbortController();
-    const signal = AbortSignal.any([this.stopping.signal, late.signal]);
+    const late = linked(this.stopping.signal);
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -271,9 +271,10 @@ export class SlaEventConsumer {
       }, limit);
     });
     try {
-      await Promise.race([(async () => task.run({ event, attempt, signal }))(), timeout]);
+      await Promise.race([(async () => task.run({ event, attempt, signal: late.signal }))(), timeout]);
     } finally {
       clearTimeout(timer);
+      late.release();
     }
   }
 
