@@ -42,9 +42,10 @@ async def statuses_of(caller: Caller) -> Statuses:
 
 async def catch_up(caller: Caller, log: EventLog) -> None:
     """Waits until the observer has heard of everything. Raises FaultError."""
+    seen = log.last  # by now: what comes while the head is asked for may be beyond it
     head, deadline = await caller.head(), time.monotonic() + PATIENCE_S
-    if head < log.last:
-        raise FaultError(FaultKind.LOST, "events", f"the newest is {head}, but {log.last} was seen")
+    if head < seen:
+        raise FaultError(FaultKind.LOST, "events", f"the newest is {head}, but {seen} was seen")
     while log.last < head and not log.broken:
         if time.monotonic() > deadline:
             raise FaultError(
