@@ -62,7 +62,7 @@ def _timeless_tracking(tracking: Tracking) -> Tracking:
         msgspec.structs.replace(one, fired_at=min(one.fired_at, 1), superseded=False)
         for one in tracking.fired
     )
-    return msgspec.structs.replace(tracking, fired=fired)
+    return msgspec.structs.replace(tracking, fired=fired, judged_at=min(tracking.judged_at, 1))
 
 
 def reopened(data: Path, now: int) -> State:
