@@ -321,7 +321,9 @@ Counts = Counter[str]
 
 def run(knobs: Knobs, actions: Sequence[Action], counts: Counts | None = None) -> None:
     """Lives through `actions`. Raises Violation, or what slad should not have raised."""
-    logging.getLogger("slad").setLevel(logging.CRITICAL)
+    log = logging.getLogger("slad")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     loop = SimulatedLoop()
     CHECKS.clear()
     try:
@@ -335,6 +337,7 @@ def run(knobs: Knobs, actions: Sequence[Action], counts: Counts | None = None) -
                     counts.update({f"rule {rule}": number for rule, number in CHECKS.items()})
     finally:
         loop.close()
+        log.setLevel(level)
 
 
 def failure(knobs: Knobs, actions: Sequence[Action], counts: Counts | None = None) -> Exception | None:
