@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.results import Result
 
@@ -16,7 +16,7 @@ MOST_POINTS: Final = 1_500
 
 def draw(result: Result) -> Iterator[tuple[str, str]]:
     """(title, file name) of a chart for each series of a result."""
-    if not result.series:
+    if not result.series and not result.bars:
         return
     import matplotlib as mpl  # only for the document
 
@@ -25,6 +25,17 @@ def draw(result: Result) -> Iterator[tuple[str, str]]:
 
     mpl.rcParams["svg.hashsalt"] = "slad"  # the same figures, the same file
     IMAGES.mkdir(exist_ok=True)
+    for title, parts in result.bars.items():
+        figure, axes = pyplot.subplots(figsize=(7, 1.8), layout="constrained")
+        left = 0.0
+        for name, value in parts:
+            axes.barh([0], [value], left=left, label=f"{name} {value:.1f}")
+            left += value
+        axes.set_yticks([])
+        axes.set_title(f"{title} ({left:.0f} in all)", fontsize=9)
+        axes.legend(ncols=4, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        yield title, _save(figure, result, title)
+        pyplot.close(figure)
     for title, points in result.series.items():
         step = max(1, len(points) // MOST_POINTS)
         xs, ys = zip(*points[::step], strict=True)
@@ -39,7 +50,11 @@ def draw(result: Result) -> Iterator[tuple[str, str]]:
         axes.set_ylim(bottom=0)
         axes.set_title(title, fontsize=9)
         axes.grid(visible=True, alpha=0.3)
-        name = f"{result.row}-{re.sub('[^a-z0-9]+', '-', title.lower()).strip('-')}.svg"
-        figure.savefig(IMAGES / name, metadata={"Date": None})
+        yield title, _save(figure, result, title)
         pyplot.close(figure)
-        yield title, name
+
+
+def _save(figure: Any, result: Result, title: str) -> str:
+    name = f"{result.row}-{re.sub('[^a-z0-9]+', '-', title.lower()).strip('-')}.svg"
+    figure.savefig(IMAGES / name, metadata={"Date": None})
+    return name

@@ -47,6 +47,8 @@ class Result:
     """What else is to be known, for people."""
     series: dict[str, list[list[float]]] = field(default_factory=dict)
     """By name: points (x, y), for a chart."""
+    bars: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    """By name: parts of a whole, for a chart."""
     options: dict[str, Any] = field(default_factory=dict)
     """How it was run, where that was not the default."""
     machine: dict[str, str] = field(default_factory=dict)

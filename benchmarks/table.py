@@ -13,6 +13,7 @@ from benchmarks.rows import (
     instant,
     lateness,
     pgboss,
+    profile,
     replay,
     restart,
     start,
@@ -35,5 +36,6 @@ TABLE: Final[dict[str, Row]] = {
         calendar.ROW,
         growth.ROW,
         day.ROW,
+        profile.ROW,
     )
 }
