@@ -99,6 +99,9 @@ dist: $(SETUP) $(RELEASE)/.slad-setup ## sdist, wheel, bill of materials and a d
 	$(BIN)/python -m release.notes > dist/NOTES.md
 	@ls dist
 
+soak: $(SETUP) ## An hour of mixed load with a million tickets pending, for docs/performance.md
+	$(MAKE) --no-print-directory bench ARGS="soak $(ARGS)"
+
 clean: ## Remove what make has made (not ./data)
 	rm -rf .venv .tools proto/node_modules build dist
 	rm -rf $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist examples/algapsa/node_modules

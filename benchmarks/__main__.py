@@ -29,13 +29,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="of a round with each side")
     parser.add_argument("--large", type=int, default=usual.large, help="tickets, for a million")
     parser.add_argument("--disk", type=Path, default=usual.disk, help="where data directories are made")
+    parser.add_argument("--minutes", type=int, default=usual.soak_minutes, help="of the soak")
     given = parser.parse_args()
     if given.rows == ["list"]:
         for row in TABLE.values():
             print(f"{row.name:10} about {row.about_s} s   {row.title}, against {row.peer}")
         return
-    options = Options(given.repeats, given.seconds, given.large, disk=given.disk)
-    for name in given.rows or TABLE:
+    options = Options(given.repeats, given.seconds, given.large, soak_minutes=given.minutes, disk=given.disk)
+    for name in given.rows or [row.name for row in TABLE.values() if not row.alone]:
         if name == "report":
             continue
         if name not in TABLE:

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import grpc
 import uvloop
-from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -79,32 +78,36 @@ async def count_events(channel: grpc.aio.Channel, options: argparse.Namespace) -
 
 
 async def open_loop(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
-    """Starts, pauses and resumes at a fixed rate, answered or not; latencies in ms."""
-    commands = _Commands(channel)
-    latencies: list[float] = []
+    """Commands at a fixed rate, whether or not earlier ones are answered; latencies in ms.
+
+    A third are starts; each is followed by a pause and a resume of its ticket, which wait for its answer.
+    """
+    lives = _Lives(channel)
     running: set[asyncio.Task[None]] = set()
     begun = time.perf_counter()
-    total = int(options.rate * options.seconds)
-
-    async def one(due: float) -> None:
-        await commands.next()
-        # From when it should have been sent: waiting is not hidden.
-        latencies.append((time.perf_counter() - due) * 1e3)
-
-    for number in range(total):
-        due = begun + number / options.rate
-        delay = due - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        task = asyncio.create_task(one(due))
+    for number in range(int(options.rate * options.seconds / COMMANDS_OF_A_LIFE)):
+        due = begun + number * COMMANDS_OF_A_LIFE / options.rate
+        await _until(due)
+        task = asyncio.create_task(lives.live(due))
         running.add(task)
         task.add_done_callback(running.discard)
     await asyncio.gather(*running)
-    return {"latencies": latencies, "seconds": time.perf_counter() - begun}
+    return {"latencies": lives.latencies, "seconds": time.perf_counter() - begun}
 
 
-class _Commands:
-    """A start, then a pause and a resume of the same ticket, and so on."""
+COMMANDS_OF_A_LIFE: Final = 3
+BETWEEN_S: Final = 0.05
+"""From one command of a ticket to the next."""
+
+
+async def _until(moment: float) -> None:
+    delay = moment - time.perf_counter()
+    if delay > 0:
+        await asyncio.sleep(delay)
+
+
+class _Lives:
+    """Tickets that are started, paused and resumed."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._call: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {
@@ -112,29 +115,27 @@ class _Commands:
             for name in ("StartSlaTracking", "PauseSla", "ResumeSla")
         }
         self._starts = StartRequests(with_request_id=True)
-        self._open: list[tuple[str, str]] = []
-        self._step = 0
+        self.latencies: list[float] = []
 
-    async def next(self) -> None:
-        """Sends one command and awaits its answer. Raises grpc.RpcError."""
-        self._step = (self._step + 1) % 3
-        if self._step == 1 or not self._open:
-            body = self._starts.next()
-            await self._call["StartSlaTracking"](body)
-            request = rpc.StartSlaTrackingRequest.FromString(body)
-            self._open.append((request.tenant_id, request.ticket_id))
-            return
-        tenant_id, ticket_id = self._open[-1]
-        message: Message
-        if self._step == 2:
-            name = "PauseSla"
-            message = rpc.PauseSlaRequest(
-                tenant_id=tenant_id, ticket_id=ticket_id, reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT
-            )
-        else:
-            name, message = "ResumeSla", rpc.ResumeSlaRequest(tenant_id=tenant_id, ticket_id=ticket_id)
-            self._open.pop()
-        await self._call[name](message.SerializeToString())
+    async def live(self, due: float) -> None:
+        """One ticket, whose start is due at `due`. Raises grpc.RpcError."""
+        body = self._starts.next()
+        start = rpc.StartSlaTrackingRequest.FromString(body)
+        tenant_id, ticket_id = start.tenant_id, start.ticket_id
+        pause = rpc.PauseSlaRequest(
+            tenant_id=tenant_id, ticket_id=ticket_id, reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT
+        )
+        resume = rpc.ResumeSlaRequest(tenant_id=tenant_id, ticket_id=ticket_id)
+        for name, request in (
+            ("StartSlaTracking", body),
+            ("PauseSla", pause.SerializeToString()),
+            ("ResumeSla", resume.SerializeToString()),
+        ):
+            await _until(due)
+            await self._call[name](request)
+            # From when it should have been sent: waiting is not hidden.
+            self.latencies.append((time.perf_counter() - due) * 1e3)
+            due += BETWEEN_S
 
 
 async def ask_status(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from benchmarks import echo_server
 from benchmarks.load import Measurement
 
+HEALTH_REQUEST: Final = health_pb2.HealthCheckRequest(service="slad.v1.SlaBackend").SerializeToString()
+HEALTH_METHOD: Final = "/grpc.health.v1.Health/Check"
 START_METHOD: Final = "/slad.v1.SlaBackend/StartSlaTracking"
 
 READY_S: Final = 20.0
@@ -96,18 +99,26 @@ def _running(
 
 
 def _wait_until_ready(name: str, target: str, process: subprocess.Popen[bytes]) -> None:
+    """Until it answers; slad, until health says SERVING."""
     deadline = time.monotonic() + READY_S
-    with grpc.insecure_channel(target, [("grpc.max_reconnect_backoff_ms", 200)]) as channel:
-        ready = grpc.channel_ready_future(channel)
-        while time.monotonic() < deadline:
-            try:
-                ready.result(timeout=0.2)
-            except grpc.FutureTimeoutError:
-                if process.poll() is not None:
-                    raise RuntimeError(f"{name} ended with exit code {process.returncode}") from None
-            else:
-                return
-    raise TimeoutError(f"{name} does not answer at {target}")
+    while not _is_ready(name, target):
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended with exit code {process.returncode}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} does not answer at {target}")
+        time.sleep(0.01)
+
+
+def _is_ready(name: str, target: str) -> bool:
+    # A channel for each try: one that has failed waits before it tries again.
+    with grpc.insecure_channel(target) as channel:
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HEALTH_METHOD)
+        try:
+            reply = check(HEALTH_REQUEST, timeout=5)
+        except grpc.RpcError as error:
+            return name != "slad" and error.code() is grpc.StatusCode.UNIMPLEMENTED
+        status = health_pb2.HealthCheckResponse.FromString(reply).status
+        return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def _free_target() -> str:

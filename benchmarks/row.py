@@ -20,6 +20,7 @@ class Options:
     """Pending tickets where a million is asked for."""
     small: int = 10_000
     """Pending tickets that the large number is held against."""
+    soak_minutes: int = 60
     disk: Path = Path("/var/tmp")
     """Where data directories are made; on a real disk, or durability costs nothing."""
 
@@ -35,3 +36,5 @@ class Row:
     run: Callable[[Options], Result]
     about_s: int
     """How long it takes on two quiet cores, roughly."""
+    alone: bool = False
+    """Measured only when it is named."""

@@ -16,6 +16,7 @@ from benchmarks.rows import (
     profile,
     replay,
     restart,
+    soak,
     start,
     status,
     temporal,
@@ -37,5 +38,6 @@ TABLE: Final[dict[str, Row]] = {
         growth.ROW,
         day.ROW,
         profile.ROW,
+        soak.ROW,
     )
 }

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from statistics import median, quantiles
 
-import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
-from slad_client.v1 import sla_backend_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
 from benchmarks.clients import started, told
-from benchmarks.pending import serving
+from benchmarks.pending import ROWS_A_MESSAGE, serving, take
 from benchmarks.processes import Server
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
@@ -52,7 +51,7 @@ def run(options: Options) -> Result:
 
 def _measure(server: Server, number: int) -> list[list[float]]:
     watcher = started("lateness", server.target, "--seconds", str(LEAD_S + SECONDS + 2))
-    _import_due(server, number, time.time() + LEAD_S)
+    import_due(server, str(number), time.time() + LEAD_S, DUE_A_SECOND * SECONDS)
     load = started(
         "commands", server.target, "--rate", str(COMMANDS_A_SECOND), "--seconds", str(LEAD_S + SECONDS)
     )
@@ -64,29 +63,31 @@ def _measure(server: Server, number: int) -> list[list[float]]:
     return late
 
 
-def _import_due(server: Server, number: int, first: float) -> None:
+def import_due(server: Server, run: str, first: float, number: int) -> None:
     """Tickets whose first threshold falls due one after the other, from `first` (epoch seconds) on.
 
-    Their target is an hour, the threshold at half of it; nothing else of them falls due in this run.
+    Their target is a day, the threshold at half of it: nothing else of them falls due for twelve hours.
     """
-    message = rpc.ImportSlaTrackingsRequest()
-    target = pb.SlaPolicyTarget(resolution_time_minutes=60, is_24x7=True)
-    for place in range(DUE_A_SECOND * SECONDS):
-        start = message.trackings.add().start
-        start.CopyFrom(
-            rpc.StartSlaTrackingRequest(
-                tenant_id="due",
-                ticket_id=f"D-{number}-{place}",
-                targets=[target],
-                notification_thresholds=[50],
-            )
-        )
-        start.started_at.FromMilliseconds(int((first + place / DUE_A_SECOND - 1_800) * 1e3))
-    with grpc.insecure_channel(server.target) as channel:
-        stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
-        reply = stub.ImportSlaTrackings(iter([message]), timeout=60)
-    if reply.created != len(message.trackings):
-        raise RuntimeError(f"{reply.created} were created, {reply.rejected[:1]}")
+    target = pb.SlaPolicyTarget(resolution_time_minutes=24 * 60, is_24x7=True)
+
+    def messages() -> Iterator[rpc.ImportSlaTrackingsRequest]:
+        for begin in range(0, number, ROWS_A_MESSAGE):
+            message = rpc.ImportSlaTrackingsRequest()
+            for place in range(begin, min(begin + ROWS_A_MESSAGE, number)):
+                start = message.trackings.add().start
+                start.CopyFrom(
+                    rpc.StartSlaTrackingRequest(
+                        tenant_id="due",
+                        ticket_id=f"D-{run}-{place}",
+                        targets=[target],
+                        notification_thresholds=[50],
+                    )
+                )
+                due = first + place / DUE_A_SECOND
+                start.started_at.FromMilliseconds(int((due - 12 * 3_600) * 1e3))
+            yield message
+
+    take(server, messages(), number)
 
 
 async def _bare_timers(number: int = 400) -> list[float]:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from benchmarks.import_million import MIB, resident_bytes
 from benchmarks.pending import copied
-from benchmarks.processes import slad
+from benchmarks.processes import load, slad
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 
 
 def seconds_to_ready(data: Path) -> float:
-    """From the start of the process until a call is answered, after a SIGKILL."""
-    with slad(data, kill=True):
-        pass
+    """From the start of the process until health says SERVING, after a SIGKILL under load."""
+    with slad(data, kill=True) as server:
+        load(server, in_flight=32, warm_up=0, seconds=1, with_request_id=True)
     begun = time.perf_counter()
     with slad(data):
         return time.perf_counter() - begun

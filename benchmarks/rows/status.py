@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+
 from benchmarks.clients import started, told
-from benchmarks.pending import serving
+from benchmarks.pending import TENANT, serving
 from benchmarks.processes import echo
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 
-REPLY_BYTES = 480
-"""Of a status of the pending tickets, about."""
+METHOD = "/slad.v1.SlaBackend/GetSlaStatus"
 
 
 def run(options: Options) -> Result:
     """In turn: a round with the echo, a round with slad; 32 in flight, tickets drawn at random."""
     figures: dict[str, list[float]] = {"ratio": [], "slad/s": [], "echo/s": []}
     arguments = ("--seconds", str(options.seconds), "--in-flight", "32")
-    with serving(options.large, options.disk) as server, echo(REPLY_BYTES) as peer:
+    request = rpc.GetSlaStatusRequest(tenant_id=TENANT, ticket_id="P-1").SerializeToString()
+    with (
+        serving(options.large, options.disk) as server,
+        echo(len(replace(server, method=METHOD).call(request))) as peer,
+    ):
         for _ in range(options.repeats):
             echoed = told(started("echo", peer.target, *arguments), options.seconds + 60)
             tickets = ("--tickets", str(options.large))

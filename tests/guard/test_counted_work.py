@@ -42,16 +42,18 @@ def test_bytes_and_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         synced = _syncs(disk) - syncs
         written = sum(len(done.data) for done in disk.log[logged:] if isinstance(done, Wrote))
         kept = _database_bytes(slad.connection) - size
-    assert synced * 1_000 / commands <= budgets.SYNCS_OF_1000
-    assert written / commands <= budgets.BYTES_WRITTEN
-    assert kept / commands <= budgets.BYTES_KEPT
+    within("syncs for 1,000 commands", synced * 1_000 / commands, budgets.SYNCS_OF_1000)
+    within("bytes written for a command", written / commands, budgets.BYTES_WRITTEN)
+    within("bytes that a command leaves", kept / commands, budgets.BYTES_KEPT)
 
 
 def test_function_calls(tmp_path: Path) -> None:
     with turns(tmp_path) as slad:
         bodies = slad.requests(32)
-        assert function_calls(lambda: slad.take(bodies)) / 32 <= budgets.FUNCTION_CALLS
-        assert function_calls(lambda: slad.status(40)) <= budgets.STATUS_FUNCTION_CALLS
+        calls = function_calls(lambda: slad.take(bodies)) / 32
+        within("function calls of a start", calls, budgets.FUNCTION_CALLS)
+        calls = function_calls(lambda: slad.status(40))
+        within("function calls of a status", calls, budgets.STATUS_FUNCTION_CALLS)
 
 
 def test_memory(tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_memory(tmp_path: Path) -> None:
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert peak / 32 <= budgets.PEAK_BYTES
+    within("bytes of memory for a start", peak / 32, budgets.PEAK_BYTES)
 
 
 def test_a_command_costs_with_many_tickets_what_it_costs_with_few(tmp_path: Path) -> None:
@@ -75,6 +77,11 @@ def test_a_command_costs_with_many_tickets_what_it_costs_with_few(tmp_path: Path
             slad.take(slad.requests(32))
         many = slad.requests(32)
         assert function_calls(lambda: slad.take(many)) <= with_few * 1.02
+
+
+def within(what: str, counted: float, budget: float) -> None:
+    """Fails with what has grown, and by how much."""
+    assert counted <= budget, f"{what}: {counted:,.1f}, more than the budget of {budget:,}"
 
 
 def _syncs(disk: FaultyDisk) -> int:
