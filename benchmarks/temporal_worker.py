@@ -12,13 +12,14 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 
 from slad.core.schedule import Schedule, build_schedule
@@ -51,6 +52,17 @@ TICKETS: Final = 200
 
 FIVE_HOURS_MS: Final = 5 * 3_600_000
 
+ACTIONS: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+        EventType.EVENT_TYPE_TIMER_STARTED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_MARKER_RECORDED,
+    }
+)
+"""What Temporal Cloud counts, without retries; a marker is that of a local activity."""
+
 TICK: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = resource.getpagesize()
 
@@ -73,8 +85,8 @@ LIVES: Final = (
 
 
 async def histories(directory: Path) -> None:
-    """Events and bytes of whole lives."""
-    print("| life | effects | events | bytes |\n|---|---|---|---|")
+    """Events, bytes, workflow tasks and actions of whole lives."""
+    print("| life | effects | events | bytes | tasks | actions |\n|---|---|---|---|---|---|")
     for reports in (True, False):
         for life in LIVES:
             async with time_skipping(NINE, directory) as server, recording() as daemon:
@@ -82,7 +94,9 @@ async def histories(directory: Path) -> None:
                 events = (await handle.fetch_history()).events
                 size = sum(event.ByteSize() for event in events)
                 effects = "daemon" if reports else "AlgaPSA's activities"
-                print(f"| {life.name} | {effects} | {len(events)} | {size:,} |", flush=True)
+                counts = f"{len(events)} | {size:,} | {_tasks_in(events)}"
+                actions = sum(event.event_type in ACTIONS for event in events)
+                print(f"| {life.name} | {effects} | {counts} | {actions} |", flush=True)
 
 
 async def _with_daemon(server: TimeSkipping, daemon: Recorder, life: Life) -> WorkflowHandle[Any, Any]:
@@ -134,7 +148,8 @@ def _plan(life: Life) -> list[tuple[float, str]]:
 
 
 async def worker_costs(directory: Path) -> None:
-    """CPU and memory of a worker process, and what the replay of a history takes."""
+    """CPU and memory of a worker process, with tickets in memory and with tickets read from their history."""
+    print("\n| | ms of CPU a ticket | workflow tasks a second of CPU |\n|---|---|---|")
     async with recording() as daemon:
         with ExitStack() as stack:
             server = stack.enter_context(dev_server(directory))
@@ -143,51 +158,97 @@ async def worker_costs(directory: Path) -> None:
             async with worker_process(
                 server.address, daemon.port, QUEUE, f"--max-cached-workflows={TICKETS}"
             ) as process:
-                await _overdue(client, daemon, "warm", 20, started_at)
-                cpu, memory = _cpu_s(process.pid), _memory(process.pid)
-                await _overdue(client, daemon, "T", TICKETS, started_at)
-                used, held = _cpu_s(process.pid) - cpu, _memory(process.pid) - memory
-                print(f"a start that reports six overdue thresholds: {used / TICKETS * 1e3:.1f} ms CPU")
-                print(f"a ticket in memory: {held / TICKETS / 1024:.0f} KiB")
-                print(
-                    f"a signal to one: {await _signals(client, process.pid, started_at, 'pause'):.1f} ms CPU"
-                )
+                await _overdue(daemon, _tickets(client, started_at, "warm", 20))
+                memory = _memory(process.pid)
+                tickets = _tickets(client, started_at, "T", TICKETS)
+                with Spent(process.pid) as spent:
+                    await _overdue(daemon, tickets)
+                spent.tell("a start that reports six overdue thresholds", await _tasks(tickets))
+                held = _memory(process.pid) - memory
+                await _signals(process.pid, tickets, "pause", "a signal to one in memory")
+                print(f"\na ticket in memory: {held / TICKETS / 1024:.0f} KiB\n")
             async with worker_process(
                 server.address, daemon.port, QUEUE, "--max-cached-workflows=0"
             ) as process:
-                span_ms = await _signals(client, process.pid, started_at, "resume")
-                print(f"a signal to a ticket that is read from its history: {span_ms:.1f} ms CPU")
+                await _signals(
+                    process.pid, tickets, "resume", "a signal to one that is read from its history"
+                )
 
 
-async def _signals(client: Client, pid: int, now: int, what: str) -> float:
-    """ms of CPU that a signal to each ticket takes."""
-    cpu = _cpu_s(pid)
-    # Each kind of signal comes once, so its revision tells it from the other.
-    revision = {"pause": 1, "resume": 2}[what]
-    tickets = [
-        Ticket(client, now - FIVE_HOURS_MS, f"T-{number}", numbers=count(revision))
-        for number in range(TICKETS)
-    ]
-    for ticket in tickets:
-        await getattr(ticket, what)(301)
-    status = {"pause": "paused", "resume": "active"}[what]
-    while (await tickets[-1].state())["currentStatus"] != status:  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
-    return (_cpu_s(pid) - cpu) / TICKETS * 1e3
+class Spent:
+    """The CPU that a process spends while this is entered."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._cpu_s = 0.0
+
+    def __enter__(self) -> Spent:
+        self._cpu_s = -_cpu_s(self._pid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cpu_s += _cpu_s(self._pid)
+
+    def tell(self, what: str, tasks: int) -> None:
+        """Prints it, for `tasks` workflow tasks of all tickets together."""
+        each = f"{self._cpu_s / TICKETS * 1e3:.1f}"
+        print(f"| {what} | {each} | {tasks / self._cpu_s:.0f} |", flush=True)
 
 
-async def _overdue(client: Client, daemon: Recorder, name: str, tickets: int, now: int) -> None:
+def _tickets(client: Client, now: int, name: str, number: int) -> list[Ticket]:
+    return [Ticket(client, now - FIVE_HOURS_MS, f"{name}-{each}") for each in range(number)]
+
+
+async def _overdue(daemon: Recorder, tickets: list[Ticket]) -> None:
+    """Starts tickets of which six thresholds each are overdue, and waits until they are reported."""
     already = len(daemon.reports)
+    promised = terms(240, None, (50, 75, 90), (70, 90, 110))
+    await _each(tickets, lambda ticket: ticket.start(promised))
+    await until(lambda: len(daemon.reports) - already >= 6 * len(tickets), 600)
+    await _have_done(tickets, len(tickets))
+
+
+async def _signals(pid: int, tickets: list[Ticket], what: str, title: str) -> None:
+    """Sends each ticket a signal, and waits until the worker has done its task."""
+    before = await _tasks(tickets)
+    with Spent(pid) as spent:
+        await _each(tickets, lambda ticket: getattr(ticket, what)(301))
+        await _have_done(tickets, before + len(tickets))
+    spent.tell(title, await _tasks(tickets) - before)
+
+
+async def _have_done(tickets: list[Ticket], tasks: int) -> None:
+    """Waits until so many workflow tasks are done. Asking for histories costs the worker nothing."""
+    while await _tasks(tickets) < tasks:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+async def _each(tickets: list[Ticket], call: Callable[[Ticket], Awaitable[Any]]) -> None:
+    """Calls for all tickets, 32 at a time."""
     gate = asyncio.Semaphore(32)
 
-    async def start(number: int) -> None:
+    async def one(ticket: Ticket) -> None:
         async with gate:
-            await Ticket(client, now - FIVE_HOURS_MS, f"{name}-{number}").start(
-                terms(240, None, (50, 75, 90), (70, 90, 110))
-            )
+            await call(ticket)
 
-    await asyncio.gather(*(start(number) for number in range(tickets)))
-    await until(lambda: len(daemon.reports) - already >= 6 * tickets, 600)
+    await asyncio.gather(*map(one, tickets))
+
+
+async def _tasks(tickets: list[Ticket]) -> int:
+    """Workflow tasks that the worker has done for these tickets."""
+    done = 0
+
+    async def count(ticket: Ticket) -> None:
+        nonlocal done
+        events = (await ticket.handle.fetch_history()).events
+        done += _tasks_in(events)
+
+    await _each(tickets, count)
+    return done
+
+
+def _tasks_in(events: Iterable[HistoryEvent]) -> int:
+    return sum(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED for event in events)
 
 
 def _cpu_s(pid: int) -> float:
