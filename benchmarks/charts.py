@@ -15,8 +15,8 @@ MOST_POINTS: Final = 1_500
 
 
 def draw(result: Result) -> Iterator[tuple[str, str]]:
-    """(title, file name) of a chart for each series of a result."""
-    if not result.series and not result.bars:
+    """(title, file name) of a chart for each series and each curve of a result."""
+    if not result.series and not result.bars and not result.curves:
         return
     import matplotlib as mpl  # only for the document
 
@@ -40,18 +40,30 @@ def draw(result: Result) -> Iterator[tuple[str, str]]:
         step = max(1, len(points) // MOST_POINTS)
         xs, ys = zip(*points[::step], strict=True)
         figure, axes = pyplot.subplots(figsize=(7, 2.6), layout="constrained")
-        if len(points) > 20:
-            axes.plot(xs, ys, ".", markersize=2)
-            axes.set_xlabel("s")
-        else:
-            axes.plot(xs, ys, "o-")
-            axes.set_xscale("log")
-            axes.set_xlabel("tickets")
-        axes.set_ylim(bottom=0)
-        axes.set_title(title, fontsize=9)
-        axes.grid(visible=True, alpha=0.3)
+        axes.plot(xs, ys, ".", markersize=2)
+        axes.set_xlabel("s")
+        _frame(axes, title)
         yield title, _save(figure, result, title)
         pyplot.close(figure)
+    for title, lines in result.curves.items():
+        figure, axes = pyplot.subplots(figsize=(7, 2.6), layout="constrained")
+        for name, points in lines.items():
+            sizes, medians, least, greatest = zip(*points, strict=True)
+            axes.plot(sizes, medians, "o-", label=name)
+            axes.fill_between(sizes, least, greatest, alpha=0.2)
+        axes.set_xscale("log")
+        axes.set_xlabel("pending")
+        if len(lines) > 1:
+            axes.legend(fontsize=7)
+        _frame(axes, title)
+        yield title, _save(figure, result, title)
+        pyplot.close(figure)
+
+
+def _frame(axes: Any, title: str) -> None:
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    axes.set_title(title, fontsize=9)
+    axes.grid(visible=True, alpha=0.3)
 
 
 def _save(figure: Any, result: Result, title: str) -> str:

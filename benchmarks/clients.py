@@ -21,6 +21,7 @@ import uvloop
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from benchmarks.load import cpu_seconds
 from benchmarks.start_request import StartRequests
 
 SERVICE: Final = "/slad.v1.SlaBackend/"
@@ -173,11 +174,16 @@ async def closed_loop(
         for _ in range(options.in_flight):
             lanes.create_task(lane())
         await asyncio.sleep(0.5)
-        count, begun = 0, time.perf_counter()
+        count, begun, cpu = 0, time.perf_counter(), _cpu_seconds(options.server_pid)
         await asyncio.sleep(options.seconds)
         answered, seconds = count, time.perf_counter() - begun
+        cpu = _cpu_seconds(options.server_pid) - cpu
         stopping = True
-    return {"calls": answered, "seconds": seconds}
+    return {"calls": answered, "seconds": seconds, "server_cpu_us": cpu / answered * 1e6}
+
+
+def _cpu_seconds(server_pid: int) -> float:
+    return cpu_seconds(server_pid) if server_pid else 0.0
 
 
 KINDS: Final[dict[str, Callable[..., Awaitable[dict[str, Any]]]]] = {
@@ -207,6 +213,7 @@ def main() -> None:
     parser.add_argument("--after", type=int, default=0, help="sequence")
     parser.add_argument("--events", type=int, default=0)
     parser.add_argument("--tickets", type=int, default=0)
+    parser.add_argument("--server-pid", type=int, default=0, help="whose CPU time is counted")
     uvloop.run(run(parser.parse_args()))
 
 

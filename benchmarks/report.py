@@ -40,7 +40,8 @@ def _table(results: dict[str, Result]) -> list[str]:
         if result is None:
             lines.append(f"| {row.title} | {row.peer} | – | – | not measured | | |")
             continue
-        targets = row.targets or tuple(Target(figure, 0, at_least=True) for figure in result.figures)
+        reported = row.reported or tuple(result.figures)
+        targets = row.targets or tuple(Target(figure, 0, at_least=True) for figure in reported)
         for place, target in enumerate(targets):
             lines.append(_line(row, result, target, first=place == 0, asked=bool(row.targets)))
     return [*lines, ""]
@@ -84,5 +85,22 @@ def _details(results: dict[str, Result]) -> list[str]:
             f"| {figure} | {number(result.median(figure))} | {number(min(v))} | {number(max(v))} |"
             for figure, v in result.figures.items()
         ]
-        lines += ["", *[f"![{title}](images/{path})" for title, path in draw(result)], ""]
+        lines += ["", *curve_table(result.curves)]
+        lines += [*[f"![{title}](images/{path})" for title, path in draw(result)], ""]
     return lines
+
+
+def curve_table(curves: dict[str, dict[str, list[list[float]]]]) -> list[str]:
+    """The medians of all curves of a row, one line each, a column for each number of what is pending."""
+    if not curves:
+        return []
+    sizes = sorted(
+        {int(point[0]) for lines in curves.values() for points in lines.values() for point in points}
+    )
+    rows = [f"| pending | {' | '.join(f'{size:,}' for size in sizes)} |", f"|---|{'---:|' * len(sizes)}"]
+    for chart, lines in curves.items():
+        for name, points in lines.items():
+            medians = {int(point[0]): number(point[1]) for point in points}
+            cells = [f"{chart}: {name}" if name else chart, *[medians.get(size, "–") for size in sizes]]
+            rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, ""]

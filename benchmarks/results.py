@@ -46,7 +46,9 @@ class Result:
     notes: list[str] = field(default_factory=list)
     """What else is to be known, for people."""
     series: dict[str, list[list[float]]] = field(default_factory=dict)
-    """By name: points (x, y), for a chart."""
+    """By name: points (s, y) over time, for a chart."""
+    curves: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
+    """By name and line: points (how many are pending, median, least, greatest), for a chart and a table."""
     bars: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
     """By name: parts of a whole, for a chart."""
     options: dict[str, Any] = field(default_factory=dict)

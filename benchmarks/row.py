@@ -38,3 +38,5 @@ class Row:
     """How long it takes on two quiet cores, roughly."""
     alone: bool = False
     """Measured only when it is named."""
+    reported: tuple[str, ...] = ()
+    """The figures that the table shows where there are no targets; empty: all of them."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from benchmarks.row import Row
 from benchmarks.rows import (
+    apscheduler,
     calendar,
     day,
     growth,
@@ -20,6 +21,7 @@ from benchmarks.rows import (
     start,
     status,
     temporal,
+    wheel,
 )
 
 TABLE: Final[dict[str, Row]] = {
@@ -28,6 +30,7 @@ TABLE: Final[dict[str, Row]] = {
         start.ROW,
         pgboss.ROW,
         temporal.ROW,
+        apscheduler.ROW,
         imports.ROW,
         lateness.ROW,
         instant.ROW,
@@ -35,6 +38,7 @@ TABLE: Final[dict[str, Row]] = {
         restart.ROW,
         status.ROW,
         calendar.ROW,
+        wheel.ROW,
         growth.ROW,
         day.ROW,
         profile.ROW,

@@ -35,7 +35,7 @@ def run(options: Options) -> Result:
             figures["trackings/s"].append(rate)
             figures["apsw/s"].append(bare)
             figures["ratio"].append(rate / bare)
-            for name, value in _sizes(data / DATABASE_NAME, number).items():
+            for name, value in sizes(data / DATABASE_NAME, number).items():
                 figures.setdefault(name, []).append(value)
     notes = [
         f"{number:,} open tickets of the last five days, some paused or answered, from a client process.",
@@ -67,7 +67,8 @@ def _insert_again(source: Path, scratch: Path) -> float:
     return seconds
 
 
-def _sizes(database: Path, tickets: int) -> dict[str, float]:
+def sizes(database: Path, tickets: int) -> dict[str, float]:
+    """Bytes that a live ticket takes, and an event."""
     connection = apsw.Connection(str(database))
     pages = dict(connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
     events = connection.execute("SELECT count(*) FROM event").get

@@ -30,7 +30,7 @@ def run(options: Options) -> Result:
     series: dict[str, list[list[float]]] = {}
     with serving(options.large, options.disk) as server:
         for number in range(options.repeats):
-            late = _measure(server, number)
+            late = measure(server, str(number))
             bare = asyncio.run(_bare_timers())
             cut, bare_cut = quantiles([ms for _, ms in late], n=1000), quantiles(bare, n=1000)
             for name, value in (
@@ -49,15 +49,33 @@ def run(options: Options) -> Result:
     return Result("lateness", figures, notes, series)
 
 
-def _measure(server: Server, number: int) -> list[list[float]]:
-    watcher = started("lateness", server.target, "--seconds", str(LEAD_S + SECONDS + 2))
-    import_due(server, str(number), time.time() + LEAD_S, DUE_A_SECOND * SECONDS)
-    load = started(
-        "commands", server.target, "--rate", str(COMMANDS_A_SECOND), "--seconds", str(LEAD_S + SECONDS)
+def measure(
+    server: Server,
+    run: str,
+    *,
+    seconds: int = SECONDS,
+    lead_s: float = LEAD_S,
+    commands_a_second: int = COMMANDS_A_SECOND,
+) -> list[list[float]]:
+    """(epoch seconds of the receipt, ms after the scheduled instant) of each threshold at a watcher.
+
+    Raises RuntimeError when other thresholds came than were due.
+    """
+    watcher = started("lateness", server.target, "--seconds", str(lead_s + seconds + 2))
+    first, expected = time.time() + lead_s, DUE_A_SECOND * seconds
+    import_due(server, run, first, expected)
+    if time.time() > first:
+        raise RuntimeError("the import took too long for this measurement")
+    load = (
+        started(
+            "commands", server.target, "--rate", str(commands_a_second), "--seconds", str(lead_s + seconds)
+        )
+        if commands_a_second
+        else None
     )
-    late: list[list[float]] = told(watcher, SECONDS + 120)["late"]
-    told(load, SECONDS + 120)
-    expected = DUE_A_SECOND * SECONDS
+    late: list[list[float]] = told(watcher, seconds + 120)["late"]
+    if load:
+        told(load, seconds + 120)
     if not expected <= len(late) <= expected * 1.02:
         raise RuntimeError(f"{expected} thresholds were due, {len(late)} came")
     return late

@@ -32,11 +32,12 @@ def run(options: Options) -> Result:
             figures["ratio"].append(many / few)
         for _ in range(options.repeats):
             with tempfile.TemporaryDirectory(dir=options.disk) as empty:
-                figures["MB"].append((_resident(large) - _resident(Path(empty))) / MIB)
+                figures["MB"].append((settled_bytes(large) - settled_bytes(Path(empty))) / MIB)
     return Result("restart", figures)
 
 
-def _resident(data: Path) -> int:
+def settled_bytes(data: Path) -> int:
+    """Resident memory of a daemon with that data, a second after its start."""
     with slad(data) as server:
         time.sleep(1)
         return resident_bytes(server.pid)
