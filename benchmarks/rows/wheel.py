@@ -88,7 +88,7 @@ def run(options: Options) -> Result:
         "longest single operation. The heap sweeps out what is cancelled when that is more than half, as "
         "asyncio's does. In the daemon the wheel holds only the next ten minutes."
     ]
-    return Result("wheel", of_all | figures, notes, curves=curves.points())
+    return Result("wheel", {**of_all, **figures}, notes, curves=curves.points())
 
 
 def _chart(kind: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from random import Random
 
 from benchmarks.lazy_heap import SWEEP_FROM, LazyHeap
-from benchmarks.rows.wheel import NOW_MS, Work, perform
+from benchmarks.results import Result
+from benchmarks.row import Options
+from benchmarks.rows.wheel import NOW_MS, ROW, Work, perform
 from slad.core.wheel import TimingWheel
 
 
@@ -48,3 +52,9 @@ def test_cancelled_entries_are_swept_when_they_are_more_than_half() -> None:
         assert heap.entries <= max(2 * len(heap), SWEEP_FROM)
     assert not heap.cancel(0)
     assert heap.pop(10) is None
+
+
+def test_the_row_can_be_kept_and_has_what_the_table_shows() -> None:
+    result = ROW.run(Options(repeats=1, large=1_000))
+    assert Result(**json.loads(json.dumps(asdict(result)))) == result
+    assert set(ROW.reported) <= set(result.figures)
