@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -37,7 +38,8 @@ def run(options: Options) -> Result:
     result.series = {
         "resident memory, MiB": [[at, rss / MIB] for at, rss, _, _ in samples],
         "WAL, MiB": [[at, wal / MIB] for at, _, wal, _ in samples],
-        "lateness at the watcher, ms": [[at - late[0][0], ms] for at, ms in late],
+        "lateness at the watcher, median of each minute, ms": _of_each_minute(late, median),
+        "lateness at the watcher, p99 of each minute, ms": _of_each_minute(late, _p99),
     }
     return result
 
@@ -52,6 +54,18 @@ def _sample(server: Server, data: Path, seconds: int) -> list[tuple[float, int, 
     return samples
 
 
+def _of_each_minute(late: list[list[float]], what: Callable[[list[float]], float]) -> list[list[float]]:
+    """(seconds since the first threshold, what the minute from there on comes to)."""
+    minutes: dict[int, list[float]] = {}
+    for at, ms in late:
+        minutes.setdefault(int(at - late[0][0]) // 60, []).append(ms)
+    return [[minute * 60, what(some)] for minute, some in sorted(minutes.items()) if len(some) > 1]
+
+
+def _p99(some: list[float]) -> float:
+    return quantiles(some, n=100)[98]
+
+
 def _figures(
     samples: list[tuple[float, int, int, int]], late: list[list[float]], latencies: list[float]
 ) -> dict[str, list[float]]:
@@ -63,8 +77,8 @@ def _figures(
     tenth = max(len(late) // 10, 1)
     for name, part in (("first tenth", late[:tenth]), ("last tenth", late[-tenth:])):
         figures[f"lateness p50 ms, {name}"] = [median(ms for _, ms in part)]
-        figures[f"lateness p99 ms, {name}"] = [quantiles([ms for _, ms in part], n=100)[98]]
-    figures["command p99 ms"] = [quantiles(latencies, n=100)[98]]
+        figures[f"lateness p99 ms, {name}"] = [_p99([ms for _, ms in part])]
+    figures["command p99 ms"] = [_p99(latencies)]
     figures["database MiB at the end"] = [samples[-1][3] / MIB]
     return figures
 

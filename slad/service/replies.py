@@ -16,13 +16,14 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core import status as status_rules
 from slad.core.events import Phase
 from slad.core.reading import ClockReading, Reading
+from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import ThresholdSpec
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engines.commands import Answer
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.storage.codec import set_ms
-from slad.storage.wire import embedded, moment, prefixes, tag
+from slad.storage.wire import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 
 
 def _number(message: type[Message], field: str) -> int:
@@ -30,8 +31,6 @@ def _number(message: type[Message], field: str) -> int:
     return number
 
 
-_RESPONSE: Final = tag(_number(pb.SlaStatus, "response"))
-_RESOLUTION: Final = tag(_number(pb.SlaStatus, "resolution"))
 _TARGET: Final = prefixes(_number(pb.SlaClock, "target"))
 _ELAPSED: Final = prefixes(_number(pb.SlaClock, "elapsed"))
 _DUE_AT: Final = prefixes(_number(pb.SlaClock, "due_at"))
@@ -46,52 +45,84 @@ _REPORTED_MET: Final = {met: pb.SlaClock(reported_met=met).SerializeToString() f
 _SUPERSEDED: Final = pb.SlaThreshold(superseded=True).SerializeToString()
 
 
+_TENANT_ID: Final = tag_of(pb.SlaStatus, "tenant_id")
+_TICKET_ID: Final = tag_of(pb.SlaStatus, "ticket_id")
+_GENERATION: Final = tag_of(pb.SlaStatus, "generation", VARINT)
+# By number, which 0 is none of: the hash of an enum's member is a call of its own.
+_STATE: Final = tuple(
+    pb.SlaStatus(state=pb.SlaTrackingState.ValueType(number)).SerializeToString()
+    for number in range(max(TrackingState) + 1)
+)
+_STATUS: Final = tuple(
+    pb.SlaStatus(status=pb.SlaTimerStatus.ValueType(number)).SerializeToString()
+    for number in range(max(TimerStatus) + 1)
+)
+_CLOCK: Final = (b"", tag_of(pb.SlaStatus, "response"), tag_of(pb.SlaStatus, "resolution"))
+_REMAINING: Final = (
+    b"",
+    tag_of(pb.SlaStatus, "response_remaining_minutes", VARINT),
+    tag_of(pb.SlaStatus, "resolution_remaining_minutes", VARINT),
+)
+_IS_PAUSED: Final = pb.SlaStatus(is_paused=True).SerializeToString()
+_PAUSE_REASON: Final = tag_of(pb.SlaStatus, "pause_reason", VARINT)
+_TOTAL_PAUSE: Final = tag_of(pb.SlaStatus, "total_pause_minutes", VARINT)
+_STARTED_AT: Final = prefixes(_number(pb.SlaStatus, "started_at"))
+_ENDED_AT: Final = prefixes(_number(pb.SlaStatus, "ended_at"))
+_AS_OF: Final = prefixes(_number(pb.SlaStatus, "as_of"))
+
+
 def sla_status(answer: Answer) -> bytes:
     """How a ticket stands, a `SlaStatus` (T1, T2)."""
     tracking, reading = answer.tracking, answer.reading
-    history = reading.history
-    pause = history.running_pause
-    message = pb.SlaStatus(
-        tenant_id=answer.tenant_id,
-        ticket_id=answer.ticket_id,
-        policy_id=tracking.terms.policy_id,
-        priority_id=tracking.terms.priority_id,
-        generation=answer.generation,
-        state=pb.SlaTrackingState.ValueType(answer.state),
-        status=pb.SlaTimerStatus.ValueType(status_rules.timer_status(reading)),
-        is_paused=pause is not None,
-        pause_reason=pb.SlaPauseReason.ValueType(pause.reason or 0 if pause else 0),
-        total_pause_minutes=status_rules.total_pause_minutes(history, reading.now),
-        attributes=tracking.attributes or None,
-        engine=pb.SlaEngine.ValueType(tracking.engine),
-        pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
-        timezone=reading.timezone,
-    )
-    set_ms(message.started_at, tracking.started_at)
+    terms, history = tracking.terms, reading.history
+    started_at, as_of = moment(tracking.started_at), moment(reading.now)
+    parts = [
+        text(_TENANT_ID, answer.tenant_id),
+        text(_TICKET_ID, answer.ticket_id),
+        _promised(terms.policy_id, terms.priority_id, tracking.accounting, tracking.engine, reading.timezone),
+        _GENERATION + varint(answer.generation),
+        _STATE[answer.state],
+        _STATUS[status_rules.timer_status(reading)],
+        _STARTED_AT[len(started_at)],
+        started_at,
+        _AS_OF[len(as_of)],
+        as_of,
+    ]
+    if (pause := history.running_pause) is not None:
+        parts += (_IS_PAUSED, _PAUSE_REASON + varint(pause.reason or 0))
+    if history.stops:
+        parts.append(_TOTAL_PAUSE + varint(status_rules.total_pause_minutes(history, reading.now)))
     if history.ended_at is not None:
-        set_ms(message.ended_at, history.ended_at)
-    set_ms(message.as_of, reading.now)
-    clocks = b""
+        ended_at = moment(history.ended_at)
+        parts += (_ENDED_AT[len(ended_at)], ended_at)
+    if tracking.attributes:
+        parts.append(pb.SlaStatus(attributes=tracking.attributes).SerializeToString())
     for clock in reading.clocks:
+        parts.append(embedded(_CLOCK[clock.phase], sla_clock(clock, tracking)))
         remaining = status_rules.remaining_minutes(clock)
-        if clock.phase is Phase.RESPONSE:
-            clocks += embedded(_RESPONSE, sla_clock(clock, tracking))
-            if remaining is not None:
-                message.response_remaining_minutes = remaining
-        else:
-            clocks += embedded(_RESOLUTION, sla_clock(clock, tracking))
-            if remaining is not None:
-                message.resolution_remaining_minutes = remaining
-    return message.SerializeToString() + clocks
+        if remaining is not None:
+            parts.append(number(_REMAINING[clock.phase], remaining))
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _promised(policy_id: str, priority_id: str, accounting: int, engine: int, timezone: str) -> bytes:
+    """What a status says of the terms, of which a desk has few."""
+    return pb.SlaStatus(
+        policy_id=policy_id,
+        priority_id=priority_id,
+        pause_accounting=pb.PauseAccounting.ValueType(accounting),
+        engine=pb.SlaEngine.ValueType(engine),
+        timezone=timezone,
+    ).SerializeToString()
 
 
 def with_status(head: Message, answer: Answer) -> bytes:
     """The reply that `head` begins, with how the ticket stands as its field `status`."""
-    field = tag(head.DESCRIPTOR.fields_by_name["status"].number)
-    return head.SerializeToString() + embedded(field, sla_status(answer))
+    return head.SerializeToString() + embedded(tag_of(type(head), "status"), sla_status(answer))
 
 
-_STARTED: Final = tag(_number(rpc.StartSlaTrackingResponse, "status"))
+_STARTED: Final = tag_of(rpc.StartSlaTrackingResponse, "status")
 _CREATED: Final = {
     created: rpc.StartSlaTrackingResponse(created=created).SerializeToString() for created in (False, True)
 }
@@ -185,7 +216,7 @@ def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
 
 def listed(reply: type[Message], field: str, bodies: Iterable[bytes]) -> bytes:
     """The part of a `reply` that is its repeated `field`, of serialized messages."""
-    field_tag = tag(_number(reply, field))
+    field_tag = tag_of(reply, field)
     return b"".join([embedded(field_tag, body) for body in bodies])
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from google.protobuf.message import Message
+
 LENGTH_DELIMITED: Final = 2
 VARINT: Final = 0
 
@@ -36,6 +38,12 @@ def tag(number: int, wire_type: int = LENGTH_DELIMITED) -> bytes:
     return varint(number << 3 | wire_type)
 
 
+def tag_of(message: type[Message], field: str, wire_type: int = LENGTH_DELIMITED) -> bytes:
+    """What precedes the value of a field of `message`."""
+    number: int = message.DESCRIPTOR.fields_by_name[field].number
+    return tag(number, wire_type)
+
+
 def prefixes(number: int) -> tuple[bytes, ...]:
     """By its length, what precedes a message or text of less than 128 bytes."""
     return tuple(tag(number) + length for length in _SMALL)
@@ -44,6 +52,20 @@ def prefixes(number: int) -> tuple[bytes, ...]:
 def embedded(field: bytes, body: bytes) -> bytes:
     """A message, or a text in UTF-8, as the field with the tag `field`."""
     return field + varint(len(body)) + body
+
+
+def text(field: bytes, value: str) -> bytes:
+    """A text as the field with the tag `field`; nothing when it is empty, as protobuf has it."""
+    if not value:
+        return b""
+    body = value.encode()
+    return field + varint(len(body)) + body
+
+
+def number(field: bytes, value: int) -> bytes:
+    """A whole number of 64 bits as the field with the tag `field`, also when it is 0."""
+    # A negative one is its two's complement.
+    return field + varint(value if value >= 0 else value + (1 << 64))
 
 
 _SECONDS: Final = tag(1, VARINT)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import msgspec
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import machine
-from slad.core.events import Phase
 from slad.core.facts import FactKind
 from slad.core.instants import MINUTE_MS
 from slad.core.machine import Transition
 from slad.core.reading import ClockReading
-from slad.core.status import tracking_state
+from slad.core.status import remaining_minutes, timer_status, total_pause_minutes, tracking_state
 from slad.core.tracking import Tracking
 from slad.engines.commands import Answer
 from slad.service import replies
@@ -95,18 +94,45 @@ def test_clocks(steps: list[tuple[str, int]], suppress: bool) -> None:
         assert pb.SlaClock.FromString(body) == clock_message(clock, state.tracking)
 
 
-@given(STEPS)
-def test_a_status_has_both_clocks_and_nothing_that_the_contract_does_not_know(
-    steps: list[tuple[str, int]],
-) -> None:
-    state = life(steps, suppress=False)
-    status = pb.SlaStatus.FromString(replies.sla_status(answer_of(state)))
-    for name, phase in (("response", Phase.RESPONSE), ("resolution", Phase.RESOLUTION)):
-        clock = state.reading.clock(phase)
-        assert clock is not None
-        assert getattr(status, name) == clock_message(clock, state.tracking)
-    assert (status.tenant_id, status.ticket_id, status.generation) == ("acme", "T-1", 3)
-    assert dict(status.attributes) == {"queue": "network"}
+def status_message(answer: Answer) -> pb.SlaStatus:
+    """The status as a message, field by field."""
+    tracking, reading = answer.tracking, answer.reading
+    history = reading.history
+    pause = history.running_pause
+    message = pb.SlaStatus(
+        tenant_id=answer.tenant_id,
+        ticket_id=answer.ticket_id,
+        policy_id=tracking.terms.policy_id,
+        priority_id=tracking.terms.priority_id,
+        generation=answer.generation,
+        state=pb.SlaTrackingState.ValueType(answer.state),
+        status=pb.SlaTimerStatus.ValueType(timer_status(reading)),
+        is_paused=pause is not None,
+        pause_reason=pb.SlaPauseReason.ValueType(pause.reason or 0 if pause else 0),
+        total_pause_minutes=total_pause_minutes(history, reading.now),
+        attributes=tracking.attributes,
+        engine=pb.SlaEngine.ValueType(tracking.engine),
+        pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
+        timezone=reading.timezone,
+    )
+    message.started_at.FromMilliseconds(tracking.started_at)
+    message.as_of.FromMilliseconds(reading.now)
+    if history.ended_at is not None:
+        message.ended_at.FromMilliseconds(history.ended_at)
+    for clock in reading.clocks:
+        name = clock.phase.name.lower()
+        getattr(message, name).CopyFrom(clock_message(clock, tracking))
+        if (remaining := remaining_minutes(clock)) is not None:
+            setattr(message, f"{name}_remaining_minutes", remaining)
+    return message
+
+
+@given(STEPS, st.booleans())
+@example([("pass", 90 * MINUTE_MS)] * 6, False).via("past both targets: less than nothing remains")
+def test_a_status_is_what_the_message_would_be(steps: list[tuple[str, int]], suppress: bool) -> None:
+    answer = answer_of(life(steps, suppress=suppress))
+    status = pb.SlaStatus.FromString(replies.sla_status(answer))
+    assert status == status_message(answer)
     again = pb.SlaStatus.FromString(status.SerializeToString())
     again.DiscardUnknownFields()
     assert again == status

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import MAX_INSTANT_MS
-from slad.storage.wire import embedded, moment, prefixes, tag, varint
+from slad.storage.wire import VARINT, embedded, moment, number, prefixes, tag, tag_of, text, varint
 
 FIRST_MS = -62_135_596_800_000
 """0001-01-01T00:00:00Z."""
@@ -42,10 +42,18 @@ def test_whole_numbers(value: int) -> None:
     assert tag(1, 0) + varint(value) == expected
 
 
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_numbers_of_64_bits(value: int) -> None:
+    field = tag_of(pb.SlaStatus, "response_remaining_minutes", VARINT)
+    assert number(field, value) == pb.SlaStatus(response_remaining_minutes=value).SerializeToString()
+
+
 @given(st.text(max_size=400))
-def test_texts(text: str) -> None:
-    body = text.encode()
-    expected = pb.SlaTimelineSegment(cause=text).SerializeToString() if text else tag(4) + b"\x00"
+def test_texts(value: str) -> None:
+    body = value.encode()
+    message = pb.SlaTimelineSegment(cause=value).SerializeToString()
+    assert text(tag_of(pb.SlaTimelineSegment, "cause"), value) == message
+    expected = message or tag(4) + b"\x00"
     assert embedded(tag(4), body) == expected
     if len(body) < 128:
         assert prefixes(4)[len(body)] + body == expected
