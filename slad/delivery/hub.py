@@ -13,6 +13,9 @@ from slad.storage.store import SequenceGap, StoredEvent
 TAIL: Final = 8_192
 """Newest events that are kept in memory for watchers that keep up."""
 
+TAIL_BYTES: Final = 8 * 1024 * 1024
+"""What their bodies may take: with all the attributes that a ticket may have, an event has 34 KB."""
+
 PAGE: Final = 512
 """Events handed over at once (and so in one message of a watch)."""
 
@@ -39,6 +42,7 @@ class EventHub:
         self._head = head
         self._gap = gap or SequenceGap(0, 0)
         self._tail: list[EventRow] = []
+        self._tail_bytes = 0
         self._news = asyncio.Event()
         self._closed = False
 
@@ -51,6 +55,11 @@ class EventHub:
     def tail_size(self) -> int:
         """How many events are kept in memory."""
         return len(self._tail)
+
+    @property
+    def tail_bytes(self) -> int:
+        """What their bodies take."""
+        return self._tail_bytes
 
     def owed(self, after: int) -> int:
         """How many events there are after the sequence `after`; without looking at them."""
@@ -67,16 +76,18 @@ class EventHub:
     def publish(self, events: Sequence[EventRow]) -> None:
         """Takes over events that have been committed."""
         self._tail.extend(events)
+        self._tail_bytes += sum([len(event.body) for event in events])
         self._head = events[-1].sequence
-        if len(self._tail) > 2 * TAIL:
-            del self._tail[:-TAIL]
+        # Up to twice as much, so that it is not cut at every turn.
+        if len(self._tail) > 2 * TAIL or self._tail_bytes > 2 * TAIL_BYTES:
+            self._cut()
         self._news.set()
         self._news = asyncio.Event()
 
     def trim(self, up_to: int) -> None:
         """Forgets the events up to a sequence, as they have been removed from the outbox."""
         if self._tail:
-            del self._tail[: max(0, up_to + 1 - self._tail[0].sequence)]
+            self._drop(max(0, up_to + 1 - self._tail[0].sequence))
 
     def close(self) -> None:
         """Ends all `follow`s: they raise Refused (UNAVAILABLE), so that watchers come again."""
@@ -98,6 +109,20 @@ class EventHub:
                 continue
             yield events
             after = events[-1].sequence
+
+    def _cut(self) -> None:
+        """Keeps the newest events, as many as the bounds allow."""
+        excess, size = max(0, len(self._tail) - TAIL), 0
+        for place in range(len(self._tail) - 1, excess - 1, -1):
+            size += len(self._tail[place].body)
+            if size > TAIL_BYTES:
+                excess = place + 1
+                break
+        self._drop(excess)
+
+    def _drop(self, count: int) -> None:
+        self._tail_bytes -= sum([len(event.body) for event in self._tail[:count]])
+        del self._tail[:count]
 
     def _from_tail(self, after: int) -> Sequence[EventRow]:
         # Within one run of the daemon sequences have no gaps.

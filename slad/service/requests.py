@@ -43,11 +43,11 @@ from slad.storage.codec import encode_schedule
 
 E = TypeVar("E", bound=int)
 
-REMEMBERED: Final = 1_024
+REMEMBERED: Final = 512
 """Schedules, and terms, that are kept for the next request that states the same."""
 
-MAX_REMEMBERED_BYTES: Final = 16 * 1024
-"""A larger schedule, and the terms of a larger request, are not kept."""
+MAX_REMEMBERED_BYTES: Final = 8 * 1024
+"""A larger schedule, and the terms of a larger request, are not kept: a hundred holidays are some 6 KB."""
 
 NANOS_PER_MS: Final = 1_000_000
 
