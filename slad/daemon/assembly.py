@@ -1,0 +1,181 @@
+"""What a daemon is made of: every floor put together, before anything of it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from slad.daemon.pass_through import RunningPassThrough, open_pass_through
+from slad.daemon.settings import Settings
+from slad.daemon.sockets import is_local
+from slad.delivery.consumers import Consumers
+from slad.delivery.delivery_metrics import DeliveryMetrics
+from slad.delivery.hub import EventHub
+from slad.delivery.retention import Retention
+from slad.delivery.sinks.sink_metrics import SinkMetrics
+from slad.delivery.sinks.sinks import Sinks
+from slad.engines.directory import Directory
+from slad.engines.engine_measures import EngineMetrics
+from slad.engines.local import LocalEngine
+from slad.engines.measures import MetricSource
+from slad.engines.queries import LoopQueries, Queries, QueryThread
+from slad.engines.routing import Routing
+from slad.engines.storage_metrics import StorageMetrics
+from slad.engines.temporal_metrics import TemporalMetrics
+from slad.engines.time_source import TimeSource
+from slad.service.access import Gate
+from slad.service.admin import SlaAdmin
+from slad.service.backend import SlaBackend
+from slad.service.bulk import Bulk
+from slad.service.calls import CallLog, CallMeters
+from slad.service.channelz import CHANNELZ, Channelz
+from slad.service.debug import Insides, SlaDebug
+from slad.service.pass_through import SlaPassThrough
+from slad.service.server import (
+    SLA_ADMIN,
+    SLA_BACKEND,
+    SLA_DEBUG,
+    SLA_PASS_THROUGH,
+    SLA_TOKENS,
+    SLA_WORKER,
+    TEST_CLOCK,
+    SladServer,
+)
+from slad.service.test_clock import TestClock
+from slad.service.token_admin import SlaTokens
+from slad.service.tokens import Tokens
+from slad.service.worker import SlaWorker
+from slad.storage.database import DataDirectory
+from slad.storage.journal import Journal, TokenRow
+from slad.storage.store import Store
+from slad.storage.temporal import TemporalStore
+
+if TYPE_CHECKING:  # it loads OpenTelemetry, which only those have who ask for traces
+    from slad.service.tracing import Tracing
+
+
+class Connections:
+    """The connections to the database: the one that writes, and one for each who must not wait for another.
+
+    Raises StorageError.
+    """
+
+    def __init__(self, data: DataDirectory) -> None:
+        self.data = data
+        writer = data.writer()
+        self.journal = Journal(writer)
+        self.turns = Store(writer)
+        """What the engine reads in the transaction that it is about to write."""
+        self.temporal_turns = TemporalStore(writer)
+        self.names = Store(data.reader())
+        self.statuses = Store(data.reader())
+        self.slow = QueryThread(Store(data.reader()))
+
+    def close(self) -> None:
+        """Closes them, the writer last: it folds the WAL into the database."""
+        self.slow.close()
+        self.statuses.close()
+        self.names.close()
+        self.journal.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What is to be started, told of, and stopped."""
+
+    engine: LocalEngine
+    hub: EventHub
+    sinks: Sinks
+    pass_through: RunningPassThrough
+    retention: Retention
+    server: SladServer
+    metrics: list[MetricSource]
+    reload_tokens: Callable[[], None]
+
+
+async def assemble(
+    settings: Settings,
+    connections: Connections,
+    clock: TimeSource,
+    tracing: Tracing | None,
+    notice: Callable[[Exception], None],
+) -> Assembly:
+    """Puts a daemon together. `notice` is told of errors that nobody foresaw.
+
+    Raises PassThroughError, StorageError.
+    """
+    data, names, slow, limits = connections.data, connections.names, connections.slow, settings.limits
+    directory = Directory(names)
+    hub = EventHub(connections.journal.counters().sequence, slow.events_after, names.sequence_gap())
+    engine = LocalEngine(
+        connections.journal,
+        connections.turns,
+        directory,
+        clock,
+        hub.publish,
+        Routing(settings.temporal.routing, connections.temporal_turns),
+        max_waiting=limits.waiting_commands,
+    )
+    pass_through = await open_pass_through(
+        settings.temporal, engine, names, TemporalStore(data.reader()), clock
+    )
+    consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
+    sinks = Sinks(settings.sinks, consumers, hub, engine, slow, directory, clock)
+    tokens = _tokens(names, engine, clock)
+    meters = CallMeters()
+    services: dict[ServiceDescriptor, object] = {
+        SLA_BACKEND: SlaBackend(
+            engine,
+            LoopQueries(connections.statuses, directory),
+            slow,
+            hub,
+            consumers,
+            Bulk(engine, lambda: Store(data.reader()), clock),
+            directory,
+            clock,
+            meters,
+            limits.watches,
+        ),
+        SLA_ADMIN: SlaAdmin(consumers, slow, sinks),
+        SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow, data, clock, meters)),
+        SLA_TOKENS: SlaTokens(tokens),
+        SLA_WORKER: SlaWorker(engine),
+        SLA_PASS_THROUGH: SlaPassThrough(pass_through.control, slow),
+        CHANNELZ: Channelz(),
+    }
+    if clock.is_virtual:
+        services[TEST_CLOCK] = TestClock(pass_through.control or engine, clock)
+    gate = Gate(tokens, Queries(names, directory).tenant_of, is_exposed=_is_exposed(settings))
+    log_of_calls = CallLog(settings.log.slow_calls_ms)
+    return Assembly(
+        engine,
+        hub,
+        sinks,
+        pass_through,
+        Retention(settings.retention, engine, slow, consumers, clock),
+        SladServer(services, gate, notice, meters, log_of_calls, tracing, limits.message_bytes),
+        [
+            meters,
+            EngineMetrics(engine, clock.now),
+            DeliveryMetrics(consumers, hub, clock.now),
+            SinkMetrics(sinks),
+            TemporalMetrics(engine.routing if pass_through.control else None, slow, clock.now),
+            StorageMetrics(data, slow),
+        ],
+        lambda: tokens.load(names.tokens()),
+    )
+
+
+def _tokens(store: Store, engine: LocalEngine, clock: TimeSource) -> Tokens:
+    async def save(row: TokenRow) -> None:
+        await engine.write(lambda work: work.put_token(row))
+
+    return Tokens(store.tokens(), save, clock.now)
+
+
+def _is_exposed(settings: Settings) -> bool:
+    """Whether strangers can reach it without a certificate of their own."""
+    return settings.tls.client_ca is None and not all(map(is_local, settings.listen))
