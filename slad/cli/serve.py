@@ -20,7 +20,7 @@ from slad.daemon.pass_through import PassThroughError
 from slad.daemon.sockets import AddressError
 from slad.storage.lock import DatabaseError
 
-COLLECTED_AFTER: Final = (10_000, 20, 50)
+COLLECTED_AFTER: Final = (5_000, 10, 10)
 """What the garbage collector lets gather, by generation, before it looks for cycles; Python: 700, 10, 10."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeVar
 
 
 class InvalidField(ValueError):  # noqa: N818 - as it reads where it is raised
@@ -57,3 +58,16 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
         self.reason = reason
         self.message = message
         self.details = dict(details or {})
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """`error` without the way that it came.
+
+    Whoever keeps an error keeps all that was on the stack, and if that has a place for the error, until the
+    garbage collector comes: the request, and the whole turn of the engine.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

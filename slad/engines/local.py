@@ -25,7 +25,7 @@ from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
 from slad.core import machine
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.instants import SECOND_MS, format_instant
 from slad.engines.commands import Command
 from slad.engines.directory import Directory
@@ -277,6 +277,8 @@ class LocalEngine:
             self._jobs.popleft()
             try:
                 results.append((job, job.run(work), None))
+            except (InvalidField, Refused) as error:
+                results.append((job, None, without_frames(error)))
             except Exception as error:
                 results.append((job, None, error))
                 if isinstance(error, StorageError):

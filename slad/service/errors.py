@@ -11,7 +11,7 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,10 @@ async def abort(
         raise error
     if not isinstance(error, InvalidField | Refused):
         log.error("unforeseen error in a call", exc_info=error, extra=about)
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    status = rpc_status.to_status(status_of(error))
+    # gRPC's own error refers to it, and lives on in a cycle.
+    without_frames(error)
+    await context.abort_with_status(status)
 
 
 def _status(

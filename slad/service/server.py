@@ -160,14 +160,12 @@ class _Rpc(NamedTuple):
         self.meter.durations.observe(took)
         self.log.ended(self.meter.rpc, request, took)
 
-    async def refuse(
-        self, context: grpc.aio.ServicerContext[Any, Any], request: Any, error: Exception
-    ) -> None:
-        """Ends the call with the status of `error`. Always raises."""
+    def fail(self, request: Any, error: Exception) -> dict[str, Any]:
+        """Counts and logs a call that ends with `error`; what a log line tells about it."""
         code, reason = self.meter.fail(error)
         self.log.refused(self.meter.rpc, request, error, code, reason)
         self.notice(error)
-        await errors.abort(context, error, {"rpc": self.meter.rpc, **about(request)})
+        return {"rpc": self.meter.rpc, **about(request)}
 
 
 def _handler(method: MethodDescriptor, rpc: _Rpc, tracing: Tracing | None) -> grpc.RpcMethodHandler[Any, Any]:
@@ -210,7 +208,9 @@ def _guarded(rpc: _Rpc) -> Any:
             check(rule, who, request)
             reply: bytes = await run(request)
         except Exception as error:
-            await rpc.refuse(context, request, error)
+            call_was = rpc.fail(request, error)
+            body = request = None  # this frame lives on in a cycle of gRPC's until the collector comes
+            await errors.abort(context, error, call_was)
             return None
         except BaseException as error:
             meter.fail(error)
@@ -232,7 +232,7 @@ def _guarded_upload(rpc: _Rpc) -> Any:
             with gate.stream(who):
                 reply: bytes = await run(_messages(rpc, who, bodies), context)
         except Exception as error:
-            await rpc.refuse(context, None, error)
+            await errors.abort(context, error, rpc.fail(None, error))
             return None
         except BaseException as error:
             meter.fail(error)
@@ -269,7 +269,9 @@ def _guarded_stream(rpc: _Rpc) -> Any:
                         gate.still_good(who)
                         yield reply
         except Exception as error:
-            await rpc.refuse(context, request, error)
+            call_was = rpc.fail(request, error)
+            body = request = None  # as in `_guarded`
+            await errors.abort(context, error, call_was)
         except BaseException as error:
             meter.fail(error)
             raise
