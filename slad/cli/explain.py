@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
 import click
+from rich.table import Table
 from rich.text import Text
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -16,7 +17,7 @@ from slad.cli import drawing, times
 from slad.cli.connection import Daemon, daemon_options
 from slad.cli.drawing import ASCII, BLOCKS, Mark, Stretch
 from slad.cli.events import event_table
-from slad.cli.output import fancy, json_option, print_json, show
+from slad.cli.output import Cell, fancy, json_option, print_json, show, table
 from slad.cli.ticket import Ticket, clocks, meaning, status_parts, ticket_argument
 from slad.core.instants import to_datetime
 
@@ -24,9 +25,10 @@ from slad.core.instants import to_datetime
 @click.command()
 @ticket_argument
 @click.option("--generation", type=click.IntRange(min=1), help="Not the latest one.")
+@click.option("--audit", is_flag=True, help="Also the commands, each with the token that it came with.")
 @json_option
 @daemon_options
-def explain(daemon: Daemon, ticket: Ticket, generation: int | None, as_json: bool) -> None:
+def explain(daemon: Daemon, ticket: Ticket, generation: int | None, audit: bool, as_json: bool) -> None:
     """Draw the life of a ticket: what counted, what did not and why, and each threshold.
 
     A row is a day in the zone of the schedule, or several days when the life is long. What lies ahead is
@@ -40,6 +42,7 @@ def explain(daemon: Daemon, ticket: Ticket, generation: int | None, as_json: boo
             ticket_id=known.ticket_id,
             generation=known.generation,
             until=None if until is None else to_datetime(until),
+            include_audit=audit,
         )
     if as_json:
         print_json(reply)
@@ -66,6 +69,31 @@ def timeline_parts(reply: rpc.GetSlaTimelineResponse) -> Iterator[Any]:
     if reply.events:
         yield ""
         yield event_table(reply.events, status.timezone, with_ticket=False)
+    if reply.audit:
+        yield ""
+        yield _audit_table(reply.audit, status.timezone)
+
+
+def _audit_table(entries: Iterable[pb.SlaAuditEntry], timezone: str) -> Table:
+    """Commands one below the other."""
+    rows: list[list[Cell]] = []
+    for entry in entries:
+        recorded_at = times.instant(times.ms(entry.recorded_at), timezone)
+        effective_at = (
+            times.instant(times.ms(entry.effective_at), timezone) if entry.HasField("effective_at") else ""
+        )
+        told = [entry.note, "" if entry.changed else "nothing changed"]
+        rows.append(
+            [
+                recorded_at,
+                entry.command,
+                effective_at,
+                entry.request_id,
+                entry.token_id,
+                "; ".join(filter(None, told)),
+            ]
+        )
+    return table(["WHEN", "COMMAND", "AS OF", "REQUEST", "TOKEN", ""], rows)
 
 
 def drawing_parts(

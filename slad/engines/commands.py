@@ -87,6 +87,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: the one tenant under which the ticket is live (M7)."""
     ticket_id: str
     request: RequestIdentity | None = None
+    token_id: str = ""
+    """The token that it came with, for the audit; empty: without one."""
 
 
 class Start(Command, frozen=True, kw_only=True):

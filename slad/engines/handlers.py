@@ -60,6 +60,7 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
             command.request.request_id if command.request else "",
             outcome.answer.changed,
             outcome.note,
+            command.token_id,
         )
         if write.transition.tracking.engine == Engine.TEMPORAL:
             work.put_and_tell(write, entry)

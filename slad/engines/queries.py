@@ -21,6 +21,7 @@ from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engines.commands import Answer
 from slad.engines.directory import Directory
 from slad.engines.unit_of_work import not_found, sole_holder
+from slad.storage.codec import AuditEntry
 from slad.storage.journal import ParkedEventRow
 from slad.storage.store import Record, Store, StoredEvent
 from slad.storage.temporal import TemporalStore
@@ -65,6 +66,8 @@ class TrackingTimeline(NamedTuple):
     answer: Answer
     segments: tuple[TimelineSegment, ...]
     events: list[StoredEvent]
+    audit: list[tuple[int, AuditEntry]]
+    """(recorded_at, entry) of its commands, in order; empty when they were not asked for."""
 
 
 class Queries:
@@ -79,7 +82,14 @@ class Queries:
         return self._answer(self._locate(tenant_id, ticket_id, generation), now)
 
     def timeline(
-        self, tenant_id: str, ticket_id: str, generation: int | None, now: int, until: int | None = None
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        generation: int | None,
+        now: int,
+        until: int | None = None,
+        *,
+        with_audit: bool = False,
     ) -> TrackingTimeline:
         """Every stretch of a life, up to `until` if that is ahead, and its events. Raises Refused."""
         record = self._locate(tenant_id, ticket_id, generation)
@@ -88,7 +98,9 @@ class Queries:
         segments = timeline(
             record.tracking.started_at, answer.reading.history, calendar, max(now, until or now)
         )
-        return TrackingTimeline(answer, segments, self._store.events_of(record.tracking_key))
+        key = record.tracking_key
+        audit = self._store.audit_of(key) if with_audit else []
+        return TrackingTimeline(answer, segments, self._store.events_of(key), audit)
 
     def tenant_of(self, ticket_id: str, tenants: frozenset[str]) -> str:
         """The one of `tenants` that has such a ticket (M7). Raises Refused."""

@@ -16,13 +16,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
+import msgspec
 
 from slad.core.access import TRUSTED, Caller, Role
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS
+from slad.engines.commands import Command
 from slad.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -121,6 +123,15 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 def caller() -> Caller:
     """Who makes the call that is under way. Raises LookupError outside of one."""
     return _caller.get()
+
+
+C = TypeVar("C", bound=Command)
+
+
+def attributed(command: C) -> C:
+    """`command` with the token that the call under way came with."""
+    who = _caller.get(TRUSTED)
+    return msgspec.structs.replace(command, token_id=who.token_id) if who.token_id else command
 
 
 def become(who: Caller) -> None:

@@ -17,13 +17,13 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, OutboxEvent
-from slad.engines.commands import Answer
+from slad.engines.commands import Answer, Command
 from slad.engines.directory import Directory
-from slad.engines.protocol import SlaEngine
+from slad.engines.protocol import Render, SlaEngine
 from slad.engines.queries import LoopQueries, QueryThread
 from slad.engines.time_source import TimeSource
 from slad.service import replies, requests
-from slad.service.access import caller
+from slad.service.access import attributed, caller
 from slad.service.bulk import Bulk
 from slad.service.calls import CallMeters
 from slad.service.export import export
@@ -64,15 +64,15 @@ class SlaBackend:
     async def StartSlaTracking(self, request: rpc.StartSlaTrackingRequest) -> bytes:
         """M1."""
         command = requests.start(request, self._clock.now())
-        return await self._engine.submit(command, replies.started)
+        return await self._submit(command, replies.started)
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
         """M2."""
-        return await self._engine.submit(requests.pause(request), replies.changed(rpc.PauseSlaResponse))
+        return await self._submit(requests.pause(request), replies.changed(rpc.PauseSlaResponse))
 
     async def ResumeSla(self, request: rpc.ResumeSlaRequest) -> bytes:
         """M2."""
-        return await self._engine.submit(requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
+        return await self._submit(requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
 
     async def CompleteSla(self, request: rpc.CompleteSlaRequest) -> bytes:
         """M3."""
@@ -87,22 +87,25 @@ class SlaBackend:
             differs = reply.met_differs and answer.changed
             return replies.with_status(reply, answer)
 
-        body = await self._engine.submit(command, completed)
+        body = await self._submit(command, completed)
         if differs:
             self._meters.verdict_differences[command.phase.name.lower()] += 1
         return body
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
         """M4."""
-        return await self._engine.submit(requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
+        return await self._submit(requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
         """M5."""
-        return await self._engine.submit(requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
+        return await self._submit(requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
         """M5."""
-        return await self._engine.submit(requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
+        return await self._submit(requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
+
+    async def _submit(self, command: Command, render: Render) -> bytes:
+        return await self._engine.submit(attributed(command), render)
 
     # --- queries
 
@@ -131,12 +134,15 @@ class SlaBackend:
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
         """Why a ticket stands as it does."""
         query, now = requests.ticket_query(request), self._clock.now()
-        until = requests.instant(request, "until")
-        life = await self._slow_queries.run(lambda queries: queries.timeline(*query, now, until))
+        until, with_audit = requests.instant(request, "until"), request.include_audit
+        life = await self._slow_queries.run(
+            lambda queries: queries.timeline(*query, now, until, with_audit=with_audit)
+        )
         reply = rpc.GetSlaTimelineResponse(segments=map(replies.timeline_segment, life.segments))
         sizes = accumulate(len(event.body) for event in life.events)
         events = [e.body for e, size in zip(life.events, sizes, strict=True) if size <= MAX_REPLY_BYTES]
-        return replies.with_status(reply, life.answer) + replies.listed(type(reply), "events", events)
+        body = replies.with_status(reply, life.answer) + replies.listed(type(reply), "events", events)
+        return body + replies.audit(life.audit)
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say."""

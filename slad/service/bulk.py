@@ -13,15 +13,15 @@ from typing import Final
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
-from slad.core.errors import InvalidField, Refused
-from slad.engines.commands import Answer, Start
+from slad.core.errors import InvalidField, Refused, without_frames
+from slad.engines.commands import Answer, Mend, Start
 from slad.engines.handlers import execute
 from slad.engines.local import LocalEngine
 from slad.engines.reconcile import Finding, Reconciliation
 from slad.engines.time_source import TimeSource
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
-from slad.service.access import tenant_not_allowed
+from slad.service.access import attributed, tenant_not_allowed
 from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_REPLY_BYTES, in_force
 from slad.storage.store import Store
@@ -85,9 +85,9 @@ class Bulk:
                 start = tracking_import(row, "", self._clock.now())
                 if not who.may_touch(start.tenant_id):
                     raise tenant_not_allowed()
-                wanted.append((index, start))
+                wanted.append((index, attributed(start)))
             except (InvalidField, Refused) as error:
-                taken.rejected.append((index, row.start.ticket_id, error))
+                taken.rejected.append((index, row.start.ticket_id, without_frames(error)))
         outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
         for (index, start), outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, bool):
@@ -161,7 +161,8 @@ class Bulk:
         mended: list[bool] = []
         for begin in range(0, len(findings), ROWS_AT_ONCE):
             chunk = findings[begin : begin + ROWS_AT_ONCE]
-            mended += await self._engine.write(partial(_mend_all, chunk))
+            mends = [attributed(finding.mend) for finding in chunk]
+            mended += await self._engine.write(partial(_mend_all, mends))
         return mended
 
 
@@ -217,18 +218,19 @@ def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool |
         try:
             execute(work, start, render)
         except (InvalidField, Refused) as error:
-            outcomes.append(error.under("start") if isinstance(error, InvalidField) else error)
+            refusal = error.under("start") if isinstance(error, InvalidField) else error
+            outcomes.append(without_frames(refusal))
         else:
             # A request id that was answered before renders nothing, and changes nothing.
             outcomes.append(any(heard))
     return outcomes
 
 
-def _mend_all(findings: list[Finding], work: UnitOfWork) -> list[bool]:
+def _mend_all(mends: list[Mend], work: UnitOfWork) -> list[bool]:
     done = []
-    for finding in findings:
+    for mend in mends:
         try:
-            execute(work, finding.mend, lambda answer: b"")
+            execute(work, mend, lambda answer: b"")
         except (InvalidField, Refused):
             done.append(False)
         else:

@@ -5,7 +5,7 @@ Clocks are written as wire bytes (see `slad.storage.wire`): they are most of a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -22,7 +22,7 @@ from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engines.commands import Answer
 from slad.service.limits import MAX_REPLY_BYTES
-from slad.storage.codec import set_ms
+from slad.storage.codec import AuditEntry, set_ms
 from slad.storage.wire import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 
 
@@ -212,6 +212,32 @@ def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:
     set_ms(message.from_time, segment.from_ms)
     set_ms(message.to_time, segment.to_ms)
     return message
+
+
+MAX_AUDIT_BYTES: Final = 1024 * 1024
+"""Of the commands in a timeline, which has segments and events besides."""
+
+
+def audit(entries: Sequence[tuple[int, AuditEntry]]) -> bytes:
+    """The commands of a timeline, as its field `audit`: the latest of them that a reply may hold."""
+    bodies: list[bytes] = []
+    size = 0
+    for recorded_at, entry in reversed(entries):
+        message = pb.SlaAuditEntry(
+            command=entry.command,
+            request_id=entry.request_id,
+            changed=entry.changed,
+            note=entry.note,
+            token_id=entry.token_id,
+        )
+        set_ms(message.recorded_at, recorded_at)
+        if entry.effective_at is not None:
+            set_ms(message.effective_at, entry.effective_at)
+        bodies.append(message.SerializeToString())
+        size += len(bodies[-1])
+        if size > MAX_AUDIT_BYTES:
+            break
+    return listed(rpc.GetSlaTimelineResponse, "audit", reversed(bodies))
 
 
 def listed(reply: type[Message], field: str, bodies: Iterable[bytes]) -> bytes:

@@ -41,6 +41,8 @@ class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
     changed: bool
     note: str = ""
     """What else is worth knowing, such as a verdict that differs from the caller's (M3)."""
+    token_id: str = ""
+    """The token that it came with; empty: without one."""
 
 
 decode_audit = msgspec.msgpack.Decoder(AuditEntry).decode

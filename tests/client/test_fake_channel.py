@@ -209,8 +209,10 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ),
     (
         "get_sla_timeline",
-        {"tenant_id": "acme", "ticket_id": "T-1", "generation": 2, "until": AT},
-        rpc.GetSlaTimelineRequest(tenant_id="acme", ticket_id="T-1", generation=2, until=AT_MESSAGE),
+        {"tenant_id": "acme", "ticket_id": "T-1", "generation": 2, "until": AT, "include_audit": True},
+        rpc.GetSlaTimelineRequest(
+            tenant_id="acme", ticket_id="T-1", generation=2, until=AT_MESSAGE, include_audit=True
+        ),
         rpc.GetSlaTimelineResponse(status=pb.SlaStatus(generation=2)),
     ),
     (

@@ -163,6 +163,21 @@ def test_explain_draws_what_was_and_what_is_to_come(desk: Desk) -> None:
     assert kinds == {"SLA_TIMELINE_KIND_COUNTED", "SLA_TIMELINE_KIND_CLOSED"}
 
 
+def test_explain_tells_the_commands_when_asked(desk: Desk) -> None:
+    desk("start", "acme", "T-1", "--24x7", "--response", "1h", "--request-id", "R-1")
+    desk("pause", "acme", "T-1", "--at", "2026-03-02T09:00Z")
+    desk("pause", "acme", "T-1")
+    assert "R-1" not in desk("explain", "T-1")
+    told = desk("explain", "T-1", "--audit").splitlines()
+    header = next(place for place, line in enumerate(told) if line.startswith("WHEN") and "COMMAND" in line)
+    start, pause, again = (line.split() for line in told[header + 1 : header + 4])
+    assert start[-2:] == ["Start", "R-1"]
+    assert "Pause" in pause
+    assert again[-2:] == ["nothing", "changed"]
+    commands = [entry["command"] for entry in desk.json("explain", "T-1", "--audit")["audit"]]
+    assert commands == ["Start", "Pause", "Pause"]
+
+
 def test_watch_tells_what_happens_until_it_has_told_enough(desk: Desk) -> None:
     desk("start", "acme", "T-1", "--24x7", "--response", "1h")
     desk("start", "other", "T-2", "--24x7", "--response", "1h")

@@ -267,12 +267,14 @@ def get_sla_timeline(
     tenant_id: str = "",
     generation: int | None = None,
     until: Instant | None = None,
+    include_audit: bool = False,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.GetSlaTimelineResponse]:
     """Why a ticket stands as it does: every stretch of its life, and its events.
 
-    Of a live ticket also what lies ahead, up to `until`.
+    Of a live ticket also what lies ahead, up to `until`. With `include_audit` also the commands that were
+    carried out, each with the token that it came with.
 
     Raises as `get_sla_status`.
     """
@@ -281,6 +283,7 @@ def get_sla_timeline(
         ticket_id=ticket_id,
         generation=generation,
         until=_timestamp("until", until),
+        include_audit=include_audit,
     )
     return UnaryCall("GetSlaTimeline", request, RETRIED_QUERY, _timeout(timeout), retry)
 

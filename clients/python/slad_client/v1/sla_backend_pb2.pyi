@@ -675,10 +675,13 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
     TICKET_ID_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     UNTIL_FIELD_NUMBER: builtins.int
+    INCLUDE_AUDIT_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     generation: builtins.int
     """By default the latest."""
+    include_audit: builtins.bool
+    """Also the commands that were carried out."""
     @property
     def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Of a live ticket: also what lies ahead, up to this instant, if nothing changes."""
@@ -690,10 +693,11 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
         ticket_id: builtins.str = ...,
         generation: builtins.int | None = ...,
         until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        include_audit: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "until", b"until"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "until", b"until"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "include_audit", b"include_audit", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "until", b"until"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generation: typing_extensions.TypeAlias = typing.Literal["generation"]
     _WhichOneofArgType__generation: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation"]
@@ -708,6 +712,7 @@ class GetSlaTimelineResponse(google.protobuf.message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     SEGMENTS_FIELD_NUMBER: builtins.int
     EVENTS_FIELD_NUMBER: builtins.int
+    AUDIT_FIELD_NUMBER: builtins.int
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     @property
@@ -718,16 +723,21 @@ class GetSlaTimelineResponse(google.protobuf.message.Message):
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaEvent]:
         """In order; those that are retained."""
 
+    @property
+    def audit(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaAuditEntry]:
+        """In order; only when asked for. The latest, if they are too many for a reply."""
+
     def __init__(
         self,
         *,
         status: slad_client.v1.types_pb2.SlaStatus | None = ...,
         segments: collections.abc.Iterable[slad_client.v1.types_pb2.SlaTimelineSegment] | None = ...,
         events: collections.abc.Iterable[slad_client.v1.types_pb2.SlaEvent] | None = ...,
+        audit: collections.abc.Iterable[slad_client.v1.types_pb2.SlaAuditEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["status", b"status"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events", "segments", b"segments", "status", b"status"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["audit", b"audit", "events", b"events", "segments", b"segments", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetSlaTimelineResponse: typing_extensions.TypeAlias = GetSlaTimelineResponse

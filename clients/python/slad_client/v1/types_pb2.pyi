@@ -862,6 +862,52 @@ class SlaPause(google.protobuf.message.Message):
 Global___SlaPause: typing_extensions.TypeAlias = SlaPause
 
 @typing.final
+class SlaAuditEntry(google.protobuf.message.Message):
+    """A command that was carried out on a ticket."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORDED_AT_FIELD_NUMBER: builtins.int
+    COMMAND_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    TOKEN_ID_FIELD_NUMBER: builtins.int
+    command: builtins.str
+    """"Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "Reopen", or "Mend" for a reconciliation."""
+    request_id: builtins.str
+    changed: builtins.bool
+    """False: it was acknowledged, and left everything as it was."""
+    note: builtins.str
+    """What else is worth knowing, such as a verdict that differs from the caller's."""
+    token_id: builtins.str
+    """The token that it came with (see SlaTokens); empty: without one."""
+    @property
+    def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Absent: none was given."""
+
+    def __init__(
+        self,
+        *,
+        recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        command: builtins.str = ...,
+        effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        request_id: builtins.str = ...,
+        changed: builtins.bool = ...,
+        note: builtins.str = ...,
+        token_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "recorded_at", b"recorded_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["changed", b"changed", "command", b"command", "effective_at", b"effective_at", "note", b"note", "recorded_at", b"recorded_at", "request_id", b"request_id", "token_id", b"token_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaAuditEntry: typing_extensions.TypeAlias = SlaAuditEntry
+
+@typing.final
 class SlaTimelineSegment(google.protobuf.message.Message):
     """A stretch [from_time, to_time) of a ticket's life."""
 

@@ -107,6 +107,15 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     resumed_at: "instant",
     reason: { enum: "SlaPauseReason" },
   },
+  SlaAuditEntry: {
+    recorded_at: "instant",
+    command: "string",
+    effective_at: "instant",
+    request_id: "string",
+    changed: "bool",
+    note: "string",
+    token_id: "string",
+  },
   SlaTimelineSegment: {
     from_time: "instant",
     to_time: "instant",
@@ -298,11 +307,13 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     ticket_id: "string",
     generation: "int32",
     until: "instant",
+    include_audit: "bool",
   },
   GetSlaTimelineResponse: {
     status: { message: "SlaStatus" },
     segments: { list: { message: "SlaTimelineSegment" } },
     events: { list: { message: "SlaEvent" } },
+    audit: { list: { message: "SlaAuditEntry" } },
   },
   PreviewSlaRequest: {
     targets: { list: { message: "SlaPolicyTarget" } },

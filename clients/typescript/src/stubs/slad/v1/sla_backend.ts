@@ -35,6 +35,7 @@ import {
   ReopenMode,
   reopenModeFromJSON,
   reopenModeToNumber,
+  SlaAuditEntry,
   SlaClock,
   SlaEvent,
   SlaEventType,
@@ -312,7 +313,11 @@ export interface GetSlaTimelineRequest {
     | number
     | undefined;
   /** Of a live ticket: also what lies ahead, up to this instant, if nothing changes. */
-  until: Date | undefined;
+  until:
+    | Date
+    | undefined;
+  /** Also the commands that were carried out. */
+  include_audit: boolean;
 }
 
 export interface GetSlaTimelineResponse {
@@ -323,6 +328,8 @@ export interface GetSlaTimelineResponse {
   segments: SlaTimelineSegment[];
   /** In order; those that are retained. */
   events: SlaEvent[];
+  /** In order; only when asked for. The latest, if they are too many for a reply. */
+  audit: SlaAuditEntry[];
 }
 
 export interface PreviewSlaRequest {
@@ -2379,7 +2386,7 @@ export const ListSlaTrackingsResponse: MessageFns<ListSlaTrackingsResponse> = {
 };
 
 function createBaseGetSlaTimelineRequest(): GetSlaTimelineRequest {
-  return { tenant_id: "", ticket_id: "", generation: undefined, until: undefined };
+  return { tenant_id: "", ticket_id: "", generation: undefined, until: undefined, include_audit: false };
 }
 
 export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
@@ -2395,6 +2402,9 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
     }
     if (message.until !== undefined) {
       Timestamp.encode(toTimestamp(message.until), writer.uint32(34).fork()).join();
+    }
+    if (message.include_audit !== false) {
+      writer.uint32(40).bool(message.include_audit);
     }
     return writer;
   },
@@ -2444,6 +2454,14 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
             message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.include_audit = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2465,12 +2483,13 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
     message.ticket_id = object.ticket_id ?? "";
     message.generation = object.generation ?? undefined;
     message.until = object.until ?? undefined;
+    message.include_audit = object.include_audit ?? false;
     return message;
   },
 };
 
 function createBaseGetSlaTimelineResponse(): GetSlaTimelineResponse {
-  return { status: undefined, segments: [], events: [] };
+  return { status: undefined, segments: [], events: [], audit: [] };
 }
 
 export const GetSlaTimelineResponse: MessageFns<GetSlaTimelineResponse> = {
@@ -2483,6 +2502,9 @@ export const GetSlaTimelineResponse: MessageFns<GetSlaTimelineResponse> = {
     }
     for (const v of message.events) {
       SlaEvent.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.audit) {
+      SlaAuditEntry.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2524,6 +2546,14 @@ export const GetSlaTimelineResponse: MessageFns<GetSlaTimelineResponse> = {
             message.events.push(SlaEvent.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.audit.push(SlaAuditEntry.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2546,6 +2576,7 @@ export const GetSlaTimelineResponse: MessageFns<GetSlaTimelineResponse> = {
       : undefined;
     message.segments = object.segments?.map((e) => SlaTimelineSegment.fromPartial(e)) || [];
     message.events = object.events?.map((e) => SlaEvent.fromPartial(e)) || [];
+    message.audit = object.audit?.map((e) => SlaAuditEntry.fromPartial(e)) || [];
     return message;
   },
 };

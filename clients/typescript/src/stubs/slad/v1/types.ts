@@ -870,6 +870,24 @@ export interface SlaPause {
   reason: SlaPauseReason;
 }
 
+/** A command that was carried out on a ticket. */
+export interface SlaAuditEntry {
+  recorded_at:
+    | Date
+    | undefined;
+  /** "Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "Reopen", or "Mend" for a reconciliation. */
+  command: string;
+  /** Absent: none was given. */
+  effective_at: Date | undefined;
+  request_id: string;
+  /** False: it was acknowledged, and left everything as it was. */
+  changed: boolean;
+  /** What else is worth knowing, such as a verdict that differs from the caller's. */
+  note: string;
+  /** The token that it came with (see SlaTokens); empty: without one. */
+  token_id: string;
+}
+
 /** A stretch [from_time, to_time) of a ticket's life. */
 export interface SlaTimelineSegment {
   from_time: Date | undefined;
@@ -2467,6 +2485,141 @@ export const SlaPause: MessageFns<SlaPause> = {
     message.paused_at = object.paused_at ?? undefined;
     message.resumed_at = object.resumed_at ?? undefined;
     message.reason = object.reason ?? SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED;
+    return message;
+  },
+};
+
+function createBaseSlaAuditEntry(): SlaAuditEntry {
+  return {
+    recorded_at: undefined,
+    command: "",
+    effective_at: undefined,
+    request_id: "",
+    changed: false,
+    note: "",
+    token_id: "",
+  };
+}
+
+export const SlaAuditEntry: MessageFns<SlaAuditEntry> = {
+  encode(message: SlaAuditEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.recorded_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.recorded_at), writer.uint32(10).fork()).join();
+    }
+    if (message.command !== "") {
+      writer.uint32(18).string(message.command);
+    }
+    if (message.effective_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.effective_at), writer.uint32(26).fork()).join();
+    }
+    if (message.request_id !== "") {
+      writer.uint32(34).string(message.request_id);
+    }
+    if (message.changed !== false) {
+      writer.uint32(40).bool(message.changed);
+    }
+    if (message.note !== "") {
+      writer.uint32(50).string(message.note);
+    }
+    if (message.token_id !== "") {
+      writer.uint32(58).string(message.token_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaAuditEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaAuditEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.recorded_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.command = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.effective_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.request_id = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.changed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.token_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaAuditEntry>): SlaAuditEntry {
+    return SlaAuditEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaAuditEntry>): SlaAuditEntry {
+    const message = createBaseSlaAuditEntry();
+    message.recorded_at = object.recorded_at ?? undefined;
+    message.command = object.command ?? "";
+    message.effective_at = object.effective_at ?? undefined;
+    message.request_id = object.request_id ?? "";
+    message.changed = object.changed ?? false;
+    message.note = object.note ?? "";
+    message.token_id = object.token_id ?? "";
     return message;
   },
 };
