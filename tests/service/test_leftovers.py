@@ -50,11 +50,10 @@ async def test_of_refused_calls_nothing_large_is_left(method: str, request_: Mes
             reply = await channel.stream_unary(path)(iter([body]))
             assert rpc.ImportSlaTrackingsResponse.FromString(reply).rejected_count == 1
             return
+        is_watch = method == "WatchSlaEvents"
+        answer = channel.unary_stream(path)(body).read() if is_watch else channel.unary_unary(path)(body)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            if method == "WatchSlaEvents":
-                await channel.unary_stream(path)(body).read()
-            else:
-                await channel.unary_unary(path)(body)
+            await answer
         assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
 
     async with slad_running(tmp_path) as slad:
