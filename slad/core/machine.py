@@ -296,13 +296,12 @@ def _settle(
     reached: list[tuple[int, Event]] = []
     retracted: list[Event] = []
     fired = {(f.phase, f.percent): f for f in tracking.fired}
-    named = {(clock.phase, spec.percent) for clock in reading.clocks for spec in clock.specs}
-    untold = [key for key in fired if key not in named]
+    untold = _untold(fired, reading) if fired else []
     for clock in reading.clocks:
         phase, limit = clock.phase, clock.limit
         pending: list[tuple[ThresholdSpec, int]] = []
         for spec, instant in zip(clock.specs, clock.instants, strict=True):
-            record = fired.get((phase, spec.percent))
+            record = fired.get((phase, spec.percent)) if fired else None
             if record is None or not record.fired_at:
                 if instant is not None and instant <= limit:
                     pending.append((spec, instant))
@@ -328,6 +327,12 @@ def _settle(
     rest = [event for instant, event in reached if at is None or instant > at]
     tracking = msgspec.structs.replace(tracking, fired=tuple(fired.values()), judged_at=judged_at)
     return Transition(tracking, reading, (*first, *happened, *retracted, *rest), changed=True)
+
+
+def _untold(fired: dict[tuple[int, int], Fired], reading: Reading) -> list[tuple[int, int]]:
+    """Those of `fired` that the terms do not name any more."""
+    named = {(clock.phase, spec.percent) for clock in reading.clocks for spec in clock.specs}
+    return [key for key in fired if key not in named]
 
 
 def _known(tracking: Tracking, now: int) -> int:
@@ -382,18 +387,19 @@ def _retract(
 def _what_happened(before: History, after: History, reading: Reading) -> list[Event]:
     """The events that tell the difference between two histories of a ticket, in order of time."""
     events = []
-    # Several may be of one instant, so they are counted.
-    paused_before = Counter(stop.from_ms for stop in before.stops if stop.reason)
-    resumed_before = Counter(stop.to_ms for stop in before.stops if stop.resumed)
-    for stop in after.stops:
-        if stop.reason:
-            paused_before[stop.from_ms] -= 1
-            if paused_before[stop.from_ms] < 0:
-                events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
-        if stop.resumed and stop.to_ms is not None:
-            resumed_before[stop.to_ms] -= 1
-            if resumed_before[stop.to_ms] < 0:
-                events.append(Event(EventType.RESUMED, stop.to_ms))
+    if after.stops:
+        # Several may be of one instant, so they are counted.
+        paused_before = Counter(stop.from_ms for stop in before.stops if stop.reason)
+        resumed_before = Counter(stop.to_ms for stop in before.stops if stop.resumed)
+        for stop in after.stops:
+            if stop.reason:
+                paused_before[stop.from_ms] -= 1
+                if paused_before[stop.from_ms] < 0:
+                    events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
+            if stop.resumed and stop.to_ms is not None:
+                resumed_before[stop.to_ms] -= 1
+                if resumed_before[stop.to_ms] < 0:
+                    events.append(Event(EventType.RESUMED, stop.to_ms))
     closings = (
         (Phase.RESPONSE, before.response_at, after.response_at),
         (Phase.RESOLUTION, before.resolution_at, after.resolution_at),
