@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Final, NamedTuple
@@ -161,6 +162,16 @@ class _Near(NamedTuple):
     end_total: int
 
 
+LONG_PERIODS: Final = 256
+"""A range of more periods, two a year where clocks are put forward and back, is a long one."""
+
+MOST_LONG_RANGES: Final = 8
+"""Calendars that have a long range at a time: one up to the year 9999 is 2.7 MB, and half a second's work."""
+
+_with_long_ranges: Final[deque[_BusinessHours]] = deque()
+"""The one that has had it longest first."""
+
+
 class _BusinessHours(Calendar):
     """Weekly windows in a zone, minus holidays."""
 
@@ -172,7 +183,7 @@ class _BusinessHours(Calendar):
         self._zone = load_zone(schedule.timezone)
         self._week = Week(schedule.windows)
         self._hours = without_holidays(self._week, schedule.holidays)
-        # Never changed, only replaced by a longer one: threads that do so at once merely repeat some work.
+        # Never changed, only replaced or given up: threads that do so at once merely repeat some work.
         self._range: _Range | None = None
         self._near: _Near | None = None
         self._far_questions = 0
@@ -307,20 +318,29 @@ class _BusinessHours(Calendar):
         """A range with both instants in it."""
         known = self._range
         if known is None:
-            known = self._range = self._walk(self._zone.periods(from_ms), 0, until_ms=to_ms)
+            known = self._keep(self._walk(self._zone.periods(from_ms), 0, until_ms=to_ms))
         if from_ms < known.starts[0]:
             head = self._walk(self._zone.periods(from_ms), 0, until_ms=known.starts[0] - 1)
-            known = self._range = _joined(head, known)
+            known = self._keep(_joined(head, known))
         if to_ms >= known.end_ms:
             tail = self._walk(self._zone.periods(known.end_ms), known.end_total, until_ms=to_ms)
-            known = self._range = _joined(known, tail)
+            known = self._keep(_joined(known, tail))
         return known
 
     def _reaching(self, known: _Range, total: int) -> _Range:
         """`known`, made longer until it reaches `total` or the end of year 9999."""
         if known.end_ms <= MAX_INSTANT_MS:
             tail = self._walk(self._zone.periods(known.end_ms), known.end_total, until_total=total)
-            known = self._range = _joined(known, tail)
+            known = self._keep(_joined(known, tail))
+        return known
+
+    def _keep(self, known: _Range) -> _Range:
+        """Keeps a range for the next question; a long one as one of few."""
+        self._range = known
+        if len(known.starts) > LONG_PERIODS and self not in _with_long_ranges:
+            if len(_with_long_ranges) >= MOST_LONG_RANGES:
+                _with_long_ranges.popleft()._range = None
+            _with_long_ranges.append(self)
         return known
 
     def _walk(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slad.core.calendar import NEAR_AFTER, Calendar, Segment, compile_calendar
+from slad.core.calendar import MOST_LONG_RANGES, NEAR_AFTER, Calendar, Segment, compile_calendar
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, WEEK_MS, format_instant
 from slad.core.schedule import ALWAYS, Holiday, Schedule, Window, build_schedule
@@ -525,6 +525,19 @@ def test_cost_of_a_first_answer_does_not_grow_without_clock_changes() -> None:
     years = calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 20_000 * HOUR_MS))
     # Kinds of year are made when they are first met; this one meets two of them instead of one.
     assert years < day + 150
+
+
+def test_of_many_calendars_that_look_far_ahead_few_remember_all_the_way() -> None:
+    start, far_end = ms("2026-03-02T10:00:00Z"), ms("2226-03-02T10:00:00Z")
+    near, *far = [calendar("Europe/Berlin", WORKDAYS, ("2026-12-25", True, str(n))) for n in range(12)]
+    near_cost = calls(lambda: near.open_between(start, start + 100 * DAY_MS))
+    answers = [made.open_between(start, far_end) for made in far]
+    assert len(set(answers)) == 1
+    costs = [calls(lambda made=made: made.open_between(start, far_end)) for made in reversed(far)]  # type: ignore[misc]
+    assert all(cost < 50 for cost in costs[:MOST_LONG_RANGES]), "the latest have it still"
+    assert all(cost > near_cost for cost in costs[MOST_LONG_RANGES:])
+    assert [made.open_between(start, far_end) for made in far] == answers
+    assert calls(lambda: near.open_between(start, start + 100 * DAY_MS)) < 50, "those that look near do too"
 
 
 def test_a_first_answer_meets_each_clock_change_once() -> None:

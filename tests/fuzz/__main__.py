@@ -9,7 +9,7 @@ from typing import Final
 
 from slad.core.instants import DAY_MS
 from slad.service.limits import EARLIEST_START_MS, LATEST_INSTANT_MS
-from tests.fuzz.fuzzer import Report, check_memory, fuzz
+from tests.fuzz.fuzzer import SMALL, Report, check_memory, fuzz
 from tests.slad_under_test import MONDAY_9
 
 WORLDS: Final = (
@@ -27,8 +27,9 @@ def main() -> int:
     arguments = parser.parse_args()
     report = Report(arguments.seed, on_finding=_progress)
     for share, now in WORLDS:
-        fuzz(report, int(arguments.requests * share), now, _progress)
-        if now == MONDAY_9:
+        is_long = now == MONDAY_9
+        fuzz(report, int(arguments.requests * share), now, _progress, SMALL if is_long else ())
+        if is_long:
             check_memory(report)
             quarters = report.memory_by_quarter()
     print(table(report, quarters))

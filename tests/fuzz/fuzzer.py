@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,12 +242,22 @@ async def normal_life(client: Client) -> None:
     ]
 
 
-def fuzz(report: Report, requests: int, now: int, progress: Callable[[str], None] = lambda _: None) -> None:
+SMALL: Final = (sys.executable, "-m", "tests.fuzz.small_slad")
+"""In front of the daemon's command: it has little room for what it keeps at hand."""
+
+
+def fuzz(
+    report: Report,
+    requests: int,
+    now: int,
+    progress: Callable[[str], None] = lambda _: None,
+    inside: Sequence[str] = (),
+) -> None:
     """A run with a daemon of its own, whose time begins at `now`, and which is started once more at the end."""
     begun = monotonic()
     with tempfile.TemporaryDirectory(prefix="slad-fuzz-") as directory:
         data = Path(directory)
-        with daemon(data, now) as process:
+        with daemon(data, now, inside) as process:
             seen = asyncio.run(_drive(process, requests, report, progress, now))
             _check_log(process, report)
             code = process.terminate()
@@ -259,9 +270,9 @@ def fuzz(report: Report, requests: int, now: int, progress: Callable[[str], None
 
 
 @contextmanager
-def daemon(data: Path, now: int) -> Iterator[SladProcess]:
+def daemon(data: Path, now: int, inside: Sequence[str] = ()) -> Iterator[SladProcess]:
     arguments = ("--listen", f"unix:{data / 'socket'}", "--data", str(data / "data"))
-    with slad_process(*arguments, "--virtual-clock", format_instant(now)) as process:
+    with slad_process(*arguments, "--virtual-clock", format_instant(now), inside=inside) as process:
         yield process
 
 
@@ -311,7 +322,7 @@ def _check_log(process: SladProcess, report: Report) -> None:
 
 
 def check_memory(report: Report) -> None:
-    """Whether memory grew. Only for a run that is long enough to have filled what slad keeps at hand."""
+    """Whether memory grew. For a run with `SMALL` that is long enough to fill what slad keeps at hand."""
     quarters = report.memory_by_quarter()
     if quarters and quarters[3] > quarters[1] * MEMORY_TOLERANCE + MEMORY_ALLOWANCE_KIB:
         report.find(f"memory grew from {quarters[1]:,.0f} to {quarters[3]:,.0f} KiB")
