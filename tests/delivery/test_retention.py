@@ -17,7 +17,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import DAY_MS, MINUTE_MS
-from slad.daemon import daemon
+from slad.daemon import assembly
 from slad.delivery import hub
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention, RetentionSettings
@@ -54,8 +54,8 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
         found.hub = EventHub(*arguments)
         return found.hub
 
-    monkeypatch.setattr(daemon, "Retention", retention)
-    monkeypatch.setattr(daemon, "EventHub", event_hub)
+    monkeypatch.setattr(assembly, "Retention", retention)
+    monkeypatch.setattr(assembly, "EventHub", event_hub)
     return found
 
 

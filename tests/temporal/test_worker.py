@@ -48,6 +48,26 @@ async def at_rest(ticket: Ticket) -> list[str]:
             await asyncio.sleep(0.05)
 
 
+UNDER_WAY = (
+    "WORKFLOW_EXECUTION_STARTED",
+    "WORKFLOW_EXECUTION_SIGNALED",
+    "WORKFLOW_EXECUTION_CONTINUED_AS_NEW",
+    "WORKFLOW_TASK_SCHEDULED",
+    "WORKFLOW_TASK_STARTED",
+)
+
+
+async def taken_up(ticket: Ticket) -> None:
+    """Waits until the worker has dealt with what was sent.
+
+    The test server loses what comes while one run gives way to the next. (The real one does not, and what it
+    refuses the daemon sends again.)
+    """
+    async with asyncio.timeout(60):
+        while (await ticket.events())[-1] in UNDER_WAY:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_pause_of_30_days_adds_no_history(tmp_path: Path, daemon: Recorder) -> None:
     async with time_skipping(NINE, tmp_path) as server, worker(server, daemon):
         ticket = Ticket(server.client, NINE)
@@ -143,7 +163,9 @@ async def test_long_histories_are_continued_and_nothing_is_lost_or_told_twice(
         for minute in range(0, 300, 10):
             await server.sleep_until(ticket.at(minute + 1))
             sent.append(await ticket.pause(minute))
+            await taken_up(ticket)
             await ticket.resume(minute + 1)
+            await taken_up(ticket)
         await ticket.handle.signal("pause", wire.to_json(PauseSignal(slad=sent[-1])))
         latest = await ticket.handle.describe()
         assert latest.run_id != first
@@ -153,7 +175,7 @@ async def test_long_histories_are_continued_and_nothing_is_lost_or_told_twice(
         assert state["pauseState"]["totalPauseMinutes"] == 30
         assert state["resolutionDeadline"] == instant_text(ticket.at(430))
         await server.sleep_until(ticket.at(431))
-        await until(lambda: len(daemon.reports) == 8)
+        await until(lambda: len(daemon.reports) >= 8)
         assert daemon.of("T-1") == [
             *(("response", percent) for percent in (50, 75, 90, 100)),
             *(("resolution", percent) for percent in (50, 75, 90, 100)),
