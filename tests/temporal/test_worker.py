@@ -68,7 +68,7 @@ async def taken_up(ticket: Ticket) -> None:
     refuses the daemon sends again), and lets an activity that is under way time out when time is skipped.
     """
     async with asyncio.timeout(60):
-        while (await ticket.events())[-1] in UNDER_WAY:
+        while (await ticket.events())[-1] in UNDER_WAY:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -156,9 +156,7 @@ async def test_an_update_retargets_in_place(tmp_path: Path, daemon: Recorder) ->
         assert (await handle.describe()).run_id == handle.result_run_id
 
 
-async def test_long_histories_are_continued_and_nothing_is_lost(
-    tmp_path: Path, daemon: Recorder
-) -> None:
+async def test_long_histories_are_continued_and_nothing_is_lost(tmp_path: Path, daemon: Recorder) -> None:
     async with time_skipping(NINE, tmp_path) as server, worker(server, daemon):
         ticket = Ticket(server.client, NINE, generation=2)
         handle = await ticket.start(terms(100, 400), continueAsNewAfterEvents=30)
@@ -179,7 +177,7 @@ async def test_long_histories_are_continued_and_nothing_is_lost(
         assert state["pauseState"]["totalPauseMinutes"] == 30
         assert state["resolutionDeadline"] == instant_text(ticket.at(430))
         await server.sleep_until(ticket.at(431))
-        # An activity may be carried out twice when time is skipped; a report that is repeated changes nothing.
+        # An activity may be carried out twice when time is skipped; a repeated report changes nothing.
         await until(lambda: len(set(daemon.of("T-1"))) == 8)
         assert list(dict.fromkeys(daemon.of("T-1"))) == [
             *(("response", percent) for percent in (50, 75, 90, 100)),
