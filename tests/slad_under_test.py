@@ -211,3 +211,13 @@ def told(events: Sequence[pb.SlaEvent]) -> list[str]:
         else:
             words.append(kind)
     return words
+
+
+def bearer(secret: str) -> dict[str, Any]:
+    """The options of a call that comes with a token."""
+    return {"metadata": (("authorization", f"Bearer {secret}"),)}
+
+
+def trusted(data: Path) -> grpc.aio.Channel:
+    """To the daemon's own socket, where no token is needed."""
+    return grpc.aio.insecure_channel(f"unix:{data}/control.sock")

@@ -46,7 +46,7 @@ def serve_command(configuration: Configuration) -> None:
 
 
 def _collect_seldom() -> None:
-    """A call makes some hundred objects and hardly a cycle: by default a collection comes every few calls.
+    """Calls leave few cycles, and nothing large in them (tests/service/test_leftovers.py).
 
     What was loaded so far stays to the end, and need not be looked through again.
     """

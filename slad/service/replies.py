@@ -25,37 +25,30 @@ from slad.service.limits import MAX_REPLY_BYTES
 from slad.storage.codec import AuditEntry, set_ms
 from slad.storage.wire import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 
-
-def _number(message: type[Message], field: str) -> int:
-    number: int = message.DESCRIPTOR.fields_by_name[field].number
-    return number
-
-
-_TARGET: Final = prefixes(_number(pb.SlaClock, "target"))
-_ELAPSED: Final = prefixes(_number(pb.SlaClock, "elapsed"))
-_DUE_AT: Final = prefixes(_number(pb.SlaClock, "due_at"))
-_COMPLETED_AT: Final = prefixes(_number(pb.SlaClock, "completed_at"))
-_BREACHED_AT: Final = prefixes(_number(pb.SlaClock, "breached_at"))
-_THRESHOLDS: Final = prefixes(_number(pb.SlaClock, "thresholds"))
-_NEXT_THRESHOLD: Final = prefixes(_number(pb.SlaClock, "next_threshold"))
-_SCHEDULED_AT: Final = prefixes(_number(pb.SlaThreshold, "scheduled_at"))
-_FIRED_AT: Final = prefixes(_number(pb.SlaThreshold, "fired_at"))
+_TARGET: Final = prefixes(tag_of(pb.SlaClock, "target"))
+_ELAPSED: Final = prefixes(tag_of(pb.SlaClock, "elapsed"))
+_DUE_AT: Final = prefixes(tag_of(pb.SlaClock, "due_at"))
+_COMPLETED_AT: Final = prefixes(tag_of(pb.SlaClock, "completed_at"))
+_BREACHED_AT: Final = prefixes(tag_of(pb.SlaClock, "breached_at"))
+_THRESHOLDS: Final = prefixes(tag_of(pb.SlaClock, "thresholds"))
+_NEXT_THRESHOLD: Final = prefixes(tag_of(pb.SlaClock, "next_threshold"))
+_SCHEDULED_AT: Final = prefixes(tag_of(pb.SlaThreshold, "scheduled_at"))
+_FIRED_AT: Final = prefixes(tag_of(pb.SlaThreshold, "fired_at"))
 _MET: Final = {met: pb.SlaClock(met=met).SerializeToString() for met in (False, True)}
 _REPORTED_MET: Final = {met: pb.SlaClock(reported_met=met).SerializeToString() for met in (False, True)}
 _SUPERSEDED: Final = pb.SlaThreshold(superseded=True).SerializeToString()
-
 
 _TENANT_ID: Final = tag_of(pb.SlaStatus, "tenant_id")
 _TICKET_ID: Final = tag_of(pb.SlaStatus, "ticket_id")
 _GENERATION: Final = tag_of(pb.SlaStatus, "generation", VARINT)
 # By number, which 0 is none of: the hash of an enum's member is a call of its own.
 _STATE: Final = tuple(
-    pb.SlaStatus(state=pb.SlaTrackingState.ValueType(number)).SerializeToString()
-    for number in range(max(TrackingState) + 1)
+    pb.SlaStatus(state=pb.SlaTrackingState.ValueType(state)).SerializeToString()
+    for state in range(max(TrackingState) + 1)
 )
 _STATUS: Final = tuple(
-    pb.SlaStatus(status=pb.SlaTimerStatus.ValueType(number)).SerializeToString()
-    for number in range(max(TimerStatus) + 1)
+    pb.SlaStatus(status=pb.SlaTimerStatus.ValueType(status)).SerializeToString()
+    for status in range(max(TimerStatus) + 1)
 )
 _CLOCK: Final = (b"", tag_of(pb.SlaStatus, "response"), tag_of(pb.SlaStatus, "resolution"))
 _REMAINING: Final = (
@@ -66,9 +59,9 @@ _REMAINING: Final = (
 _IS_PAUSED: Final = pb.SlaStatus(is_paused=True).SerializeToString()
 _PAUSE_REASON: Final = tag_of(pb.SlaStatus, "pause_reason", VARINT)
 _TOTAL_PAUSE: Final = tag_of(pb.SlaStatus, "total_pause_minutes", VARINT)
-_STARTED_AT: Final = prefixes(_number(pb.SlaStatus, "started_at"))
-_ENDED_AT: Final = prefixes(_number(pb.SlaStatus, "ended_at"))
-_AS_OF: Final = prefixes(_number(pb.SlaStatus, "as_of"))
+_STARTED_AT: Final = prefixes(tag_of(pb.SlaStatus, "started_at"))
+_ENDED_AT: Final = prefixes(tag_of(pb.SlaStatus, "ended_at"))
+_AS_OF: Final = prefixes(tag_of(pb.SlaStatus, "as_of"))
 
 
 def sla_status(answer: Answer) -> bytes:

@@ -44,9 +44,9 @@ def tag_of(message: type[Message], field: str, wire_type: int = LENGTH_DELIMITED
     return tag(number, wire_type)
 
 
-def prefixes(number: int) -> tuple[bytes, ...]:
-    """By its length, what precedes a message or text of less than 128 bytes."""
-    return tuple(tag(number) + length for length in _SMALL)
+def prefixes(field: bytes) -> tuple[bytes, ...]:
+    """By its length, what precedes a message or text of less than 128 bytes, as the field with that tag."""
+    return tuple(field + length for length in _SMALL)
 
 
 def embedded(field: bytes, body: bytes) -> bytes:
@@ -58,7 +58,7 @@ def text(field: bytes, value: str) -> bytes:
     """A text as the field with the tag `field`; nothing when it is empty, as protobuf has it."""
     if not value:
         return b""
-    body = value.encode()
+    body = value.encode()  # not by `embedded`: that is a call more
     return field + varint(len(body)) + body
 
 

@@ -12,7 +12,7 @@ from slad.cli.main import main
 from slad.core import zones
 from slad.delivery import hub
 from slad.engines import directory
-from slad.service import replies, requests
+from slad.service import requests
 from slad.storage import database
 
 
@@ -24,7 +24,6 @@ def shrink() -> None:
     database.CACHE_KIB = 512  # type: ignore[misc]
     requests._schedules = requests._Schedules(32)  # type: ignore[misc]
     requests._terms = requests._Terms(32)  # type: ignore[misc]
-    replies._promised.cache_clear()
     # There are some 600, which random requests do not meet at once.
     for name in zones._names():
         zones.load_zone(name)

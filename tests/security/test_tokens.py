@@ -21,17 +21,9 @@ from slad_client.v1 import tokens_pb2, tokens_pb2_grpc
 
 from slad.storage.database import DATABASE_NAME
 from tests.e2e.slad_process import COMMAND, slad_process
-from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, stamp, start_request
+from tests.slad_under_test import MONDAY_9, Slad, bearer, refused, slad_running, stamp, start_request, trusted
 
 ADMIN = tokens_pb2.SLA_ROLE_ADMIN
-
-
-def bearer(secret: str) -> dict[str, Any]:
-    return {"metadata": (("authorization", f"Bearer {secret}"),)}
-
-
-def trusted(slad: Slad, tmp_path: Path) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(f"unix:{tmp_path}/control.sock")
 
 
 async def create(channel: grpc.aio.Channel, **fields: Any) -> tokens_pb2.CreateSlaTokenResponse:
@@ -47,7 +39,7 @@ async def status(slad: Slad, secret: str | None = None) -> Any:
 
 
 async def test_the_first_token_closes_tcp_and_the_last_revoked_does_not_open_it(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         await slad.start()
         assert await status(slad)
         made = await create(local)
@@ -68,7 +60,7 @@ async def test_the_first_token_closes_tcp_and_the_last_revoked_does_not_open_it(
 
 
 async def test_an_expired_token_is_good_for_nothing(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         await slad.start()
         made = await create(local, expires_at=stamp(MONDAY_9 + 60_000))
         admin = await create(local)
@@ -81,7 +73,7 @@ async def test_an_expired_token_is_good_for_nothing(tmp_path: Path) -> None:
 
 
 async def test_rotation_gives_a_new_secret_and_the_old_one_its_grace(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         await slad.start()
         tokens = tokens_pb2_grpc.SlaTokensStub(local)
         made = await create(local)
@@ -104,7 +96,7 @@ async def test_rotation_gives_a_new_secret_and_the_old_one_its_grace(tmp_path: P
 
 
 async def test_a_stream_ends_with_its_token_and_the_next_in_line_takes_over(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         one, two = await create(local), await create(local)
         request = rpc.WatchSlaEventsRequest(consumer="psa")
         first = slad.backend.WatchSlaEvents(request, **bearer(one.secret))
@@ -123,7 +115,7 @@ async def test_a_stream_ends_with_its_token_and_the_next_in_line_takes_over(tmp_
 
 
 async def test_an_admin_for_some_tenants_makes_and_sees_only_what_is_within_them(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         made = await create(local, tenant_ids=["acme", "globex"])
         await create(local, tenant_ids=["initech"], name="another's")
         tokens = tokens_pb2_grpc.SlaTokensStub(slad.channel)
@@ -139,7 +131,7 @@ async def test_an_admin_for_some_tenants_makes_and_sees_only_what_is_within_them
 
 
 async def test_m7_a_token_for_several_tenants_finds_a_ticket_among_them_only(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         backend = stubs.SlaBackendStub(local)
         for tenant in ("acme", "initech"):
             await backend.StartSlaTracking(start_request(tenant_id=tenant))
@@ -156,7 +148,7 @@ async def test_m7_a_token_for_several_tenants_finds_a_ticket_among_them_only(tmp
 
 
 async def test_rows_of_an_import_for_other_tenants_are_rejected_one_by_one(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         made = await create(local, tenant_ids=["acme"])
         rows = rpc.ImportSlaTrackingsRequest()
         for tenant in ("acme", "globex"):
@@ -171,7 +163,7 @@ async def test_rows_of_an_import_for_other_tenants_are_rejected_one_by_one(tmp_p
 
 
 async def test_a_read_token_compares_but_does_not_mend(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         made = await create(local, tenant_ids=["acme"], role=tokens_pb2.SLA_ROLE_READ)
         for apply in (False, True):
             request = rpc.ReconcileSlaTrackingsRequest(tenant_id="acme", apply=apply)
@@ -188,7 +180,7 @@ async def test_a_read_token_compares_but_does_not_mend(tmp_path: Path) -> None:
 
 
 async def test_the_python_client_sends_a_token_that_may_change(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, trusted(slad, tmp_path) as local:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         made = await create(local, tenant_ids=["acme"])
         secrets = [made.secret]
         async with SladClient(slad.daemon.addresses[0], token=lambda: secrets[-1]) as client:

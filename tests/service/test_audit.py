@@ -16,7 +16,7 @@ from slad.core.instants import HOUR_MS
 from slad.service import replies
 from slad.service.replies import MAX_AUDIT_BYTES
 from slad.storage.codec import AuditEntry, decode_audit, encode
-from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, stamp, start_request
+from tests.slad_under_test import MONDAY_9, bearer, refused, slad_running, stamp, start_request, trusted
 
 
 async def audit(backend: Any, ticket_id: str = "T-1", **options: Any) -> list[pb.SlaAuditEntry]:
@@ -55,8 +55,8 @@ async def test_commands_come_in_order_and_refused_ones_not_at_all(tmp_path: Path
 
 
 async def test_each_command_bears_its_token(tmp_path: Path) -> None:
-    async with slad_running(tmp_path) as slad, local(slad, tmp_path) as trusted:
-        writer, other = await token(trusted, "psa"), await token(trusted, "migration")
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        writer, other = await token(local, "psa"), await token(local, "migration")
         ours, theirs = bearer(writer.secret), bearer(other.secret)
         await slad.backend.StartSlaTracking(start_request(), **ours)
         row = rpc.SlaTrackingImport(start=start_request(ticket_id="T-2"))
@@ -64,7 +64,7 @@ async def test_each_command_bears_its_token(tmp_path: Path) -> None:
             iter([rpc.ImportSlaTrackingsRequest(trackings=[row])]), **theirs
         )
         await slad.backend.CancelSla(rpc.CancelSlaRequest(tenant_id="acme", ticket_id="T-1"), **theirs)
-        await stubs.SlaBackendStub(trusted).StartSlaTracking(start_request(ticket_id="T-3"))
+        await stubs.SlaBackendStub(local).StartSlaTracking(start_request(ticket_id="T-3"))
         # T-2 is not on the list, so the reconciliation cancels it.
         listed = rpc.ReconcileSlaTrackingsRequest(
             tenant_id="acme",
@@ -95,14 +95,6 @@ def test_of_more_commands_than_a_reply_holds_the_latest_are_told() -> None:
     told = rpc.GetSlaTimelineResponse.FromString(body).audit
     instants = [message.recorded_at.ToMilliseconds() for message in told]
     assert instants == list(range(20_000 - len(told), 20_000))
-
-
-def bearer(secret: str) -> dict[str, Any]:
-    return {"metadata": (("authorization", f"Bearer {secret}"),)}
-
-
-def local(slad: Slad, tmp_path: Path) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(f"unix:{tmp_path}/control.sock")
 
 
 async def token(channel: grpc.aio.Channel, name: str) -> tokens_pb2.CreateSlaTokenResponse:

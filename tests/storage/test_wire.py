@@ -56,4 +56,4 @@ def test_texts(value: str) -> None:
     expected = message or tag(4) + b"\x00"
     assert embedded(tag(4), body) == expected
     if len(body) < 128:
-        assert prefixes(4)[len(body)] + body == expected
+        assert prefixes(tag(4))[len(body)] + body == expected
