@@ -215,4 +215,7 @@ def _note_time_zones(connection: apsw.Connection) -> None:
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(os.fspath(path), statementcachesize=200)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # A plan is made once, whatever is bound. Else SQLite (STAT4) parses and plans anew a statement whose
+    # bindings have changed, because other values might deserve another plan: twice the cost of a look-up.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
