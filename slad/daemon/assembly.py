@@ -48,6 +48,7 @@ from slad.service.test_clock import TestClock
 from slad.service.token_admin import SlaTokens
 from slad.service.tokens import Tokens
 from slad.service.worker import SlaWorker
+from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal, TokenRow
 from slad.storage.store import Store
@@ -66,7 +67,7 @@ class Connections:
     def __init__(self, data: DataDirectory) -> None:
         self.data = data
         writer = data.writer()
-        self.journal = Journal(writer)
+        self.journal = Journal(writer, Checkpointer(writer, data.checkpointer()))
         self.turns = Store(writer)
         """What the engine reads in the transaction that it is about to write."""
         self.temporal_turns = TemporalStore(writer)

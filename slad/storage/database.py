@@ -84,6 +84,12 @@ class DataDirectory:
         connection.pragma("temp_store", "MEMORY")
         return connection
 
+    def checkpointer(self) -> apsw.Connection:
+        """A new connection for checkpoints. It keeps no pages, as it copies them as they are."""
+        connection = _connect(self.database)
+        connection.pragma("synchronous", "FULL")
+        return connection
+
     def reader(self) -> apsw.Connection:
         """A new connection that only reads."""
         connection = _connect(self.database)

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DAMAGE
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
 
@@ -257,10 +258,14 @@ class Counters(NamedTuple):
 
 
 class Journal:
-    """The writing connection."""
+    """The writing connection.
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    `checkpointer` is told of every commit; without one SQLite checkpoints within commits.
+    """
+
+    def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer | None = None) -> None:
         self._connection = connection
+        self._checkpointer = checkpointer
 
     def counters(self) -> Counters:
         """The highest keys in use, by index look-ups."""
@@ -305,6 +310,8 @@ class Journal:
             if isinstance(error, DAMAGE):
                 raise
             raise CannotWrite(error, connection.system_errno) from error
+        if self._checkpointer is not None:
+            self._checkpointer.committed()
 
     def _execute_all(self, name: str, rows: list[tuple[Any, ...]]) -> None:
         place = 0
@@ -317,4 +324,6 @@ class Journal:
 
     def close(self) -> None:
         """Closes the connection; the WAL is folded into the database when it is the last one."""
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self._connection.close()

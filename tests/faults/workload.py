@@ -45,12 +45,14 @@ from slad.engines.local import LocalEngine
 from slad.engines.queries import Queries, QueryThread
 from slad.engines.time_source import VirtualClock
 from slad.storage import database
+from slad.storage.checkpoint import Checkpointer
 from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Batch, CannotWrite, Journal
 from slad.storage.lock import DatabaseError
 from slad.storage.store import Store
 from tests.core.tickets import OFFICE, at
+from tests.faults import faulty_vfs
 from tests.faults.faulty_vfs import FaultyDisk, Milestone
 from tests.faults.states import State, read_state, timeless_event
 
@@ -109,8 +111,8 @@ class Diary:
 
 
 class _WatchedJournal(Journal):
-    def __init__(self, connection: apsw.Connection, diary: Diary) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer, diary: Diary) -> None:
+        super().__init__(connection, checkpointer)
         self._writer = connection
         self._diary = diary
 
@@ -144,7 +146,15 @@ class Life:
         directory = DataDirectory(data)
         self._closing.append(directory.close)
         writer = directory.writer()
-        self.journal = _WatchedJournal(writer, self.diary)
+        self._closing.append(writer.close)
+        # Not on a thread, so that the calls of every run come in the same order.
+        checkpointer = Checkpointer(
+            writer,
+            directory.checkpointer(),
+            wal_pages=faulty_vfs.CHECKPOINT_PAGES,
+            beside=lambda copy: copy(),
+        )
+        self.journal = _WatchedJournal(writer, checkpointer, self.diary)
         self._closing.append(self.journal.close)
         store = Store(directory.reader())
         self._closing.append(store.close)

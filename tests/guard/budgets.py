@@ -17,7 +17,7 @@ STATEMENTS_OF_32: Final = 12
 ROWS: Final = 4
 """Rows written for a command: tracking, event, audit, answer."""
 
-SYNCS_OF_1000: Final = 40
+SYNCS_OF_1000: Final = 45
 """Times that the disk is asked to make something durable, for 1,000 commands in turns of 32."""
 
 BYTES_WRITTEN: Final = 11_500

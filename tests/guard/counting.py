@@ -18,6 +18,7 @@ from slad.engines.handlers import execute
 from slad.engines.queries import Queries
 from slad.engines.unit_of_work import UnitOfWork
 from slad.service import replies, requests
+from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
 from slad.storage.store import Store
@@ -31,7 +32,8 @@ class Turns:
     def __init__(self, path: Path) -> None:
         self.data = DataDirectory(path)
         self.connection: apsw.Connection = self.data.writer()
-        self._journal, self._store = Journal(self.connection), Store(self.connection)
+        checkpointer = Checkpointer(self.connection, self.data.checkpointer(), beside=lambda copy: copy())
+        self._journal, self._store = Journal(self.connection, checkpointer), Store(self.connection)
         self._directory = Directory(self._store)
         self._counters = self._journal.counters()
         self._starts = StartRequests(1)
@@ -63,7 +65,7 @@ class Turns:
         return replies.with_status(rpc.GetSlaStatusResponse(), answer)
 
     def close(self) -> None:
-        self.connection.close()
+        self._journal.close()
         self.data.close()
 
 

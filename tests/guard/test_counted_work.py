@@ -5,8 +5,6 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
-import pytest
-
 from tests.faults.faulty_vfs import FaultyDisk, Wrote
 from tests.guard import budgets
 from tests.guard.counting import function_calls, statements, turns
@@ -30,9 +28,7 @@ def test_rows(tmp_path: Path) -> None:
         assert slad.connection.total_changes() - before == 32 * budgets.ROWS
 
 
-def test_bytes_and_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As SQLite itself does, not as often as the disk-fault tests need it.
-    monkeypatch.setattr("tests.faults.faulty_vfs.CHECKPOINT_PAGES", 1_000)
+def test_bytes_and_syncs(tmp_path: Path) -> None:
     with FaultyDisk(tmp_path) as disk, turns(tmp_path / "data") as slad:
         size = _database_bytes(slad.connection)
         syncs, logged = _syncs(disk), len(disk.log)
