@@ -32,7 +32,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Recording:
-    """What a daemon and its client have really said, of four tickets."""
+    """What a daemon and its client have really said, of five tickets."""
 
     journals: dict[str, TicketJournal] = field(default_factory=dict)
     events: list[pb.SlaEvent] = field(default_factory=list)
@@ -105,6 +105,11 @@ async def record(directory: Path) -> Recording:
         await send(caller, "done", rpc.CompleteSlaRequest(phase=pb.SLA_PHASE_RESPONSE, met=False))
         await send(caller, "done", rpc.CompleteSlaRequest(phase=pb.SLA_PHASE_RESOLUTION))
         await send(caller, "done", rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME))
+        # An end that is told of late lengthens the time that is out, of which no event tells.
+        await send(caller, "unheard", ago(start(), "started_at", 10_000))
+        await send(caller, "unheard", rpc.CancelSlaRequest())
+        await send(caller, "unheard", rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME))
+        await send(caller, "unheard", ago(rpc.CancelSlaRequest(request_id="late"), "effective_at", 500))
         found.due_by = now_ms()
         async for events in caller.watch(rpc.WatchSlaEventsRequest(after_sequence=0)):
             found.events += events
@@ -364,7 +369,7 @@ class Fate:
         faults, fake = Faults(), FakeCaller(timeline, self.entry.reply)
         lane = Lane("lane", TENANT, Random(7), pb.BusinessHoursSchedule(), faults)
         entry = replace(self.entry, reply=None, carried_out_at=0)
-        journal = replace(self.journal, pending=entry, entries=self.journal.entries[:1])
+        journal = replace(self.journal, pending=entry, entries=self.journal.entries.copy())
         try:
             await lane.learn_fate(fake, journal, entry)  # type: ignore[arg-type]
         except FaultError as error:
@@ -409,6 +414,33 @@ async def test_the_state_without_the_event_is_half(fate: Fate) -> None:
 async def test_an_answer_without_what_it_answers_is_half(fate: Fate) -> None:
     """Nothing of the command is there, but sent again it gets its first answer."""
     assert [fault.kind for fault in await fate.learn(fate.before)] == [FaultKind.HALF]
+
+
+@pytest.fixture
+def unheard(recording: Recording) -> Fate:
+    """The same of a command of which no event tells."""
+    *before, late = recording.journals["unheard"].entries
+    journal = TicketJournal(Ticket(TENANT, "unheard"))
+    for entry in before:
+        ticket, effect = journal.ticket.apply(entry.message, entry.carried_out_at)
+        journal.accept(entry, ticket, effect.told)
+    entry = replace(late, unknown=[Attempt(late.carried_out_at - 5, late.carried_out_at + 5)])
+    events = [e for e in recording.events if (e.ticket_id, e.generation) == ("unheard", 2)]
+    return Fate(
+        journal,
+        entry,
+        rpc.GetSlaTimelineResponse(status=before[-1].answer.status, events=events),
+        rpc.GetSlaTimelineResponse(status=recording.statuses["unheard", 2], events=events),
+    )
+
+
+async def test_a_command_of_which_no_event_tells_shows_in_the_status(unheard: Fate) -> None:
+    assert unheard.entry.answer.changed
+    assert await unheard.learn(unheard.after) == []
+
+
+async def test_nothing_of_it_is_there_but_its_answer(unheard: Fate) -> None:
+    assert [fault.kind for fault in await unheard.learn(unheard.before)] == [FaultKind.HALF]
 
 
 async def test_another_event_of_the_time_is_unexplained(fate: Fate) -> None:
