@@ -98,6 +98,13 @@ CAUSES: Final = (
     ),
     ("CertificateRequired", "it wants a certificate; see temporal.tls_cert"),
     ("AlertReceived", "it does not accept the TLS of this side; see temporal.tls_cert"),
+    ("Unauthenticated", "it does not accept the caller; see temporal.api_key"),
+    ("PermissionDenied", "it does not accept the caller; see temporal.api_key"),
+    # With TLS 1.3 a client is connected before the server has seen its certificate, or that it has none.
+    (
+        "call error after connection",
+        "it ended the connection; see temporal.tls_cert, if it wants a certificate",
+    ),
 )
 """What is found in an error of Temporal's client, and what it means. Its own words are for the log."""
 
