@@ -169,7 +169,7 @@ class Frontend(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         answer = ANSWERS[details.method.rpartition("/")[2]]
 
         async def call(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
