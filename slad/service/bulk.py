@@ -13,7 +13,7 @@ from typing import Final
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
-from slad.core.errors import InvalidField, Refused, without_frames
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.engines.commands import Answer, Mend, Start
 from slad.engines.handlers import execute
 from slad.engines.local import LocalEngine
@@ -37,6 +37,9 @@ MAX_LISTED: Final = 10_000
 
 MAX_VALUE: Final = 500
 """Characters of a value that differs."""
+
+MAX_SILENCE_S: Final = 300.0
+"""Between two messages of a reconciliation. As long as it lasts slad's view is held, and the WAL grows."""
 
 MESSAGE_OVERHEAD: Final = 20
 """Bytes of a difference beside its texts, at the most."""
@@ -151,7 +154,7 @@ class Bulk:
             findings += found[: MAX_LISTED + 1 - len(findings)]
             index += len(message.trackings)
             ended = ended or message.end
-            message = await anext(rest, None)
+            message = await _next(rest)
         if not ended:
             raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was mended")
         room = MAX_LISTED + 1 - len(findings)
@@ -164,6 +167,17 @@ class Bulk:
             mends = [attributed(finding.mend) for finding in chunk]
             mended += await self._engine.write(partial(_mend_all, mends))
         return mended
+
+
+async def _next(
+    rest: AsyncIterator[rpc.ReconcileSlaTrackingsRequest],
+) -> rpc.ReconcileSlaTrackingsRequest | None:
+    try:
+        async with asyncio.timeout(MAX_SILENCE_S):
+            return await anext(rest, None)
+    except TimeoutError:
+        message = f"nothing came for {MAX_SILENCE_S:g} s; nothing was mended, send the list again"
+        raise Refused(Refusal.UNAVAILABLE, "LIST_SILENT", message) from None
 
 
 def _that_fit(findings: list[Finding]) -> list[Finding]:

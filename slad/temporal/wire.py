@@ -368,3 +368,9 @@ def read(document: Any, kind: type[M]) -> M:
         match = _PATH.fullmatch(str(error))
         assert match
         raise InvalidField(match[2] or "", "MALFORMED_MESSAGE", match[1]) from None
+
+
+# msgspec looks at a type when it is first used, and two threads that are first at once crash the process
+# (seen with 0.22): a worker's do, when it starts with many workflows waiting.
+for _kind in (*_Message.__subclasses__(), *_Row.__subclasses__()):
+    msgspec.json.Decoder(_kind)

@@ -820,6 +820,26 @@ async def test_a_client_that_leaves_in_the_middle_has_mended_nothing(
         assert await everything(slad) == before
 
 
+async def test_a_list_that_falls_silent_holds_the_view_no_longer_and_mends_nothing(
+    tmp_path: Path, viewed: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MAX_SILENCE_S", 0.05)
+    async with slad_running(tmp_path) as slad:
+        await slad.start("orphan")
+        before = await everything(slad)
+        call = slad.backend.ReconcileSlaTrackings()
+        await call.write(requests(good(50), apply=True)[0])
+        await viewed.wait()
+        closed: list[Store] = []
+        with monkeypatch.context() as patched:
+            close = Store.close
+            patched.setattr(Store, "close", lambda store: (closed.append(store), close(store))[1])
+            got = await refused(call)
+        assert len(closed) == 1
+        assert (got.code, got.reason) == (grpc.StatusCode.UNAVAILABLE, "LIST_SILENT")
+        assert await everything(slad) == before
+
+
 async def test_a_list_that_stops_before_its_explicit_end_mends_nothing(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start("orphan")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,30 @@ def test_the_names_are_alga_psas() -> None:
     assert set(wire.to_json(wire.PauseSignal(reason="awaiting_client"))) == {"reason"}
     assert documents.pause_reason("awaiting_client") is PauseReason.AWAITING_CLIENT
     assert documents.pause_reason("a_new_one") is PauseReason.STATUS_PAUSE
+
+
+FIRST_USE = """
+import importlib, sys, threading
+import msgspec
+from slad.temporal import wire
+
+sys.setswitchinterval(1e-7)
+for _ in range(60):
+    importlib.reload(wire)  # types that nobody has used
+    together = threading.Barrier(4)
+
+    def read():
+        together.wait()
+        wire.read({"ticketId": "T-1", "tenantId": "acme", "policyTargets": []}, wire.TicketWorkflowInput)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_threads_may_be_the_first_to_read_a_message_at_once() -> None:
+    """Two workflows do, when a worker starts. What went wrong was a segmentation fault, so: a process."""
+    subprocess.run([sys.executable, "-c", FIRST_USE], check=True, timeout=120)
