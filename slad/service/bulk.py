@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 
@@ -147,8 +147,7 @@ class Bulk:
         ended = not first.explicit_end
         message: rpc.ReconcileSlaTrackingsRequest | None = first
         while message is not None:
-            # On a thread: the reads of a long list must not hold up the event loop.
-            found = await asyncio.to_thread(
+            found = await _on_thread(
                 _compare, reconciliation, message, first.tenant_id, index, self._clock.now()
             )
             findings += found[: MAX_LISTED + 1 - len(findings)]
@@ -158,7 +157,7 @@ class Bulk:
         if not ended:
             raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was mended")
         room = MAX_LISTED + 1 - len(findings)
-        return findings + await asyncio.to_thread(lambda: list(islice(reconciliation.orphans(), room)))
+        return findings + await _on_thread(lambda: list(islice(reconciliation.orphans(), room)))
 
     async def _mend(self, findings: list[Finding]) -> list[bool]:
         mended: list[bool] = []
@@ -167,6 +166,19 @@ class Bulk:
             mends = [attributed(finding.mend) for finding in chunk]
             mended += await self._engine.write(partial(_mend_all, mends))
         return mended
+
+
+async def _on_thread(read: Callable[..., list[Finding]], *arguments: Any) -> list[Finding]:
+    """On a thread, as the reads of a long list must not hold up the event loop.
+
+    Also when it is cancelled it returns only when they are over: then the view may be closed.
+    """
+    reading = asyncio.ensure_future(asyncio.to_thread(read, *arguments))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        await asyncio.wait({reading})
+        raise
 
 
 async def _next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -818,6 +819,39 @@ async def test_a_client_that_leaves_in_the_middle_has_mended_nothing(
         with pytest.raises(asyncio.CancelledError):
             await call
         assert await everything(slad) == before
+
+
+async def test_a_client_that_leaves_while_its_list_is_compared_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, compares, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def hold() -> None:
+        loop.call_soon_threadsafe(compares.set)
+        goes_on.wait(30)
+
+    def held(reconciliation: Any, *_: object) -> list[Any]:
+        connection = reconciliation._store._connection
+        connection.create_scalar_function("hold", hold)
+        connection.execute("SELECT hold()").fetchall()
+        return []
+
+    closed = asyncio.Event()
+    close = Store.close
+    monkeypatch.setattr(bulk, "_compare", held)
+    async with slad_running(tmp_path) as slad:
+        monkeypatch.setattr(Store, "close", lambda store: (close(store), closed.set())[0])
+        call = slad.backend.ReconcileSlaTrackings()
+        await call.write(requests([row("T-1")])[0])
+        await compares.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await slad.start("another")  # by then slad knows that the caller is gone
+        assert not closed.is_set()
+        goes_on.set()
+        await asyncio.wait_for(closed.wait(), 30)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_list_that_falls_silent_holds_the_view_no_longer_and_mends_nothing(
