@@ -855,22 +855,21 @@ async def test_a_client_that_leaves_while_its_list_is_compared_is_no_error(
 
 
 async def test_a_list_that_falls_silent_holds_the_view_no_longer_and_mends_nothing(
-    tmp_path: Path, viewed: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    closed: list[Store] = []
+    close = Store.close
     monkeypatch.setattr(bulk, "MAX_SILENCE_S", 0.05)
     async with slad_running(tmp_path) as slad:
         await slad.start("orphan")
         before = await everything(slad)
-        call = slad.backend.ReconcileSlaTrackings()
-        await call.write(requests(good(50), apply=True)[0])
-        await viewed.wait()
-        closed: list[Store] = []
         with monkeypatch.context() as patched:
-            close = Store.close
             patched.setattr(Store, "close", lambda store: (closed.append(store), close(store))[1])
+            call = slad.backend.ReconcileSlaTrackings()
+            await call.write(requests(good(50), apply=True)[0])
             got = await refused(call)
-        assert len(closed) == 1
         assert (got.code, got.reason) == (grpc.StatusCode.UNAVAILABLE, "LIST_SILENT")
+        assert len(closed) == 1
         assert await everything(slad) == before
 
 

@@ -264,7 +264,6 @@ def test_the_names_are_alga_psas() -> None:
 
 FIRST_USE = """
 import importlib, sys, threading
-import msgspec
 from slad.temporal import wire
 
 sys.setswitchinterval(1e-7)

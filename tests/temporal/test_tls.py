@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueResponse,
     GetSystemInfoResponse,
 )
+from temporalio.client import WorkflowExecutionStatus
 
 from slad.daemon.settings import TemporalSettings
 from slad.engines.doctor import Verdict
@@ -25,8 +26,9 @@ from slad.engines.routing import RoutingSettings
 from slad.engines.temporal.checkup import examine_link
 from slad.temporal.connection import ConnectionSettings
 from slad.temporal.wire import workflow_id
+from tests.security.test_tls import put
 from tests.slad_under_test import daemon_running
-from tests.temporal.dev_server import Tried, dev_server, eventually
+from tests.temporal.dev_server import Tried, dev_server
 
 NAME = "temporal.test"
 """On the certificate: not the host of the address, so that it has to be told."""
@@ -40,17 +42,16 @@ class Papers:
         self.ca = folder / "ca.pem"
         self.authority.cert_pem.write_to_path(str(self.ca))
         self.server = self.authority.issue_cert(NAME)
-        self.certificate, self.key = self._put(folder, "slad", self.callers.issue_cert("slad.test"))
-        self.foreign = self._put(folder, "foreign", trustme.CA().issue_cert("slad.test"))
+        self.certificate, self.key = put(folder, "slad", self.callers.issue_cert("slad.test"))
+        self.foreign = put(folder, "foreign", trustme.CA().issue_cert("slad.test"))
 
-    def context(self, *, wants_certificate: bool) -> ssl.SSLContext:
-        """The server's side."""
+    def context(self) -> ssl.SSLContext:
+        """The server's side, which wants a certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.set_alpn_protocols(["h2"])
         self.server.configure_cert(context)
-        if wants_certificate:
-            context.verify_mode = ssl.CERT_REQUIRED
-            self.callers.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.callers.configure_trust(context)
         return context
 
     def settings(self, address: str) -> ConnectionSettings:
@@ -62,13 +63,6 @@ class Papers:
             tls_key=self.key,
             tls_server_name=NAME,
         )
-
-    @staticmethod
-    def _put(folder: Path, name: str, certificate: trustme.LeafCert) -> tuple[Path, Path]:
-        chain, key = folder / f"{name}.pem", folder / f"{name}.key"
-        chain.write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
-        key.write_bytes(certificate.private_key_pem.bytes())
-        return chain, key
 
 
 @pytest.fixture
@@ -115,7 +109,7 @@ async def verdict(settings: ConnectionSettings) -> tuple[Verdict, str]:
 async def test_a_ticket_goes_to_temporal_over_mtls(tmp_path: Path, papers: Papers) -> None:
     with dev_server(tmp_path) as server:
         client = await server.client()
-        async with in_front_of(server.address, papers.context(wants_certificate=True)) as address:
+        async with in_front_of(server.address, papers.context()) as address:
             connection = papers.settings(address)
             assert await verdict(connection) == (
                 Verdict.OK, f"{address}, namespace default can be used, over TLS",
@@ -126,15 +120,11 @@ async def test_a_ticket_goes_to_temporal_over_mtls(tmp_path: Path, papers: Paper
                 await slad.start("T-1", tenant_id="acme")
                 await tried.drained()
                 handle = client.get_workflow_handle(workflow_id("acme", "T-1"))
-
-                async def is_there() -> bool:
-                    return (await handle.describe()).id == handle.id
-
-                await eventually(is_there)
+                assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
 
 
 async def test_what_is_wrong_with_the_papers_is_told(papers: Papers) -> None:
-    async with in_front_of("127.0.0.1:1", papers.context(wants_certificate=True)) as address:
+    async with in_front_of("127.0.0.1:1", papers.context()) as address:
         good = papers.settings(address)
         certificate, key = papers.foreign
         for settings, says in (
@@ -168,6 +158,7 @@ class Frontend(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.refuses_with = grpc.StatusCode.UNAUTHENTICATED
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         answer = ANSWERS[details.method.rpartition("/")[2]]
@@ -175,7 +166,7 @@ class Frontend(grpc.GenericRpcHandler):
         async def call(_request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             metadata = dict(context.invocation_metadata() or ())
             if metadata.get("authorization") != "Bearer secret-1":
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such key")
+                await context.abort(self.refuses_with, "no such key")
             self.calls.append(metadata)
             return answer.SerializeToString()
 
@@ -207,8 +198,10 @@ async def test_the_api_key_goes_with_every_call(papers: Papers) -> None:
     assert {call["temporal-namespace"] for call in frontend.calls[1:]} == {"desk"}
 
 
-async def test_a_key_that_is_not_taken_is_told(papers: Papers) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
+async def test_a_key_that_is_not_taken_is_told(papers: Papers, code: grpc.StatusCode) -> None:
     async with frontend_running(papers) as (frontend, settings):
+        frontend.refuses_with = code
         found = await verdict(replace(settings, api_key="secret-2"))
     assert found[0] is Verdict.FAILURE
     assert "see temporal.api_key" in found[1]

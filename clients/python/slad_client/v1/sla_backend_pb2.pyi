@@ -1060,7 +1060,8 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     """The open tickets of one tenant, all of them: what slad tracks beyond the list is ORPHANED. Compared with
     one consistent view of slad, taken at the first message and announced by the initial metadata. Nothing is
     mended until the whole list has been read; a malformed row ends the call before that. What has changed in
-    slad since the view was taken is not mended.
+    slad since the view was taken is not mended. The view is not held for ever: a stream on which nothing comes
+    for 300 s is ended (UNAVAILABLE, LIST_SILENT).
 
     A stream that was cut off can hardly be told from one that has ended. Who mends had better say `explicit_end`.
     """
