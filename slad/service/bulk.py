@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -177,7 +178,10 @@ async def _on_thread(read: Callable[..., list[Finding]], *arguments: Any) -> lis
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
-        await asyncio.wait({reading})
+        while not reading.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({reading})
+        reading.exception()  # nobody is left to hear of it
         raise
 
 
