@@ -71,16 +71,16 @@ docs: $(SETUP) ## Write the reference and the man page from the commands
 	$(BIN)/python docs/generate.py
 
 crash: $(SETUP) ## Kill slad 1,000 times under load, and see what is lost; ARGS go to it, as to those below
-	$(BIN)/python -m tests.crash $(ARGS)
+	$(BIN)/python -m tests.trials.crash $(ARGS)
 
 faults: $(SETUP) ## Let the disk fail at every call in turn, and the power at every place
-	$(BIN)/python -m tests.faults --full $(ARGS)
+	$(BIN)/python -m tests.trials.faults --full $(ARGS)
 
 fuzz: $(SETUP) ## Send 100,000 requests, hostile ones among them
-	$(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/python -m tests.trials.fuzz $(ARGS)
 
 simulate: $(SETUP) ## Live through 10,000 simulated worlds
-	$(BIN)/python -m tests.simulation $(ARGS)
+	$(BIN)/python -m tests.trials.simulation $(ARGS)
 
 bench: $(SETUP) ## Measure slad beside its peers and write docs/performance.md; ARGS name rows
 	$(BIN)/python -m pip install --quiet --editable '.[temporal]' --group bench

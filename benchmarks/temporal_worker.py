@@ -24,8 +24,8 @@ from temporalio.client import Client, WorkflowHandle
 
 from slad.core.schedule import Schedule, build_schedule
 from slad.core.terms import Terms
-from slad.temporal.wire import Effects
-from slad.temporal.worker import make_worker
+from slad.temporal.workflow.wire import Effects
+from slad.temporal.workflow.worker import make_worker
 from tests.core.tickets import at, terms
 from tests.temporal.alga import ACTIVITIES_QUEUE, AlgaActivities, AlgaClient
 from tests.temporal.dev_server import dev_server

@@ -20,7 +20,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.daemon.daemon import Daemon
 from slad.daemon.settings import Settings
-from slad.engines.time_source import TimeSource
+from slad.engine.time_source import TimeSource
 from tests.core.tickets import at
 
 MONDAY_9 = at("2026-03-02T09:00:00Z")

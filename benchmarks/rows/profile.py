@@ -14,10 +14,10 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from benchmarks.results import Result
 from benchmarks.row import Options, Row
 from benchmarks.start_request import StartRequests
-from slad.engines.commands import Answer
-from slad.engines.directory import Directory
-from slad.engines.handlers import execute
-from slad.engines.unit_of_work import UnitOfWork
+from slad.engine.catalog import Catalog
+from slad.engine.commands import Answer
+from slad.engine.handlers import execute
+from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies, requests
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
@@ -69,7 +69,7 @@ def _measure(scratch: Path) -> dict[str, float]:
     data = DataDirectory(scratch / "data")
     connection = data.writer()
     journal, store = Journal(connection), Store(connection)
-    directory, counters = Directory(store), journal.counters()
+    directory, counters = Catalog(store), journal.counters()
     source = StartRequests(1)
     watch = _Stopwatch()
 

@@ -13,8 +13,8 @@ from slad.cli.leaving import leave
 from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND
 from slad.cli.settings import configured_by, data_option
 from slad.daemon.configuration import CONNECTION_KEYS, Configuration
-from slad.engines.doctor import Finding, Verdict, examine
-from slad.engines.time_source import WallClock
+from slad.engine.doctor import Finding, Verdict, examine
+from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
 from slad.storage.database import DATABASE_NAME
 from slad.storage.lock import DatabaseError
@@ -95,7 +95,7 @@ def doctor(configuration: Configuration, as_json: bool) -> None:
 def _temporal(configuration: Configuration) -> list[Finding]:
     try:
         # Only now, as it imports temporalio.
-        from slad.engines.temporal.checkup import examine_link  # noqa: PLC0415
+        from slad.temporal.passthrough.checkup import examine_link  # noqa: PLC0415
     except ImportError:
         text = "Temporal's client is not installed: pip install 'slad[temporal]'"
         return [Finding(Verdict.FAILURE, "temporal", text)]

@@ -16,9 +16,9 @@ from slad.daemon import logs
 from slad.daemon.certificates import CertificateError
 from slad.daemon.configuration import Configuration
 from slad.daemon.daemon import serve
-from slad.daemon.pass_through import PassThroughError
 from slad.daemon.sockets import AddressError
 from slad.storage.lock import DatabaseError
+from slad.temporal.passthrough.lifecycle import PassThroughError
 
 COLLECTED_AFTER: Final = (5_000, 10, 10)
 """What the garbage collector lets gather, by generation, before it looks for cycles; Python: 700, 10, 10."""

@@ -62,7 +62,7 @@ def worker_command(
     logs.set_up(configuration["log.format"], configuration["log.level"])
     try:
         # Only here: who does without Temporal need not have its client.
-        from slad.temporal.worker import WorkerSettings, serve  # noqa: PLC0415
+        from slad.temporal.workflow.worker import WorkerSettings, serve  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "temporalio":
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from slad.daemon.pass_through import RunningPassThrough, open_pass_through
+from slad.core.metrics import MetricSource
 from slad.daemon.settings import Settings
 from slad.daemon.sockets import is_local
 from slad.delivery.consumers import Consumers
@@ -17,15 +17,12 @@ from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
 from slad.delivery.sinks.sink_metrics import SinkMetrics
 from slad.delivery.sinks.sinks import Sinks
-from slad.engines.directory import Directory
-from slad.engines.engine_measures import EngineMetrics
-from slad.engines.local import LocalEngine
-from slad.engines.measures import MetricSource
-from slad.engines.queries import LoopQueries, Queries, QueryThread
-from slad.engines.routing import Routing
-from slad.engines.storage_metrics import StorageMetrics
-from slad.engines.temporal_metrics import TemporalMetrics
-from slad.engines.time_source import TimeSource
+from slad.engine.catalog import Catalog
+from slad.engine.engine import SlaEngine
+from slad.engine.engine_metrics import EngineMetrics
+from slad.engine.queries import LoopQueries, Queries, QueryThread
+from slad.engine.storage_metrics import StorageMetrics
+from slad.engine.time_source import TimeSource
 from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
 from slad.service.backend import SlaBackend
@@ -52,7 +49,10 @@ from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal, TokenRow
 from slad.storage.store import Store
-from slad.storage.temporal import TemporalStore
+from slad.storage.temporal_store import TemporalStore
+from slad.temporal.passthrough.lifecycle import RunningPassThrough, open_pass_through
+from slad.temporal.passthrough.pass_through_metrics import TemporalMetrics
+from slad.temporal.passthrough.routing import Routing
 
 if TYPE_CHECKING:  # it loads OpenTelemetry, which only those have who ask for traces
     from slad.service.tracing import Tracing
@@ -87,7 +87,7 @@ class Connections:
 class Assembly:
     """What is to be started, told of, and stopped."""
 
-    engine: LocalEngine
+    engine: SlaEngine
     hub: EventHub
     sinks: Sinks
     pass_through: RunningPassThrough
@@ -109,12 +109,12 @@ async def assemble(
     Raises PassThroughError, StorageError.
     """
     data, names, slow, limits = connections.data, connections.names, connections.slow, settings.limits
-    directory = Directory(names)
+    catalog = Catalog(names)
     hub = EventHub(connections.journal.counters().sequence, slow.events_after, names.sequence_gap())
-    engine = LocalEngine(
+    engine = SlaEngine(
         connections.journal,
         connections.turns,
-        directory,
+        catalog,
         clock,
         hub.publish,
         Routing(settings.temporal.routing, connections.temporal_turns),
@@ -124,18 +124,18 @@ async def assemble(
         settings.temporal, engine, names, TemporalStore(data.reader()), clock
     )
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
-    sinks = Sinks(settings.sinks, consumers, hub, engine, slow, directory, clock)
+    sinks = Sinks(settings.sinks, consumers, hub, engine, slow, catalog, clock)
     tokens = _tokens(names, engine, clock)
     meters = CallMeters()
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
             engine,
-            LoopQueries(connections.statuses, directory),
+            LoopQueries(connections.statuses, catalog),
             slow,
             hub,
             consumers,
             Bulk(engine, lambda: Store(data.reader()), clock),
-            directory,
+            catalog,
             clock,
             meters,
             limits.watches,
@@ -149,7 +149,7 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through.control or engine, clock)
-    gate = Gate(tokens, Queries(names, directory).tenant_of, is_exposed=_is_exposed(settings))
+    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
     log_of_calls = CallLog(settings.log.slow_calls_ms)
     return Assembly(
         engine,
@@ -170,7 +170,7 @@ async def assemble(
     )
 
 
-def _tokens(store: Store, engine: LocalEngine, clock: TimeSource) -> Tokens:
+def _tokens(store: Store, engine: SlaEngine, clock: TimeSource) -> Tokens:
     async def save(row: TokenRow) -> None:
         await engine.write(lambda work: work.put_token(row))
 

@@ -31,9 +31,9 @@ from slad.delivery.retention import RetentionSettings
 from slad.delivery.sinks.settings import TABLE as SINKS_TABLE
 from slad.delivery.sinks.settings import SinkSettings, sink_settings
 from slad.delivery.sinks.table import SinkSettingsError
-from slad.engines.routing import RoutingSettings
 from slad.service.limits import RequestLimits
 from slad.temporal.connection import ConnectionSettings
+from slad.temporal.passthrough.routing import RoutingSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
 """Where a value may come from, besides a file."""

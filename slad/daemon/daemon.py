@@ -13,12 +13,12 @@ from slad.core.instants import format_instant
 from slad.daemon import systemd
 from slad.daemon.assembly import Assembly, Connections, assemble
 from slad.daemon.certificates import Certificates
+from slad.daemon.observability import Observability
 from slad.daemon.settings import STOP_GRACE_S, Settings
-from slad.daemon.sight import Sight
 from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
-from slad.engines.local import LocalEngine
-from slad.engines.time_source import TimeSource, VirtualClock, WallClock
+from slad.engine.engine import SlaEngine
+from slad.engine.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.limits import put_in_force
 from slad.service.server import SladServer
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
@@ -40,7 +40,7 @@ class Daemon:
         """What is wrong with the last reload."""
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
-        self.sight = Sight(settings)
+        self.sight = Observability(settings)
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
         self._certificates: Certificates | None = None
@@ -143,7 +143,7 @@ class Daemon:
             self._damage = error
             self.request_stop()
 
-    def _announce(self, engine: LocalEngine) -> None:
+    def _announce(self, engine: SlaEngine) -> None:
         for address in self.addresses:
             log.info("listening on %s", address)
         if self.clock.is_virtual:
@@ -179,7 +179,7 @@ def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
     systemd.notify("READY=1", f"STATUS={daemon.status()}")
 
 
-def _standing(engine: LocalEngine) -> str:
+def _standing(engine: SlaEngine) -> str:
     if engine.trouble is not None:
         return f"cannot write: {engine.trouble}"
     return f"serving; {engine.timers_in_memory} timers due soon, last event {engine.sequence}"

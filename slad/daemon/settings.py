@@ -10,10 +10,10 @@ from slad.daemon.certificates import TlsSettings
 from slad.delivery.consumers import MAX_STREAMS
 from slad.delivery.retention import RetentionSettings
 from slad.delivery.sinks.settings import SinkSettings
-from slad.engines.local import MAX_WAITING
-from slad.engines.routing import RoutingSettings
+from slad.engine.engine import MAX_WAITING
 from slad.service.limits import MAX_RECEIVE_BYTES, MAX_WATCHES, RequestLimits
 from slad.temporal.connection import ConnectionSettings
+from slad.temporal.passthrough.routing import RoutingSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
 DEFAULT_DATA: Final = Path("data")

@@ -20,8 +20,8 @@ from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
 from slad.delivery.changes import Changes
 from slad.delivery.hub import EventHub, OutboxEvent
-from slad.engines.local import LocalEngine
-from slad.engines.time_source import TimeSource
+from slad.engine.engine import SlaEngine
+from slad.engine.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.journal import ConsumerRow
 
@@ -75,7 +75,7 @@ class Consumers:
     def __init__(
         self,
         rows: Sequence[ConsumerRow],
-        engine: LocalEngine,
+        engine: SlaEngine,
         hub: EventHub,
         clock: TimeSource,
         max_streams: int = MAX_STREAMS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.engines.measures import MS_PER_SECOND, Kind, Metric, Sample
 from slad.storage.codec import recorded_at
 
 LAG = Metric("slad_consumer_lag_events", Kind.GAUGE, "Events not yet acknowledged.", ("consumer",))

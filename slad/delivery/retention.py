@@ -11,9 +11,9 @@ from typing import Final
 from slad.core.errors import Refused
 from slad.core.instants import DAY_MS
 from slad.delivery.consumers import Consumers
-from slad.engines.local import LocalEngine
-from slad.engines.queries import QueryThread
-from slad.engines.time_source import TimeSource
+from slad.engine.engine import SlaEngine
+from slad.engine.queries import QueryThread
+from slad.engine.time_source import TimeSource
 from slad.storage.codec import recorded_at
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Retention:
     def __init__(
         self,
         settings: RetentionSettings,
-        engine: LocalEngine,
+        engine: SlaEngine,
         queries: QueryThread,
         consumers: Consumers,
         clock: TimeSource,

@@ -24,7 +24,7 @@ import msgspec
 from slad.core.access import TRUSTED, Caller, Role
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS
-from slad.engines.commands import Command
+from slad.engine.commands import Command
 from slad.service.tokens import Tokens
 
 log = logging.getLogger(__name__)

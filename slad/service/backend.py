@@ -17,11 +17,11 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, OutboxEvent
-from slad.engines.commands import Answer, Command
-from slad.engines.directory import Directory
-from slad.engines.protocol import Render, SlaEngine
-from slad.engines.queries import LoopQueries, QueryThread
-from slad.engines.time_source import TimeSource
+from slad.engine.catalog import Catalog
+from slad.engine.commands import Answer, Command, Render
+from slad.engine.engine import SlaEngine
+from slad.engine.queries import LoopQueries, QueryThread
+from slad.engine.time_source import TimeSource
 from slad.service import replies, requests
 from slad.service.access import attributed, caller
 from slad.service.bulk import Bulk
@@ -42,7 +42,7 @@ class SlaBackend:
         hub: EventHub,
         consumers: Consumers,
         bulk: Bulk,
-        directory: Directory,
+        catalog: Catalog,
         clock: TimeSource,
         meters: CallMeters,
         max_watches: int = MAX_WATCHES,
@@ -54,7 +54,7 @@ class SlaBackend:
         self._hub = hub
         self._consumers = consumers
         self._bulk = bulk
-        self._directory = directory
+        self._catalog = catalog
         self._clock = clock
         self._meters = meters
         self._watches = 0
@@ -220,4 +220,4 @@ class SlaBackend:
     def _wanted(self, watch: requests.Watch, event: OutboxEvent) -> bool:
         if watch.types and event.type not in watch.types:
             return False
-        return watch.tenants is None or self._directory.tenant_id(event.tenant_key) in watch.tenants
+        return watch.tenants is None or self._catalog.tenant_id(event.tenant_key) in watch.tenants

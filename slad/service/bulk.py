@@ -15,12 +15,12 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
-from slad.engines.commands import Answer, Mend, Start
-from slad.engines.handlers import execute
-from slad.engines.local import LocalEngine
-from slad.engines.reconcile import Finding, Reconciliation
-from slad.engines.time_source import TimeSource
-from slad.engines.unit_of_work import UnitOfWork
+from slad.engine.commands import Answer, Mend, Start
+from slad.engine.engine import SlaEngine
+from slad.engine.handlers import execute
+from slad.engine.reconcile import Finding, Reconciliation
+from slad.engine.time_source import TimeSource
+from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies, requests
 from slad.service.access import attributed, tenant_not_allowed
 from slad.service.import_rows import tracking_import
@@ -54,7 +54,7 @@ was aborted, by cancelling the call. So long is waited for that before anything 
 class Bulk:
     """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
 
-    def __init__(self, engine: LocalEngine, snapshot: Callable[[], Store], clock: TimeSource) -> None:
+    def __init__(self, engine: SlaEngine, snapshot: Callable[[], Store], clock: TimeSource) -> None:
         self._engine = engine
         self._snapshot = snapshot
         self._clock = clock

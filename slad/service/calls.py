@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any, Final
 
 from slad.core.errors import InvalidField, Refused
-from slad.engines.measures import Kind, Metric, Sample, durations
-from slad.service.errors import code_and_reason
+from slad.core.metrics import Kind, Metric, Sample, durations
+from slad.service.error_details import code_and_reason
 
 log = logging.getLogger(__name__)
 

@@ -20,14 +20,14 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad import __version__
 from slad.core.errors import InvalidField
+from slad.core.metrics import Histogram
 from slad.core.wheel import SLOT_SPANS_MS
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.engines.commands import Answer
-from slad.engines.local import LocalEngine
-from slad.engines.measures import Histogram
-from slad.engines.queries import QueryThread
-from slad.engines.time_source import TimeSource
+from slad.engine.commands import Answer
+from slad.engine.engine import SlaEngine
+from slad.engine.queries import QueryThread
+from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.calls import CallMeter, CallMeters
 from slad.storage.codec import set_ms
@@ -45,7 +45,7 @@ NS_PER_US: Final = 1_000
 class Insides:
     """The parts of a daemon that can be looked at."""
 
-    engine: LocalEngine
+    engine: SlaEngine
     hub: EventHub
     consumers: Consumers
     queries: QueryThread

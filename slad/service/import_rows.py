@@ -13,7 +13,7 @@ from slad.core.errors import InvalidField
 from slad.core.events import Phase
 from slad.core.facts import Fact, FactKind, reported_code
 from slad.core.tracking import Fired
-from slad.engines.commands import Start
+from slad.engine.commands import Start
 from slad.service import limits, requests
 
 

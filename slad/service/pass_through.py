@@ -9,9 +9,9 @@ from slad_client.v1 import pass_through_pb2 as rpc
 from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
-from slad.engines.pass_through import PassThrough
-from slad.engines.queries import QueryThread
+from slad.engine.queries import QueryThread
 from slad.service import requests
+from slad.temporal.passthrough.view import PassThrough
 
 DEFAULT_PAGE: Final = 200
 """Trackings of one page of a handover; one transaction moves them."""

@@ -10,7 +10,7 @@ from slad.core.reading import Reading, read
 from slad.core.schedule import ALWAYS
 from slad.core.timeline import TimelineSegment, timeline
 from slad.core.tracking import Tracking
-from slad.engines.directory import EVERY_HOUR
+from slad.engine.catalog import EVERY_HOUR
 from slad.service import replies, requests
 
 

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from slad.core.errors import Refused
-from slad.service import errors
+from slad.service import error_details
 from slad.service.access import REFLECTION, Gate
 
 SERVICE_NAME = reflection.SERVICE_NAME
@@ -55,7 +55,7 @@ class _GuardedServicer(reflection.aio.ReflectionServicer):
         try:
             self._gate.admit(REFLECTION, context)
         except Refused as error:
-            await errors.abort(context, error)
+            await error_details.abort(context, error)
         replies: Any = super().ServerReflectionInfo(request_iterator, context)
         async for reply in replies:
             yield reply

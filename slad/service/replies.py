@@ -1,6 +1,6 @@
 """Answers and readings of the core as serialized messages of the contract.
 
-Clocks are written as wire bytes (see `slad.storage.wire`): they are most of a reply, and the time it takes.
+Clocks are written as wire bytes (see `slad.service.protobuf_bytes`): most of a reply and of what it costs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import ThresholdSpec
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
-from slad.engines.commands import Answer
+from slad.engine.commands import Answer
 from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 from slad.storage.codec import AuditEntry, set_ms
-from slad.storage.wire import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 
 _TARGET: Final = prefixes(tag_of(pb.SlaClock, "target"))
 _ELAPSED: Final = prefixes(tag_of(pb.SlaClock, "elapsed"))

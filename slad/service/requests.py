@@ -24,7 +24,8 @@ from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT
 from slad.core.tracking import PauseAccounting
 from slad.delivery.consumers import SINK_PREFIX
-from slad.engines.commands import (
+from slad.engine.catalog import LruCache
+from slad.engine.commands import (
     Cancel,
     Complete,
     OnExisting,
@@ -37,7 +38,6 @@ from slad.engines.commands import (
     Start,
     TermsOffer,
 )
-from slad.engines.directory import Recent
 from slad.service import limits
 from slad.storage.codec import encode_schedule
 
@@ -387,7 +387,7 @@ def check_percent(path: str, percent: int) -> None:
         )
 
 
-class _Schedules(Recent[bytes, ScheduleOffer]):
+class _Schedules(LruCache[bytes, ScheduleOffer]):
     """Schedules lately seen, by their bytes: most requests name one that others have named before."""
 
     def of(self, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
@@ -406,7 +406,7 @@ class _Schedules(Recent[bytes, ScheduleOffer]):
         return offer
 
 
-class _Terms(Recent[tuple[object, ...], TermsOffer]):
+class _Terms(LruCache[tuple[object, ...], TermsOffer]):
     """The same for whole terms, which a desk has few of."""
 
     def of(self, request: _TermsRequest) -> TermsOffer:

@@ -25,7 +25,7 @@ from slad_client.v1 import (
 
 from slad.core.access import Caller
 from slad.core.errors import InvalidField
-from slad.service import errors, reflection
+from slad.service import error_details, reflection
 from slad.service.access import Gate, Rule, rule_of
 from slad.service.calls import CallLog, CallMeter, CallMeters, about
 from slad.service.limits import MAX_RECEIVE_BYTES
@@ -210,7 +210,7 @@ def _guarded(rpc: _Rpc) -> Any:
         except Exception as error:
             call_was = rpc.fail(request, error)
             body = request = None  # this frame lives on in a cycle of gRPC's until the collector comes
-            await errors.abort(context, error, call_was)
+            await error_details.abort(context, error, call_was)
             return None
         except BaseException as error:
             meter.fail(error)
@@ -232,7 +232,7 @@ def _guarded_upload(rpc: _Rpc) -> Any:
             with gate.stream(who):
                 reply: bytes = await run(_messages(rpc, who, bodies), context)
         except Exception as error:
-            await errors.abort(context, error, rpc.fail(None, error))
+            await error_details.abort(context, error, rpc.fail(None, error))
             return None
         except BaseException as error:
             meter.fail(error)
@@ -271,7 +271,7 @@ def _guarded_stream(rpc: _Rpc) -> Any:
         except Exception as error:
             call_was = rpc.fail(request, error)
             body = request = None  # as in `_guarded`
-            await errors.abort(context, error, call_was)
+            await error_details.abort(context, error, call_was)
         except BaseException as error:
             meter.fail(error)
             raise

@@ -8,7 +8,7 @@ from slad_client.v1 import test_clock_pb2 as rpc
 
 from slad.core.errors import InvalidField
 from slad.core.instants import MAX_INSTANT_MS
-from slad.engines.time_source import TimeSource
+from slad.engine.time_source import TimeSource
 from slad.service import requests
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from slad_client.v1 import worker_pb2 as rpc
 from slad.core.errors import InvalidField
 from slad.core.events import Phase
 from slad.core.terms import MAX_PERCENT
-from slad.engines.local import LocalEngine
-from slad.engines.reports import Report, take_reports
+from slad.engine.engine import SlaEngine
 from slad.service.requests import checked_id, enum, required_id
+from slad.temporal.passthrough.reports import Report, take_reports
 
 MAX_REPORTS: Final = 200
 """Reports in one message: more than a ticket has thresholds."""
@@ -20,7 +20,7 @@ MAX_REPORTS: Final = 200
 class SlaWorker:
     """The methods of `slad.v1.SlaWorker`."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: SlaEngine) -> None:
         self._engine = engine
 
     async def ReportSlaThresholds(self, request: rpc.ReportSlaThresholdsRequest) -> bytes:

@@ -53,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     """Something that Temporal has to be told of a tracking."""
 
     kind: int
-    """A FactKind, or one of the START, UPDATE and LEAVE of `slad.engines.forwarding`."""
+    """A FactKind, or one of the START, UPDATE and LEAVE of `slad.temporal.passthrough.messages`."""
     generation: int
     at: int = 0
     """The instant of the fact, UTC epoch ms."""

@@ -14,7 +14,7 @@ from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
 from slad.storage.journal import ConsumerRow, ParkedEventRow, TokenRow
-from slad.storage.temporal import TemporalStore
+from slad.storage.temporal_store import TemporalStore
 
 
 class Record(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from slad.core.errors import Refusal, Refused
-from slad.temporal.wire import DEFAULT_TASK_QUEUE
+from slad.temporal.workflow.wire import DEFAULT_TASK_QUEUE
 
 if TYPE_CHECKING:
     from temporalio.client import Client

@@ -22,8 +22,8 @@ from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, WEEK_
 from slad.core.schedule import ALWAYS, Holiday, Schedule, Window, build_schedule
 from slad.core.zones import FOREVER_MS, Zone, load_zone
 from tests.core.naive_hours import Entry, NaiveHours, ms
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "business_time.json").read_text())["cases"]
 
 WORKDAYS: tuple[Entry, ...] = tuple((day, "09:00", "17:00", True) for day in range(1, 6))
@@ -647,6 +647,7 @@ def host_zone(request: pytest.FixtureRequest) -> Iterator[str]:
 ANSWERS = """
 from slad.core.calendar import NEAR_AFTER, compile_calendar
 from slad.core.schedule import build_schedule
+from tests.paths import ROOT
 def answers():
     made = compile_calendar(build_schedule(
         timezone="Europe/Berlin", is_24x7=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from slad.core.facts import FactKind
 from slad.core.instants import format_instant
 from slad.core.machine import Transition
 from tests.core.tickets import at, calendar, schedule_of, terms, tracking
+from tests.paths import VECTORS
 
-CASES = json.loads((Path(__file__).parents[1] / "vectors" / "scenarios.json").read_text())["cases"]
+CASES = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
 
 KINDS = {
     "pause": (FactKind.PAUSE, PauseReason.STATUS_PAUSE),

@@ -17,6 +17,7 @@ import pytest
 
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, from_datetime, to_datetime
 from slad.core.zones import FOREVER_MS, Transition, UnknownZone, load_zone, parse_tzif
+from tests.paths import ROOT
 
 NAMES = sorted(resources.files("tzdata").joinpath("zones").read_text().split())
 YEAR_1 = from_datetime(datetime(1, 1, 3, tzinfo=UTC))
@@ -322,7 +323,7 @@ def test_nothing_is_read_from_the_host(tmp_path: Path) -> None:
         "print(len(files), zone.offset_at(1767225600000))\n"
     )
     environment = {**os.environ, "TZ": "America/New_York", "PYTHONTZPATH": str(tmp_path)}
-    root = Path(__file__).parents[2]
+    root = ROOT
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=root, capture_output=True, text=True, check=True
     )

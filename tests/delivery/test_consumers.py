@@ -17,7 +17,7 @@ from slad.daemon.settings import LimitSettings
 from slad.delivery import hub
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.engines.time_source import VirtualClock
+from slad.engine.time_source import VirtualClock
 from tests.slad_under_test import Slad, refusal, refused, slad_running, target, told
 
 

@@ -16,7 +16,7 @@ from slad.core.machine import Transition
 from slad.core.reading import ClockReading
 from slad.core.status import remaining_minutes, timer_status, total_pause_minutes, tracking_state
 from slad.core.tracking import Tracking
-from slad.engines.commands import Answer
+from slad.engine.commands import Answer
 from slad.service import replies
 from tests.core.tickets import OFFICE, at, calendar, terms, tracking
 

@@ -15,9 +15,9 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import MINUTE_MS, format_instant
 from tests.core.tickets import at
+from tests.paths import VECTORS
 from tests.slad_under_test import slad_running, stamp
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 BUSINESS_TIME = json.loads((VECTORS / "business_time.json").read_text())["cases"]
 SCENARIOS = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
 

@@ -11,7 +11,7 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.instants import HOUR_MS, MINUTE_MS
-from slad.engines.doctor import Verdict, examine
+from slad.engine.doctor import Verdict, examine
 from slad.storage import backup as backups
 from slad.storage.backup import SEQUENCE_STRIDE, back_up, inspect, restore
 from slad.storage.lock import DatabaseError

@@ -12,7 +12,7 @@ from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Batch, EventRow, Journal
 from slad.storage.store import Store
-from tests.faults.faulty_vfs import Failure, Fault, FaultyDisk
+from tests.trials.faults.faulty_vfs import Failure, Fault, FaultyDisk
 
 WAL_PAGES = 20
 PAGE = 4_096

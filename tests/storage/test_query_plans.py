@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from slad.storage import journal, store, temporal
+from slad.storage import journal, store, temporal_store
 from slad.storage.database import DataDirectory
 
 LOOKUPS = {
@@ -107,6 +107,6 @@ TEMPORAL_LOOKUPS = (
 
 @pytest.mark.parametrize("name", TEMPORAL_LOOKUPS)
 def test_what_is_asked_for_temporal_all_the_time_is_a_search(connection: apsw.Connection, name: str) -> None:
-    steps = plan(connection, getattr(temporal, name))
+    steps = plan(connection, getattr(temporal_store, name))
     assert any(step.startswith("SEARCH") for step in steps), steps
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]

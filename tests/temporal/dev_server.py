@@ -18,14 +18,14 @@ from slad_client.v1 import pass_through_pb2_grpc
 from temporalio.client import Client
 
 from slad.daemon.settings import TemporalSettings
-from slad.engines.routing import RoutingSettings
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.wire import Effects, workflow_id
-from slad.temporal.worker import make_worker
+from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.workflow.wire import Effects, workflow_id
+from slad.temporal.workflow.worker import make_worker
+from tests.paths import TOOLS
 from tests.slad_under_test import Slad, daemon_running
 from tests.temporal.on_temporal import free_port
 
-TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 PATIENCE_S = 90.0
 
 

@@ -24,11 +24,11 @@ from temporalio.client import Client
 
 from slad.core.instants import MINUTE_MS
 from slad.daemon.settings import TemporalSettings
-from slad.engines.routing import RoutingSettings
-from slad.engines.time_source import VirtualClock
+from slad.engine.time_source import VirtualClock
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.wire import Effects
-from slad.temporal.worker import make_worker
+from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.workflow.wire import Effects
+from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import MONDAY_9, Slad, daemon_running
 from tests.temporal.time_skipping import JARS, PROGRAM
 

@@ -21,8 +21,8 @@ from temporalio.client import WorkflowHandle
 
 from slad.core.instants import HOUR_MS
 from slad.core.tracking import Tracking
-from slad.temporal.wire import Effects
-from slad.temporal.worker import make_worker
+from slad.temporal.workflow.wire import Effects
+from slad.temporal.workflow.worker import make_worker
 from tests.core.tickets import OFFICE, at, terms
 from tests.temporal.alga import ACTIVITIES_QUEUE, AlgaActivities, AlgaClient
 from tests.temporal.recording import Recorder, recording

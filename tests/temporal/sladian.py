@@ -13,8 +13,8 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import Schedule
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
-from slad.temporal import documents, wire
-from slad.temporal.wire import (
+from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow.wire import (
     CompleteSignal,
     PauseSignal,
     PlainSignal,

@@ -12,9 +12,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from slad.core.instants import HOUR_MS, MINUTE_MS
-from slad.temporal.documents import read_instant
-from slad.temporal.wire import Effects
-from slad.temporal.worker import make_worker
+from slad.temporal.workflow.documents import read_instant
+from slad.temporal.workflow.wire import Effects
+from slad.temporal.workflow.worker import make_worker
 from tests.temporal.alga import ACTIVITIES_QUEUE, AlgaActivities, AlgaClient
 from tests.temporal.test_documents import ALGA_INPUT, NINE, alga_target
 from tests.temporal.time_skipping import TimeSkipping, time_skipping, until

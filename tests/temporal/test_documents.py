@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,11 +17,11 @@ from slad.core.facts import Fact, FactKind
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
-from slad.temporal import documents, wire
-from slad.temporal.wire import StateExtension, TicketWorkflowInput
+from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow.wire import StateExtension, TicketWorkflowInput
 from tests.core.tickets import OFFICE, at, schedule_of, terms
+from tests.paths import VECTORS
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 SCHEDULES = [case["schedule"] for case in json.loads((VECTORS / "scenarios.json").read_text())["cases"]]
 
 NINE = at("2026-03-02T09:00:00Z")
@@ -264,7 +263,8 @@ def test_the_names_are_alga_psas() -> None:
 
 FIRST_USE = """
 import importlib, sys, threading
-from slad.temporal import wire
+from slad.temporal.workflow import wire
+from tests.paths import VECTORS
 
 sys.setswitchinterval(1e-7)
 for _ in range(60):

@@ -14,12 +14,12 @@ from slad_client.v1 import types_pb2 as pb
 from temporalio.client import Client
 
 from slad.core.instants import SECOND_MS
-from slad.engines.routing import workflow_id
-from slad.engines.time_source import WallClock
-from slad.temporal.wire import Effects
-from slad.temporal.worker import make_worker
-from tests.e2e.slad_process import slad_process
+from slad.engine.time_source import WallClock
+from slad.temporal.passthrough.routing import workflow_id
+from slad.temporal.workflow.wire import Effects
+from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import stamp
+from tests.system.e2e.slad_process import slad_process
 from tests.temporal.dev_server import PATIENCE_S, dev_server, eventually
 from tests.temporal.on_temporal import RECONNECT_SOON, free_port
 

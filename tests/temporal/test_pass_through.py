@@ -20,11 +20,11 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.worker import Worker
 
 from slad.core.instants import MINUTE_MS, SECOND_MS
-from slad.engines.doctor import Verdict, examine
-from slad.engines.routing import workflow_id
-from slad.engines.time_source import WallClock
+from slad.engine.doctor import Verdict, examine
+from slad.engine.time_source import WallClock
 from slad.storage.store import Store
-from slad.temporal.wire import GENERATION_MEMO, QUERY_STATE
+from slad.temporal.passthrough.routing import workflow_id
+from slad.temporal.workflow.wire import GENERATION_MEMO, QUERY_STATE
 from tests.slad_under_test import refused, stamp, told
 from tests.temporal import alga_worker
 from tests.temporal.dev_server import DevServer, Tried, dev_server, eventually, pass_through
@@ -205,7 +205,7 @@ async def test_cancel_then_start_keeps_the_clock_and_repeats_nothing(
 async def test_a_leftover_that_no_worker_ends_does_not_stop_the_next_generation(
     server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slad.engines.temporal.forwarder.LEFTOVER_PATIENCE", 1)
+    monkeypatch.setattr("slad.temporal.passthrough.forwarder.LEFTOVER_PATIENCE", 1)
     async with pass_through(server, tmp_path, "leftover", worker=False) as tried:
         await start(tried)
         await cancel(tried)

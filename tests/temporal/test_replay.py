@@ -17,7 +17,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from slad.temporal.workflow import SlaTicketWorkflow
+from slad.temporal.workflow.sla_workflow import SlaTicketWorkflow
 from tests.temporal.record_histories import HISTORIES
 
 FILES = sorted(HISTORIES.glob("*.json.gz"))

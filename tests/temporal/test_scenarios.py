@@ -15,8 +15,8 @@ from typing import Any
 
 from slad.core.instants import DAY_MS, format_instant
 from slad.core.tracking import Tracking
-from slad.temporal import documents, wire
-from slad.temporal.wire import (
+from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow.wire import (
     CompleteSignal,
     Effects,
     PauseSignal,
@@ -25,12 +25,13 @@ from slad.temporal.wire import (
     SignalExtension,
     StateExtension,
 )
-from slad.temporal.worker import make_worker
+from slad.temporal.workflow.worker import make_worker
 from tests.core.tickets import at, schedule_of, terms
+from tests.paths import VECTORS
 from tests.temporal.recording import Recorder
 from tests.temporal.time_skipping import time_skipping, until
 
-CASES = json.loads((Path(__file__).parents[1] / "vectors" / "scenarios.json").read_text())["cases"]
+CASES = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
 
 QUEUE = "scenarios"
 

@@ -11,9 +11,9 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import SECOND_MS
-from slad.engines.temporal.sender import Addressee, Sender
-from slad.engines.time_source import WallClock
-from slad.storage.temporal import Waiting
+from slad.engine.time_source import WallClock
+from slad.storage.temporal_store import Waiting
+from slad.temporal.passthrough.sender import Addressee, Sender
 from tests.slad_under_test import stamp
 from tests.temporal.alga import AlgaClient
 from tests.temporal.dev_server import DevServer, Tried, dev_server, eventually, pass_through

@@ -17,10 +17,10 @@ from slad.core.events import PauseReason
 from slad.core.facts import Fact, FactKind
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.core.tracking import Tracking
-from slad.temporal import wire
-from slad.temporal.documents import instant_text
-from slad.temporal.wire import Effects, PauseSignal, Signal
-from slad.temporal.worker import make_worker
+from slad.temporal.workflow import wire
+from slad.temporal.workflow.documents import instant_text
+from slad.temporal.workflow.wire import Effects, PauseSignal, Signal
+from slad.temporal.workflow.worker import make_worker
 from tests.core.tickets import OFFICE, at, terms
 from tests.temporal.processes import worker_process
 from tests.temporal.recording import Recorder

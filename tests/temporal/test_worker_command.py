@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from slad.core.instants import HOUR_MS
-from slad.engines.time_source import WallClock
+from slad.engine.time_source import WallClock
 from tests.core.tickets import terms
 from tests.temporal.dev_server import DevServer, dev_server, eventually
 from tests.temporal.on_temporal import free_port

@@ -18,8 +18,8 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from slad.core.instants import from_datetime
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 JARS = ROOT / ".tools" / "temporal-test-server"
 PROGRAM = Path(__file__).parent / "test_server" / "TimeSkippingServer.java"
 PATIENCE = timedelta(seconds=120)

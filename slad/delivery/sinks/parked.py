@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 from slad_client.v1 import types_pb2 as pb
 
 from slad.delivery.changes import Changes
-from slad.engines.local import LocalEngine
-from slad.engines.queries import QueryThread
-from slad.engines.time_source import TimeSource
-from slad.engines.unit_of_work import UnitOfWork
+from slad.engine.engine import SlaEngine
+from slad.engine.queries import QueryThread
+from slad.engine.time_source import TimeSource
+from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.journal import ParkedEventRow
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def ticket_of(event: pb.SlaEvent | ParkedEventRow) -> Ticket:
 class ParkedEvents:
     """The parked events of one sink. For the event loop's thread; writers raise Refused."""
 
-    def __init__(self, consumer: str, engine: LocalEngine, queries: QueryThread, clock: TimeSource) -> None:
+    def __init__(self, consumer: str, engine: SlaEngine, queries: QueryThread, clock: TimeSource) -> None:
         self._consumer = consumer
         self._engine = engine
         self._queries = queries

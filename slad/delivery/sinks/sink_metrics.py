@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
 from slad.delivery.sinks.circuit import SinkState
 from slad.delivery.sinks.sinks import Sinks
-from slad.engines.measures import MS_PER_SECOND, Kind, Metric, Sample
 
 READY = Metric("slad_sink_ready", Kind.GAUGE, "1: the last attempt went well; 0: it failed.", ("sink",))
 DELIVERED = Metric("slad_sink_delivered_total", Kind.COUNTER, "Events that the target has taken.", ("sink",))

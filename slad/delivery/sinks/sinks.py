@@ -15,10 +15,10 @@ from slad.delivery.sinks.courier import Courier, Tally
 from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.settings import SinkSettings
 from slad.delivery.sinks.sink import Sink
-from slad.engines.directory import Directory
-from slad.engines.local import LocalEngine
-from slad.engines.queries import QueryThread
-from slad.engines.time_source import TimeSource
+from slad.engine.catalog import Catalog
+from slad.engine.engine import SlaEngine
+from slad.engine.queries import QueryThread
+from slad.engine.time_source import TimeSource
 from slad.storage.journal import ParkedEventRow
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,9 @@ class Sinks:
         settings: Sequence[SinkSettings],
         consumers: Consumers,
         hub: EventHub,
-        engine: LocalEngine,
+        engine: SlaEngine,
         queries: QueryThread,
-        directory: Directory,
+        catalog: Catalog,
         clock: TimeSource,
     ) -> None:
         self._settings = settings
@@ -67,7 +67,7 @@ class Sinks:
         self._hub = hub
         self._engine = engine
         self._queries = queries
-        self._directory = directory
+        self._catalog = catalog
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -183,7 +183,7 @@ class Sinks:
     def _wanted(self, settings: SinkSettings, event: OutboxEvent) -> bool:
         if settings.types and event.type not in settings.types:
             return False
-        return not settings.tenants or self._directory.tenant_id(event.tenant_key) in settings.tenants
+        return not settings.tenants or self._catalog.tenant_id(event.tenant_key) in settings.tenants
 
 
 def _not_parked(name: str, sequence: int) -> NoReturn:

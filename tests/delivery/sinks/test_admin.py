@@ -15,9 +15,9 @@ from slad_client.v1 import sla_backend_pb2_grpc
 from slad.delivery.sinks import parked as parked_module
 from tests.delivery.sinks.desk import QUICK, desk
 from tests.delivery.sinks.endpoint import Reply, endpoint, tickets
-from tests.e2e.slad_process import slad_process
-from tests.e2e.test_cli import slad as command
 from tests.slad_under_test import refused
+from tests.system.e2e.slad_process import slad_process
+from tests.system.e2e.test_cli import slad as command
 
 
 def table(url: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks.circuit import RetrySettings
 from slad.delivery.sinks.settings import SinkSettings
 from slad.delivery.sinks.sink import Fault, Rejected, Unavailable
-from slad.engines.unit_of_work import UnitOfWork
+from slad.engine.unit_of_work import UnitOfWork
 from tests.delivery.sinks.desk import Desk, eventually
 from tests.slad_under_test import slad_running
 

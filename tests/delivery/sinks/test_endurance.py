@@ -23,7 +23,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from tests.delivery.sinks.endpoint import Endpoint, Received, Reply
 from tests.delivery.sinks.redis_process import RedisServer, free_port, redis_server
-from tests.e2e.slad_process import SladProcess, slad_process
+from tests.system.e2e.slad_process import SladProcess, slad_process
 
 ROUNDS = 10
 COMMANDS = 60

@@ -11,7 +11,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks.parked import ParkedEvents, Ticket
-from slad.engines.time_source import VirtualClock
+from slad.engine.time_source import VirtualClock
 from slad.storage.journal import Batch
 
 A, B = Ticket("acme", "A"), Ticket("acme", "B")

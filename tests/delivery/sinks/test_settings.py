@@ -16,6 +16,7 @@ from slad.daemon.configuration import ConfigurationError, configure
 from slad.delivery.sinks.circuit import RetrySettings
 from slad.delivery.sinks.settings import KINDS, sink_settings
 from slad.delivery.sinks.table import SinkSettingsError
+from tests.paths import ROOT
 
 REDIS = {"type": "redis", "url": "redis://localhost"}
 HOOK = {"type": "webhook", "url": "https://hooks.example.org/slad"}
@@ -167,7 +168,7 @@ def test_the_tables_are_read_from_the_configuration_file(tmp_path: Path) -> None
 
 def test_the_examples_of_the_document_are_configurations(tmp_path: Path) -> None:
     """Each ```toml block of docs/events.md, with files of the test's own in place of its."""
-    text = (Path(__file__).parents[3] / "docs" / "events.md").read_text("utf-8")
+    text = (ROOT / "docs" / "events.md").read_text("utf-8")
     blocks = [block.split("```")[0] for block in text.split("```toml\n")[1:]]
     assert len(blocks) == 4
     for block in blocks:

@@ -1,0 +1,86 @@
+"""What slad counts about itself: plain numbers, to be read when somebody asks.
+
+Counting is an addition on the event loop and knows no metrics library; `slad.service.prometheus` makes
+Prometheus' format of it when it is scraped. A part of slad with something to tell offers a `MetricSource`,
+which the daemon hands to the exporter; docs/metrics.md lists every name, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
+
+NS_PER_SECOND: Final = 1_000_000_000
+MS_PER_SECOND: Final = 1_000
+
+
+class Histogram:
+    """How often a value lay in which bucket.
+
+    `bounds` are the ascending upper ends of the buckets, inclusive; above the last there is one more. Values
+    are whole numbers of some small unit, `per_unit` of which make one of the exposed unit: 10**9 for ns that
+    are shown as seconds.
+    """
+
+    __slots__ = ("bounds", "counts", "per_unit", "total")
+
+    def __init__(self, bounds: Sequence[int], per_unit: int = 1) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0
+        self.per_unit = per_unit
+
+    def observe(self, value: int) -> None:
+        """Counts one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
+
+def durations(*milliseconds: float) -> Histogram:
+    """A histogram of durations that are observed in ns and exposed in seconds."""
+    return Histogram([int(bound * 1_000_000) for bound in milliseconds], NS_PER_SECOND)
+
+
+class Kind(StrEnum):
+    """The kinds of metric, as Prometheus has them."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(NamedTuple):
+    """What a metric is. `name` is the exposed one, of a counter with its `_total`."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+class Sample(NamedTuple):
+    """A metric's value now, for one combination of its labels' values."""
+
+    metric: Metric
+    value: float | Histogram
+    labels: tuple[str, ...] = ()
+
+
+class MetricSource(Protocol):
+    """A part of slad that has something to tell."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """All metrics that `samples` may tell about; one without a sample is exposed with its name only."""
+        ...
+
+    async def samples(self) -> Iterable[Sample]:
+        """The values now. Called on the event loop for every scrape, so it must be cheap there."""
+        ...

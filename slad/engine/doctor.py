@@ -1,0 +1,152 @@
+"""Is what is stored sound, and does every stored wake agree with the facts?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Final, NamedTuple
+
+from slad.core import machine
+from slad.core.instants import SECOND_MS, format_instant
+from slad.core.status import TrackingState
+from slad.core.tracking import Engine
+from slad.engine.catalog import Catalog
+from slad.storage.database import migrations
+from slad.storage.store import Store
+
+PAGE: Final = 512
+LATE_MS: Final = 5 * SECOND_MS
+"""A running daemon fires within milliseconds; a wake this overdue means that it is stuck, or none runs."""
+
+STUCK_MS: Final = 60 * SECOND_MS
+"""Messages for Temporal that are older wait for something."""
+
+EXAMPLES: Final = 5
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class Finding(NamedTuple):
+    """One check; `text` says what was found and, unless it is well, what to do."""
+
+    verdict: Verdict
+    check: str
+    text: str
+
+
+def examine(store: Store, now: int) -> Iterator[Finding]:
+    """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms.
+
+    Of a schema that is not this slad's, only that: the other checks could not read it.
+    """
+    yield _integrity(store)
+    yield _schema(store)
+    if store.schema_version() != migrations()[-1][0]:
+        return
+    yield _zones(store)
+    yield _clock(store, now)
+    if store.meta("tzdata") == version("tzdata"):
+        yield from _wakes(store, now)
+    yield from _consumers(store)
+    yield from _pass_through(store, now)
+
+
+def _integrity(store: Store) -> Finding:
+    complaints = store.complaints()
+    if complaints:
+        text = f"the database is damaged, restore a backup: {'; '.join(complaints)}"
+        return Finding(Verdict.FAILURE, "integrity", text)
+    return Finding(Verdict.OK, "integrity", "sound")
+
+
+def _schema(store: Store) -> Finding:
+    found, known = store.schema_version(), migrations()[-1][0]
+    if found > known:
+        text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
+        return Finding(Verdict.FAILURE, "schema", text)
+    if found < known:
+        text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
+        return Finding(Verdict.WARNING, "schema", text)
+    return Finding(Verdict.OK, "schema", f"{found}")
+
+
+def _zones(store: Store) -> Finding:
+    used, installed = store.meta("tzdata"), version("tzdata")
+    if used == installed:
+        return Finding(Verdict.OK, "time zones", f"tzdata {installed}")
+    text = f"deadlines are derived from tzdata {used}, installed is {installed}; the next start derives anew"
+    return Finding(Verdict.WARNING, "time zones", text)
+
+
+def _clock(store: Store, now: int) -> Finding:
+    newest = store.newest_audit()
+    if newest is not None and newest > now + LATE_MS:
+        text = f"set back? It says {format_instant(now)}, the newest command is of {format_instant(newest)}"
+        return Finding(Verdict.WARNING, "clock", text)
+    return Finding(Verdict.OK, "clock", format_instant(now))
+
+
+def _wakes(store: Store, now: int) -> Iterator[Finding]:
+    catalog = Catalog(store)
+    live = overdue = 0
+    temporal = store.temporal()
+    wrong: list[str] = []
+    after = 0
+    while page := list(store.of_all(after, PAGE)):
+        after = page[-1].tracking_key
+        for record in page:
+            wake_at = None
+            if record.state is TrackingState.ACTIVE:
+                live += 1
+                calendar = catalog.calendar(record.tracking.terms.schedule_key)
+                reading = machine.look(record.tracking, calendar, now)
+                wake_at = machine.wake_at(record.tracking, reading)
+                overdue += wake_at is not None and wake_at < now - LATE_MS
+            stored_at = record.wake_at
+            if record.state is TrackingState.ACTIVE and record.tracking.engine == Engine.TEMPORAL:
+                ticket = temporal.by_tracking(record.tracking_key)
+                stored_at = ticket.wake_at if ticket is not None else None
+            if stored_at not in (wake_at, 0):
+                wrong.append(f"{record.ticket_id} (stored {stored_at}, derived {wake_at})")
+    if wrong:
+        text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"
+        yield Finding(Verdict.FAILURE, "timers", text)
+    else:
+        yield Finding(Verdict.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts")
+    if overdue:
+        text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
+        yield Finding(Verdict.WARNING, "overdue", text)
+
+
+def _pass_through(store: Store, now: int) -> Iterator[Finding]:
+    temporal = store.temporal()
+    if not temporal.is_in_use():
+        return
+    waiting, oldest = temporal.waiting()
+    text = f"{temporal.carried()} tickets carried by Temporal"
+    if oldest is not None:
+        text += f", {waiting} messages wait for it, the oldest for {(now - oldest) // SECOND_MS} s"
+    stuck = oldest is not None and oldest < now - STUCK_MS
+    yield Finding(Verdict.WARNING if stuck else Verdict.OK, "pass-through", text)
+    parked = temporal.parked(EXAMPLES)
+    if parked:
+        names = ", ".join(f"{row.workflow_id} ({row.reason})" for row in parked)
+        text = f"{temporal.count_parked()} workflows are parked, such as {names}; see `slad temporal release`"
+        yield Finding(Verdict.WARNING, "parked workflows", text)
+
+
+def _consumers(store: Store) -> Iterator[Finding]:
+    for consumer in store.consumers():
+        lag = store.events_owed(consumer.acknowledged)
+        parked = len(store.parked_tickets(consumer.name))
+        text = f"{lag} events behind" + (
+            f", {parked} parked: `slad sinks parked` shows them" if parked else ""
+        )
+        yield Finding(Verdict.WARNING if parked else Verdict.OK, f"consumer {consumer.name}", text)

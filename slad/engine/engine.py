@@ -1,0 +1,445 @@
+"""slad's own engine: due timers and commands go through one pump to the one writer.
+
+A turn of the pump: take what timers are due and what commands wait, apply the state machine to each, write
+everything in one transaction on the writer's thread, and only then resolve the callers, re-arm the wheel and
+publish the events. While a commit is under way the event loop takes in the next commands, which then share
+the next commit (group commit). Nothing in memory is changed by a turn whose commit fails.
+
+Contract
+  - A caller is answered after the commit that holds its change (M8). Its cancellation tears nothing.
+  - Timers go before commands in every turn, so that a flood of commands does not delay them.
+  - Overdue timers fire in order of their instants, over all tickets (C5).
+  - While the disk is full or fails, commands are refused and timers wait. Each further try is a turn with
+    timers alone or, when none are due, a trial write; the first that is committed ends that state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import islice
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple, TypeVar
+
+from slad.core import machine
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
+from slad.core.instants import SECOND_MS, format_instant
+from slad.engine.catalog import Catalog
+from slad.engine.commands import Command, Render
+from slad.engine.engine_metrics import EngineMeasures, TurnObserver, TurnReport
+from slad.engine.handlers import execute
+from slad.engine.time_source import StepDetector, TimeSource
+from slad.engine.timers import Timers, TimersView
+from slad.engine.unit_of_work import UnitOfWork, Write
+from slad.engine.writer_thread import WriterThread
+from slad.storage.database import DAMAGE, StorageError
+from slad.storage.journal import Batch, CannotWrite, EventRow, Journal
+from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
+from slad.storage.store import Store
+from slad.temporal.passthrough.routing import Routing
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_COMMANDS: Final = 128
+"""Commands in one transaction: bounds the time between two turns."""
+
+MAX_TIMERS: Final = 256
+"""Timers that fire in one transaction."""
+
+MAX_WAITING: Final = 10_000
+"""Commands that may wait unless the operator says otherwise; more are refused at once (UNAVAILABLE)."""
+
+MAX_SLEEP_MS: Final = SECOND_MS
+"""How soon a stepped wall clock is noticed."""
+
+RETRY_S: Final = 0.25
+"""Pause after a failed turn, so that a full disk does not keep a core busy."""
+
+TRIAL_BYTES: Final = 64 * 1024
+"""What a trial writes: room for this much is room to go on."""
+
+
+class _Job(NamedTuple):
+    run: Callable[[UnitOfWork], Any]
+    done: asyncio.Future[Any]
+    cause: Any = None
+    """What the observer said of it."""
+    command: Command | None = None
+    """What `run` carries out, if it is a command."""
+
+
+_Result = tuple[_Job, Any, Exception | None]
+
+
+class _Advance(NamedTuple):
+    target: int
+    done: asyncio.Future[int]
+
+
+class SlaEngine:
+    """Timing wheel and journal. All methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        catalog: Catalog,
+        clock: TimeSource,
+        publish: Callable[[list[EventRow]], None],
+        routing: Routing | None = None,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._catalog = catalog
+        self._clock = clock
+        self._publish = publish
+        self.routing = routing
+        """Which engine a ticket gets; None: always this one."""
+        self._timers = Timers(store)
+        self._counters = journal.counters()
+        self._jobs: deque[_Job] = deque()
+        self.max_waiting = max_waiting
+        """Commands that may wait."""
+        self._advances: deque[_Advance] = deque()
+        self._advanced_events = 0
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._unsettled: set[int] = set()
+        self._trouble: str | None = None
+        self.on_turn: Callable[[], None] = lambda: None
+        """Told at the begin of every turn: at least once a second, but for the time that a commit takes."""
+        self.on_writable: Callable[[bool], None] = lambda writable: None
+        """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
+        self.on_messages: Callable[[set[str]], None] = lambda workflows: None
+        """Told for which workflows messages were committed."""
+        self._writer = WriterThread(self._commit)
+        self._steps = StepDetector(clock.now(), clock.monotonic())
+        self.measures = EngineMeasures()
+        self.observer: TurnObserver | None = None
+        """Told of every command and turn; None costs nothing."""
+        self._commit_took = 0
+        self._fired = 0
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the last committed event."""
+        return self._counters.sequence
+
+    @property
+    def timers_in_memory(self) -> int:
+        """Timers that the wheel holds; the others are further ahead than its horizon."""
+        return len(self._timers)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for their turn."""
+        return len(self._jobs)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last commit succeeded; otherwise commands are refused until one does."""
+        return self._trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk said when it refused; None: it does not."""
+        return self._trouble
+
+    def look_at_timers(self, now: int) -> TimersView:
+        """What the wheel holds, as of `now` (UTC epoch ms)."""
+        return self._timers.look(now)
+
+    async def submit(self, command: Command, render: Render) -> bytes:
+        """Carries out `command`  and returns its rendered answer; durable when it arrives (M8).
+
+        Raises InvalidField, Refused; then nothing has changed. Cancelling the awaiting task tears nothing.
+        """
+        return await self.write(lambda work: execute(work, command, render), command)
+
+    async def write(self, run: Callable[[UnitOfWork], T], command: Command | None = None) -> T:
+        """Lets `run` read and write in one of the next transactions; its result arrives when that is durable.
+
+        Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
+        """
+        if self._stopping:
+            raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+        if len(self._jobs) >= self.max_waiting:
+            message = f"{self.max_waiting} commands are waiting already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(run, done, self.observer and self.observer.cause(), command))
+        self._awake.set()
+        # A caller that goes away takes its future along, but not the command out of its transaction.
+        return await done
+
+    async def advance(self, target: int) -> int:
+        """Moves virtual time to `target`, stopping at every timer on the way; the number of events committed.
+
+        Raises InvalidField when `target` is behind.
+        """
+        ahead = self._advances[-1].target if self._advances else self._clock.now()
+        if target < ahead:
+            raise InvalidField("to", "BACKWARDS", f"the virtual clock is at {format_instant(ahead)} already")
+        advance = _Advance(target, asyncio.get_running_loop().create_future())
+        self._advances.append(advance)
+        self._awake.set()
+        return await advance.done
+
+    def prepare(self) -> None:
+        """Loads what is due soon. To be called once, before `run`."""
+        self._timers.fill(self._until())
+
+    def stop(self) -> None:
+        """Lets `run` finish what waits, and return. Further commands are refused."""
+        self._stopping = True
+        self._awake.set()
+
+    async def run(self) -> None:
+        """The pump. Returns after `stop`; raises only when slad cannot go on: DAMAGE of the file."""
+        results: list[_Result] = []
+        try:
+            while True:
+                self.on_turn()
+                self._notice_step()
+                results = []
+                began = built = perf_counter_ns()
+                try:
+                    work = self._turn(results)
+                    batch = work.finish()
+                    if self._trouble is not None and not batch:
+                        batch.trials.append((TRIAL_BYTES,))
+                    if batch:
+                        kill_point(TURN_BUILT)
+                        built = perf_counter_ns()
+                        await self._writer.run(batch)
+                        self._recovered()
+                        self._count(work, batch.events, results)
+                    else:
+                        self._journal.abandon()
+                except DAMAGE:
+                    raise
+                except (CannotWrite, StorageError) as error:
+                    self._failed(error, results)
+                    self._report(began, built, results, 0, str(error))
+                    if self._stopping:
+                        return
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                self._committed(work, batch.events, results)
+                if batch:
+                    self._report(began, built, results, len(batch.events))
+                if not self._has_work():
+                    if self._stopping:
+                        return
+                    await self._sleep()
+        finally:
+            self._stopping = True
+            self._writer.close()
+            refused = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+            self._refuse(results, refused)
+            for advance in self._advances:
+                _fail(advance.done, refused)
+
+    # --- one turn
+
+    def _until(self) -> int:
+        """Up to which instant timers are due."""
+        return self._advances[0].target if self._advances else self._clock.now()
+
+    def _has_work(self) -> bool:
+        waits = self._jobs or self._advances or self._trouble is not None
+        return bool(waits) or self._timers.has_due(self._until())
+
+    def _turn(self, results: list[_Result]) -> UnitOfWork:
+        """Applies due timers and waiting commands; returns what is to be committed.
+
+        What is to be answered goes into `results`, also when it raises.
+        Raises StorageError when the database cannot be read; the turn is void then.
+        """
+        until = self._until()
+        self._journal.begin()
+        self._timers.restore(self._unsettled)
+        self._unsettled.clear()
+        self._timers.fill(until)
+        work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self.routing)
+        self._fire_due(work, until)
+        self._fired = len(work.crossings)
+        work.now = self._clock.now()
+        takes = MAX_COMMANDS if self._trouble is None else 0
+        taken = list(islice(self._jobs, takes))
+        if len(taken) > 1:
+            work.foresee([job.command for job in taken if job.command is not None])
+        for job in taken:
+            self._jobs.popleft()
+            try:
+                results.append((job, job.run(work), None))
+            except (InvalidField, Refused) as error:
+                results.append((job, None, without_frames(error)))
+            except Exception as error:
+                results.append((job, None, error))
+                if isinstance(error, StorageError):
+                    raise
+        return work
+
+    def _fire_due(self, work: UnitOfWork, until: int) -> None:
+        """Fires what is due, up to MAX_TIMERS, over all tickets in the order of the instants (C5)."""
+        left = MAX_TIMERS
+        while due := self._take_due(until, left):
+            if len(due) > 1:
+                work.foresee_keys([tracking_key for _, _, tracking_key in due])
+            last, place = due[-1][0], len(due)
+            while due and left:
+                wake_at, _, tracking_key = heappop(due)
+                self._clock.reach(wake_at)
+                work.now = max(self._clock.now(), wake_at)
+                next_wake = self._fire(work, wake_at, tracking_key)
+                left -= 1
+                if next_wake is not None and next_wake < last:
+                    # Overdue as well, with its place among those of other tickets.
+                    heappush(due, (next_wake, place, tracking_key))
+                    place += 1
+                else:
+                    self._timers.set(tracking_key, next_wake)
+            for wake_at, _, tracking_key in due:
+                self._timers.set(tracking_key, wake_at)
+
+    def _take_due(self, until: int, most: int) -> list[tuple[int, int, int]]:
+        """(wake, place, key) of the next timers that are due, in order; they are not armed any more."""
+        due: list[tuple[int, int, int]] = []
+        while len(due) < most and (timer := self._timers.pop(until)) is not None:
+            wake_at, tracking_key = timer
+            due.append((wake_at, len(due), tracking_key))
+            self._unsettled.add(tracking_key)
+        return due
+
+    def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
+        """Fires one tracking; its next wake."""
+        try:
+            record = work.by_key(tracking_key)
+            if record is None or record.wake_at is None:
+                return None
+            calendar = work.calendar(record.tracking.terms.schedule_key)
+            transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
+            tenant_id = work.tenant_id(record.tenant_key)
+            work.put(Write(tenant_id, record.ticket_id, record.generation, tracking_key, transition))
+        except StorageError:
+            raise
+        except Exception:
+            # One ticket that cannot be read must not stop the clocks of all others.
+            self._unsettled.discard(tracking_key)
+            log.exception("tracking %d cannot fire; its timer is off until slad starts again", tracking_key)
+            return None
+        return transition.wake_at
+
+    def _commit(self, batch: Batch) -> None:
+        """On the writer's thread."""
+        began = perf_counter_ns()
+        self._journal.commit(batch)
+        self._commit_took = perf_counter_ns() - began
+
+    def _count(self, work: UnitOfWork, events: list[EventRow], results: list[_Result]) -> None:
+        now = self._clock.now()
+        self.measures.committed(self._commit_took, len(results), events, work.crossings, now)
+        if not self._clock.is_virtual:
+            self.measures.fired(work.crossings[: self._fired], now)
+
+    def _report(self, began: int, built: int, results: list[_Result], events: int, error: str = "") -> None:
+        if self.observer is not None:
+            causes = [job.cause for job, _, _ in results]
+            self.observer.turn(TurnReport(began, built, perf_counter_ns(), causes, events, error))
+
+    def _committed(
+        self,
+        work: UnitOfWork,
+        events: list[EventRow],
+        results: list[_Result],
+    ) -> None:
+        self._unsettled.clear()
+        self._counters = work.counters
+        for tracking_key, wake_at in work.wakes.items():
+            self._timers.set(tracking_key, wake_at)
+        if events:
+            self._publish(events)
+        if work.workflows_to_tell:
+            self.on_messages(work.workflows_to_tell)
+        kill_point(PUBLISHED)
+        for job, result, error in results:
+            if job.done.done():
+                continue
+            if error is None:
+                job.done.set_result(result)
+            else:
+                _fail(job.done, error)
+        if self._advances:
+            self._advanced_events += len(events)
+            advance = self._advances[0]
+            if not self._timers.has_due(advance.target):
+                self._advances.popleft()
+                self._clock.reach(advance.target)
+                if not advance.done.done():
+                    advance.done.set_result(self._advanced_events)
+                self._advanced_events = 0
+
+    def _failed(self, error: Exception, results: list[_Result]) -> None:
+        self.measures.commit_failures += 1
+        if self._trouble is None:
+            self.on_writable(False)
+        if str(error) != self._trouble:
+            log.error("commit failed, nothing of it is in force: %s", error)
+        self._trouble = str(error)
+        if isinstance(error, CannotWrite) and error.disk_full:
+            refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
+        else:
+            refused = Refused(
+                Refusal.UNAVAILABLE, "CANNOT_WRITE", "slad cannot write its database; try again"
+            )
+        self._refuse(results, refused)
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            log.info("commits succeed again")
+            self.on_writable(True)
+
+    def _refuse(self, results: list[_Result], refused: Refused) -> None:
+        """Refuses the callers of a turn that came to nothing, and those that wait."""
+        for job in [*(job for job, _, _ in results), *self._jobs]:
+            _fail(job.done, refused)
+        self._jobs.clear()
+
+    # --- time
+
+    def _notice_step(self) -> None:
+        if self._clock.is_virtual:
+            return
+        now = self._clock.now()
+        step = self._steps.step(now, self._clock.monotonic())
+        if step:
+            self.measures.stepped(step)
+            log.warning("the wall clock was stepped by %+d ms, to %s", step, format_instant(now))
+            if step < 0:
+                self._timers.rewind(now)
+
+    async def _sleep(self) -> None:
+        """Until the next timer, a command, or long enough that a step of the clock must be looked for."""
+        alarm = None
+        if not self._clock.is_virtual:
+            delay = min(max(self._timers.next_wake() - self._clock.now(), 0), MAX_SLEEP_MS) / SECOND_MS
+            alarm = asyncio.get_running_loop().call_later(delay, self._awake.set)
+        await self._awake.wait()
+        self._awake.clear()
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+        # The caller may be gone; then nobody retrieves it, which is no news.
+        done.exception()

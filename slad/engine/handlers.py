@@ -1,0 +1,273 @@
+"""What each command does: find the ticket, ask the state machine, say what is to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from slad.core import machine
+from slad.core.errors import Refusal, Refused
+from slad.core.events import Phase
+from slad.core.facts import FactKind, fold, reported_code
+from slad.core.instants import format_instant
+from slad.core.machine import ClockOutOfRange, Transition
+from slad.core.status import TrackingState, tracking_state
+from slad.core.terms import Terms
+from slad.core.tracking import Engine, Tracking
+from slad.engine.commands import (
+    Answer,
+    Cancel,
+    Command,
+    Complete,
+    Mend,
+    OnExisting,
+    Pause,
+    Reopen,
+    Resume,
+    Retarget,
+    Start,
+)
+from slad.engine.unit_of_work import UnitOfWork, Write
+from slad.storage.codec import AuditEntry
+from slad.storage.store import Record
+
+
+class Outcome(NamedTuple):
+    """What a command amounts to: the answer, and the transitions to store."""
+
+    answer: Answer
+    writes: tuple[Write, ...]
+    note: str = ""
+
+
+def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes]) -> bytes:
+    """Carries out `command` in `work` and returns its rendered answer.
+
+    Raises InvalidField, Refused; then `work` is as it was.
+    """
+    if command.request is not None:
+        known = work.answer(command.request)
+        if known is not None:
+            return known
+    outcome = _HANDLERS[type(command)](work, command)
+    reply = render(outcome.answer)
+    for write in outcome.writes:
+        entry = AuditEntry(
+            type(command).__name__,
+            getattr(command, "effective_at", None),
+            command.request.request_id if command.request else "",
+            outcome.answer.changed,
+            outcome.note,
+            command.token_id,
+        )
+        if write.transition.tracking.engine == Engine.TEMPORAL:
+            work.put_and_tell(write, entry)
+        else:
+            work.put(write, entry)
+    if command.request is not None:
+        work.remember(command.request, reply)
+    return reply
+
+
+def _start(work: UnitOfWork, command: Start) -> Outcome:
+    latest = work.latest(command.tenant_id, command.ticket_id)
+    live = latest is not None and latest.state is TrackingState.ACTIVE
+    if latest is not None and live and command.on_existing is not OnExisting.REPLACE:
+        if command.on_existing is OnExisting.FAIL:
+            raise Refused(
+                Refusal.ALREADY_EXISTS,
+                "TRACKING_EXISTS",
+                f"ticket {command.ticket_id!r} is tracked already, since "
+                f"{format_instant(latest.tracking.started_at)}",
+            )
+        return _unchanged(work, command.tenant_id, latest)
+    terms = work.accept(command.terms, command.policy_id)
+    calendar = work.calendar(terms.schedule_key)
+    engine = work.choose_engine(command.tenant_id, command.ticket_id, latest if live else None, command.terms)
+    tracking = _tracking(command, terms, work.now, engine)
+    heir = latest is not None and not live and _may_continue(command, latest, work.now)
+    writes = []
+    if latest is not None and live:
+        cancelled = _record(work, latest, FactKind.CANCEL)
+        writes.append(_write(command.tenant_id, latest, cancelled))
+    try:
+        if latest is not None and heir:
+            transition = machine.continue_cancelled(
+                latest.tracking, tracking, calendar, work.now, suppress_past=command.suppress_past
+            )
+        else:
+            transition = machine.begin(tracking, calendar, work.now, suppress_past=command.suppress_past)
+    except ClockOutOfRange as error:
+        raise command.terms.out_of_range(error.phase) from None
+    generation = latest.generation + 1 if latest is not None else 1
+    write = Write(command.tenant_id, command.ticket_id, generation, None, transition)
+    return Outcome(_answer(write), (*writes, write))
+
+
+def _pause(work: UnitOfWork, command: Pause) -> Outcome:
+    return _fact(work, command, FactKind.PAUSE, command.effective_at, command.reason.value)
+
+
+def _resume(work: UnitOfWork, command: Resume) -> Outcome:
+    return _fact(work, command, FactKind.RESUME, command.effective_at)
+
+
+def _complete(work: UnitOfWork, command: Complete) -> Outcome:
+    kind = FactKind.RESPOND if command.phase is Phase.RESPONSE else FactKind.RESOLVE
+    outcome = _fact(work, command, kind, command.effective_at, reported_code(command.reported_met))
+    clock = outcome.answer.reading.clock(command.phase)
+    if clock and command.reported_met is not None and clock.met not in (None, command.reported_met):
+        return outcome._replace(note=f"verdict differs: reported met={command.reported_met}, is {clock.met}")
+    return outcome
+
+
+def _cancel(work: UnitOfWork, command: Cancel) -> Outcome:
+    return _fact(work, command, FactKind.CANCEL, command.effective_at)
+
+
+def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
+    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
+    terms = work.accept(command.terms, command.policy_id)
+    calendar = work.calendar(terms.schedule_key)
+    try:
+        transition = machine.retarget(
+            record.tracking, terms, calendar, work.now, suppress_past=command.suppress_past
+        )
+    except ClockOutOfRange as error:
+        raise command.terms.out_of_range(error.phase) from None
+    return _outcome(tenant_id, record, transition)
+
+
+def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
+    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
+    transition = machine.reopen(
+        record.tracking,
+        command.mode,
+        work.calendar(record.tracking.terms.schedule_key),
+        work.now,
+        effective_at=command.effective_at,
+    )
+    if not transition.changed:
+        return _outcome(tenant_id, record, transition)
+    engine = work.choose_engine(tenant_id, record.ticket_id, None, None)
+    tracking = msgspec.structs.replace(transition.tracking, engine=engine)
+    transition = transition._replace(tracking=tracking)
+    write = Write(tenant_id, record.ticket_id, record.generation + 1, None, transition)
+    return Outcome(_answer(write), (write,))
+
+
+def _mend(work: UnitOfWork, command: Mend) -> Outcome:
+    latest = work.latest(command.tenant_id, command.ticket_id)
+    live = latest if latest is not None and latest.state is TrackingState.ACTIVE else None
+    if (live and live.tracking) != command.expected:
+        raise Refused(
+            Refusal.FAILED_PRECONDITION, "CHANGED_MEANWHILE", "the tracking has changed since it was compared"
+        )
+    if live is None:
+        assert command.wanted is not None
+        return _start(work, command.wanted)
+    if command.wanted is None:
+        return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
+    start = command.wanted
+    terms = work.accept(start.terms, start.policy_id)
+    wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
+    calendar = work.calendar(terms.schedule_key)
+    try:
+        transition = machine.align(
+            live.tracking, wanted, calendar, work.now, suppress_past=start.suppress_past
+        )
+    except ClockOutOfRange as error:
+        raise start.terms.out_of_range(error.phase) from None
+    return _outcome(command.tenant_id, live, transition)
+
+
+def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) -> Tracking:
+    return Tracking(
+        terms,
+        default_start if command.started_at is None else command.started_at,
+        command.facts,
+        command.fired,
+        accounting=command.accounting.value,
+        engine=engine,
+        attributes=dict(command.attributes),
+    )
+
+
+_HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
+    Start: _start,
+    Pause: _pause,
+    Resume: _resume,
+    Complete: _complete,
+    Cancel: _cancel,
+    Retarget: _retarget,
+    Reopen: _reopen,
+    Mend: _mend,
+}
+
+
+def _fact(
+    work: UnitOfWork,
+    command: Command,
+    kind: FactKind,
+    effective_at: int | None,
+    detail: int = 0,
+) -> Outcome:
+    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
+    return _outcome(tenant_id, record, _record(work, record, kind, effective_at, detail))
+
+
+def _record(
+    work: UnitOfWork, record: Record, kind: FactKind, effective_at: int | None = None, detail: int = 0
+) -> Transition:
+    return machine.record(
+        record.tracking,
+        kind,
+        work.calendar(record.tracking.terms.schedule_key),
+        work.now,
+        effective_at=effective_at,
+        detail=detail,
+    )
+
+
+def _may_continue(command: Start, latest: Record, now: int) -> bool:
+    if (
+        command.on_existing is not OnExisting.CONTINUE_CANCELLED
+        or latest.state is not TrackingState.CANCELLED
+    ):
+        return False
+    if command.continue_within_ms is None:
+        return True
+    ended_at = fold(latest.tracking.facts).ended_at
+    return ended_at is not None and now - ended_at <= command.continue_within_ms
+
+
+def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:
+    calendar = work.calendar(record.tracking.terms.schedule_key)
+    reading = machine.look(record.tracking, calendar, work.now)
+    return _outcome(tenant_id, record, Transition(record.tracking, reading, (), changed=False))
+
+
+def _outcome(tenant_id: str, record: Record, transition: Transition) -> Outcome:
+    write = _write(tenant_id, record, transition)
+    # A repeated pause changes nothing that anyone sees, but is a fact that may yet matter (M6).
+    silent = not transition.changed and transition.tracking is record.tracking
+    return Outcome(_answer(write), () if silent else (write,))
+
+
+def _write(tenant_id: str, record: Record, transition: Transition) -> Write:
+    return Write(tenant_id, record.ticket_id, record.generation, record.tracking_key, transition)
+
+
+def _answer(write: Write) -> Answer:
+    transition = write.transition
+    return Answer(
+        write.tenant_id,
+        write.ticket_id,
+        write.generation,
+        tracking_state(transition.reading.history.life),
+        transition.tracking,
+        transition.reading,
+        transition.changed,
+    )

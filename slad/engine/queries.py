@@ -1,0 +1,318 @@
+"""Answers that change nothing: status, list, timeline. The same whichever engine owns a ticket."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Final, NamedTuple, TypeVar
+
+from slad.core import machine
+from slad.core.access import Tenants
+from slad.core.errors import Refusal, Refused
+from slad.core.reading import Reading
+from slad.core.schedule import Schedule
+from slad.core.status import TimerStatus, TrackingState, timer_status
+from slad.core.timeline import TimelineSegment, timeline
+from slad.core.tracking import Tracking
+from slad.core.wheel import INSTANT_LIMIT_MS
+from slad.engine.catalog import Catalog
+from slad.engine.commands import Answer
+from slad.engine.unit_of_work import not_found, sole_holder
+from slad.storage.codec import AuditEntry
+from slad.storage.journal import ParkedEventRow
+from slad.storage.store import Record, Store, StoredEvent
+from slad.storage.temporal_store import TemporalStore
+
+T = TypeVar("T")
+
+MAX_SCANNED: Final = 2_000
+"""Trackings that one page of a list looks at; a page may be short, but never slow."""
+
+
+LIVE_PAGE: Final = 256
+"""Live trackings that an export reads at once."""
+
+
+class TrackingPage(NamedTuple):
+    """One page of a list; `next_key` is None on the last."""
+
+    trackings: list[tuple[int, Answer]]
+    """With the key after which the next page would begin, were this the last of its page."""
+    next_key: int | None
+
+
+class LiveTracking(NamedTuple):
+    """A live tracking with the schedule that it counts by; None: every hour."""
+
+    tenant_id: str
+    ticket_id: str
+    tracking: Tracking
+    schedule: Schedule | None
+
+
+class LivePage(NamedTuple):
+    """Some live trackings; `next_key` is None when there are no more."""
+
+    trackings: list[LiveTracking]
+    next_key: int | None
+
+
+class TrackingTimeline(NamedTuple):
+    """The life of one tracking."""
+
+    answer: Answer
+    segments: tuple[TimelineSegment, ...]
+    events: list[StoredEvent]
+    audit: list[tuple[int, AuditEntry]]
+    """(recorded_at, entry) of its commands, in order; empty when they were not asked for."""
+
+
+class Queries:
+    """Reads what is committed. Instants in UTC epoch ms. Used by one thread at a time."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+
+    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
+        """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
+        return self._answer(self._locate(tenant_id, ticket_id, generation), now)
+
+    def timeline(
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        generation: int | None,
+        now: int,
+        until: int | None = None,
+        *,
+        with_audit: bool = False,
+    ) -> TrackingTimeline:
+        """Every stretch of a life, up to `until` if that is ahead, and its events. Raises Refused."""
+        record = self._locate(tenant_id, ticket_id, generation)
+        answer = self._answer(record, now)
+        calendar = self._catalog.calendar(record.tracking.terms.schedule_key)
+        segments = timeline(
+            record.tracking.started_at, answer.reading.history, calendar, max(now, until or now)
+        )
+        key = record.tracking_key
+        audit = self._store.audit_of(key) if with_audit else []
+        return TrackingTimeline(answer, segments, self._store.events_of(key), audit)
+
+    def tenant_of(self, ticket_id: str, tenants: frozenset[str]) -> str:
+        """The one of `tenants` that has such a ticket (M7). Raises Refused."""
+        holders = {
+            key: live
+            for key, live in self._store.holders(ticket_id).items()
+            if self._catalog.tenant_id(key) in tenants
+        }
+        return self._catalog.tenant_id(sole_holder(holders, ticket_id))
+
+    def page(
+        self,
+        tenants: Tenants,
+        states: frozenset[TrackingState],
+        statuses: frozenset[TimerStatus],
+        due_before: int | None,
+        after_key: int,
+        size: int,
+        now: int,
+    ) -> TrackingPage:
+        """The next trackings, in the order of their creation, that fit (T1); empty sets fit all."""
+        found: list[tuple[int, Answer]] = []
+        key = after_key
+        for scanned, record in enumerate(self._records(tenants, states, after_key), start=1):
+            key = record.tracking_key
+            if not states or record.state in states:
+                answer = self._answer(record, now)
+                if (not statuses or timer_status(answer.reading) in statuses) and (
+                    due_before is None or _is_due_before(answer.reading, due_before)
+                ):
+                    found.append((key, answer))
+            if len(found) == size or scanned == MAX_SCANNED:
+                return TrackingPage(found, key)
+        return TrackingPage(found, None)
+
+    def live(self, tenants: Tenants, after_key: int) -> LivePage:
+        """The next live trackings of some tenants or all, in the order of their creation."""
+        found: list[LiveTracking] = []
+        schedules: dict[int, Schedule | None] = {}
+        key: int | None = None
+        for record in self._records(tenants, frozenset({TrackingState.ACTIVE}), after_key):
+            key, tracking = record.tracking_key, record.tracking
+            if record.state is TrackingState.ACTIVE:
+                schedule_key = tracking.terms.schedule_key
+                if schedule_key not in schedules:
+                    schedules[schedule_key] = self._catalog.schedule(schedule_key)
+                tenant = self._catalog.tenant_id(record.tenant_key)
+                found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules[schedule_key]))
+            if len(found) == LIVE_PAGE:
+                break
+        return LivePage(found, key)
+
+    def keys(
+        self, tenants: Tenants, state: TrackingState, after_key: int, size: int
+    ) -> tuple[list[int], int | None]:
+        """(keys of the next trackings in `state`, the key to go on after, None at the end).
+
+        Looks at `size` trackings.
+        """
+        records = list(islice(self._records(tenants, frozenset({state}), after_key), size))
+        next_key = records[-1].tracking_key if len(records) == size else None
+        return [record.tracking_key for record in records if record.state is state], next_key
+
+    def _records(
+        self, tenants: Tenants, states: frozenset[TrackingState], after_key: int
+    ) -> Iterator[Record]:
+        if tenants is None:
+            return self._store.of_all(after_key, MAX_SCANNED)
+        keys = [self._catalog.tenant_key(tenant_id) for tenant_id in tenants]
+        return heapq.merge(
+            *(
+                self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
+                for tenant_key in keys
+                if tenant_key is not None
+                for state in states or TrackingState
+            )
+        )
+
+    def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
+        """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
+        found = []
+        for wake_at, tracking_key in self._store.wakes(0, INSTANT_LIMIT_MS, limit):
+            record = self._store.by_key(tracking_key)
+            if record is not None:
+                found.append((wake_at, self._answer(record, now)))
+        return found
+
+    def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
+        if tenant_id:
+            tenant_key = self._catalog.tenant_key(tenant_id)
+        else:
+            tenant_key = sole_holder(self._store.holders(ticket_id), ticket_id)
+        if tenant_key is None:
+            raise not_found(ticket_id)
+        if generation is None:
+            record = self._store.latest(tenant_key, ticket_id)
+        else:
+            record = self._store.generation(tenant_key, ticket_id, generation)
+            if record is None and self._store.latest(tenant_key, ticket_id) is not None:
+                raise Refused(
+                    Refusal.NOT_FOUND,
+                    "GENERATION_NOT_FOUND",
+                    f"ticket {ticket_id!r} has no generation {generation}",
+                )
+        if record is None:
+            raise not_found(ticket_id)
+        return record
+
+    def _answer(self, record: Record, now: int) -> Answer:
+        tracking = record.tracking
+        calendar = self._catalog.calendar(tracking.terms.schedule_key)
+        return Answer(
+            self._catalog.tenant_id(record.tenant_key),
+            record.ticket_id,
+            record.generation,
+            record.state,
+            tracking,
+            machine.look(tracking, calendar, now),
+            changed=False,
+        )
+
+
+class LoopQueries:
+    """Queries on the event loop's thread. Those of one iteration of the loop share a read transaction.
+
+    None misses a commit that its caller can know of: whoever was answered before it asked, asked in a later
+    iteration. `store` must be read by nobody else, as others may have to see newer commits.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._queries = Queries(store, catalog)
+        self._reading = False
+
+    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
+        """See `Queries.status`."""
+        if not self._reading:
+            self._store.begin()
+            self._reading = True
+            asyncio.get_running_loop().call_soon(self._end)
+        return self._queries.status(tenant_id, ticket_id, generation, now)
+
+    def _end(self) -> None:
+        self._reading = False
+        self._store.end()
+
+
+class QueryThread:
+    """Runs queries that may take long beside the event loop, on a thread and connection of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queries = Queries(store, Catalog(store))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-reader")
+
+    async def run(self, query: Callable[[Queries], T]) -> T:
+        """The result of `query`. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._queries)
+
+    async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
+        """The next events of the outbox (see `Store`)."""
+        return await self._read(self._store.events_after, sequence, limit)
+
+    async def oldest_event(self) -> int | None:
+        """The sequence of the oldest retained event."""
+        return await self._read(self._store.oldest_event)
+
+    async def nth_newest_event(self, n: int) -> int | None:
+        """The sequence that has `n` newer events."""
+        return await self._read(self._store.nth_newest_event, n)
+
+    async def events_owed(self, sequence: int) -> int:
+        """How many events there are after `sequence`."""
+        return await self._read(self._store.events_owed, sequence)
+
+    async def temporal(self, read: Callable[[TemporalStore], T]) -> T:
+        """The result of a look at what there is for Temporal."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, self._store.temporal())
+
+    async def free_bytes(self) -> int:
+        """What of the database file is free and will be used again."""
+        return await self._read(self._store.free_bytes)
+
+    async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
+        """(request_key, recorded_at) of the oldest answers."""
+        return await self._read(self._store.oldest_requests, limit)
+
+    async def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next events parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_events, consumer, after, limit)
+
+    async def parked_events_of(
+        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
+    ) -> list[ParkedEventRow]:
+        """The first parked events of one ticket (see `Store`)."""
+        return await self._read(self._store.parked_events_of, consumer, tenant_id, ticket_id, limit)
+
+    async def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
+        """Whose events are parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_tickets, consumer)
+
+    async def _read(self, read: Callable[..., T], *arguments: int | str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
+
+    def close(self) -> None:
+        """Waits for what is running, and closes the connection."""
+        self._thread.shutdown(wait=True)
+        self._store.close()
+
+
+def _is_due_before(reading: Reading, instant: int) -> bool:
+    return any(
+        clock.closed_at is None and clock.due_at is not None and clock.due_at < instant
+        for clock in reading.clocks
+    )

@@ -1,0 +1,173 @@
+"""A PSA's list of open tickets held against slad's, in one consistent view of slad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from slad.core.errors import InvalidField
+from slad.core.events import Phase
+from slad.core.facts import History, fold
+from slad.core.instants import MINUTE_MS, format_instant
+from slad.core.status import TrackingState
+from slad.core.terms import Terms
+from slad.core.tracking import PauseAccounting
+from slad.engine.catalog import EVERY_HOUR, Catalog
+from slad.engine.commands import Mend, Start
+from slad.storage.store import Record, Store
+
+PAGE = 512
+"""Live trackings that are read at once when orphans are looked for."""
+
+
+class DifferenceKind(IntEnum):
+    """What a difference is about. The numbers are those of the wire contract."""
+
+    MISSING = 1
+    ORPHANED = 2
+    DIFFERENT_TARGET = 3
+    DIFFERENT_PAUSE = 4
+    DIFFERENT_COMPLETION = 5
+
+
+class Difference(NamedTuple):
+    """One thing that is seen differently; values are for people."""
+
+    kind: DifferenceKind
+    field: str
+    psa_value: str
+    slad_value: str
+
+
+class Finding(NamedTuple):
+    """All that differs about one ticket, and the command that would mend it."""
+
+    ticket_id: str
+    differences: list[Difference]
+    mend: Mend
+
+
+class Reconciliation:
+    """Compares the rows of one tenant with a snapshot (see `Store.snapshot`). For one thread at a time."""
+
+    def __init__(self, snapshot: Store, tenant_id: str) -> None:
+        self._store = snapshot
+        self._catalog = Catalog(snapshot)
+        self._tenant_id = tenant_id
+        self._tenant_key = self._catalog.tenant_key(tenant_id)
+        self._listed: set[int] = set()
+        self._missing: set[str] = set()
+
+    def compare(self, wanted: Start) -> Finding | None:
+        """What differs about the ticket of one row. Raises InvalidField when it is listed twice."""
+        record = None
+        if self._tenant_key is not None:
+            record = self._store.latest(self._tenant_key, wanted.ticket_id)
+        if record is None or record.state is not TrackingState.ACTIVE:
+            if wanted.ticket_id in self._missing:
+                raise _listed_twice(wanted.ticket_id)
+            self._missing.add(wanted.ticket_id)
+            state = "" if record is None else record.state.name
+            missing = Difference(DifferenceKind.MISSING, "state", TrackingState.ACTIVE.name, state)
+            return self._finding(wanted.ticket_id, [missing], wanted, None)
+        if record.tracking_key in self._listed:
+            raise _listed_twice(wanted.ticket_id)
+        self._listed.add(record.tracking_key)
+        differences = [*self._of_terms(wanted, record), *_of_facts(wanted, record)]
+        return self._finding(wanted.ticket_id, differences, wanted, record) if differences else None
+
+    def orphans(self) -> Iterator[Finding]:
+        """The live trackings that were in no row."""
+        if self._tenant_key is None:
+            return
+        after = 0
+        while page := list(self._store.of_tenant(self._tenant_key, TrackingState.ACTIVE, after, PAGE)):
+            after = page[-1].tracking_key
+            for record in page:
+                if record.tracking_key not in self._listed:
+                    orphaned = Difference(DifferenceKind.ORPHANED, "state", "", TrackingState.ACTIVE.name)
+                    yield self._finding(record.ticket_id, [orphaned], None, record)
+
+    def _finding(
+        self, ticket_id: str, differences: list[Difference], wanted: Start | None, found: Record | None
+    ) -> Finding:
+        mend = Mend(
+            tenant_id=self._tenant_id,
+            ticket_id=ticket_id,
+            wanted=wanted,
+            expected=found.tracking if found else None,
+        )
+        return Finding(ticket_id, differences, mend)
+
+    def _of_terms(self, wanted: Start, record: Record) -> Iterator[Difference]:
+        offer = wanted.terms
+        schedule_key: int | None = EVERY_HOUR
+        if offer.schedule is not None:
+            schedule_key = self._catalog.schedule_key(offer.schedule.digest)
+        # A schedule that slad has never stored differs from whatever it has.
+        asked = _spell_terms(
+            offer.under(-1 if schedule_key is None else schedule_key, wanted.policy_id), offer.target_path
+        )
+        known = _spell_terms(record.tracking.terms, offer.target_path)
+        asked["start.pause_accounting"] = wanted.accounting.name
+        known["start.pause_accounting"] = PauseAccounting(record.tracking.accounting).name
+        if wanted.started_at is not None:
+            asked["start.started_at"] = format_instant(wanted.started_at)
+            known["start.started_at"] = format_instant(record.tracking.started_at)
+        for field, value in asked.items():
+            if value != known[field]:
+                yield Difference(DifferenceKind.DIFFERENT_TARGET, field, value, known[field])
+
+
+def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:
+    asked, known = fold(wanted.facts), fold(record.tracking.facts)
+    pauses = _spell_pauses(asked), _spell_pauses(known)
+    if pauses[0] != pauses[1]:
+        yield Difference(DifferenceKind.DIFFERENT_PAUSE, "pauses", *pauses)
+    if asked.response_at != known.response_at:
+        yield Difference(
+            DifferenceKind.DIFFERENT_COMPLETION,
+            "response_completed_at",
+            _spell_instant(asked.response_at),
+            _spell_instant(known.response_at),
+        )
+
+
+def _spell_terms(terms: Terms, target_path: str) -> dict[str, str]:
+    """Terms by the path of their field in a row, in words."""
+    target = f"start.{target_path}"
+    spelt = {
+        "start.policy_id": terms.policy_id,
+        "start.priority_id": terms.priority_id,
+        "start.schedule": _spell_schedule(terms.schedule_key),
+        "start.notification_thresholds": ", ".join(map(str, terms.notification_percents)),
+    }
+    for phase in Phase:
+        minutes = terms.target_ms(phase) // MINUTE_MS
+        spelt[f"{target}.{phase.name.lower()}_time_minutes"] = str(minutes) if minutes else ""
+    for level, percent in enumerate(terms.escalation_percents, start=1):
+        spelt[f"{target}.escalation_{level}_percent"] = str(percent) if percent else ""
+    return spelt
+
+
+def _spell_schedule(schedule_key: int) -> str:
+    if schedule_key == EVERY_HOUR:
+        return "24x7"
+    return "a schedule not seen before" if schedule_key < 0 else f"schedule {schedule_key}"
+
+
+def _spell_pauses(history: History) -> str:
+    return ", ".join(
+        f"{_spell_instant(stop.from_ms)}/{_spell_instant(stop.to_ms)} {stop.reason.name}"
+        for stop in history.stops
+        if stop.reason
+    )
+
+
+def _spell_instant(instant: int | None) -> str:
+    return "" if instant is None else format_instant(instant)
+
+
+def _listed_twice(ticket_id: str) -> InvalidField:
+    return InvalidField("start.ticket_id", "LISTED_TWICE", f"ticket {ticket_id!r} is in the list already")

@@ -1,0 +1,39 @@
+"""What the database takes of the disk (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from slad.core.metrics import Kind, Metric, Sample
+from slad.engine.queries import QueryThread
+from slad.storage.database import DataDirectory
+
+DATABASE = Metric("slad_database_size_bytes", Kind.GAUGE, "Size of slad.db.")
+DATABASE_FREE = Metric(
+    "slad_database_free_bytes", Kind.GAUGE, "What of slad.db is free and will be used again."
+)
+WAL = Metric(
+    "slad_wal_size_bytes", Kind.GAUGE, "Size of slad.db-wal, which is folded into slad.db now and then."
+)
+DISK_FREE = Metric("slad_disk_free_bytes", Kind.GAUGE, "Free space of the file system that holds the data.")
+
+
+class StorageMetrics:
+    """The data directory as a `MetricSource`."""
+
+    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE)
+
+    def __init__(self, directory: DataDirectory, queries: QueryThread) -> None:
+        self._directory = directory
+        self._queries = queries
+
+    async def samples(self) -> Iterable[Sample]:
+        """The values now."""
+        usage = self._directory.usage()
+        return [
+            Sample(DATABASE, usage.database),
+            Sample(DATABASE_FREE, await self._queries.free_bytes()),
+            Sample(WAL, usage.wal),
+            Sample(DISK_FREE, usage.disk_free),
+        ]

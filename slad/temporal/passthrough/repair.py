@@ -1,0 +1,91 @@
+"""Starting a workflow again from what slad knows of its ticket, and moving tickets between the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from slad.core import machine
+from slad.core.errors import InvalidField
+from slad.core.machine import Transition
+from slad.core.status import TrackingState
+from slad.core.tracking import Engine
+from slad.engine.unit_of_work import UnitOfWork, Write
+from slad.storage.codec import AuditEntry, Message
+from slad.storage.store import Record
+from slad.temporal.passthrough.messages import LEAVE, START
+from slad.temporal.passthrough.routing import check_carriable, workflow_id
+
+
+def is_wanted(record: Record | None) -> bool:
+    """Whether the tracking is one whose workflow should run."""
+    return (
+        record is not None
+        and record.state is TrackingState.ACTIVE
+        and record.tracking.engine == Engine.TEMPORAL
+    )
+
+
+def restart_workflow(work: UnitOfWork, *, name: str, tracking_key: int) -> None:
+    """Has a workflow start again, with all that has happened, in place of what it was to be told.
+
+    One that runs after all takes that over.
+    """
+    record = work.by_key(tracking_key)
+    if record is None or not is_wanted(record):
+        return
+    work.temporal.withdraw(name)
+    work.temporal.release(name)
+    message = Message(START, record.generation, tracking=record.tracking)
+    work.temporal.tell(name, tracking_key, message, work.now)
+
+
+class Moved(NamedTuple):
+    """What became of the tickets of a handover."""
+
+    moved: int
+    refused: list[tuple[str, str, InvalidField]]
+    """(tenant_id, ticket_id, why) of those that Temporal cannot carry."""
+
+
+def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Moved:
+    """Gives live trackings to another engine, with all facts and firings; those that it has are left alone.
+
+    From this commit on the one does not fire them any more and the other does. What falls due meanwhile fires
+    late, not never; what the one has fired is known to the other (C5).
+    """
+    moved, refused = 0, []
+    for key in tracking_keys:
+        record = work.by_key(key)
+        if record is None or record.state is not TrackingState.ACTIVE or record.tracking.engine == to:
+            continue
+        tenant_id = work.tenant_id(record.tenant_key)
+        try:
+            if to is Engine.TEMPORAL:
+                check_carriable(tenant_id, record.ticket_id)
+                work.temporal.claim(tenant_id, record.ticket_id, None)
+        except InvalidField as error:
+            refused.append((tenant_id, record.ticket_id, error))
+            continue
+        _move(work, tenant_id, record, to)
+        moved += 1
+    return Moved(moved, refused)
+
+
+def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
+    key, name = record.tracking_key, workflow_id(tenant_id, record.ticket_id)
+    tracking = msgspec.structs.replace(record.tracking, engine=to)
+    reading = machine.look(tracking, work.calendar(tracking.terms.schedule_key), work.now)
+    transition = Transition(tracking, reading, (), changed=True)
+    write = Write(tenant_id, record.ticket_id, record.generation, key, transition)
+    work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))
+    if to is Engine.TEMPORAL:
+        message = Message(START, record.generation, tracking=tracking)
+    else:
+        work.temporal.leave(key)
+        work.temporal.withdraw(name)
+        work.temporal.release(name)
+        message = Message(LEAVE, record.generation)
+    work.temporal.tell(name, key, message, work.now)

@@ -1,0 +1,294 @@
+"""The core's values as AlgaPSA's messages, and back. What cannot be meant is refused with its path (B6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+from dateutil.parser import isoparse
+
+from slad.core.calendar import Calendar, compile_calendar
+from slad.core.errors import InvalidField
+from slad.core.events import PauseReason, Phase
+from slad.core.facts import Fact, FactKind
+from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, from_datetime, to_datetime
+from slad.core.schedule import ALWAYS, Schedule, build_schedule
+from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT, Terms
+from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
+from slad.temporal.workflow.wire import (
+    PAUSE_REASONS,
+    BusinessHoursEntry,
+    BusinessHoursSchedule,
+    CarriedState,
+    Holiday,
+    PolicyTarget,
+    StateExtension,
+    TicketWorkflowInput,
+    UpdateSignal,
+)
+
+MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
+"""Minutes that no deadline can have; keeps arithmetic within 64 bits."""
+
+_EVERY_HOUR: Final = 0
+_BY_SCHEDULE: Final = 1
+"""Schedule keys of terms in a workflow, which has one schedule."""
+
+_REASONS: Final = {name: reason for reason, name in PAUSE_REASONS.items()}
+
+
+class Ticket(NamedTuple):
+    """What a workflow starts from: the state, and the schedule that it counts by."""
+
+    tracking: Tracking
+    schedule: Schedule
+
+    @property
+    def calendar(self) -> Calendar:
+        """The schedule, compiled."""
+        return calendar_of(self.schedule)
+
+
+# --- what the daemon sends
+
+
+def ticket_input(
+    tenant_id: str, ticket_id: str, state: StateExtension, schedule: Schedule | None
+) -> TicketWorkflowInput:
+    """The input of the workflow of a ticket whose `state` (with its tracking) is journaled.
+
+    `schedule` None: every hour counts.
+    """
+    tracking = _required(state.tracking)
+    return TicketWorkflowInput(
+        ticket_id=ticket_id,
+        tenant_id=tenant_id,
+        policy_targets=(target_document(tracking.terms, every_hour=schedule is None),),
+        business_hours_schedule=schedule_document(schedule, tenant_id),
+        notification_thresholds=tracking.terms.notification_percents,
+        slad=_lean(state),
+    )
+
+
+def update_signal(tenant_id: str, state: StateExtension, schedule: Schedule | None) -> UpdateSignal:
+    """The signal that puts `state` (with its tracking) in place of what a workflow holds."""
+    return UpdateSignal(business_hours_schedule=schedule_document(schedule, tenant_id), slad=_lean(state))
+
+
+def target_document(terms: Terms, *, every_hour: bool) -> PolicyTarget:
+    """Terms as AlgaPSA's policy target."""
+    one, two, three = terms.escalation_percents
+    return PolicyTarget(
+        sla_policy_id=terms.policy_id,
+        priority_id=terms.priority_id,
+        response_time_minutes=terms.response_ms // MINUTE_MS or None,
+        resolution_time_minutes=terms.resolution_ms // MINUTE_MS or None,
+        escalation_1_percent=one,
+        escalation_2_percent=two,
+        escalation_3_percent=three,
+        is_24x7=every_hour,
+    )
+
+
+def schedule_document(schedule: Schedule | None, tenant_id: str = "") -> BusinessHoursSchedule:
+    """A schedule as AlgaPSA's; `read_schedule` gives the same back. None: every hour counts."""
+    schedule = schedule or ALWAYS
+    return BusinessHoursSchedule(
+        tenant=tenant_id or None,
+        timezone=schedule.timezone or "UTC",
+        is_24x7=schedule.is_24x7,
+        entries=tuple(
+            BusinessHoursEntry(
+                day_of_week=window.day_of_week,
+                start_time=_time_of_day(window.start_ms),
+                end_time=_time_of_day(window.end_ms if window.end_ms <= DAY_MS else window.end_ms - DAY_MS),
+            )
+            for window in schedule.windows
+        ),
+        holidays=tuple(
+            Holiday(
+                holiday_date=f"{holiday.year:04}-{holiday.month:02}-{holiday.day:02}",
+                is_recurring=holiday.is_recurring,
+                holiday_name=holiday.name,
+            )
+            for holiday in schedule.holidays
+        ),
+    )
+
+
+def _lean(state: StateExtension) -> StateExtension:
+    """Without attributes, which no workflow needs and every history would hold."""
+    tracking = msgspec.structs.replace(_required(state.tracking), attributes={})
+    return msgspec.structs.replace(state, tracking=tracking)
+
+
+def _required(tracking: Tracking | None) -> Tracking:
+    if tracking is None:
+        raise InvalidField("slad.tracking", "REQUIRED", "the state of a ticket has a tracking")
+    return tracking
+
+
+def _time_of_day(time_ms: int) -> str:
+    hours, rest = divmod(time_ms, HOUR_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    return f"{hours:02}:{minutes:02}" + (f":{rest // SECOND_MS:02}" if rest else "")
+
+
+# --- what a workflow is given
+
+
+def read_ticket(given: TicketWorkflowInput, started_at: int) -> Ticket | None:
+    """The ticket that a workflow is given; None when nothing is promised, so that there is nothing to do.
+
+    `started_at` (UTC epoch ms) is its start unless the input tells another. Raises InvalidField.
+    """
+    if given.slad is not None and given.slad.tracking is not None:
+        return _with_schedule(given.slad.tracking, given.business_hours_schedule)
+    if not given.policy_targets:
+        return None
+    target = given.policy_targets[0]
+    terms = _read_target(target, given.notification_thresholds)
+    if not terms.response_ms and not terms.resolution_ms:
+        return None
+    tracking = Tracking(terms, started_at, engine=Engine.TEMPORAL)
+    if given.carried is not None:
+        tracking = _carried(tracking, given.carried)
+    if target.is_24x7:
+        return _with_schedule(tracking, None)
+    if given.business_hours_schedule is None:
+        raise InvalidField("businessHoursSchedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
+    return _with_schedule(tracking, given.business_hours_schedule)
+
+
+def read_update(signal: UpdateSignal) -> Ticket:
+    """The ticket as an update says that it is. Raises InvalidField."""
+    return _with_schedule(_required(signal.slad.tracking), signal.business_hours_schedule)
+
+
+def _with_schedule(tracking: Tracking, document: BusinessHoursSchedule | None) -> Ticket:
+    schedule = ALWAYS if document is None else read_schedule(document)
+    key = _EVERY_HOUR if schedule.is_24x7 else _BY_SCHEDULE
+    terms = msgspec.structs.replace(tracking.terms, schedule_key=key)
+    return Ticket(msgspec.structs.replace(tracking, terms=terms), schedule)
+
+
+def read_schedule(document: BusinessHoursSchedule) -> Schedule:
+    """AlgaPSA's schedule as the core's. Raises InvalidField with a path below `businessHoursSchedule`."""
+    try:
+        return build_schedule(
+            timezone=document.timezone,
+            is_24x7=document.is_24x7,
+            entries=[
+                (entry.day_of_week, entry.start_time, entry.end_time, entry.is_enabled)
+                for entry in document.entries or ()
+            ],
+            holidays=[
+                (holiday.holiday_date, holiday.is_recurring, holiday.holiday_name)
+                for holiday in document.holidays or ()
+            ],
+        )
+    except InvalidField as error:
+        raise error.under("businessHoursSchedule") from None
+
+
+@lru_cache(maxsize=4096)
+def calendar_of(schedule: Schedule) -> Calendar:
+    """The calendar of a schedule, compiled once for all tickets of a worker that use it."""
+    return compile_calendar(schedule)
+
+
+def _read_target(target: PolicyTarget, percents: tuple[int, ...] | None) -> Terms:
+    levels = (
+        target.escalation_1_percent or 0,
+        target.escalation_2_percent or 0,
+        target.escalation_3_percent or 0,
+    )
+    for level, percent in enumerate(levels, start=1):
+        if percent:
+            _check_percent(f"policyTargets[0].escalation_{level}_percent", percent)
+    for place, percent in enumerate(percents or ()):
+        _check_percent(f"notificationThresholds[{place}]", percent)
+    return Terms(
+        policy_id=target.sla_policy_id,
+        priority_id=target.priority_id or "",
+        response_ms=_minutes("response_time_minutes", target.response_time_minutes),
+        resolution_ms=_minutes("resolution_time_minutes", target.resolution_time_minutes),
+        notification_percents=tuple(sorted(set(percents or ()))) or DEFAULT_NOTIFICATION_PERCENTS,
+        escalation_percents=levels,
+        schedule_key=_BY_SCHEDULE,
+    )
+
+
+def _minutes(name: str, minutes: int | None) -> int:
+    if minutes is None or minutes <= 0:
+        return 0
+    if minutes > MAX_MINUTES:
+        raise InvalidField(
+            f"policyTargets[0].{name}", "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999"
+        )
+    return minutes * MINUTE_MS
+
+
+def _check_percent(path: str, percent: int) -> None:
+    if not 1 <= percent <= MAX_PERCENT:
+        raise InvalidField(
+            path, "PERCENT_OUT_OF_RANGE", f"{percent} is not a percent from 1 to {MAX_PERCENT}"
+        )
+
+
+def _carried(tracking: Tracking, carried: CarriedState) -> Tracking:
+    """The tracking as AlgaPSA's worker left it when its run continued.
+
+    It keeps no more of past pauses than their wall-clock length, by which it moves deadlines, so they are
+    accounted for in that way: as one pause at the start.
+    """
+    started_at = read_instant("carried.startedAt", carried.started_at)
+    pause, told = carried.state.pause_state, carried.state.notified_thresholds
+    facts: list[Fact] = []
+    if pause.total_pause_minutes > 0:
+        ended_at = started_at + pause.total_pause_minutes * MINUTE_MS
+        facts.append(Fact(started_at, FactKind.PAUSE, PauseReason.STATUS_PAUSE))
+        facts.append(Fact(ended_at, FactKind.RESUME))
+    latest = facts[-1].at if facts else started_at
+    if carried.response_completed:
+        facts.append(Fact(latest, FactKind.RESPOND))
+    if pause.is_paused and pause.pause_started_at:
+        paused_at = read_instant("carried.state.pauseState.pauseStartedAt", pause.pause_started_at)
+        facts.append(Fact(max(latest, paused_at), FactKind.PAUSE, pause_reason(pause.reason)))
+    fired = tuple(
+        Fired(phase, percent, started_at, started_at, silent=True)
+        for phase, percents in ((Phase.RESPONSE, told.response), (Phase.RESOLUTION, told.resolution))
+        for percent in percents
+    )
+    return msgspec.structs.replace(
+        tracking,
+        started_at=started_at,
+        facts=tuple(facts),
+        fired=fired,
+        accounting=PauseAccounting.ALGA_WALL_CLOCK,
+    )
+
+
+# --- values
+
+
+def pause_reason(name: str | None) -> PauseReason:
+    """The reason that AlgaPSA names; of one that slad does not know, STATUS_PAUSE."""
+    return _REASONS.get(name or "", PauseReason.STATUS_PAUSE)
+
+
+def read_instant(path: str, text: str) -> int:
+    """An ISO 8601 instant, UTC unless it says otherwise, as UTC epoch ms. Raises InvalidField."""
+    try:
+        moment = isoparse(text)
+    except ValueError:
+        raise InvalidField(path, "MALFORMED_TIMESTAMP", f"{text[:40]!r} is not an ISO 8601 instant") from None
+    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def instant_text(instant_ms: int) -> str:
+    """UTC epoch ms as JavaScript writes it: `2026-03-02T09:00:00.000Z`."""
+    moment: datetime = to_datetime(instant_ms)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,0 +1,118 @@
+"""Which message a change amounts to, and what the choice of an engine looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from slad.core.facts import Fact, FactKind
+from slad.core.status import TrackingState
+from slad.core.terms import Terms
+from slad.core.tracking import Engine, Tracking
+from slad.storage import backup
+from slad.storage.database import DataDirectory
+from slad.storage.journal import Batch, Journal, OutboxRow
+from slad.storage.store import Record
+from slad.storage.temporal_store import TemporalStore
+from slad.temporal.passthrough.messages import START, UPDATE, message_of
+from slad.temporal.passthrough.routing import Routing, RoutingSettings
+
+TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
+PAUSED, RESUMED = Fact(10, FactKind.PAUSE, 1), Fact(20, FactKind.RESUME)
+ANSWERED = Fact(30, FactKind.RESPOND, 2)
+
+
+def tracking(*facts: Fact, **fields: Any) -> Tracking:
+    return Tracking(**({"terms": TERMS, "started_at": 0, "facts": facts, "engine": Engine.TEMPORAL} | fields))
+
+
+def record(before: Tracking) -> Record:
+    return Record(1, 1, "T", 1, TrackingState.ACTIVE, None, before)
+
+
+def test_a_new_generation_is_a_start_with_its_state() -> None:
+    message = message_of(None, tracking(PAUSED), 3)
+    assert (message.kind, message.generation, message.tracking) == (START, 3, tracking(PAUSED))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fact"),
+    [
+        ((), (PAUSED,), PAUSED),
+        ((PAUSED,), (PAUSED, RESUMED), RESUMED),
+        ((RESUMED,), (PAUSED, RESUMED), PAUSED),
+        ((PAUSED, ANSWERED), (PAUSED, RESUMED, ANSWERED), RESUMED),
+        ((PAUSED,), (PAUSED, PAUSED), PAUSED),
+    ],
+)
+def test_one_fact_more_is_that_fact_wherever_it_belongs_in_time(
+    before: tuple[Fact, ...], after: tuple[Fact, ...], fact: Fact
+) -> None:
+    message = message_of(record(tracking(*before)), tracking(*after), 1)
+    assert (message.kind, message.at, message.detail) == (fact.kind, fact.at, fact.detail)
+    assert message.tracking is None
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        tracking(PAUSED, terms=msgspec.structs.replace(TERMS, policy_id="new")),
+        tracking(PAUSED, ANSWERED, started_at=5),
+        tracking(),
+        tracking(RESUMED, ANSWERED),
+    ],
+    ids=["other terms", "a fact, but another start too", "a fact less", "other facts"],
+)
+def test_all_else_is_an_update_with_the_whole_state(after: Tracking) -> None:
+    message = message_of(record(tracking(PAUSED)), after, 1)
+    assert (message.kind, message.tracking) == (UPDATE, after)
+
+
+@pytest.mark.parametrize(
+    ("settings", "engines"),
+    [
+        (RoutingSettings(), "LLL"),
+        (RoutingSettings("temporal"), "TTT"),
+        (RoutingSettings("by-tenant", ("acme", "big-*")), "TTL"),
+        (RoutingSettings("by-tenant"), "LLL"),
+    ],
+)
+def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str) -> None:
+    routing = Routing(settings, cast("TemporalStore", None))
+    chosen = [routing.choose(tenant) for tenant in ("acme", "big-desk", "other")]
+    assert "".join(engine.name[0] for engine in chosen) == engines
+
+
+def test_while_temporal_is_away_the_fallback_decides() -> None:
+    for fallback, engine in ((False, Engine.TEMPORAL), (True, Engine.LOCAL)):
+        routing = Routing(RoutingSettings("temporal", fallback_local=fallback), cast("TemporalStore", None))
+        routing.is_reachable = lambda: False
+        assert routing.choose("acme") is engine
+        assert routing.fallbacks == (1 if fallback else 0)
+
+
+def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_path: Path) -> None:
+    """A workflow drops what has a key at or below the last that it has heard."""
+    data, copy, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
+    for folder in (data, restored):
+        folder.mkdir()
+
+    def put(folder: Path) -> int:
+        directory = DataDirectory(folder)
+        journal, store = Journal(directory.writer()), TemporalStore(directory.reader())
+        journal.commit(Batch(forwarded=[OutboxRow("w", 1, 0, msgspec.msgpack.encode([17, 1]))]))
+        waiting = store.next_of("w")
+        assert waiting
+        journal.commit(Batch(delivered=[(waiting.message_key,)]))
+        store.close()
+        journal.close()
+        directory.close()
+        return waiting.message_key
+
+    assert [put(data), put(data)] == [1, 2], "keys are never used twice, sent or not"
+    backup.back_up(data, copy)
+    backup.restore(copy, restored)
+    assert put(restored) > backup.SEQUENCE_STRIDE

@@ -1,0 +1,1 @@
+"""The whole of slad, as its users and operators meet it."""

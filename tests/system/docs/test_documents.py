@@ -1,0 +1,204 @@
+"""What the documents promise about options, rules, links and the unit is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from slad.cli.connection import TOKEN_VARIABLE
+from slad.cli.lazy import DEBUG_VARIABLE
+from slad.cli.main import main
+from slad.cli.serve import serve_command
+from slad.daemon.configuration import SETTINGS
+from tests.paths import ROOT
+
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+PLACES = (
+    "README.md",
+    "docs/operating.md",
+    "docs/configuration.md",
+    "docs/security.md",
+    "docs/command-line.md",
+)
+"""Where commands and options are told of."""
+RULE = re.compile(r"\b[BCMTE][1-9]\b")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def commands(group: click.Command = main, name: str = "slad") -> Iterator[tuple[str, click.Command]]:
+    """Every command under its full name."""
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name_of in group.list_commands(context):
+            command = group.get_command(context, name_of)
+            assert command is not None
+            yield from commands(command, f"{name} {name_of}")
+    else:
+        yield name, group
+
+
+def told_of_commands() -> str:
+    return "".join(map(text, PLACES))
+
+
+def options() -> list[click.Option]:
+    return [p for _, command in commands() for p in command.params if isinstance(p, click.Option)]
+
+
+def test_every_command_is_documented() -> None:
+    told = told_of_commands()
+    for name, _ in commands():
+        assert re.search(rf"\b{name}\b", told), f"`{name}` is in none of {PLACES}"
+
+
+PLACEHOLDER = re.compile(r"[<…\[]|^(FILE|NAME|SINK|SEQUENCE|COMMAND|OLD|NEW|DIR|TENANT|TICKET)$")
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """(document, words) of each `slad …`, fenced or between backticks, that can be taken literally."""
+    for path in DOCUMENTS:
+        # Those of console blocks are run, see test_console.py.
+        told = re.sub(r"^```console\n.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        fenced = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+        lines = [line for block in fenced.findall(told) for line in block.replace("\\\n", " ").splitlines()]
+        for line in lines + re.findall(r"`(slad [^`]*)`", fenced.sub("", told)):
+            for words in simple_commands(line):
+                if words[0].rpartition("/")[2] == "slad" and not any(map(PLACEHOLDER.search, words)):
+                    yield path.name, words[1:]
+
+
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """The commands of a line of shell, without redirections; nothing of a line that is none."""
+    lexer = shlex.shlex(re.sub(r"\s[012]?[<>]+\s*\S+", "", line), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if word == "$" and not words:
+                continue
+            if set(word) <= set("();|&{}"):
+                if words:
+                    yield words
+                words = []
+            else:
+                words.append(word)
+    except ValueError:  # quotes that do not end
+        return
+    if words:
+        yield words
+
+
+def test_every_command_line_in_the_documents_is_one() -> None:
+    """As far as its words go: the command is there, and takes these options and arguments."""
+    seen = 0
+    for document, words in command_lines():
+        context: click.Context = click.Context(main, info_name="slad")
+        command: click.Command = main
+        rest = words
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            found = command.get_command(context, rest[0])
+            assert found is not None, f"{document}: slad {shlex.join(words)}"
+            command, rest = found, rest[1:]
+        if isinstance(command, click.Group) or not rest:
+            continue  # named, not called
+        try:
+            command.make_context(command.name, list(rest), parent=context)
+        except click.exceptions.Exit:
+            pass  # --help
+        except click.ClickException as error:
+            raise AssertionError(f"{document}: slad {shlex.join(words)}: {error.format_message()}") from None
+        seen += 1
+    assert seen > 20
+
+
+def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
+    told = told_of_commands()
+    variables = {
+        DEBUG_VARIABLE,
+        TOKEN_VARIABLE,
+        *(str(option.envvar) for option in options() if option.envvar),
+    }
+    variables |= {setting.variable for setting in SETTINGS if setting.secret}
+    for option in options():
+        name = next(opt for opt in option.opts if opt.startswith("--"))
+        assert re.search(rf"{name}\b", told), f"{name} is in none of {PLACES}"
+    named = set(re.findall(r"\bSLAD_[A-Z_]*[A-Z]\b", told))
+    assert named == variables, f"documented or existing only: {named ^ variables}"
+
+
+def test_every_setting_has_its_row_with_all_its_names_and_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` (\| .*) \|$", text("docs/configuration.md"), re.MULTILINE))
+    assert list(rows) == [setting.key for setting in SETTINGS]
+    for setting in SETTINGS:
+        flag, variable, default, told = (c.strip() for c in rows[setting.key].split("|")[1:])
+        assert flag.strip("`").split()[:1] == ([] if setting.secret else [setting.flag])
+        assert variable == f"`{setting.variable}`"
+        assert default.strip("`") == setting.show(setting.default)
+        assert told
+
+
+def test_every_rule_that_is_cited_is_in_the_semantics() -> None:
+    rules = set(re.findall(r"^\*\*([BCMTE][1-9])\b", text("docs/semantics.md"), re.MULTILINE))
+    cited = {
+        (rule, str(path.relative_to(ROOT)))
+        for place in ("slad", "clients/python/slad_client", "tests", "proto/slad")
+        for path in (ROOT / place).rglob("*")
+        if path.suffix in (".py", ".proto", ".sql")
+        for comment in re.findall(r"\(([BCMTE][1-9](?:(?:, |–)[BCMTE][1-9])*)\)", path.read_text("utf-8"))
+        for rule in RULE.findall(comment)
+    }
+    assert len(rules) == 25
+    assert not [citation for citation in cited if citation[0] not in rules]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", document.read_text("utf-8")):
+        if target and "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", document.read_text("utf-8")):
+        if "://" not in target:
+            there = document.parent / target if target else document
+            assert anchor in anchors(there), f"{target}#{anchor}"
+
+
+def anchors(document: Path) -> set[str]:
+    """The names under which headings can be linked to."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("name", "slad", "config"), [("slad", "slad", "slad"), ("slad@", "slad-%i", "%i")])
+def test_the_units_start_slad_with_options_that_it_has(name: str, slad: str, config: str) -> None:
+    unit = dict(re.findall(r"^(\w+)=(.*)$", text(f"systemd/{name}.service"), re.MULTILINE))
+    path, command, *arguments = unit["ExecStart"].split()
+    assert path.startswith("/")
+    assert path.endswith("/slad")
+    assert command == "serve"
+    given = serve_command.make_context("serve", arguments).params
+    assert str(given["config"]) == f"/etc/{unit['ConfigurationDirectory']}/{config}.toml"
+    assert str(given["data"]) == f"/var/lib/{unit['StateDirectory']}"
+    assert unit["StateDirectory"] == unit["RuntimeDirectory"] == slad
+    assert unit["Type"] == "notify"
+
+
+def test_the_units_differ_in_names_only() -> None:
+    one, template = (text(f"systemd/{name}.service").split("[Unit]")[1] for name in ("slad", "slad@"))
+    for of_template, of_one in (("slad (%i)", "slad"), ("slad-%i", "slad"), ("%i.toml", "slad.toml")):
+        template = template.replace(of_template, of_one)
+    assert template == one

@@ -1,0 +1,109 @@
+"""A turn of the engine without gRPC, threads and clocks, so that its work can be counted exactly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import apsw
+from slad_client.v1 import sla_backend_pb2 as rpc
+
+from benchmarks.start_request import StartRequests
+from slad.engine.catalog import Catalog
+from slad.engine.handlers import execute
+from slad.engine.queries import Queries
+from slad.engine.unit_of_work import UnitOfWork
+from slad.service import replies, requests
+from slad.storage.checkpoint import Checkpointer
+from slad.storage.database import DataDirectory
+from slad.storage.journal import Journal
+from slad.storage.store import Store
+
+NOW = 1_772_442_000_000
+
+
+class Turns:
+    """Requests as bytes in, replies as bytes out, in the order in which the engine does it."""
+
+    def __init__(self, path: Path) -> None:
+        self.data = DataDirectory(path)
+        self.connection: apsw.Connection = self.data.writer()
+        checkpointer = Checkpointer(self.connection, self.data.checkpointer(), beside=lambda copy: copy())
+        self._journal, self._store = Journal(self.connection, checkpointer), Store(self.connection)
+        self._directory = Catalog(self._store)
+        self._counters = self._journal.counters()
+        self._starts = StartRequests(1)
+        self.tickets: list[tuple[str, str]] = []
+
+    def requests(self, number: int) -> list[bytes]:
+        """Serialized starts of tickets that are new."""
+        return [self._starts.next() for _ in range(number)]
+
+    def take(self, bodies: list[bytes]) -> list[bytes]:
+        """One turn: parsed, carried out, committed."""
+        commands = [requests.start(rpc.StartSlaTrackingRequest.FromString(body), NOW) for body in bodies]
+        self._journal.begin()
+        work = UnitOfWork(self._store, self._directory, self._counters, NOW)
+        if len(commands) > 1:
+            work.foresee(commands)
+        answers = [execute(work, command, replies.started) for command in commands]
+        self._journal.commit(work.finish())
+        self._counters = work.counters
+        self.tickets += [(command.tenant_id, command.ticket_id) for command in commands]
+        return answers
+
+    def status(self, place: int) -> bytes:
+        """GetSlaStatus of a ticket that was started."""
+        tenant_id, ticket_id = self.tickets[place]
+        message = rpc.GetSlaStatusRequest(tenant_id=tenant_id, ticket_id=ticket_id)
+        query = requests.ticket_query(rpc.GetSlaStatusRequest.FromString(message.SerializeToString()))
+        answer = Queries(self._store, self._directory).status(*query, NOW)
+        return replies.with_status(rpc.GetSlaStatusResponse(), answer)
+
+    def close(self) -> None:
+        self._journal.close()
+        self.data.close()
+
+
+@contextmanager
+def turns(path: Path) -> Iterator[Turns]:
+    """Turns that are warm: schedules compiled, statements prepared, caches filled."""
+    made = Turns(path)
+    try:
+        for _ in range(6):
+            made.take(made.requests(32))
+            made.take(made.requests(1))
+        yield made
+    finally:
+        made.close()
+
+
+def function_calls(action: Callable[[], object]) -> int:
+    """How many functions `action` calls, of Python and of C."""
+    count = 0
+
+    def see(_frame: FrameType, event: str, _arg: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(see)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def statements(connection: apsw.Connection, action: Callable[[], object]) -> list[str]:
+    """The SQL that `action` runs, in order."""
+    seen: list[str] = []
+    connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: seen.append(event["sql"]))
+    try:
+        action()
+    finally:
+        connection.trace_v2(0)
+    return seen

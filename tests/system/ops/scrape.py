@@ -1,0 +1,121 @@
+"""Reading slad's metrics as Prometheus does, and what slad is to have done before."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.daemon.settings import MetricsSettings, TemporalSettings
+from slad.delivery.sinks.settings import sink_settings
+from slad.temporal.connection import ConnectionSettings
+from slad.temporal.passthrough.routing import RoutingSettings
+from tests.delivery.sinks.desk import Desk
+from tests.paths import ROOT
+from tests.slad_under_test import Slad, refused, slad_running
+
+DOCUMENT = ROOT / "docs" / "metrics.md"
+ANYWHERE = MetricsSettings("127.0.0.1:0")
+
+TEMPORAL_AWAY = TemporalSettings(
+    RoutingSettings(mode="by-tenant", tenants=("remote",)), ConnectionSettings(address="127.0.0.1:1")
+)
+"""A pass-through for the tenant `remote`, to nobody."""
+
+
+@dataclass
+class Exposed:
+    """One metric as it was scraped."""
+
+    kind: str
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = field(default_factory=dict)
+    """By the name of the series and its labels."""
+
+    @property
+    def labels(self) -> set[str]:
+        return {name for _, labels in self.samples for name, _ in labels} - {"le"}
+
+    def values_of(self, label: str) -> set[str]:
+        return {value for _, labels in self.samples for name, value in labels if name == label}
+
+
+class Scrape(dict[str, Exposed]):
+    """What one scrape found, by the name of the metric as it is documented."""
+
+    def __call__(self, name: str, /, **labels: str) -> float:
+        """The value of one series; of a histogram by the name of its `_count`, `_sum` or `_bucket`."""
+        metric = self[re.sub(r"_(count|sum|bucket)$", "", name) if name not in self else name]
+        return metric.samples[name, frozenset(labels.items())]
+
+
+async def scrape(address: str) -> Scrape:
+    def read() -> str:
+        with urlopen(f"http://{address}/metrics", timeout=30) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            return str(answer.read().decode())
+
+    found = Scrape()
+    for family in text_string_to_metric_families(await asyncio.to_thread(read)):
+        exposed = Exposed(family.type)
+        for sample in family.samples:
+            exposed.samples[sample.name, frozenset(sample.labels.items())] = sample.value
+        found[f"{family.name}_total" if family.type == "counter" else family.name] = exposed
+    return found
+
+
+def documented() -> dict[str, tuple[str, set[str]]]:
+    """Name → (kind, labels) of the tables in docs/metrics.md."""
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| (\w+) \|([^|]*)\| .+ \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE
+    )
+    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+@asynccontextmanager
+async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Slad]:
+    """A slad with metrics that has done everything of which there is a metric, on a known scale.
+
+    Three tickets with a response target of 60 and a resolution target of 240 minutes, from 09:00 on: T-1
+    breaches its response, T-2 is answered in time although the caller says it was not, T-3 is paused.
+    """
+    lines = {"type": "jsonl", "path": f"{data}.jsonl"}
+    sinks = sink_settings({"s": lines}) if with_sink else ()
+    async with slad_running(data, metrics=ANYWHERE, sinks=sinks) as slad:
+        for number in (1, 2, 3):
+            await slad.start(f"T-{number}")
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(ticket_id="T-3", reason=1))
+        for met in (False, False):  # the second changes nothing, so it is no further difference
+            await slad.backend.CompleteSla(
+                rpc.CompleteSlaRequest(ticket_id="T-2", phase=pb.SLA_PHASE_RESPONSE, met=met)
+            )
+        await refused(slad.backend.PauseSla(rpc.PauseSlaRequest(ticket_id="T-2")))
+        await refused(slad.backend.CancelSla(rpc.CancelSlaRequest(ticket_id="unknown")))
+        await slad.advance(hours=1)
+        reader = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa", after_sequence=2))
+        reply = await reader.read()
+        await slad.backend.AckSlaEvents(
+            rpc.AckSlaEventsRequest(consumer="psa", sequence=reply.events[0].sequence)
+        )
+        await slad.advance(minutes=10)
+        if with_sink:
+            await Desk(slad).until(lag=0)
+        yield slad
+        reader.cancel()
+
+
+async def scrape_everything(data: Path) -> Scrape:
+    """Every metric with samples: of a busy slad with a sink, and of one that passes through to Temporal."""
+    async with busy_slad(data / "busy", with_sink=True) as slad:
+        found = await scrape(slad.daemon.observability.metrics_address)
+    async with slad_running(data / "through", metrics=ANYWHERE, temporal=TEMPORAL_AWAY) as slad:
+        through = await scrape(slad.daemon.observability.metrics_address)
+    assert found.keys() == through.keys()
+    return Scrape({name: metric if metric.samples else through[name] for name, metric in found.items()})

@@ -1,0 +1,72 @@
+"""The commands of a simulated world as slad's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slad.core.events import PauseReason, Phase
+from slad.core.instants import MINUTE_MS
+from slad.core.machine import ReopenMode
+from slad.engine import commands as slad
+from slad.storage.codec import encode_schedule
+from tests.core.tickets import OFFICE
+from tests.trials.simulation.actions import Command, Fact, Promise, Reopen, Retarget, Start
+from tests.trials.simulation.loop import instant
+
+SCHEDULE = slad.ScheduleOffer(OFFICE, *encode_schedule(OFFICE))
+
+
+def told_to_slad(command: Command, now: int) -> slad.Command:
+    whose: dict[str, Any] = {"tenant_id": command.tenant, "ticket_id": command.ticket}
+    if command.request_id:
+        fingerprint = repr(command).encode()
+        whose["request"] = slad.RequestIdentity(command.tenant, command.request_id, fingerprint)
+    match command.what:
+        case Start() as start:
+            return slad.Start(
+                **whose,
+                policy_id="policy",
+                terms=_offer(start.promise),
+                started_at=_at(start.ago, now),
+                on_existing=slad.OnExisting[start.existing.name],
+                suppress_past=start.suppress_past,
+            )
+        case Retarget() as retarget:
+            terms, silent = _offer(retarget.promise), retarget.suppress_past
+            return slad.Retarget(**whose, policy_id="policy", terms=terms, suppress_past=silent)
+        case Reopen() as reopen:
+            mode = ReopenMode.RESTART if reopen.restart else ReopenMode.RESUME
+            return slad.Reopen(**whose, mode=mode, effective_at=_at(reopen.ago, now))
+        case Fact() as fact:
+            return _fact(fact, whose, now)
+
+
+def _fact(fact: Fact, whose: dict[str, Any], now: int) -> slad.Command:
+    whose["effective_at"] = _at(fact.ago, now)
+    match fact.kind:
+        case "pause":
+            return slad.Pause(**whose, reason=PauseReason(fact.reason))
+        case "resume":
+            return slad.Resume(**whose)
+        case "cancel":
+            return slad.Cancel(**whose)
+        case _:
+            return slad.Complete(
+                **whose, phase=Phase.RESPONSE if fact.kind == "respond" else Phase.RESOLUTION
+            )
+
+
+def _offer(promise: Promise) -> slad.TermsOffer:
+    return slad.TermsOffer(
+        "",
+        promise.response * MINUTE_MS,
+        promise.resolution * MINUTE_MS,
+        promise.notify,
+        promise.escalate,
+        SCHEDULE if promise.office else None,
+        "targets[0]",
+    )
+
+
+def _at(ago: int | None, now: int) -> int | None:
+    return None if ago is None else instant(now - ago)

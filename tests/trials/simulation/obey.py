@@ -1,0 +1,139 @@
+"""What each command does to the model: M1 to M7 as they are written."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.trials.simulation.actions import Command, Existing, Fact, Reopen, Retarget, Start
+from tests.trials.simulation.model import ALLOWED, Generation, Op, Ticket
+
+Tickets = dict[tuple[str, str], Ticket]
+
+
+class Expected(NamedTuple):
+    """What a command must be answered."""
+
+    refused: str = ""
+    """The reason; nothing else is set then."""
+    changed: bool = False
+    place: tuple[str, str] = ("", "")
+    """(tenant, ticket) that it was about."""
+
+
+def obey(tickets: Tickets, command: Command, now: int) -> Expected:
+    """Carries out `command` on the model, unless it is refused."""
+    tenant = command.tenant
+    if not tenant:
+        holders = [key for key, ticket in tickets.items() if key[1] == command.ticket and ticket.generations]
+        candidates = [key for key in holders if tickets[key].live] or holders
+        if len(candidates) > 1:
+            return Expected("TENANT_AMBIGUOUS")
+        if not candidates:
+            return Expected("TRACKING_NOT_FOUND")
+        tenant = candidates[0][0]
+    place = (tenant, command.ticket)
+    ticket = tickets.setdefault(place, Ticket())
+    match command.what:
+        case Start() as start:
+            return _start(ticket, start, now)._replace(place=place)
+        case _ if not ticket.generations:
+            return Expected("TRACKING_NOT_FOUND")
+        case Fact() as fact:
+            return _fact(ticket.latest, fact, now)._replace(place=place)
+        case Retarget() as retarget:
+            return _retarget(ticket.latest, retarget, now)._replace(place=place)
+        case Reopen() as reopen:
+            return _reopen(ticket, reopen, now)._replace(place=place)
+
+
+def _start(ticket: Ticket, start: Start, now: int) -> Expected:
+    if ticket.live:
+        if start.existing is Existing.FAIL:
+            return Expected("TRACKING_EXISTS")
+        if start.existing is not Existing.REPLACE:
+            return Expected()
+        _put(ticket.latest, Op(_by_now(ticket.latest, now), "cancel"), now)
+    born = Generation(start.promise, now if start.ago is None else now - start.ago)
+    judged_as_of = now
+    if (
+        start.existing is Existing.CONTINUE_CANCELLED
+        and ticket.generations
+        and ticket.latest.history.life == "cancelled"
+    ):
+        cancelled = ticket.latest
+        judged_as_of = cancelled.known(now)
+        born.start, born.inherits = cancelled.start, True
+        born.announced, born.judged = dict(cancelled.announced), cancelled.judged
+        reopenings = [op.minute for op in cancelled.ops if op.kind == "reopen"]
+        lived_since = max(reopenings, default=cancelled.start)
+        born.ops = [op for op in cancelled.ops if op.kind != "cancel" or op.minute < lived_since]
+    ticket.generations.append(born)
+    born.settle(judged_as_of, silent=start.suppress_past)
+    return Expected(changed=True)
+
+
+def _fact(latest: Generation, fact: Fact, now: int) -> Expected:
+    at = _effective(latest, fact.ago, now)
+    if isinstance(at, str):
+        return Expected(at)
+    then = latest.life_at(at)
+    if fact.kind not in ALLOWED[then.life]:
+        return Expected(f"TRACKING_{then.life.upper()}")
+    if then.ended_at is not None or (fact.kind == "respond" and then.response_at is not None):
+        return Expected()
+    before = latest.history
+    _put(latest, Op(at, fact.kind, fact.reason), now)
+    return Expected(changed=latest.history != before)
+
+
+def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
+    life = latest.history.life
+    if life in ("completed", "cancelled"):
+        return Expected(f"TRACKING_{life.upper()}")
+    if retarget.promise == latest.promise:
+        return Expected()
+    latest.former.append(latest.promise)
+    latest.promise = retarget.promise
+    latest.settle(latest.known(now), silent=retarget.suppress_past)
+    return Expected(changed=True)
+
+
+def _reopen(ticket: Ticket, reopen: Reopen, now: int) -> Expected:
+    latest = ticket.latest
+    if ticket.live:
+        return Expected()
+    at = _effective(latest, reopen.ago, now)
+    if isinstance(at, str):
+        return Expected(at)
+    ended_at = latest.history.ended_at
+    assert ended_at is not None
+    if at < ended_at:
+        return Expected("BEFORE_END")
+    if reopen.restart:
+        born = Generation(latest.promise, at)
+    else:
+        born = Generation(latest.promise, latest.start, list(latest.ops), dict(latest.announced), True)
+        born.judged = latest.judged
+        born.put(Op(at, "reopen"))
+    ticket.generations.append(born)
+    born.settle(born.known(now))
+    return Expected(changed=True)
+
+
+def _put(generation: Generation, op: Op, now: int) -> None:
+    before = generation.history
+    generation.put(op)
+    if generation.history != before:
+        generation.settle(generation.known(now))
+
+
+def _by_now(generation: Generation, now: int) -> int:
+    return generation.known(now)
+
+
+def _effective(generation: Generation, ago: int | None, now: int) -> int | str:
+    if ago is None:
+        return _by_now(generation, now)
+    if now - ago < generation.start:
+        return "BEFORE_START"
+    return "IN_THE_FUTURE" if ago < 0 else now - ago
