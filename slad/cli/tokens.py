@@ -38,8 +38,9 @@ from slad.service.token_admin import SlaTokens
 from slad.service.tokens import Tokens
 from slad.storage.backup import give_to_owner_of
 from slad.storage.database import DATABASE_NAME, DataDirectory
-from slad.storage.journal import Batch, CannotWrite, Journal, TokenRow
+from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
+from slad.storage.rows import Batch, TokenRow
 from slad.storage.store import Store
 
 ROLES: Final = {"read": rpc.SLA_ROLE_READ, "write": rpc.SLA_ROLE_WRITE, "admin": rpc.SLA_ROLE_ADMIN}

@@ -47,7 +47,8 @@ from slad.service.tokens import Tokens
 from slad.service.worker import SlaWorker
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Journal, TokenRow
+from slad.storage.journal import Journal
+from slad.storage.rows import TokenRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lifecycle import RunningPassThrough, open_pass_through
@@ -172,7 +173,7 @@ async def assemble(
 
 def _tokens(store: Store, engine: SlaEngine, clock: TimeSource) -> Tokens:
     async def save(row: TokenRow) -> None:
-        await engine.write(lambda work: work.put_token(row))
+        await engine.write(lambda work: work.rows.tokens.append(row))
 
     return Tokens(store.tokens(), save, clock.now)
 

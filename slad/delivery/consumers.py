@@ -23,7 +23,7 @@ from slad.delivery.hub import EventHub, OutboxEvent
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
-from slad.storage.journal import ConsumerRow
+from slad.storage.rows import ConsumerRow
 
 SINK_PREFIX: Final = "sink:"
 """How the names of consumers begin that are the daemon's own sinks."""
@@ -197,7 +197,7 @@ class Consumers:
                     f"consumer {name!r} has {consumer.streams} stream(s) open; stop it first",
                 )
             async with consumer.acknowledging:
-                await self._engine.write(lambda work: work.forget_consumer(name))
+                await self._engine.write(lambda work: work.rows.forget_consumer(name))
                 del self._consumers[name]
 
     def forget_events(self, up_to: int) -> None:
@@ -234,7 +234,7 @@ class Consumers:
             return consumer
 
     async def _store(self, consumer: _Consumer, row: ConsumerRow) -> None:
-        await self._engine.write(lambda work: work.put_consumer(row))
+        await self._engine.write(lambda work: work.rows.consumers.append(row))
         consumer.row = row
 
 

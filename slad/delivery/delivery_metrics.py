@@ -8,7 +8,7 @@ from typing import Final
 from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.storage.codec import recorded_at
+from slad.engine.event_codec import recorded_at
 
 LAG = Metric("slad_consumer_lag_events", Kind.GAUGE, "Events not yet acknowledged.", ("consumer",))
 LAG_TIME = Metric(

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
 from slad.core.errors import Refusal, Refused
-from slad.storage.journal import EventRow
+from slad.storage.rows import EventRow
 from slad.storage.store import SequenceGap, StoredEvent
 
 TAIL: Final = 8_192

@@ -12,9 +12,9 @@ from slad.core.errors import Refused
 from slad.core.instants import DAY_MS
 from slad.delivery.consumers import Consumers
 from slad.engine.engine import SlaEngine
+from slad.engine.event_codec import recorded_at
 from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
-from slad.storage.codec import recorded_at
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Retention:
             and (event.sequence <= excess or now - recorded_at(event.body) > self._settings.events_ms)
         ]
         if gone:
-            await self._engine.write(lambda work: work.prune_events(gone[-1]))
+            await self._engine.write(lambda work: work.rows.pruned_events.append((gone[-1],)))
             self._consumers.forget_events(gone[-1])
         return len(gone)
 
@@ -114,5 +114,5 @@ class Retention:
         page = await self._queries.oldest_requests(SWEEP_SIZE)
         gone = [key for key, at in page if now - at > self._settings.requests_ms]
         if gone:
-            await self._engine.write(lambda work: work.prune_requests(gone[-1]))
+            await self._engine.write(lambda work: work.rows.pruned_requests.append((gone[-1],)))
         return len(gone)

@@ -36,8 +36,9 @@ from slad.engine.timers import Timers, TimersView
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.engine.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
-from slad.storage.journal import Batch, CannotWrite, EventRow, Journal
+from slad.storage.journal import CannotWrite, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
+from slad.storage.rows import Batch, EventRow
 from slad.storage.store import Store
 from slad.temporal.passthrough.routing import Routing
 

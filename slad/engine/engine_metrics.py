@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from slad.core.events import Event, EventType, Phase
 from slad.core.metrics import MS_PER_SECOND, Histogram, Kind, Metric, Sample, durations
-from slad.storage.journal import EventRow
+from slad.storage.rows import EventRow
 
 if TYPE_CHECKING:
     from slad.engine.engine import SlaEngine

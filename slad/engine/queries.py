@@ -22,7 +22,7 @@ from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.unit_of_work import not_found, sole_holder
 from slad.storage.codec import AuditEntry
-from slad.storage.journal import ParkedEventRow
+from slad.storage.rows import ParkedEventRow
 from slad.storage.store import Record, Store, StoredEvent
 from slad.storage.temporal_store import TemporalStore
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from slad.core.calendar import Calendar, compile_calendar
@@ -14,16 +14,14 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine
 from slad.engine.catalog import EVERY_HOUR, Catalog
 from slad.engine.commands import Command, RequestIdentity, TermsOffer
-from slad.storage.codec import AuditEntry, Origin, encode, encode_event
-from slad.storage.journal import (
+from slad.engine.event_codec import Origin, encode_event
+from slad.storage.codec import AuditEntry, encode
+from slad.storage.journal import Counters
+from slad.storage.rows import (
     AuditRow,
     Batch,
-    ConsumerRow,
-    Counters,
     EventRow,
-    ParkedEventRow,
     RequestRow,
-    TokenRow,
     TrackingChange,
     TrackingRow,
 )
@@ -79,7 +77,8 @@ class UnitOfWork:
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self._stored: dict[tuple[int, str], Record | None] = {}
         self._stored_by_key: dict[int, Record] = {}
-        self._batch = Batch()
+        self.rows = Batch()
+        """What is to be written; trackings and answers go in by `put` and `remember`, to be seen."""
         self._routing = routing
         self._temporal: TemporalWork | None = None
 
@@ -245,12 +244,10 @@ class UnitOfWork:
                 if event.crossing is not None:
                     self.crossings.append(event)
                 body = encode_event(origin, tracking, event, sequence, self.now)
-                self._batch.events.append(
-                    EventRow(sequence, tracking_key, tenant_key, event.type.value, body)
-                )
+                self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, event.type.value, body))
             self._last_sequence = sequence
         if audit is not None:
-            self._batch.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
+            self.rows.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
         return tracking_key
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
@@ -264,48 +261,15 @@ class UnitOfWork:
     def remember(self, request: RequestIdentity, answer: bytes) -> None:
         """Stores the first answer to a request."""
         self._answers[request.scope, request.request_id] = StoredAnswer(request.fingerprint, answer)
-        self._batch.requests.append(
+        self.rows.requests.append(
             RequestRow(request.scope, request.request_id, self.now, request.fingerprint, answer)
         )
-
-    def put_consumer(self, row: ConsumerRow) -> None:
-        """Stores where a consumer stands."""
-        self._batch.consumers.append(row)
-
-    def forget_consumer(self, name: str) -> None:
-        """Removes a consumer, and what is parked for it."""
-        self._batch.forgotten_consumers.append((name,))
-        self._batch.forgotten_parked_events.append((name,))
-
-    def park_events(self, rows: Iterable[ParkedEventRow]) -> None:
-        """Sets events aside for a sink, or says anew how they stand."""
-        self._batch.parked_events.extend(rows)
-
-    def release_events(self, consumer: str, tickets: Iterable[tuple[str, str]], released: bool) -> None:
-        """Says whether what is parked of these tickets (tenant_id, ticket_id) is to be delivered again."""
-        self._batch.released_events.extend((int(released), consumer, *ticket) for ticket in tickets)
-
-    def unpark_events(self, consumer: str, sequences: Iterable[int]) -> None:
-        """Removes parked events: they were delivered, or given up."""
-        self._batch.unparked_events.extend((consumer, sequence) for sequence in sequences)
-
-    def put_token(self, row: TokenRow) -> None:
-        """Stores a token."""
-        self._batch.tokens.append(row)
-
-    def prune_events(self, up_to: int) -> None:
-        """Removes the events up to a sequence; the newest must stay, as sequences go on from it."""
-        self._batch.pruned_events.append((up_to,))
-
-    def prune_requests(self, up_to_key: int) -> None:
-        """Removes the answers to request ids up to a key."""
-        self._batch.pruned_requests.append((up_to_key,))
 
     # --- committing
 
     def finish(self) -> Batch:
         """The rows to write."""
-        batch = self._batch
+        batch = self.rows
         if self._temporal is not None:
             self._temporal.finish(batch)
         for record in self._dirty.values():
@@ -351,7 +315,7 @@ class UnitOfWork:
         key = self.tenant_key(tenant_id)
         if key is None:
             key = self._last_tenant = self._last_tenant + 1
-            self._batch.tenants.append((key, tenant_id))
+            self.rows.tenants.append((key, tenant_id))
             self._tenant_keys[tenant_id] = key
             self._tenant_ids[key] = tenant_id
         return key
@@ -363,7 +327,7 @@ class UnitOfWork:
         if known is not None:
             return known
         key = self._last_schedule = self._last_schedule + 1
-        self._batch.schedules.append((key, digest, body))
+        self.rows.schedules.append((key, digest, body))
         self._new_schedules[digest] = key
         self._calendars[key] = compile_calendar(schedule)
         return key

@@ -15,7 +15,7 @@ from slad.engine.queries import QueryThread
 from slad.service import requests
 from slad.service.access import caller
 from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_REPLY_BYTES
-from slad.storage.journal import ParkedEventRow
+from slad.storage.rows import ParkedEventRow
 
 MAX_PARKED_PAGE: Final = 500
 MAX_SEQUENCES: Final = 10_000

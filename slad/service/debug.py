@@ -26,11 +26,11 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engine.commands import Answer
 from slad.engine.engine import SlaEngine
+from slad.engine.event_codec import set_ms
 from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.calls import CallMeter, CallMeters
-from slad.storage.codec import set_ms
 from slad.storage.database import SQLITE_VERSION, DataDirectory, StorageError
 
 DEFAULT_TIMERS: Final = 20

@@ -13,9 +13,9 @@ from slad.core.facts import fold
 from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
 from slad.core.schedule import Schedule
 from slad.core.terms import Terms
+from slad.engine.event_codec import set_ms
 from slad.engine.queries import LiveTracking, Queries, QueryThread
 from slad.service.limits import MAX_REPLY_BYTES
-from slad.storage.codec import set_ms
 
 
 async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]:

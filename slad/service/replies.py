@@ -21,9 +21,10 @@ from slad.core.terms import ThresholdSpec
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engine.commands import Answer
+from slad.engine.event_codec import set_ms
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
-from slad.storage.codec import AuditEntry, set_ms
+from slad.storage.codec import AuditEntry
 
 _TARGET: Final = prefixes(tag_of(pb.SlaClock, "target"))
 _ELAPSED: Final = prefixes(tag_of(pb.SlaClock, "elapsed"))

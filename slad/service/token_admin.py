@@ -10,7 +10,7 @@ from slad.core.instants import DAY_MS
 from slad.service import requests
 from slad.service.access import caller
 from slad.service.tokens import MAX_TENANTS, Tokens, tenants_of
-from slad.storage.journal import TokenRow
+from slad.storage.rows import TokenRow
 
 MAX_GRACE_MS = 30 * DAY_MS
 """How long a former secret may be good at the most: rotation is to end some time."""

@@ -17,7 +17,7 @@ from typing import Final
 from slad.core.access import Caller, Role, Tenants
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.storage.codec import decode_tenants, encode_tenants
-from slad.storage.journal import TokenRow
+from slad.storage.rows import TokenRow
 
 MAX_TENANTS: Final = 100
 """Tenants of one token; one for more is for all."""

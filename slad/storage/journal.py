@@ -11,7 +11,6 @@ Contract
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +19,7 @@ import apsw
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DAMAGE
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
+from slad.storage.rows import Batch
 
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room. SQLite tells only the first apart, and not everywhere."""
@@ -34,197 +34,40 @@ class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
         self.disk_full = isinstance(cause, apsw.FullError) or no_room
 
 
-class TrackingRow(NamedTuple):
-    """A row of `tracking` that is new."""
+WRITES: Final = (
+    # What is removed goes first, as a batch may remove something and make it anew. The other way round a
+    # batch has taken back what it was to make (see `Batch`).
+    ("forgotten_consumers", "DELETE FROM consumer WHERE name = ?"),
+    ("forgotten_parked_events", "DELETE FROM parked_event WHERE consumer = ?"),
+    ("unparked_events", "DELETE FROM parked_event WHERE consumer = ? AND sequence = ?"),
+    ("pruned_events", "DELETE FROM event WHERE sequence <= ?"),
+    ("pruned_requests", "DELETE FROM request WHERE request_key <= ?"),
+    ("left_temporal", "DELETE FROM temporal_ticket WHERE tracking_key = ?"),
+    ("delivered", "DELETE FROM temporal_outbox WHERE message_key = ?"),
+    ("withdrawn", "DELETE FROM temporal_outbox WHERE workflow_id = ?"),
+    ("unparked_workflows", "DELETE FROM temporal_parked WHERE workflow_id = ?"),
+    ("tenants", "INSERT INTO tenant VALUES (?, ?)"),
+    ("schedules", "INSERT INTO schedule VALUES (?, ?, ?)"),
+    ("created", "INSERT INTO tracking VALUES (?, ?, ?, ?, ?, ?, ?)"),
+    ("changed", "UPDATE tracking SET state = ?, wake_at = ?, body = ? WHERE tracking_key = ?"),
+    ("events", "INSERT INTO event VALUES (?, ?, ?, ?, ?)"),
+    ("audit", "INSERT INTO audit VALUES (NULL, ?, ?, ?)"),
+    ("requests", "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)"),
+    ("consumers", "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)"),
+    ("tokens", "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    (
+        "redelivery_flags",
+        "UPDATE parked_event SET released = ? WHERE consumer = ? AND tenant_id = ? AND ticket_id = ?",
+    ),
+    ("parked_events", "INSERT OR REPLACE INTO parked_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    ("temporal_tickets", "INSERT OR REPLACE INTO temporal_ticket VALUES (?, ?, ?, ?)"),
+    ("forwarded", "INSERT INTO temporal_outbox VALUES (NULL, ?, ?, ?, ?)"),
+    ("parked_workflows", "INSERT OR REPLACE INTO temporal_parked VALUES (?, ?, ?, ?)"),
+    ("trials", "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))"),
+)
+"""(list of a batch, what is written for each of its rows), in the order in which they are written."""
 
-    tracking_key: int
-    tenant_key: int
-    ticket_id: str
-    generation: int
-    state: int
-    wake_at: int | None
-    body: bytes
-
-
-class TrackingChange(NamedTuple):
-    """The changed columns of a row of `tracking`; the key last, as the statement has it."""
-
-    state: int
-    wake_at: int | None
-    body: bytes
-    tracking_key: int
-
-
-class EventRow(NamedTuple):
-    """A row of `event`."""
-
-    sequence: int
-    tracking_key: int
-    tenant_key: int
-    type: int
-    body: bytes
-
-
-class AuditRow(NamedTuple):
-    """A row of `audit`, its key apart."""
-
-    tracking_key: int
-    recorded_at: int
-    body: bytes
-
-
-class RequestRow(NamedTuple):
-    """A row of `request`, its key apart."""
-
-    tenant_id: str
-    request_id: str
-    recorded_at: int
-    fingerprint: bytes
-    answer: bytes
-
-
-class ConsumerRow(NamedTuple):
-    """A row of `consumer`."""
-
-    name: str
-    acknowledged: int
-    created_at: int
-    acknowledged_at: int | None
-    tenants: str = ""
-    """As of TokenRow."""
-
-
-class TokenRow(NamedTuple):
-    """A row of `token`; instants in UTC epoch ms."""
-
-    token_id: str
-    name: str
-    role: int
-    tenants: str
-    """A JSON array of tenant ids, sorted; empty: every tenant."""
-    digest: bytes
-    former_digest: bytes | None
-    former_until: int | None
-    created_at: int
-    expires_at: int | None
-    rotated_at: int | None
-    revoked_at: int | None
-
-
-class OutboxRow(NamedTuple):
-    """A row of `temporal_outbox`, its key apart."""
-
-    workflow_id: str
-    tracking_key: int
-    recorded_at: int
-    body: bytes
-
-
-class TemporalTicketRow(NamedTuple):
-    """A row of `temporal_ticket`."""
-
-    tracking_key: int
-    workflow_id: str
-    wake_at: int | None
-    check_at: int | None
-
-
-class ParkedRow(NamedTuple):
-    """A row of `temporal_parked`."""
-
-    workflow_id: str
-    tracking_key: int
-    parked_at: int
-    reason: str
-
-
-class ParkedEventRow(NamedTuple):
-    """A row of `parked_event`: an event that a sink could not deliver, or that waits behind one."""
-
-    consumer: str
-    sequence: int
-    tenant_id: str
-    ticket_id: str
-    parked_at: int
-    attempts: int
-    """How often its delivery was tried; 0: it waits behind another event of its ticket."""
-    reason: str
-    released: int
-    """1: to be delivered again."""
-    body: bytes
-
-
-@dataclass(slots=True)
-class Batch:
-    """The rows of one transaction."""
-
-    tenants: list[tuple[int, str]] = field(default_factory=list)
-    schedules: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    created: list[TrackingRow] = field(default_factory=list)
-    changed: list[TrackingChange] = field(default_factory=list)
-    events: list[EventRow] = field(default_factory=list)
-    audit: list[AuditRow] = field(default_factory=list)
-    requests: list[RequestRow] = field(default_factory=list)
-    consumers: list[ConsumerRow] = field(default_factory=list)
-    forgotten_consumers: list[tuple[str]] = field(default_factory=list)
-    tokens: list[TokenRow] = field(default_factory=list)
-    parked_events: list[ParkedEventRow] = field(default_factory=list)
-    released_events: list[tuple[int, str, str, str]] = field(default_factory=list)
-    """(released, consumer, tenant_id, ticket_id), each: whether it is to be delivered again."""
-    unparked_events: list[tuple[str, int]] = field(default_factory=list)
-    """(consumer, sequence), each."""
-    forgotten_parked_events: list[tuple[str]] = field(default_factory=list)
-    """All that is parked for these consumers."""
-    pruned_events: list[tuple[int]] = field(default_factory=list)
-    """Everything up to this sequence."""
-    pruned_requests: list[tuple[int]] = field(default_factory=list)
-    """Everything up to this key."""
-    left_temporal: list[tuple[int]] = field(default_factory=list)
-    """Trackings, by key, that Temporal does not carry any more."""
-    temporal_tickets: list[TemporalTicketRow] = field(default_factory=list)
-    delivered: list[tuple[int]] = field(default_factory=list)
-    """Messages, by key, that Temporal has taken."""
-    withdrawn: list[tuple[str]] = field(default_factory=list)
-    """Workflows whose messages are not to be sent any more; those of this batch follow."""
-    forwarded: list[OutboxRow] = field(default_factory=list)
-    released: list[tuple[str]] = field(default_factory=list)
-    """Workflows that are not parked any more."""
-    parked: list[ParkedRow] = field(default_factory=list)
-    trials: list[tuple[int]] = field(default_factory=list)
-    """So many bytes of nothing, to see whether anything can be written."""
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
-
-
-STATEMENTS = {
-    "tenants": "INSERT INTO tenant VALUES (?, ?)",
-    "schedules": "INSERT INTO schedule VALUES (?, ?, ?)",
-    "created": "INSERT INTO tracking VALUES (?, ?, ?, ?, ?, ?, ?)",
-    "changed": "UPDATE tracking SET state = ?, wake_at = ?, body = ? WHERE tracking_key = ?",
-    "events": "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
-    "audit": "INSERT INTO audit VALUES (NULL, ?, ?, ?)",
-    "requests": "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)",
-    "consumers": "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)",
-    "forgotten_consumers": "DELETE FROM consumer WHERE name = ?",
-    "tokens": "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "parked_events": "INSERT OR REPLACE INTO parked_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "released_events": "UPDATE parked_event SET released = ?"
-    " WHERE consumer = ? AND tenant_id = ? AND ticket_id = ?",
-    "unparked_events": "DELETE FROM parked_event WHERE consumer = ? AND sequence = ?",
-    "forgotten_parked_events": "DELETE FROM parked_event WHERE consumer = ?",
-    "pruned_events": "DELETE FROM event WHERE sequence <= ?",
-    "pruned_requests": "DELETE FROM request WHERE request_key <= ?",
-    "left_temporal": "DELETE FROM temporal_ticket WHERE tracking_key = ?",
-    "temporal_tickets": "INSERT OR REPLACE INTO temporal_ticket VALUES (?, ?, ?, ?)",
-    "delivered": "DELETE FROM temporal_outbox WHERE message_key = ?",
-    "withdrawn": "DELETE FROM temporal_outbox WHERE workflow_id = ?",
-    "forwarded": "INSERT INTO temporal_outbox VALUES (NULL, ?, ?, ?, ?)",
-    "released": "DELETE FROM temporal_parked WHERE workflow_id = ?",
-    "parked": "INSERT OR REPLACE INTO temporal_parked VALUES (?, ?, ?, ?)",
-    "trials": "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))",
-}
-"""What is written for each list of a batch; one statement a table."""
+STATEMENTS: Final = dict(WRITES)
 
 ROWS_AT_ONCE: Final = (64, 16, 4)
 """Rows that one INSERT holds. Between two steps of a statement the writer's thread has to get hold of the
@@ -296,7 +139,7 @@ class Journal:
         try:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
-            for name in STATEMENTS:
+            for name, _ in WRITES:
                 rows = getattr(batch, name)
                 if rows:
                     self._execute_all(name, rows)

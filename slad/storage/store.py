@@ -13,7 +13,7 @@ import msgspec
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
-from slad.storage.journal import ConsumerRow, ParkedEventRow, TokenRow
+from slad.storage.rows import ConsumerRow, ParkedEventRow, TokenRow
 from slad.storage.temporal_store import TemporalStore
 
 

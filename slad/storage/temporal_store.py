@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from slad.storage.codec import Message, decode_message
-from slad.storage.journal import ParkedRow, TemporalTicketRow
+from slad.storage.rows import ParkedRow, TemporalTicketRow
 
 NEXT_OF: Final = (
     "SELECT message_key, workflow_id, tracking_key, recorded_at, body FROM temporal_outbox"

@@ -8,7 +8,7 @@ import pytest
 
 from slad.delivery import hub as hub_module
 from slad.delivery.hub import EventHub
-from slad.storage.journal import EventRow
+from slad.storage.rows import EventRow
 from slad.storage.store import StoredEvent
 
 

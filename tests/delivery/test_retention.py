@@ -21,7 +21,8 @@ from slad.daemon import assembly
 from slad.delivery import hub
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention, RetentionSettings
-from slad.storage.journal import Batch, Journal
+from slad.storage.journal import Journal
+from slad.storage.rows import Batch
 from tests.delivery.test_consumers import ack, start, watching
 from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, target, told
 

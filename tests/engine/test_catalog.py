@@ -12,7 +12,8 @@ from slad.engine import catalog as catalog_module
 from slad.engine.catalog import Catalog, LruCache
 from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, Journal
+from slad.storage.journal import Journal
+from slad.storage.rows import Batch
 from slad.storage.store import Store
 from tests.core.naive_hours import NaiveHours
 from tests.core.tickets import at

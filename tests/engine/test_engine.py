@@ -20,7 +20,8 @@ from slad.engine.commands import Answer, Pause, Start, TermsOffer
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import StepDetector, VirtualClock
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, CannotWrite, EventRow, Journal
+from slad.storage.journal import CannotWrite, Journal
+from slad.storage.rows import Batch, EventRow
 from slad.storage.store import Store
 
 import apsw  # isort: skip

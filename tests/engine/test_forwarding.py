@@ -14,7 +14,8 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine, Tracking
 from slad.storage import backup
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, Journal, OutboxRow
+from slad.storage.journal import Journal
+from slad.storage.rows import Batch, OutboxRow
 from slad.storage.store import Record
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.messages import START, UPDATE, message_of

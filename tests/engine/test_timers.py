@@ -12,7 +12,8 @@ from slad.core.instants import DAY_MS
 from slad.engine import timers as timers_module
 from slad.engine.timers import HORIZON_MS, PAGE, Timers
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, Journal, TrackingRow
+from slad.storage.journal import Journal
+from slad.storage.rows import Batch, TrackingRow
 from slad.storage.store import Store
 
 NOW = 1_772_442_000_000

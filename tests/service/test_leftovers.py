@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.engine.unit_of_work import UnitOfWork
-from slad.storage.journal import Batch
+from slad.storage.rows import Batch
 from tests.slad_under_test import slad_running, start_request
 
 LARGE = 10_000

@@ -10,7 +10,8 @@ import pytest
 
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, EventRow, Journal
+from slad.storage.journal import Journal
+from slad.storage.rows import Batch, EventRow
 from slad.storage.store import Store
 from tests.trials.faults.faulty_vfs import Failure, Fault, FaultyDisk
 

@@ -1,24 +1,12 @@
-"""The stored forms: compact, readable by later versions, and ids that depend on nothing but what happened."""
+"""The stored forms: compact, and readable by later versions."""
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import msgspec
-from slad_client.v1 import types_pb2 as pb
 
-from slad.core.events import Crossing, Event, EventType, Phase
 from slad.core.facts import Fact, FactKind
 from slad.core.tracking import Fired, Tracking
-from slad.storage.codec import (
-    Origin,
-    decode_schedule,
-    decode_tracking,
-    encode,
-    encode_event,
-    encode_schedule,
-    event_id,
-)
+from slad.storage.codec import decode_schedule, decode_tracking, encode, encode_schedule
 from tests.core.tickets import OFFICE, terms, tracking
 
 FULL = Tracking(
@@ -27,10 +15,6 @@ FULL = Tracking(
     (Fact(1_772_442_000_001, FactKind.PAUSE, 1), Fact(1_772_442_000_002, FactKind.RESUME)),
     (Fired(1, 50, 1_772_442_000_000, 1_772_442_000_005, superseded=True, arming=2),),
     attributes={"board": "support"},
-)
-ORIGIN = Origin("acme", "T-1", 3)
-REACHED = Event(
-    EventType.THRESHOLD_REACHED, 1000, Phase.RESPONSE, Crossing(50, True, 1, False, 1000, 1001, False, 0)
 )
 
 
@@ -53,31 +37,3 @@ def test_equal_schedules_have_equal_digests() -> None:
     digest, body = encode_schedule(OFFICE)
     assert decode_schedule(body) == OFFICE
     assert encode_schedule(decode_schedule(body)) == (digest, body)
-
-
-def test_event_ids_are_uuids_made_from_what_happened() -> None:
-    made = event_id(ORIGIN, REACHED, 7)
-    assert UUID(made).version == 8
-    assert made == event_id(ORIGIN, REACHED, 7)
-    assert REACHED.crossing
-    others = {
-        event_id(Origin("acme", "T-1", 4), REACHED, 7),
-        event_id(Origin("acme", "T-2", 3), REACHED, 7),
-        event_id(ORIGIN, REACHED._replace(occurred_at=1001), 7),
-        event_id(ORIGIN, REACHED._replace(phase=Phase.RESOLUTION), 7),
-        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(percent=75)), 7),
-        event_id(ORIGIN, REACHED._replace(crossing=REACHED.crossing._replace(arming=1)), 7),
-    }
-    assert len(others | {made}) == 7
-    later = REACHED._replace(crossing=REACHED.crossing._replace(fired_at=9999, superseded=True))
-    assert event_id(ORIGIN, later, 7) == made, "a restored backup announces under the same id"
-
-
-def test_an_event_is_stored_as_it_goes_over_the_wire() -> None:
-    message = pb.SlaEvent.FromString(encode_event(ORIGIN, FULL, REACHED, 7, 2000))
-    assert message.sequence == 7
-    assert message.event_id == event_id(ORIGIN, REACHED, 7)
-    assert message.threshold.scheduled_at.ToMilliseconds() == 1000
-    assert message.recorded_at.ToMilliseconds() == 2000
-    assert dict(message.attributes) == {"board": "support"}
-    assert not message.HasField("met")

@@ -11,8 +11,9 @@ import pytest
 
 from slad.storage.codec import encode
 from slad.storage.database import DataDirectory, migrations
-from slad.storage.journal import Batch, CannotWrite, EventRow, Journal, TrackingRow
+from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
+from slad.storage.rows import Batch, EventRow, TrackingRow
 from slad.storage.store import Store
 from tests.core.tickets import tracking
 

@@ -70,7 +70,7 @@ def test_the_oldest_requests_are_read_from_the_end_of_the_table(connection: apsw
 
 
 def test_an_update_is_a_search(connection: apsw.Connection) -> None:
-    for name in ("changed", "released_events", "unparked_events", "forgotten_parked_events"):
+    for name in ("changed", "redelivery_flags", "unparked_events", "forgotten_parked_events"):
         assert all(step.startswith("SEARCH") for step in plan(connection, journal.STATEMENTS[name]))
 
 

@@ -31,7 +31,7 @@ from slad.delivery.sinks.circuit import Circuit, SinkState
 from slad.delivery.sinks.parked import ParkedEvents, Ticket, ticket_of
 from slad.delivery.sinks.sink import Fault, Rejected, Sink, Unavailable
 from slad.engine.time_source import TimeSource
-from slad.storage.journal import ParkedEventRow
+from slad.storage.rows import ParkedEventRow
 
 log = logging.getLogger(__name__)
 

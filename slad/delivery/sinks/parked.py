@@ -21,7 +21,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
-from slad.storage.journal import ParkedEventRow
+from slad.storage.rows import ParkedEventRow
 
 T = TypeVar("T")
 
@@ -161,7 +161,7 @@ class ParkedEvents:
             if event.sequence not in self._tickets
         ]
         if rows:
-            await self._engine.write(lambda work: work.park_events(rows))
+            await self._engine.write(lambda work: work.rows.parked_events.extend(rows))
             for row in rows:
                 self._hold(ticket_of(row), row.sequence)
 
@@ -171,8 +171,8 @@ class ParkedEvents:
         ticket = ticket_of(row)
 
         def keep(work: UnitOfWork) -> None:
-            work.park_events([row])
-            work.release_events(self._consumer, [ticket], False)
+            work.rows.parked_events.append(row)
+            work.rows.flag_for_redelivery(self._consumer, [ticket], False)
 
         await self._engine.write(keep)
         self._released.pop(ticket, None)
@@ -186,7 +186,7 @@ class ParkedEvents:
     async def _release(self, tickets: Iterable[Ticket]) -> int:
         held = [ticket for ticket in tickets if ticket in self._held]
         if held:
-            await self._engine.write(lambda work: work.release_events(self._consumer, held, True))
+            await self._engine.write(lambda work: work.rows.flag_for_redelivery(self._consumer, held, True))
             self._released.update(dict.fromkeys(held))
             self.news.set()
         return sum(len(self._held[ticket]) for ticket in held)
@@ -194,7 +194,7 @@ class ParkedEvents:
     async def _remove(self, sequences: Sequence[int]) -> None:
         if not sequences:
             return
-        await self._engine.write(lambda work: work.unpark_events(self._consumer, sequences))
+        await self._engine.write(lambda work: work.rows.unpark_events(self._consumer, sequences))
         for sequence in sequences:
             ticket = self._tickets.pop(sequence, None)
             if ticket is not None:

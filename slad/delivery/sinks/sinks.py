@@ -19,7 +19,7 @@ from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
-from slad.storage.journal import ParkedEventRow
+from slad.storage.rows import ParkedEventRow
 
 log = logging.getLogger(__name__)
 

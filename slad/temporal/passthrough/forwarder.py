@@ -22,7 +22,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.codec import decode_schedule
 from slad.storage.database import StorageError
-from slad.storage.journal import ParkedRow
+from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore, Waiting
 from slad.temporal.faults import GONE, Concern, Fault

@@ -15,7 +15,7 @@ from slad.core.facts import Fact
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.storage.codec import Message, encode
-from slad.storage.journal import Batch, OutboxRow, ParkedRow, TemporalTicketRow
+from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
 from slad.storage.store import Record
 from slad.temporal.passthrough.routing import Routing, workflow_id
 
@@ -115,9 +115,9 @@ class TemporalWork:
         batch.forwarded.extend(self._messages)
         for name, parked in self._parked.items():
             if parked is None:
-                batch.released.append((name,))
+                batch.unparked_workflows.append((name,))
             else:
-                batch.parked.append(parked)
+                batch.parked_workflows.append(parked)
 
 
 def message_of(before: Record | None, after: Tracking, generation: int) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from slad.core.tracking import Engine
-from slad.storage.journal import ParkedRow
+from slad.storage.rows import ParkedRow
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.repair import Moved
 

@@ -12,9 +12,9 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks.circuit import RetrySettings
+from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.settings import SinkSettings
 from slad.delivery.sinks.sink import Fault, Rejected, Unavailable
-from slad.engine.unit_of_work import UnitOfWork
 from tests.delivery.sinks.desk import Desk, eventually
 from tests.slad_under_test import slad_running
 
@@ -117,19 +117,19 @@ async def test_while_the_disk_refuses_parking_nothing_is_lost_and_it_goes_on_by_
     puppet.behave = behave
     async with running(tmp_path, puppet) as slad:
         refused = 0
-        park_events = UnitOfWork.park_events
+        park = ParkedEvents._park
 
-        def full(work: UnitOfWork, rows: Any) -> None:
+        async def full(*_: Any) -> None:
             nonlocal refused
             refused += 1
             raise Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
 
-        monkeypatch.setattr(UnitOfWork, "park_events", full)
+        monkeypatch.setattr(ParkedEvents, "_park", full)
         monkeypatch.setattr("slad.delivery.sinks.courier.RESTART_S", 0.01)
         desk = Desk(slad)
         await desk.tickets("A", "B", "C")
         await eventually(lambda: refused > 2)
         assert (await desk.sink()).parked == 0
-        monkeypatch.setattr(UnitOfWork, "park_events", park_events)
+        monkeypatch.setattr(ParkedEvents, "_park", park)
         await desk.until(lag=0, parked=1)
     assert list(dict.fromkeys(puppet.got)) == [1, 3]

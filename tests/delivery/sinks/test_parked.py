@@ -12,7 +12,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks.parked import ParkedEvents, Ticket
 from slad.engine.time_source import VirtualClock
-from slad.storage.journal import Batch
+from slad.storage.rows import Batch
 
 A, B = Ticket("acme", "A"), Ticket("acme", "B")
 
@@ -35,14 +35,9 @@ class Disk:
         self.batches.append(Batch())
         run(self)
 
-    def park_events(self, rows: Any) -> None:
-        self.batches[-1].parked_events.extend(rows)
-
-    def release_events(self, consumer: str, tickets: Any, released: bool) -> None:
-        self.batches[-1].released_events.extend((int(released), consumer, *ticket) for ticket in tickets)
-
-    def unpark_events(self, consumer: str, sequences: Any) -> None:
-        self.batches[-1].unparked_events.extend((consumer, sequence) for sequence in sequences)
+    @property
+    def rows(self) -> Batch:
+        return self.batches[-1]
 
 
 def event(sequence: int, ticket: Ticket) -> pb.SlaEvent:
@@ -87,7 +82,7 @@ async def test_discarding_releases_what_waits_behind() -> None:
     assert await found.discard([1, 2, 3]) == 2
     assert found.released == [A]
     assert not found.holds(event(9, B))
-    assert disk.batches[-1].released_events == [(1, "sink:s", "acme", "A")]
+    assert disk.batches[-1].redelivery_flags == [(1, "sink:s", "acme", "A")]
 
 
 @pytest.mark.parametrize("change", ["discard", "release", "park"])

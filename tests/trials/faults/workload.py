@@ -48,8 +48,9 @@ from slad.storage import database
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
-from slad.storage.journal import Batch, CannotWrite, Journal
+from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
+from slad.storage.rows import Batch
 from slad.storage.store import Store
 from tests.core.tickets import OFFICE, at
 from tests.trials.faults import faulty_vfs

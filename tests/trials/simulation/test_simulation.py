@@ -9,11 +9,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 
 from slad.core import machine
+from slad.delivery.consumers import Consumers
 from slad.storage.journal import Journal
+from slad.storage.rows import ConsumerRow
 from tests.trials.simulation.__main__ import live_through
 from tests.trials.simulation.actions import (
     Acknowledge,
@@ -101,10 +104,13 @@ def test_a_threshold_that_fires_twice_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_consumer_that_loses_its_place_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """E2: an acknowledgement is durable."""
-    monkeypatch.setattr(
-        "slad.engine.unit_of_work.UnitOfWork.put_consumer",
-        lambda work, row: work._batch.consumers.append(row._replace(acknowledged=0)),
-    )
+
+    async def store(consumers: Consumers, consumer: Any, row: ConsumerRow) -> None:
+        lost = row._replace(acknowledged=0)
+        await consumers._engine.write(lambda work: work.rows.consumers.append(lost))
+        consumer.row = row
+
+    monkeypatch.setattr(Consumers, "_store", store)
     assert _found([BEGUN, Read("psa"), Acknowledge("psa"), Restart()]) == "E2"
 
 

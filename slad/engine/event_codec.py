@@ -1,0 +1,88 @@
+"""Events are stored as the wire message `slad.v1.SlaEvent`, so that a replay copies bytes."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.events import Event
+from slad.core.tracking import Tracking
+from slad.storage.codec import encode
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Whose event it is."""
+
+    tenant_id: str
+    ticket_id: str
+    generation: int
+
+
+def event_id(origin: Origin, event: Event, sequence: int) -> str:
+    """A UUID made from what happened and to whom.
+
+    That of a crossing depends on nothing else, so that a database restored from a backup announces what it
+    had not yet recorded under the id under which it was delivered before. Other events are told apart by
+    their sequence: several may be of one instant.
+    """
+    crossing = event.crossing
+    about = (
+        origin.tenant_id,
+        origin.ticket_id,
+        origin.generation,
+        event.type,
+        event.phase or 0,
+        event.occurred_at,
+        (crossing.percent, crossing.arming) if crossing else (sequence,),
+    )
+    digits = blake2b(encode(about), digest_size=16, person=b"slad event").hexdigest()
+    # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def set_ms(message: Timestamp | Duration, ms: int) -> None:
+    """Sets an instant (UTC epoch ms) or a span; FromMilliseconds takes 0.3 µs more, 20 times a reply."""
+    message.seconds, rest = divmod(ms, 1_000)
+    if rest:
+        message.nanos = rest * 1_000_000
+
+
+def recorded_at(body: bytes) -> int:
+    """When an encoded event was committed, UTC epoch ms."""
+    return pb.SlaEvent.FromString(body).recorded_at.ToMilliseconds()
+
+
+def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
+    """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
+    message = pb.SlaEvent(
+        sequence=sequence,
+        event_id=event_id(origin, event, sequence),
+        type=pb.SlaEventType.ValueType(event.type),
+        tenant_id=origin.tenant_id,
+        ticket_id=origin.ticket_id,
+        policy_id=tracking.terms.policy_id,
+        generation=origin.generation,
+        met=event.met,
+        attributes=tracking.attributes or None,
+    )
+    set_ms(message.occurred_at, event.occurred_at)
+    set_ms(message.recorded_at, now)
+    if event.phase is not None:
+        message.phase = pb.SlaPhase.ValueType(event.phase)
+    if event.pause_reason is not None:
+        message.pause_reason = pb.SlaPauseReason.ValueType(event.pause_reason)
+    if event.crossing is not None:
+        crossing, threshold = event.crossing, message.threshold
+        threshold.percent = crossing.percent
+        threshold.notification = crossing.notification
+        threshold.escalation_level = crossing.escalation_level
+        threshold.breach = crossing.breach
+        threshold.superseded = crossing.superseded
+        set_ms(threshold.scheduled_at, crossing.scheduled_at)
+        set_ms(threshold.fired_at, crossing.fired_at)
+    return message.SerializeToString()
