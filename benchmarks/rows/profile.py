@@ -18,7 +18,9 @@ from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.handlers import execute
 from slad.engine.unit_of_work import UnitOfWork
-from slad.service import replies, requests
+from slad.service import replies
+from slad.service.fields import Fields
+from slad.service.requests import RequestReader
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
 from slad.storage.store import Store
@@ -70,7 +72,7 @@ def _measure(scratch: Path) -> dict[str, float]:
     connection = data.writer()
     journal, store = Journal(connection), Store(connection)
     directory, counters = Catalog(store), journal.counters()
-    source = StartRequests(1)
+    source, requests = StartRequests(1), RequestReader(Fields())
     watch = _Stopwatch()
 
     def render(answer: Answer) -> bytes:

@@ -20,7 +20,9 @@ from slad.cli.ticket import clocks, meaning
 from slad.cli.values import Moment, Typed, parse_moment
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
-from slad.service.preview import Thought
+from slad.service.fields import Fields
+from slad.service.preview import PreviewedTicket
+from slad.service.requests import RequestReader
 
 
 @click.command()
@@ -57,14 +59,15 @@ def preview(
     for text in pauses:
         request.pauses.append(_pause(text, zone))
     try:
-        thought = Thought(request, from_datetime(times.wall_clock()))
+        requests = RequestReader(Fields())
+        ticket = PreviewedTicket(requests.preview(request, from_datetime(times.wall_clock())))
     except InvalidField as error:
         raise WrongInput(f"{error.field}: {error.message}") from None
-    reply = thought.reply()
+    reply = ticket.reply()
     if as_json:
         print_json(reply)
     else:
-        show(*_parts(thought, reply))
+        show(*_parts(ticket, reply))
 
 
 def _pause(text: str, zone: str) -> pb.SlaPause:
@@ -81,14 +84,14 @@ def _pause(text: str, zone: str) -> pb.SlaPause:
     return pause
 
 
-def _parts(thought: Thought, reply: rpc.PreviewSlaResponse) -> Iterator[Any]:
-    zone, now = thought.calendar.timezone, thought.reading.now
+def _parts(ticket: PreviewedTicket, reply: rpc.PreviewSlaResponse) -> Iterator[Any]:
+    zone, now = ticket.calendar.timezone, ticket.reading.now
     status = pb.SlaStatus(state=pb.SLA_TRACKING_STATE_ACTIVE, timezone=zone)
     for name in ("response", "resolution"):
         if reply.HasField(name):
             getattr(status, name).CopyFrom(getattr(reply, name))
     status.as_of.FromMilliseconds(now)
-    yield Text.assemble(("start  ", "bold"), times.instant(thought.started_at, zone))
+    yield Text.assemble(("start  ", "bold"), times.instant(ticket.started_at, zone))
     rows = [
         (
             name,
@@ -103,6 +106,6 @@ def _parts(thought: Thought, reply: rpc.PreviewSlaResponse) -> Iterator[Any]:
     yield table(("CLOCK", "AT", "OPEN TIME", "WHEN"), rows)
     yield ""
     dues = [times.ms(clock.due_at) for _, clock in clocks(status)]
-    stretches = [Stretch(*segment) for segment in thought.timeline(max([now, *dues]))]
-    marks: list[Mark] = [mark for mark in marks_of(status) if mark.sign != "now" or now > thought.started_at]
+    stretches = [Stretch(*segment) for segment in ticket.timeline(max([now, *dues]))]
+    marks: list[Mark] = [mark for mark in marks_of(status) if mark.sign != "now" or now > ticket.started_at]
     yield from drawing_parts(stretches, marks, now, zone)

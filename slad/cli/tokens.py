@@ -33,6 +33,7 @@ from slad.core.errors import InvalidField, Refusal, Refused
 from slad.daemon.kinds import SPAN
 from slad.daemon.sockets import control_address, is_answered
 from slad.service.access import become
+from slad.service.fields import Fields
 from slad.service.server import SLA_TOKENS
 from slad.service.token_admin import SlaTokens
 from slad.service.tokens import Tokens
@@ -180,7 +181,7 @@ def _offline(data: Path) -> Iterator[Call]:
             async def save(row: TokenRow) -> None:
                 journal.commit(Batch(tokens=[row]))
 
-            service = SlaTokens(Tokens(store.tokens(), save, _now))
+            service = SlaTokens(Fields(), Tokens(store.tokens(), save, _now))
             yield lambda name, request: asyncio.run(_called(service, name, request))
     except (DatabaseError, CannotWrite) as error:
         _fail(EXIT_CANNOT_START, f"{data}: {error}" if isinstance(error, CannotWrite) else str(error))

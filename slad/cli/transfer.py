@@ -23,7 +23,9 @@ from slad.cli.params import EXIT_UNSOUND
 from slad.cli.rows import FORMATS, Row, read_csv, read_jsonl, write_csv, write_jsonl
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
+from slad.service.fields import Fields
 from slad.service.import_rows import tracking_import
+from slad.service.requests import RequestReader
 
 ROWS_IN_A_MESSAGE: Final = 200
 MAX_SHOWN: Final = 50
@@ -77,6 +79,7 @@ class _Source:
         self, lines: Iterable[str], read: Callable[[Iterable[str]], Iterator[Row]], tenant: str
     ) -> None:
         self._lines, self._read, self._tenant = lines, read, tenant
+        self._requests = RequestReader(Fields())
         self._sent: list[int] = []
         self._wrong: list[Row] = []
         self._failure: Exception | None = None
@@ -116,7 +119,7 @@ class _Source:
         """What the daemon would say of a row."""
         assert row.tracking is not None
         try:
-            tracking_import(row.tracking, "", from_datetime(times.wall_clock()))
+            tracking_import(self._requests, row.tracking, "", from_datetime(times.wall_clock()))
         except InvalidField as error:
             self._sent.pop()
             self._wrong.append(row._replace(tracking=None, field=error.field, problem=error.message))

@@ -29,8 +29,10 @@ from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
 from slad.service.channelz import CHANNELZ, Channelz
-from slad.service.debug import Insides, SlaDebug
+from slad.service.debug import SlaDebug
+from slad.service.fields import Fields
 from slad.service.pass_through import SlaPassThrough
+from slad.service.requests import RequestReader
 from slad.service.server import (
     SLA_ADMIN,
     SLA_BACKEND,
@@ -126,31 +128,38 @@ async def assemble(
     )
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
     sinks = Sinks(settings.sinks, consumers, hub, engine, slow, catalog, clock)
-    tokens = _tokens(names, engine, clock)
+
+    def secrets_changed() -> None:
+        gate.end_streams()
+
+    tokens = _tokens(names, engine, clock, secrets_changed)
+    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
+    fields = Fields(limits.requests)
+    requests = RequestReader(fields)
     meters = CallMeters()
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
+            requests,
             engine,
             LoopQueries(connections.statuses, catalog),
             slow,
             hub,
             consumers,
-            Bulk(engine, lambda: Store(data.reader()), clock),
+            Bulk(requests, engine, lambda: Store(data.reader()), clock),
             catalog,
             clock,
             meters,
             limits.watches,
         ),
-        SLA_ADMIN: SlaAdmin(consumers, slow, sinks),
-        SLA_DEBUG: SlaDebug(Insides(engine, hub, consumers, slow, data, clock, meters)),
-        SLA_TOKENS: SlaTokens(tokens),
-        SLA_WORKER: SlaWorker(engine),
-        SLA_PASS_THROUGH: SlaPassThrough(pass_through.control, slow),
+        SLA_ADMIN: SlaAdmin(fields, consumers, slow, sinks),
+        SLA_DEBUG: SlaDebug(engine, hub, consumers, slow, data, clock, meters),
+        SLA_TOKENS: SlaTokens(fields, tokens),
+        SLA_WORKER: SlaWorker(fields, engine),
+        SLA_PASS_THROUGH: SlaPassThrough(fields, pass_through.control, slow),
         CHANNELZ: Channelz(),
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through.control or engine, clock)
-    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
     log_of_calls = CallLog(settings.log.slow_calls_ms)
     return Assembly(
         engine,
@@ -171,11 +180,11 @@ async def assemble(
     )
 
 
-def _tokens(store: Store, engine: SlaEngine, clock: TimeSource) -> Tokens:
+def _tokens(store: Store, engine: SlaEngine, clock: TimeSource, changed: Callable[[], None]) -> Tokens:
     async def save(row: TokenRow) -> None:
         await engine.write(lambda work: work.rows.tokens.append(row))
 
-    return Tokens(store.tokens(), save, clock.now)
+    return Tokens(store.tokens(), save, clock.now, changed)
 
 
 def _is_exposed(settings: Settings) -> bool:

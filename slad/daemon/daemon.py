@@ -19,7 +19,6 @@ from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource, VirtualClock, WallClock
-from slad.service.limits import put_in_force
 from slad.service.server import SladServer
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 
@@ -73,7 +72,6 @@ class Daemon:
             self._certificates = Certificates(tls)
         directory = DataDirectory(self._settings.data)
         try:
-            put_in_force(self._settings.limits.requests)
             with directory.explaining_damage():
                 await self._run(directory, ready)
         finally:

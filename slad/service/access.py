@@ -44,7 +44,7 @@ class Reach(Enum):
     TENANT = auto()
     """That of the field tenant_id, which must be given."""
     TICKET = auto()
-    """The same; if it is empty, that of the one tenant of the caller's that has the ticket_id (M7)."""
+    """That of the field tenant_id; if it is empty, of the caller's one tenant that has the ticket_id (M7)."""
     WITHIN = auto()
     """What is the caller's: a tenant_id, if there is one, only filters. The method keeps to `caller()`."""
     EVERYTHING = auto()
@@ -168,7 +168,6 @@ class Gate:
         self._alarm: asyncio.TimerHandle | None = None
         self._complained_at = -COMPLAINT_S
         self._refused = 0
-        tokens.on_change = self._end_streams
 
     def admit(self, rule: Rule, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         """Who calls. Raises Refused: UNAUTHENTICATED, or PERMISSION_DENIED when the role is too low."""
@@ -223,7 +222,7 @@ class Gate:
             yield
             return
         self._streams[task] = who
-        self._end_streams()
+        self.end_streams()
         try:
             yield
         except asyncio.CancelledError:
@@ -242,8 +241,8 @@ class Gate:
     def _is_good(self, who: Caller) -> bool:
         return self._tokens.now() < self._tokens.good_until(who)
 
-    def _end_streams(self) -> None:
-        """Ends those whose token is over; does so again when the next one's will be."""
+    def end_streams(self) -> None:
+        """Ends the streams whose token is over; does so again when the next one's will be."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -255,7 +254,7 @@ class Gate:
                 task.cancel()
         if next_end < math.inf:
             delay = max((next_end - self._tokens.now()) / SECOND_MS, 0) + ALARM_MARGIN_S
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._end_streams)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.end_streams)
 
     def _identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         for key, value in context.invocation_metadata() or ():
@@ -267,7 +266,7 @@ class Gate:
                     )
                 return self._tokens.caller(secret.strip())
         peer = context.peer()
-        if peer.startswith("unix:") or (not self._tokens.exist and _is_known(peer, context)):
+        if peer.startswith("unix:") or (not self._tokens.exist and _may_come_without_token(peer, context)):
             return TRUSTED
         raise Refused(
             Refusal.UNAUTHENTICATED,
@@ -305,7 +304,7 @@ def _ended() -> Refused:
     return Refused(Refusal.UNAUTHENTICATED, "TOKEN_INVALID", "the token has expired, or was revoked")
 
 
-def _is_known(peer: str, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+def _may_come_without_token(peer: str, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
     """Whether a TCP peer is on this machine, or has shown a certificate that the listener's CA has signed."""
     if peer.startswith(("ipv4:127.", "ipv6:%5B::1%5D:")):
         return True

@@ -12,8 +12,8 @@ from slad.core.errors import InvalidField
 from slad.delivery.consumers import Consumers, ConsumerView
 from slad.delivery.sinks.sinks import Sinks, SinkView
 from slad.engine.queries import QueryThread
-from slad.service import requests
 from slad.service.access import caller
+from slad.service.fields import Fields, at_most, page_size, sequence
 from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_REPLY_BYTES
 from slad.storage.rows import ParkedEventRow
 
@@ -24,7 +24,8 @@ MAX_SEQUENCES: Final = 10_000
 class SlaAdmin:
     """The methods of `slad.v1.SlaAdmin`."""
 
-    def __init__(self, consumers: Consumers, queries: QueryThread, sinks: Sinks) -> None:
+    def __init__(self, fields: Fields, consumers: Consumers, queries: QueryThread, sinks: Sinks) -> None:
+        self._fields = fields
         self._consumers = consumers
         self._queries = queries
         self._sinks = sinks
@@ -38,7 +39,7 @@ class SlaAdmin:
 
     async def RemoveSlaConsumer(self, request: rpc.RemoveSlaConsumerRequest) -> bytes:
         """Forgets a consumer."""
-        await self._consumers.remove(requests.required_id("consumer", request.consumer), caller())
+        await self._consumers.remove(self._fields.required_id("consumer", request.consumer), caller())
         return b""
 
     async def ListSlaSinks(self, request: rpc.ListSlaSinksRequest) -> bytes:
@@ -47,16 +48,9 @@ class SlaAdmin:
 
     async def ListParkedSlaEvents(self, request: rpc.ListParkedSlaEventsRequest) -> bytes:
         """Page by page, in order."""
-        name, after, size = (
-            requests.required_id("sink", request.sink),
-            request.after_sequence,
-            request.page_size,
-        )
-        if after < 0:
-            raise InvalidField("after_sequence", "NEGATIVE", "0 is the beginning")
-        if not 0 <= size <= MAX_PARKED_PAGE:
-            raise InvalidField("page_size", "OUT_OF_RANGE", f"0 to {MAX_PARKED_PAGE} are possible")
-        size = size or DEFAULT_PAGE_SIZE
+        name = self._fields.required_id("sink", request.sink)
+        after = sequence("after_sequence", request.after_sequence)
+        size = page_size(request.page_size, DEFAULT_PAGE_SIZE, MAX_PARKED_PAGE)
         rows = await self._sinks.parked(name, after, size + 1)
         reply, length = rpc.ListParkedSlaEventsResponse(), 0
         for row in rows[:size]:
@@ -69,12 +63,12 @@ class SlaAdmin:
 
     async def ReplayParkedSlaEvents(self, request: rpc.ReplayParkedSlaEventsRequest) -> bytes:
         """Notes down that they are to be delivered again."""
-        count = await self._sinks.replay(requests.required_id("sink", request.sink), _chosen(request))
+        count = await self._sinks.replay(self._fields.required_id("sink", request.sink), _chosen(request))
         return rpc.ReplayParkedSlaEventsResponse(events=count).SerializeToString()
 
     async def DiscardParkedSlaEvents(self, request: rpc.DiscardParkedSlaEventsRequest) -> bytes:
         """Gives them up."""
-        count = await self._sinks.discard(requests.required_id("sink", request.sink), _chosen(request))
+        count = await self._sinks.discard(self._fields.required_id("sink", request.sink), _chosen(request))
         return rpc.DiscardParkedSlaEventsResponse(events=count).SerializeToString()
 
 
@@ -86,8 +80,7 @@ def _chosen(
         raise InvalidField("sequences", "CONTRADICTORY", "either all, or some sequences")
     if not request.all and not request.sequences:
         raise InvalidField("sequences", "REQUIRED", "say which, or all")
-    if len(request.sequences) > MAX_SEQUENCES:
-        raise InvalidField("sequences", "TOO_MANY", f"at most {MAX_SEQUENCES} are allowed")
+    at_most("sequences", request.sequences, MAX_SEQUENCES)
     return None if request.all else tuple(dict.fromkeys(request.sequences))
 
 

@@ -22,13 +22,15 @@ from slad.engine.commands import Answer, Command, Render
 from slad.engine.engine import SlaEngine
 from slad.engine.queries import LoopQueries, QueryThread
 from slad.engine.time_source import TimeSource
-from slad.service import replies, requests
+from slad.service import replies
 from slad.service.access import attributed, caller
 from slad.service.bulk import Bulk
 from slad.service.calls import CallMeters
 from slad.service.export import export
+from slad.service.fields import instant, page_token, sequence
 from slad.service.limits import MAX_REPLY_BYTES, MAX_WATCHES
-from slad.service.preview import preview
+from slad.service.preview import PreviewedTicket
+from slad.service.requests import RequestReader, WatchQuery
 
 
 class SlaBackend:
@@ -36,6 +38,7 @@ class SlaBackend:
 
     def __init__(
         self,
+        requests: RequestReader,
         engine: SlaEngine,
         queries: LoopQueries,
         slow_queries: QueryThread,
@@ -47,6 +50,7 @@ class SlaBackend:
         meters: CallMeters,
         max_watches: int = MAX_WATCHES,
     ) -> None:
+        self._requests = requests
         self._max_watches = max_watches
         self._engine = engine
         self._queries = queries
@@ -62,21 +66,21 @@ class SlaBackend:
     # --- commands
 
     async def StartSlaTracking(self, request: rpc.StartSlaTrackingRequest) -> bytes:
-        """M1."""
-        command = requests.start(request, self._clock.now())
+        """Starts the clocks of a ticket, unless it has some (M1)."""
+        command = self._requests.start(request, self._clock.now())
         return await self._submit(command, replies.started)
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
-        """M2."""
-        return await self._submit(requests.pause(request), replies.changed(rpc.PauseSlaResponse))
+        """Stops both clocks of a ticket (M2)."""
+        return await self._submit(self._requests.pause(request), replies.changed(rpc.PauseSlaResponse))
 
     async def ResumeSla(self, request: rpc.ResumeSlaRequest) -> bytes:
-        """M2."""
-        return await self._submit(requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
+        """Lets them count on (M2)."""
+        return await self._submit(self._requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
 
     async def CompleteSla(self, request: rpc.CompleteSlaRequest) -> bytes:
-        """M3."""
-        command, differs = requests.complete(request), False
+        """Closes the response clock, or both and the tracking; says whether the target was met (M3)."""
+        command, differs = self._requests.complete(request), False
 
         def completed(answer: Answer) -> bytes:
             nonlocal differs
@@ -93,16 +97,16 @@ class SlaBackend:
         return body
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
-        """M4."""
-        return await self._submit(requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
+        """Ends a tracking without a verdict (M4)."""
+        return await self._submit(self._requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
-        """M5."""
-        return await self._submit(requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
+        """Puts a live tracking under new terms (M5)."""
+        return await self._submit(self._requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
-        """M5."""
-        return await self._submit(requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
+        """Lets an ended ticket run again, as its next generation (M5)."""
+        return await self._submit(self._requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
 
     async def _submit(self, command: Command, render: Render) -> bytes:
         return await self._engine.submit(attributed(command), render)
@@ -110,14 +114,14 @@ class SlaBackend:
     # --- queries
 
     async def GetSlaStatus(self, request: rpc.GetSlaStatusRequest) -> bytes:
-        """T1, T2."""
-        query = requests.ticket_query(request)
+        """How a ticket stands now (T1, T2)."""
+        query = self._requests.ticket_query(request)
         answer = self._queries.status(*query, self._clock.now())
         return replies.with_status(rpc.GetSlaStatusResponse(), answer)
 
     async def ListSlaTrackings(self, request: rpc.ListSlaTrackingsRequest) -> bytes:
-        """Page by page, in the order of creation."""
-        query, now = requests.list_query(request, caller()), self._clock.now()
+        """The trackings that match, page by page, in the order of their creation."""
+        query, now = self._requests.list_query(request, caller()), self._clock.now()
         page = await self._slow_queries.run(lambda queries: queries.page(*query, now))
         statuses: list[bytes] = []
         size, next_key = 0, page.next_key
@@ -127,14 +131,13 @@ class SlaBackend:
             if size > MAX_REPLY_BYTES and index + 1 < len(page.trackings):
                 next_key = key
                 break
-        token = "" if next_key is None else requests.page_token(next_key)
-        rest = rpc.ListSlaTrackingsResponse(next_page_token=token).SerializeToString()
+        rest = rpc.ListSlaTrackingsResponse(next_page_token=page_token(next_key)).SerializeToString()
         return replies.listed(rpc.ListSlaTrackingsResponse, "trackings", statuses) + rest
 
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
-        """Why a ticket stands as it does."""
-        query, now = requests.ticket_query(request), self._clock.now()
-        until, with_audit = requests.instant(request, "until"), request.include_audit
+        """Why a ticket stands as it does: the stretches of its life, its events, and on demand its audit."""
+        query, now = self._requests.ticket_query(request), self._clock.now()
+        until, with_audit = instant(request, "until"), request.include_audit
         life = await self._slow_queries.run(
             lambda queries: queries.timeline(*query, now, until, with_audit=with_audit)
         )
@@ -145,8 +148,9 @@ class SlaBackend:
         return body + replies.audit(life.audit)
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
-        """What the clocks of such a ticket would say."""
-        return preview(request, self._clock.now()).SerializeToString()
+        """What the clocks of such a ticket would say. Nothing is stored."""
+        asked = self._requests.preview(request, self._clock.now())
+        return PreviewedTicket(asked).reply().SerializeToString()
 
     # --- bulk
 
@@ -160,7 +164,7 @@ class SlaBackend:
         self, request: rpc.ExportSlaTrackingsRequest, _: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """The live trackings, as an import takes them."""
-        tenants = caller().narrowed(requests.checked_id("tenant_id", request.tenant_id))
+        tenants = caller().narrowed(self._requests.fields.optional_id("tenant_id", request.tenant_id))
         async for reply in export(self._slow_queries, tenants):
             yield reply
 
@@ -181,9 +185,9 @@ class SlaBackend:
     async def WatchSlaEvents(
         self, request: rpc.WatchSlaEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
-        """E2."""
+        """The events from a place on, old ones first and then as they are committed (E2)."""
         who = caller()
-        watch = requests.watch(request, who)
+        watch = self._requests.watch(request, who)
 
         def wanted(event: OutboxEvent) -> bool:
             return self._wanted(watch, event)
@@ -210,14 +214,13 @@ class SlaBackend:
             self._watches -= 1
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:
-        """E2."""
-        consumer = requests.consumer(requests.required_id("consumer", request.consumer))
-        if request.sequence < 0:
-            raise InvalidField("sequence", "NEGATIVE", "sequences are counted from 1")
-        await self._consumers.acknowledge(consumer, request.sequence, caller().tenants)
+        """Notes that a consumer has done with all events up to a sequence (E2)."""
+        fields = self._requests.fields
+        consumer = fields.consumer(fields.required_id("consumer", request.consumer))
+        await self._consumers.acknowledge(consumer, sequence("sequence", request.sequence), caller().tenants)
         return b""
 
-    def _wanted(self, watch: requests.Watch, event: OutboxEvent) -> bool:
+    def _wanted(self, watch: WatchQuery, event: OutboxEvent) -> bool:
         if watch.types and event.type not in watch.types:
             return False
         return watch.tenants is None or self._catalog.tenant_id(event.tenant_key) in watch.tenants

@@ -21,10 +21,11 @@ from slad.engine.handlers import execute
 from slad.engine.reconcile import Finding, Reconciliation
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
-from slad.service import replies, requests
+from slad.service import replies
 from slad.service.access import attributed, tenant_not_allowed
 from slad.service.import_rows import tracking_import
-from slad.service.limits import MAX_REPLY_BYTES, in_force
+from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.requests import RequestReader
 from slad.storage.store import Store
 
 ROWS_AT_ONCE: Final = 128
@@ -38,6 +39,9 @@ MAX_LISTED: Final = 10_000
 
 MAX_VALUE: Final = 500
 """Characters of a value that differs."""
+
+MAX_SHOWN_ID: Final = 200
+"""Characters of the ticket_id of a rejected row."""
 
 MAX_SILENCE_S: Final = 300.0
 """Between two messages of a reconciliation. As long as it lasts slad's view is held, and the WAL grows."""
@@ -54,7 +58,10 @@ was aborted, by cancelling the call. So long is waited for that before anything 
 class Bulk:
     """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
 
-    def __init__(self, engine: SlaEngine, snapshot: Callable[[], Store], clock: TimeSource) -> None:
+    def __init__(
+        self, requests: RequestReader, engine: SlaEngine, snapshot: Callable[[], Store], clock: TimeSource
+    ) -> None:
+        self._requests = requests
         self._engine = engine
         self._snapshot = snapshot
         self._clock = clock
@@ -71,11 +78,11 @@ class Bulk:
                 rows = iter(message.trackings)
                 while chunk := list(islice(rows, ROWS_AT_ONCE)):
                     if len(under_way) == CHUNKS_AHEAD:
-                        _tell(reply, await under_way.popleft())
+                        _add(reply, await under_way.popleft())
                     under_way.append(asyncio.create_task(self._take_chunk(chunk, index, who)))
                     index += len(chunk)
             while under_way:
-                _tell(reply, await under_way.popleft())
+                _add(reply, await under_way.popleft())
         finally:
             for task in under_way:
                 task.cancel()
@@ -86,7 +93,7 @@ class Bulk:
         taken = _Taken()
         for index, row in enumerate(rows, start=first):
             try:
-                start = tracking_import(row, "", self._clock.now())
+                start = tracking_import(self._requests, row, "", self._clock.now())
                 if not who.may_touch(start.tenant_id):
                     raise tenant_not_allowed()
                 wanted.append((index, attributed(start)))
@@ -112,7 +119,7 @@ class Bulk:
         first = await anext(aiter(stream), None)
         if first is None:
             raise InvalidField("tenant_id", "REQUIRED", "the stream held no message")
-        tenant_id = requests.required_id("tenant_id", first.tenant_id)
+        tenant_id = self._requests.fields.required_id("tenant_id", first.tenant_id)
         snapshot = self._snapshot().snapshot()
         try:
             await viewed()
@@ -148,9 +155,7 @@ class Bulk:
         ended = not first.explicit_end
         message: rpc.ReconcileSlaTrackingsRequest | None = first
         while message is not None:
-            found = await _on_thread(
-                _compare, reconciliation, message, first.tenant_id, index, self._clock.now()
-            )
+            found = await _on_thread(self._compare, reconciliation, message, first.tenant_id, index)
             findings += found[: MAX_LISTED + 1 - len(findings)]
             index += len(message.trackings)
             ended = ended or message.end
@@ -159,6 +164,24 @@ class Bulk:
             raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was mended")
         room = MAX_LISTED + 1 - len(findings)
         return findings + await _on_thread(lambda: list(islice(reconciliation.orphans(), room)))
+
+    def _compare(
+        self,
+        reconciliation: Reconciliation,
+        message: rpc.ReconcileSlaTrackingsRequest,
+        tenant_id: str,
+        first: int,
+    ) -> list[Finding]:
+        findings: list[Finding] = []
+        now = self._clock.now()
+        for index, row in enumerate(message.trackings, start=first):
+            try:
+                finding = reconciliation.compare(tracking_import(self._requests, row, tenant_id, now))
+            except InvalidField as error:
+                raise error.under(f"trackings[{index}]") from None
+            if finding is not None:
+                findings.append(finding)
+        return findings
 
     async def _mend(self, findings: list[Finding]) -> list[bool]:
         mended: list[bool] = []
@@ -222,14 +245,14 @@ class _Taken:
     rejected: list[tuple[int, str, InvalidField | Refused]] = field(default_factory=list)
 
 
-def _tell(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
+def _add(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
     reply.created += taken.created
     reply.kept += taken.kept
     reply.rejected_count += len(taken.rejected)
     for index, ticket_id, cause in taken.rejected[: MAX_LISTED - len(reply.rejected)]:
         path = cause.field if isinstance(cause, InvalidField) else ""
         # An id that is too long is no id; a part of it tells the row well enough.
-        shown = ticket_id[: in_force().id_length]
+        shown = ticket_id[:MAX_SHOWN_ID]
         reply.rejected.add(index=index, ticket_id=shown, field=path, reason=cause.reason)
 
 
@@ -266,21 +289,3 @@ def _mend_all(mends: list[Mend], work: UnitOfWork) -> list[bool]:
         else:
             done.append(True)
     return done
-
-
-def _compare(
-    reconciliation: Reconciliation,
-    message: rpc.ReconcileSlaTrackingsRequest,
-    tenant_id: str,
-    first: int,
-    now: int,
-) -> list[Finding]:
-    findings: list[Finding] = []
-    for index, row in enumerate(message.trackings, start=first):
-        try:
-            finding = reconciliation.compare(tracking_import(row, tenant_id, now))
-        except InvalidField as error:
-            raise error.under(f"trackings[{index}]") from None
-        if finding is not None:
-            findings.append(finding)
-    return findings

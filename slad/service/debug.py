@@ -8,7 +8,7 @@ import platform
 import resource
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -19,7 +19,6 @@ from slad_client.v1 import debug_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad import __version__
-from slad.core.errors import InvalidField
 from slad.core.metrics import Histogram
 from slad.core.wheel import SLOT_SPANS_MS
 from slad.delivery.consumers import Consumers
@@ -31,6 +30,7 @@ from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.calls import CallMeter, CallMeters
+from slad.service.fields import page_size
 from slad.storage.database import SQLITE_VERSION, DataDirectory, StorageError
 
 DEFAULT_TIMERS: Final = 20
@@ -42,8 +42,8 @@ NS_PER_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Insides:
-    """The parts of a daemon that can be looked at."""
+class SlaDebug:
+    """The methods of `slad.v1.SlaDebug`, and the parts of the daemon that they look at."""
 
     engine: SlaEngine
     hub: EventHub
@@ -52,20 +52,14 @@ class Insides:
     directory: DataDirectory
     clock: TimeSource
     meters: CallMeters
-
-
-class SlaDebug:
-    """The methods of `slad.v1.SlaDebug`."""
-
-    def __init__(self, insides: Insides) -> None:
-        self._in = insides
-        self._began = monotonic()
+    began: float = field(default_factory=monotonic)
+    """When the daemon was made, in seconds of the monotonic clock."""
 
     async def GetSlaInternals(self, request: rpc.GetSlaInternalsRequest) -> bytes:
         """Everything at once; the disk's part is absent when the disk does not answer."""
         reply = rpc.GetSlaInternalsResponse(calls=map(_call_count, self._called()))
         try:
-            usage, free = self._in.directory.usage(), await self._in.queries.free_bytes()
+            usage, free = self.directory.usage(), await self.queries.free_bytes()
             reply.database.file_bytes = usage.database
             reply.database.free_bytes = free
             reply.database.wal_bytes = usage.wal
@@ -82,35 +76,33 @@ class SlaDebug:
 
     async def ListSlaTimers(self, request: rpc.ListSlaTimersRequest) -> bytes:
         """The next wakes, in order; overdue ones come first."""
-        size, now = request.page_size or DEFAULT_TIMERS, self._in.clock.now()
-        if not 1 <= size <= MAX_TIMERS:
-            raise InvalidField("page_size", "OUT_OF_RANGE", f"1 to {MAX_TIMERS}")
-        wakes = await self._in.queries.run(lambda queries: queries.next_wakes(size, now))
+        size, now = page_size(request.page_size, DEFAULT_TIMERS, MAX_TIMERS), self.clock.now()
+        wakes = await self.queries.run(lambda queries: queries.next_wakes(size, now))
         return rpc.ListSlaTimersResponse(timers=(_timer(*wake) for wake in wakes)).SerializeToString()
 
     def _called(self) -> Iterator[CallMeter]:
-        return (meter for meter in self._in.meters.meters.values() if meter.begun)
+        return (meter for meter in self.meters.meters.values() if meter.begun)
 
     def _fill_process(self, process: rpc.SlaProcess) -> None:
         process.version, process.python = __version__, platform.python_version()
         process.grpcio, process.sqlite = grpc.__version__, SQLITE_VERSION
         process.tzdata = version("tzdata")
         process.pid = os.getpid()
-        process.uptime.FromMilliseconds(int((monotonic() - self._began) * 1_000))
+        process.uptime.FromMilliseconds(int((monotonic() - self.began) * 1_000))
         process.resident_bytes = _resident_bytes()
         process.threads = threading.active_count()
         process.tasks = len(asyncio.all_tasks())
 
     def _fill_clock(self, state: rpc.SlaClockState) -> None:
-        counts = self._in.engine.measures
-        set_ms(state.now, self._in.clock.now())
-        state.virtual = self._in.clock.is_virtual
+        counts = self.engine.measures
+        set_ms(state.now, self.clock.now())
+        state.virtual = self.clock.is_virtual
         state.steps_forward = counts.clock_steps_forward
         state.steps_backward = counts.clock_steps_backward
 
     def _fill_timers(self, wheel: rpc.SlaTimingWheel) -> None:
-        view = self._in.engine.look_at_timers(self._in.clock.now())
-        wheel.armed = self._in.engine.timers_in_memory
+        view = self.engine.look_at_timers(self.clock.now())
+        wheel.armed = self.engine.timers_in_memory
         wheel.overdue, wheel.late = view.overdue, view.late
         if view.next_at is not None:
             set_ms(wheel.next_at, view.next_at)
@@ -120,7 +112,7 @@ class SlaDebug:
                 set_ms(wheel.levels.add(level=level, timers=timers).slot, SLOT_SPANS_MS[level])
 
     def _fill_writer(self, writer: rpc.SlaWriter) -> None:
-        engine, counts = self._in.engine, self._in.engine.measures
+        engine, counts = self.engine, self.engine.measures
         writer.queue_depth, writer.queue_limit = engine.waiting, engine.max_waiting
         writer.writable, writer.trouble = engine.writable, engine.trouble or ""
         writer.commits, writer.commit_failures = counts.commit_time.count, counts.commit_failures
@@ -131,10 +123,10 @@ class SlaDebug:
             writer.mean_commands_per_commit = counts.commit_commands.total / counts.commit_commands.count
 
     def _fill_events(self, outbox: rpc.SlaOutbox) -> None:
-        hub = self._in.hub
+        hub = self.hub
         outbox.head_sequence, outbox.tail_events = hub.head, hub.tail_size
-        outbox.watches = self._in.meters.meter(WATCH).open
-        for row, acknowledged, streams in self._in.consumers.rows():
+        outbox.watches = self.meters.meter(WATCH).open
+        for row, acknowledged, streams in self.consumers.rows():
             consumer = outbox.consumers.add(
                 consumer=row.name,
                 acknowledged_sequence=acknowledged,

@@ -25,19 +25,8 @@ class RequestLimits:
     page_size: int = 1_000
 
 
-_in_force = RequestLimits()
-
-
-def in_force() -> RequestLimits:
-    """The limits of this process."""
-    return _in_force
-
-
-def put_in_force(limits: RequestLimits) -> None:
-    """Makes `limits` those of this process. For the composition root, before it serves."""
-    global _in_force  # noqa: PLW0603 - a setting of the process, like its log level; requests are parsed by functions
-    _in_force = limits
-
+DEFAULT_LIMITS: Final = RequestLimits()
+"""Where no operator has set any."""
 
 MAX_FIRED: Final = 1_000
 """Fired thresholds of an imported row."""
@@ -47,9 +36,6 @@ DEFAULT_PAGE_SIZE: Final = 100
 
 EARLIEST_START_MS: Final = 946_684_800_000
 """2000-01-01T00:00:00Z: a start before it is a mistake of units or of time zones, not a ticket."""
-
-LATEST_INSTANT_MS: Final = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z."""
 
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""

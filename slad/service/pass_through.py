@@ -10,7 +10,7 @@ from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.queries import QueryThread
-from slad.service import requests
+from slad.service.fields import Fields, enum, page_key, page_token
 from slad.temporal.passthrough.view import PassThrough
 
 DEFAULT_PAGE: Final = 200
@@ -20,7 +20,8 @@ DEFAULT_PAGE: Final = 200
 class SlaPassThrough:
     """The methods of `slad.v1.SlaPassThrough`. `pass_through` is None where slad runs without Temporal."""
 
-    def __init__(self, pass_through: PassThrough | None, queries: QueryThread) -> None:
+    def __init__(self, fields: Fields, pass_through: PassThrough | None, queries: QueryThread) -> None:
+        self._fields = fields
         self._pass_through = pass_through
         self._queries = queries
 
@@ -52,10 +53,10 @@ class SlaPassThrough:
 
     async def HandOverSlaTrackings(self, request: rpc.HandOverSlaTrackingsRequest) -> bytes:
         """One page of a handover."""
-        to = requests.enum("to", request.to, Engine)
-        tenant_id = requests.checked_id("tenant_id", request.tenant_id)
-        size = requests.page_size(request.page_size, DEFAULT_PAGE)
-        after = requests.page_key(request.page_token)
+        to = enum("to", request.to, Engine)
+        tenant_id = self._fields.optional_id("tenant_id", request.tenant_id)
+        size = self._fields.page_size(request.page_size, DEFAULT_PAGE)
+        after = page_key(request.page_token)
         pass_through = self._enabled()
         tenants = frozenset({tenant_id}) if tenant_id else None
         keys, next_key = await self._queries.run(
@@ -65,7 +66,7 @@ class SlaPassThrough:
         reply = rpc.HandOverSlaTrackingsResponse(moved=moved)
         for tenant, ticket_id, error in refused:
             reply.refused.add(tenant_id=tenant, ticket_id=ticket_id, reason=error.reason)
-        reply.next_page_token = "" if next_key is None else requests.page_token(next_key)
+        reply.next_page_token = page_token(next_key)
         return reply.SerializeToString()
 
     async def ReleaseSlaWorkflows(self, request: rpc.ReleaseSlaWorkflowsRequest) -> bytes:

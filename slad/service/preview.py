@@ -1,4 +1,4 @@
-"""The clocks of a ticket that is only thought of. Needs neither a store nor an engine."""
+"""The clocks of a ticket that does not exist. Needs neither a store nor an engine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slad.core.schedule import ALWAYS
 from slad.core.timeline import TimelineSegment, timeline
 from slad.core.tracking import Tracking
 from slad.engine.catalog import EVERY_HOUR
-from slad.service import replies, requests
+from slad.service import replies
+from slad.service.requests import PreviewQuery
 
 
-class Thought:
-    """A ticket that is only thought of, read at one instant. Raises InvalidField for a wrong request."""
+class PreviewedTicket:
+    """A ticket that does not exist, read at one instant. Raises InvalidField for a deadline out of range."""
 
-    def __init__(self, request: rpc.PreviewSlaRequest, now: int) -> None:
-        asked = requests.preview(request, now)
+    def __init__(self, asked: PreviewQuery) -> None:
         self.started_at: int = asked.started_at
         """UTC epoch ms."""
         self.calendar: Calendar = compile_calendar(
@@ -43,8 +43,3 @@ class Thought:
     def timeline(self, until: int) -> tuple[TimelineSegment, ...]:
         """Its stretches up to `until` (UTC epoch ms)."""
         return timeline(self.started_at, self.reading.history, self.calendar, until)
-
-
-def preview(request: rpc.PreviewSlaRequest, now: int) -> rpc.PreviewSlaResponse:
-    """PreviewSla. Raises InvalidField."""
-    return Thought(request, now).reply()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import test_clock_pb2 as rpc
 
 from slad.core.errors import InvalidField
 from slad.core.instants import MAX_INSTANT_MS
 from slad.engine.time_source import TimeSource
-from slad.service import requests
-
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
+from slad.service.fields import duration_ms, instant
 
 
 class Advancing(Protocol):
@@ -34,23 +32,22 @@ class TestClock:
 
     async def GetTime(self, request: rpc.GetTimeRequest) -> bytes:
         """The present instant of virtual time."""
-        reply = rpc.GetTimeResponse()
-        self._tell(reply.now)
-        return reply.SerializeToString()
+        return rpc.GetTimeResponse(now=self._now()).SerializeToString()
 
     async def AdvanceTime(self, request: rpc.AdvanceTimeRequest) -> bytes:
         """Moves time forward; returns when all that falls due is committed."""
-        target = requests.instant(request, "to")
-        by = requests.duration_ms(request, "by")
+        target = instant(request, "to")
+        by = duration_ms(request, "by")
         if target is None:
             if by is None:
                 raise InvalidField("to", "REQUIRED", "say how far, with `to` or `by`")
             target = self._clock.now() + by
         if target > MAX_INSTANT_MS:
             raise InvalidField("by", "OUT_OF_RANGE", "past the year 9999")
-        reply = rpc.AdvanceTimeResponse(events_committed=await self._engine.advance(target))
-        self._tell(reply.now)
-        return reply.SerializeToString()
+        committed = await self._engine.advance(target)
+        return rpc.AdvanceTimeResponse(events_committed=committed, now=self._now()).SerializeToString()
 
-    def _tell(self, now: Timestamp) -> None:
+    def _now(self) -> Timestamp:
+        now = Timestamp()
         now.FromMilliseconds(self._clock.now())
+        return now

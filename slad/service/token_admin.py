@@ -7,8 +7,8 @@ from slad_client.v1 import tokens_pb2 as rpc
 from slad.core.access import Role, Tenants
 from slad.core.errors import InvalidField
 from slad.core.instants import DAY_MS
-from slad.service import requests
 from slad.service.access import caller
+from slad.service.fields import Fields, at_most, duration_ms, enum, instant
 from slad.service.tokens import MAX_TENANTS, Tokens, tenants_of
 from slad.storage.rows import TokenRow
 
@@ -19,17 +19,18 @@ MAX_GRACE_MS = 30 * DAY_MS
 class SlaTokens:
     """The methods of `slad.v1.SlaTokens`."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, fields: Fields, tokens: Tokens) -> None:
+        self._fields = fields
         self._tokens = tokens
 
     async def CreateSlaToken(self, request: rpc.CreateSlaTokenRequest) -> bytes:
         """Makes a token."""
         row, secret = await self._tokens.create(
             caller(),
-            requests.checked_id("name", request.name),
-            requests.enum("role", request.role, Role),
-            _tenants(request),
-            requests.instant(request, "expires_at"),
+            self._fields.optional_id("name", request.name),
+            enum("role", request.role, Role),
+            self._tenants(request),
+            instant(request, "expires_at"),
         )
         return rpc.CreateSlaTokenResponse(token=_token(row), secret=secret).SerializeToString()
 
@@ -40,31 +41,28 @@ class SlaTokens:
 
     async def RevokeSlaToken(self, request: rpc.RevokeSlaTokenRequest) -> bytes:
         """Makes a token worthless."""
-        row = await self._tokens.revoke(caller(), requests.required_id("token_id", request.token_id))
+        row = await self._tokens.revoke(caller(), self._fields.required_id("token_id", request.token_id))
         return rpc.RevokeSlaTokenResponse(token=_token(row)).SerializeToString()
 
     async def RotateSlaToken(self, request: rpc.RotateSlaTokenRequest) -> bytes:
         """Gives a token a new secret."""
-        grace_ms = requests.duration_ms(request, "grace") or 0
+        grace_ms = duration_ms(request, "grace") or 0
         if grace_ms > MAX_GRACE_MS:
             raise InvalidField("grace", "OUT_OF_RANGE", f"at most {MAX_GRACE_MS // DAY_MS} days")
-        token_id = requests.required_id("token_id", request.token_id)
+        token_id = self._fields.required_id("token_id", request.token_id)
         row, secret = await self._tokens.rotate(caller(), token_id, grace_ms)
         return rpc.RotateSlaTokenResponse(token=_token(row), secret=secret).SerializeToString()
 
-
-def _tenants(request: rpc.CreateSlaTokenRequest) -> Tenants:
-    if bool(request.tenant_ids) == request.all_tenants:
-        raise InvalidField("tenant_ids", "REQUIRED", "name tenants, or say all_tenants; not both")
-    if request.all_tenants:
-        return None
-    if len(request.tenant_ids) > MAX_TENANTS:
-        message = f"{len(request.tenant_ids)} items, at most {MAX_TENANTS} are allowed"
-        raise InvalidField("tenant_ids", "TOO_MANY", message)
-    return frozenset(
-        requests.required_id(f"tenant_ids[{place}]", tenant_id)
-        for place, tenant_id in enumerate(request.tenant_ids)
-    )
+    def _tenants(self, request: rpc.CreateSlaTokenRequest) -> Tenants:
+        if bool(request.tenant_ids) == request.all_tenants:
+            raise InvalidField("tenant_ids", "REQUIRED", "name tenants, or say all_tenants; not both")
+        if request.all_tenants:
+            return None
+        at_most("tenant_ids", request.tenant_ids, MAX_TENANTS)
+        return frozenset(
+            self._fields.required_id(f"tenant_ids[{place}]", tenant_id)
+            for place, tenant_id in enumerate(request.tenant_ids)
+        )
 
 
 def _token(row: TokenRow) -> rpc.SlaToken:

@@ -37,7 +37,8 @@ _TOKEN: Final = re.compile(r"slad_[0-9a-f]{10}_[A-Za-z0-9_-]{43}", re.ASCII)
 class Tokens:
     """All tokens, in memory as stored. For the event loop's thread.
 
-    `save` makes a row durable. Raises InvalidField, Refused; then nothing has changed.
+    `save` makes a row durable. `changed` is told when secrets have come or gone.
+    Raises InvalidField, Refused; then nothing has changed.
     """
 
     def __init__(
@@ -45,15 +46,15 @@ class Tokens:
         rows: Iterable[TokenRow],
         save: Callable[[TokenRow], Awaitable[None]],
         now: Callable[[], int],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._save = save
         self.now = now
         self._rows: dict[str, TokenRow] = {}
         self._callers: dict[bytes, Caller] = {}
         self._changing = asyncio.Lock()
-        self.on_change: Callable[[], None] = lambda: None
-        """Told when secrets have come or gone."""
-        self.load(rows)
+        self._changed = changed
+        self._take(rows)
 
     @property
     def exist(self) -> bool:
@@ -62,8 +63,8 @@ class Tokens:
 
     def load(self, rows: Iterable[TokenRow]) -> None:
         """Takes what is stored in place of what is known."""
-        self._rows = {row.token_id: row for row in rows}
-        self._index()
+        self._take(rows)
+        self._changed()
 
     def caller(self, secret: str) -> Caller:
         """Whose secret this is. Raises Refused (UNAUTHENTICATED)."""
@@ -123,7 +124,7 @@ class Tokens:
     async def revoke(self, by: Caller, token_id: str) -> TokenRow:
         """The token, worthless from now on."""
         async with self._changing:
-            row = self._known(by, token_id)
+            row = self._find(by, token_id)
             if row.revoked_at is None:
                 row = row._replace(revoked_at=self.now())
                 await self._put(row)
@@ -132,7 +133,7 @@ class Tokens:
     async def rotate(self, by: Caller, token_id: str, grace_ms: int) -> tuple[TokenRow, str]:
         """The token with a new secret; the old one is good for another `grace_ms`."""
         async with self._changing:
-            row = self._known(by, token_id)
+            row = self._find(by, token_id)
             if row.revoked_at is not None:
                 raise Refused(Refusal.FAILED_PRECONDITION, "TOKEN_REVOKED", f"token {token_id} was revoked")
             secret, now = _secret(token_id), self.now()
@@ -145,7 +146,7 @@ class Tokens:
             await self._put(row)
             return row, secret
 
-    def _known(self, by: Caller, token_id: str) -> TokenRow:
+    def _find(self, by: Caller, token_id: str) -> TokenRow:
         row = self._rows.get(token_id)
         if row is None or not by.covers(tenants_of(row)):
             raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", f"no token {token_id[:MAX_SHOWN]!r}")
@@ -153,12 +154,12 @@ class Tokens:
 
     async def _put(self, row: TokenRow) -> None:
         await self._save(row)
-        self._rows[row.token_id] = row
-        self._index()
+        self._take([*self._rows.values(), row])
+        self._changed()
 
-    def _index(self) -> None:
+    def _take(self, rows: Iterable[TokenRow]) -> None:
+        self._rows = {row.token_id: row for row in rows}
         self._callers = {caller.digest: caller for row in self._rows.values() for caller in _callers(row)}
-        self.on_change()
 
 
 def tenants_of(row: TokenRow) -> Tenants:

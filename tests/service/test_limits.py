@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,13 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.daemon.settings import LimitSettings
-from slad.service.limits import RequestLimits, in_force, put_in_force
+from slad.service.limits import RequestLimits
 from tests.slad_under_test import OFFICE, Slad, refused, slad_running, target
 
 SMALL = RequestLimits(
     id_length=5, targets=2, thresholds=2, entries=5, holidays=1, pauses=1, attributes=1, attribute_length=3,
     page_size=2,
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def limits_end_with_the_test() -> Iterator[None]:
-    before = in_force()
-    yield
-    put_in_force(before)
 
 
 def schedule(entries: int = 5, holidays: int = 0) -> pb.BusinessHoursSchedule:

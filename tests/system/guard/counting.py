@@ -17,7 +17,9 @@ from slad.engine.catalog import Catalog
 from slad.engine.handlers import execute
 from slad.engine.queries import Queries
 from slad.engine.unit_of_work import UnitOfWork
-from slad.service import replies, requests
+from slad.service import replies
+from slad.service.fields import Fields
+from slad.service.requests import RequestReader
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
@@ -37,6 +39,7 @@ class Turns:
         self._directory = Catalog(self._store)
         self._counters = self._journal.counters()
         self._starts = StartRequests(1)
+        self._reader = RequestReader(Fields())
         self.tickets: list[tuple[str, str]] = []
 
     def requests(self, number: int) -> list[bytes]:
@@ -45,7 +48,7 @@ class Turns:
 
     def take(self, bodies: list[bytes]) -> list[bytes]:
         """One turn: parsed, carried out, committed."""
-        commands = [requests.start(rpc.StartSlaTrackingRequest.FromString(body), NOW) for body in bodies]
+        commands = [self._reader.start(rpc.StartSlaTrackingRequest.FromString(body), NOW) for body in bodies]
         self._journal.begin()
         work = UnitOfWork(self._store, self._directory, self._counters, NOW)
         if len(commands) > 1:
@@ -60,7 +63,7 @@ class Turns:
         """GetSlaStatus of a ticket that was started."""
         tenant_id, ticket_id = self.tickets[place]
         message = rpc.GetSlaStatusRequest(tenant_id=tenant_id, ticket_id=ticket_id)
-        query = requests.ticket_query(rpc.GetSlaStatusRequest.FromString(message.SerializeToString()))
+        query = self._reader.ticket_query(rpc.GetSlaStatusRequest.FromString(message.SerializeToString()))
         answer = Queries(self._store, self._directory).status(*query, NOW)
         return replies.with_status(rpc.GetSlaStatusResponse(), answer)
 

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from slad.core.instants import DAY_MS
-from slad.service.limits import EARLIEST_START_MS, LATEST_INSTANT_MS
+from slad.core.instants import DAY_MS, MAX_INSTANT_MS
+from slad.service.limits import EARLIEST_START_MS
 from tests.slad_under_test import MONDAY_9
 from tests.trials.fuzz.fuzzer import SMALL, Report, check_memory, fuzz
 
 WORLDS: Final = (
     (0.96, MONDAY_9),
     (0.02, EARLIEST_START_MS),
-    (0.02, LATEST_INSTANT_MS + 1 - DAY_MS),
+    (0.02, MAX_INSTANT_MS + 1 - DAY_MS),
 )
 """(share of the calls, where virtual time begins): an ordinary day, the first day of all, the last."""
 

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.instants import MAX_INSTANT_MS
 from slad.service import limits
 from tests.trials.fuzz import values
 from tests.trials.fuzz.world import CONSUMERS, RECONCILED_TENANT, World
@@ -102,7 +103,7 @@ class Plausible:
             setattr(message, field.name, self.value(field, special))
         elif is_time:
             at = special(self) if special else self._rng.randrange(DAY)
-            target.FromMilliseconds(min(at, limits.LATEST_INSTANT_MS))
+            target.FromMilliseconds(min(at, MAX_INSTANT_MS))
         else:
             target.SetInParent()
             self.fill(target)

@@ -12,7 +12,7 @@ from slad.cli.main import main
 from slad.core import zones
 from slad.delivery import hub
 from slad.engine import catalog
-from slad.service import requests
+from slad.service import terms
 from slad.storage import database
 
 
@@ -22,8 +22,7 @@ def shrink() -> None:
     catalog.MAX_CALENDARS = catalog.MAX_SCHEDULES = 32  # type: ignore[misc]
     catalog.MAX_TENANTS = 128  # type: ignore[misc]
     database.CACHE_KIB = 512  # type: ignore[misc]
-    requests._schedules = requests._Schedules(32)  # type: ignore[misc]
-    requests._terms = requests._Terms(32)  # type: ignore[misc]
+    terms.REMEMBERED = 32  # type: ignore[misc]
     # There are some 600, which random requests do not meet at once.
     for name in zones._names():
         zones.load_zone(name)

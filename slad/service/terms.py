@@ -1,0 +1,149 @@
+"""The terms that a request states (C1, C4): targets, thresholds, schedule.
+
+What is wrong raises InvalidField with the path in the request.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.errors import InvalidField
+from slad.core.instants import MINUTE_MS
+from slad.core.schedule import build_schedule
+from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS
+from slad.engine.catalog import LruCache
+from slad.engine.commands import ScheduleOffer, TermsOffer
+from slad.service.fields import Fields, at_most, percent
+from slad.service.limits import MAX_MINUTES
+from slad.storage.codec import encode_schedule
+
+REMEMBERED: Final = 512
+"""Schedules, and terms, that are kept for the next request that states the same."""
+
+MAX_REMEMBERED_BYTES: Final = 8 * 1024
+"""A larger schedule, and the terms of a larger request, are not kept: a hundred holidays are some 6 KB."""
+
+TermsRequest = rpc.StartSlaTrackingRequest | rpc.RetargetSlaRequest | rpc.PreviewSlaRequest
+"""The messages that state terms."""
+
+
+class TermsReader:
+    """Reads the terms of requests. A desk has few of them, so those lately read are kept, by their bytes."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._terms: LruCache[tuple[object, ...], TermsOffer] = LruCache(REMEMBERED)
+        self._schedules: LruCache[bytes, ScheduleOffer] = LruCache(REMEMBERED)
+
+    def read(self, request: TermsRequest) -> TermsOffer:
+        """The terms that a request states, its target chosen by priority."""
+        targets = [target.SerializeToString() for target in request.targets]
+        schedule = request.schedule.SerializeToString() if request.HasField("schedule") else b""
+        key = (request.priority_id, *request.notification_thresholds, *targets, schedule)
+        offer = self._terms.get(key)
+        if offer is None:
+            offer = self._read(request)
+            if sum(map(len, targets), len(schedule)) <= MAX_REMEMBERED_BYTES:
+                self._terms.put(key, offer)
+        return offer
+
+    def _read(self, request: TermsRequest) -> TermsOffer:
+        index, target = self._choose(request)
+        path = f"targets[{index}]"
+        schedule: ScheduleOffer | None = None
+        if not target.is_24x7:
+            if not request.HasField("schedule"):
+                raise InvalidField("schedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
+            schedule = self._schedule(request.schedule)
+        response_ms = target.response_time_minutes * MINUTE_MS
+        resolution_ms = target.resolution_time_minutes * MINUTE_MS
+        if not response_ms and not resolution_ms:
+            raise InvalidField(path, "NO_TARGET", "neither response_time_minutes nor resolution_time_minutes")
+        thresholds = request.notification_thresholds
+        at_most("notification_thresholds", thresholds, self._fields.limits.thresholds)
+        percents = {percent(f"notification_thresholds[{i}]", value) for i, value in enumerate(thresholds)}
+        return TermsOffer(
+            priority_id=request.priority_id or target.priority_id,
+            response_ms=response_ms,
+            resolution_ms=resolution_ms,
+            notification_percents=tuple(sorted(percents)) or DEFAULT_NOTIFICATION_PERCENTS,
+            escalation_percents=(
+                target.escalation_1_percent,
+                target.escalation_2_percent,
+                target.escalation_3_percent,
+            ),
+            schedule=schedule,
+            target_path=path,
+        )
+
+    def _choose(self, request: TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
+        targets = request.targets
+        self._fields.optional_id("priority_id", request.priority_id)
+        if not targets:
+            raise InvalidField("targets", "NO_TARGET", "at least one target is needed")
+        at_most("targets", targets, self._fields.limits.targets)
+        for index, target in enumerate(targets):
+            self._check_target(f"targets[{index}]", target)
+        if not request.priority_id:
+            return 0, targets[0]
+        # A target without a priority stands for any that is not listed.
+        for wanted in (request.priority_id, ""):
+            for index, target in enumerate(targets):
+                if target.priority_id == wanted:
+                    return index, target
+        raise InvalidField("priority_id", "NO_TARGET", f"no target has priority_id {request.priority_id!r}")
+
+    def _check_target(self, path: str, target: pb.SlaPolicyTarget) -> None:
+        self._fields.optional_id(f"{path}.target_id", target.target_id)
+        self._fields.optional_id(f"{path}.sla_policy_id", target.sla_policy_id)
+        self._fields.optional_id(f"{path}.priority_id", target.priority_id)
+        minutes_of: tuple[Literal["response_time_minutes", "resolution_time_minutes"], ...]
+        minutes_of = ("response_time_minutes", "resolution_time_minutes")
+        for name in minutes_of:
+            if target.HasField(name):
+                _check_minutes(f"{path}.{name}", getattr(target, name))
+        for level in (1, 2, 3):
+            # 0 is an absent level.
+            if value := getattr(target, f"escalation_{level}_percent"):
+                percent(f"{path}.escalation_{level}_percent", value)
+
+    def _schedule(self, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
+        """The schedule of a message; None when it is 24x7."""
+        if message.is_24x7:
+            return None
+        key = message.SerializeToString(deterministic=True)
+        offer = self._schedules.get(key)
+        if offer is None:
+            try:
+                offer = self._read_schedule(message)
+            except InvalidField as error:
+                raise error.under("schedule") from None
+            if len(key) <= MAX_REMEMBERED_BYTES:
+                self._schedules.put(key, offer)
+        return offer
+
+    def _read_schedule(self, message: pb.BusinessHoursSchedule) -> ScheduleOffer:
+        limits = self._fields.limits
+        at_most("entries", message.entries, limits.entries)
+        at_most("holidays", message.holidays, limits.holidays)
+        for index, holiday in enumerate(message.holidays):
+            if len(holiday.holiday_name) > limits.id_length:
+                text = f"at most {limits.id_length} characters"
+                raise InvalidField(f"holidays[{index}].holiday_name", "TOO_LONG", text)
+        schedule = build_schedule(
+            timezone=message.timezone,
+            is_24x7=False,
+            entries=[(e.day_of_week, e.start_time, e.end_time, e.is_enabled) for e in message.entries],
+            holidays=[(h.holiday_date, h.is_recurring, h.holiday_name) for h in message.holidays],
+        )
+        return ScheduleOffer(schedule, *encode_schedule(schedule))
+
+
+def _check_minutes(path: str, minutes: int) -> None:
+    if minutes <= 0:
+        raise InvalidField(path, "NOT_POSITIVE", "a target is at least one minute; leave it out for none")
+    if minutes > MAX_MINUTES:
+        raise InvalidField(path, "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999")
