@@ -159,7 +159,8 @@ def fold(facts: tuple[Fact, ...]) -> History:
             elif life.ended:
                 # The time during which the ticket was closed does not count (M5). What it answered, it
                 # answered; the resolution is open again.
-                stops.append(Stop(_known(ended_at), at, None))
+                assert ended_at is not None
+                stops.append(Stop(ended_at, at, None))
                 ended_at = resolution = None
         life = following
     response_at, response_reported = response or (None, None)
@@ -182,8 +183,3 @@ def insert(facts: tuple[Fact, ...], fact: Fact) -> tuple[Fact, ...]:
 
 def _instant(fact: Fact) -> int:
     return fact.at
-
-
-def _known(instant: int | None) -> int:
-    assert instant is not None
-    return instant

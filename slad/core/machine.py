@@ -1,9 +1,7 @@
 """The ticket state machine: (tracking, command, now) → (tracking, events, next wake).
 
 Pure: the same code runs in the local engine and inside a Temporal workflow. A command changes facts or
-terms; `_settle` then compares the crossings that are true with those that were announced, and the
-difference is what fires or is retracted. So restart, redelivery, resume, retarget and late facts need no
-rules of their own (C5, M5, M6).
+terms; what fires and what is retracted then follows from `slad.core.settle`.
 
 All instants are UTC epoch ms.
 """
@@ -12,17 +10,18 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
-from slad.core.events import Crossing, Event, EventType, Phase
+from slad.core.events import Event, EventType, Phase
 from slad.core.facts import BLANK, LIFE, Fact, FactKind, History, Life, fold, insert, life_at
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.reading import BusinessTime, ClockReading, Reading, read
-from slad.core.terms import Terms, ThresholdSpec
-from slad.core.tracking import Fired, Tracking
+from slad.core.reading import BusinessTime, Reading, read
+from slad.core.settle import Transition, latest_known, settle
+from slad.core.terms import Terms
+from slad.core.tracking import Tracking
 
 MAX_AHEAD_MS: Final = 5 * SECOND_MS
 """How far ahead of slad's clock a caller's `effective_at` or `started_at` may be (M6)."""
@@ -49,20 +48,6 @@ class ClockOutOfRange(DeadlineOutOfRange):
         self.phase = phase
 
 
-class Transition(NamedTuple):
-    """What a command amounts to. Nothing has happened until it is committed."""
-
-    tracking: Tracking
-    reading: Reading
-    events: tuple[Event, ...]
-    changed: bool
-
-    @property
-    def wake_at(self) -> int | None:
-        """The next instant at which `fire` has something to do; None: not without a command."""
-        return wake_at(self.tracking, self.reading)
-
-
 def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False) -> Transition:
     """Starts the clocks of `tracking` (M1); facts and firings it has only when it is imported.
 
@@ -74,7 +59,7 @@ def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past
     events = [Event(EventType.STARTED, tracking.started_at)]
     if tracking.facts:
         events += _what_happened(BLANK, history, reading)
-    return _settle(tracking, reading, events, suppress_past=suppress_past)
+    return settle(tracking, reading, events, suppress_past=suppress_past)
 
 
 def align(
@@ -85,7 +70,7 @@ def align(
     For a reconciliation: every threshold that is still true stays fired, the others are retracted (M5, M6).
     Raises ClockOutOfRange as `begin`.
     """
-    now = _known(tracking, now)
+    now = latest_known(tracking, now)
     terms, started_at, before = tracking.terms, tracking.started_at, fold(tracking.facts)
     facts = wanted.facts
     for gap in before.stops:
@@ -112,7 +97,7 @@ def align(
         events.append(Event(EventType.RESUMED, now))
     if not events or wanted.terms != terms or wanted.started_at != started_at:
         events.insert(0, Event(EventType.RETARGETED, now))
-    return _settle(tracking, reading, events, suppress_past=suppress_past)
+    return settle(tracking, reading, events, suppress_past=suppress_past)
 
 
 def continue_cancelled(
@@ -134,7 +119,7 @@ def continue_cancelled(
         *cancelled.facts[:begun],
         *(fact for fact in cancelled.facts[begun:] if fact.kind != FactKind.CANCEL),
     )
-    now = _known(cancelled, now)
+    now = latest_known(cancelled, now)
     heir = msgspec.structs.replace(
         tracking,
         started_at=cancelled.started_at,
@@ -147,10 +132,10 @@ def continue_cancelled(
     events = [Event(EventType.STARTED, now)]
     if pause := reading.history.running_pause:
         events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=pause.reason))
-    return _settle(heir, reading, events, suppress_past=suppress_past)
+    return settle(heir, reading, events, suppress_past=suppress_past)
 
 
-def record(
+def add_fact(
     tracking: Tracking,
     kind: FactKind,
     calendar: BusinessTime,
@@ -164,7 +149,7 @@ def record(
     Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
     """
     at = _effective(tracking, effective_at, now)
-    now = _known(tracking, now)
+    now = latest_known(tracking, now)
     before = fold(tracking.facts)
     then = life_at(tracking.facts, at)
     if kind not in LIFE[then.life]:
@@ -186,7 +171,7 @@ def record(
         )
     tracking = msgspec.structs.replace(tracking, facts=facts)
     reading = read(tracking, after, calendar, now)
-    return _settle(tracking, reading, _what_happened(before, after, reading), at=at)
+    return settle(tracking, reading, _what_happened(before, after, reading), at=at)
 
 
 def retarget(
@@ -201,11 +186,11 @@ def retarget(
         raise _ended(history)
     if terms == tracking.terms:
         return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
-    now = _known(tracking, now)
+    now = latest_known(tracking, now)
     tracking = msgspec.structs.replace(tracking, terms=terms)
     reading = read(tracking, history, calendar, now)
     _require_in_range(reading)
-    return _settle(tracking, reading, [Event(EventType.RETARGETED, now)], suppress_past=suppress_past)
+    return settle(tracking, reading, [Event(EventType.RETARGETED, now)], suppress_past=suppress_past)
 
 
 def reopen(
@@ -224,7 +209,7 @@ def reopen(
     if not history.life.ended:
         return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
     at = _effective(tracking, effective_at, now)
-    now = _known(tracking, now)
+    now = latest_known(tracking, now)
     if history.ended_at is not None and at < history.ended_at:
         raise InvalidField(
             "effective_at",
@@ -237,7 +222,7 @@ def reopen(
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)
     reading = read(tracking, fold(tracking.facts), calendar, now)
-    return _settle(tracking, reading, [Event(EventType.REOPENED, at)])
+    return settle(tracking, reading, [Event(EventType.REOPENED, at)])
 
 
 def fire(tracking: Tracking, calendar: BusinessTime, now: int, *, until: int | None = None) -> Transition:
@@ -247,141 +232,12 @@ def fire(tracking: Tracking, calendar: BusinessTime, now: int, *, until: int | N
     each ticket `until` its own next instant; `now` still decides what is superseded.
     """
     reading = read(tracking, fold(tracking.facts), calendar, now)
-    return _settle(tracking, reading, [], until=until)
+    return settle(tracking, reading, [], until=until)
 
 
-def look(tracking: Tracking, calendar: BusinessTime, now: int) -> Reading:
+def reading_at(tracking: Tracking, calendar: BusinessTime, now: int) -> Reading:
     """The clocks of `tracking` as at `now`."""
     return read(tracking, fold(tracking.facts), calendar, now)
-
-
-def wake_at(tracking: Tracking, reading: Reading) -> int | None:
-    """The earliest crossing that has not been announced and that time alone will bring."""
-    earliest: int | None = None
-    for clock in reading.clocks:
-        if not clock.running:
-            continue
-        upcoming = clock.instants[0] if not tracking.fired else _first_unannounced(tracking, clock)
-        if upcoming is not None and (earliest is None or upcoming < earliest):
-            earliest = upcoming
-    return earliest
-
-
-def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
-    phase = clock.phase
-    announced = [fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at]
-    for spec, instant in zip(clock.specs, clock.instants, strict=True):
-        if spec.percent not in announced:
-            return instant
-    return None
-
-
-def _settle(
-    tracking: Tracking,
-    reading: Reading,
-    happened: list[Event],
-    *,
-    at: int | None = None,
-    until: int | None = None,
-    suppress_past: bool = False,
-) -> Transition:
-    """Announces the crossings that are true and were not announced, retracts those that are no longer true.
-
-    A crossing at or before `at`, the instant of the command, precedes what `happened`; the others follow.
-    """
-    if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
-        return Transition(tracking, reading, tuple(happened), changed=True)
-    now, known = reading.now, _known(tracking, reading.now)
-    judged_at = tracking.judged_at
-    reached: list[tuple[int, Event]] = []
-    retracted: list[Event] = []
-    fired = {(f.phase, f.percent): f for f in tracking.fired}
-    untold = _untold(fired, reading) if fired else []
-    for clock in reading.clocks:
-        phase, limit = clock.phase, clock.limit
-        pending: list[tuple[ThresholdSpec, int]] = []
-        for spec, instant in zip(clock.specs, clock.instants, strict=True):
-            record = fired.get((phase, spec.percent)) if fired else None
-            if record is None or not record.fired_at:
-                if instant is not None and instant <= limit:
-                    pending.append((spec, instant))
-            elif not clock.still_holds(instant, record.scheduled_at, known):
-                _retract(fired, record, spec, now, retracted)
-            elif instant != record.scheduled_at:
-                judged_at = known
-        for place, (spec, instant) in enumerate(pending, start=1):
-            if until is not None and instant > until:
-                break
-            key = phase, spec.percent
-            arming = fired[key].arming if key in fired else 0
-            superseded = place < len(pending)
-            fired[key] = Fired(phase, spec.percent, instant, now, superseded, suppress_past, arming)
-            if not suppress_past:
-                crossing = Crossing(*spec, instant, now, superseded, arming)
-                reached.append((instant, Event(EventType.THRESHOLD_REACHED, instant, phase, crossing)))
-    for record in [fired[key] for key in untold]:
-        if _reconsider(fired, record, reading, known, retracted):
-            judged_at = known
-    reached.sort(key=_by_instant)
-    first = [event for instant, event in reached if at is not None and instant <= at]
-    rest = [event for instant, event in reached if at is None or instant > at]
-    tracking = msgspec.structs.replace(tracking, fired=tuple(fired.values()), judged_at=judged_at)
-    return Transition(tracking, reading, (*first, *happened, *retracted, *rest), changed=True)
-
-
-def _untold(fired: dict[tuple[int, int], Fired], reading: Reading) -> list[tuple[int, int]]:
-    """Those of `fired` that the terms do not name any more."""
-    named = {(clock.phase, spec.percent) for clock in reading.clocks for spec in clock.specs}
-    return [key for key in fired if key not in named]
-
-
-def _known(tracking: Tracking, now: int) -> int:
-    """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5).
-
-    Commands are judged as of then: what was due by then is not to be hidden by the clock.
-    """
-    announced = [fired.fired_at for fired in tracking.fired]
-    return max(now, tracking.judged_at, *announced, *(fact.at for fact in tracking.facts[-1:]))
-
-
-def _reconsider(
-    fired: dict[tuple[int, int], Fired],
-    record: Fired,
-    reading: Reading,
-    known: int,
-    retracted: list[Event],
-) -> bool:
-    """A firing at a percent that the terms no longer name: kept unless the clock is now below it (M5).
-
-    Whether it is kept.
-    """
-    clock = reading.clock(Phase(record.phase))
-    true_still = clock is not None and (
-        clock.elapsed_ms * 100 >= clock.target_ms * record.percent
-        # The wall clock was set back, and tells nothing about it (C5).
-        or reading.now < known
-    )
-    if record.fired_at and not true_still:
-        _retract(fired, record, None, reading.now, retracted)
-    return bool(record.fired_at and true_still)
-
-
-def _retract(
-    fired: dict[tuple[int, int], Fired],
-    record: Fired,
-    spec: ThresholdSpec | None,
-    now: int,
-    retracted: list[Event],
-) -> None:
-    phase, percent = Phase(record.phase), record.percent
-    fired[phase, percent] = Fired(phase, percent, record.scheduled_at, 0, arming=record.arming + 1)
-    if record.silent:
-        return
-    meaning = spec[1:] if spec else (False, 0, percent == 100)
-    crossing = Crossing(
-        percent, *meaning, record.scheduled_at, record.fired_at, record.superseded, record.arming
-    )
-    retracted.append(Event(EventType.THRESHOLD_RETRACTED, now, phase, crossing))
 
 
 def _what_happened(before: History, after: History, reading: Reading) -> list[Event]:
@@ -426,7 +282,7 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
     was set back (C5). A caller's clock may be a little ahead of slad's; then it means now.
     """
     if effective_at is None:
-        return max(_known(tracking, now), tracking.started_at)
+        return max(latest_known(tracking, now), tracking.started_at)
     if effective_at < tracking.started_at:
         raise InvalidField(
             "effective_at",
@@ -455,10 +311,6 @@ def _require_in_range(reading: Reading) -> None:
     for clock in reading.clocks:
         if clock.instants[-1] is None:
             raise ClockOutOfRange(clock.phase)
-
-
-def _by_instant(item: tuple[int, Event]) -> int:
-    return item[0]
 
 
 def _by_occurrence(event: Event) -> int:

@@ -1,8 +1,8 @@
-"""What slad counts about itself: plain numbers, to be read when somebody asks.
+"""The vocabulary of what slad counts about itself: plain numbers, read when somebody asks.
 
 Counting is an addition on the event loop and knows no metrics library; `slad.service.prometheus` makes
-Prometheus' format of it when it is scraped. A part of slad with something to tell offers a `MetricSource`,
-which the daemon hands to the exporter; docs/metrics.md lists every name, and a test holds the two together.
+Prometheus' format of it when it is scraped. A part of slad that counts something offers a `MetricSource`,
+which the daemon hands to the exporter. docs/metrics.md lists every name; a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MS_PER_SECOND: Final = 1_000
 
 
 class Histogram:
-    """How often a value lay in which bucket.
+    """How many values fell into each bucket, and their sum.
 
     `bounds` are the ascending upper ends of the buckets, inclusive; above the last there is one more. Values
     are whole numbers of some small unit, `per_unit` of which make one of the exposed unit: 10**9 for ns that
@@ -48,7 +48,7 @@ def durations(*milliseconds: float) -> Histogram:
     return Histogram([int(bound * 1_000_000) for bound in milliseconds], NS_PER_SECOND)
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """The kinds of metric, as Prometheus has them."""
 
     COUNTER = "counter"
@@ -57,10 +57,10 @@ class Kind(StrEnum):
 
 
 class Metric(NamedTuple):
-    """What a metric is. `name` is the exposed one, of a counter with its `_total`."""
+    """The description of a metric. `name` is the exposed one, of a counter with its `_total`."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
 
@@ -74,11 +74,11 @@ class Sample(NamedTuple):
 
 
 class MetricSource(Protocol):
-    """A part of slad that has something to tell."""
+    """A part of slad that counts something."""
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """All metrics that `samples` may tell about; one without a sample is exposed with its name only."""
+        """All metrics that `samples` may give; one without a sample is exposed with its name only."""
         ...
 
     async def samples(self) -> Iterable[Sample]:

@@ -94,6 +94,10 @@ class ClockReading(NamedTuple):
         """Whether a crossing at `instant` is true as of this reading."""
         return instant is not None and instant <= self.limit
 
+    def has_counted(self, percent: int) -> bool:
+        """Whether at least that percent of the target has elapsed."""
+        return self.elapsed_ms * 100 >= self.target_ms * percent
+
     def still_holds(self, instant: int | None, scheduled_at: int, known: int) -> bool:
         """Whether a crossing announced for `scheduled_at`, and by the facts now at `instant`, is to stand.
 

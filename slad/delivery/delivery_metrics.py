@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
+from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engine.event_codec import recorded_at
 
-LAG = Metric("slad_consumer_lag_events", Kind.GAUGE, "Events not yet acknowledged.", ("consumer",))
+LAG = Metric("slad_consumer_lag_events", MetricKind.GAUGE, "Events not yet acknowledged.", ("consumer",))
 LAG_TIME = Metric(
     "slad_consumer_lag_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Age of the oldest event not yet acknowledged; 0: there is none.",
     ("consumer",),
 )
 STREAMS = Metric(
-    "slad_consumer_streams", Kind.GAUGE, "Open streams: one is live, the others stand by.", ("consumer",)
+    "slad_consumer_streams",
+    MetricKind.GAUGE,
+    "Open streams: one is live, the others stand by.",
+    ("consumer",),
 )
 
 

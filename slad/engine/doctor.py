@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from slad.core import machine
 from slad.core.instants import SECOND_MS, format_instant
+from slad.core.settle import next_wake
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.catalog import Catalog
@@ -106,8 +107,8 @@ def _wakes(store: Store, now: int) -> Iterator[Finding]:
             if record.state is TrackingState.ACTIVE:
                 live += 1
                 calendar = catalog.calendar(record.tracking.terms.schedule_key)
-                reading = machine.look(record.tracking, calendar, now)
-                wake_at = machine.wake_at(record.tracking, reading)
+                reading = machine.reading_at(record.tracking, calendar, now)
+                wake_at = next_wake(record.tracking, reading)
                 overdue += wake_at is not None and wake_at < now - LATE_MS
             stored_at = record.wake_at
             if record.state is TrackingState.ACTIVE and record.tracking.engine == Engine.TEMPORAL:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from slad.core.events import Event, EventType, Phase
-from slad.core.metrics import MS_PER_SECOND, Histogram, Kind, Metric, Sample, durations
+from slad.core.metrics import MS_PER_SECOND, Histogram, Metric, MetricKind, Sample, durations
 from slad.storage.rows import EventRow
 
 if TYPE_CHECKING:
@@ -110,37 +110,42 @@ class EngineMeasures:
             self.clock_steps_backward += 1
 
 
-EVENTS = Metric("slad_events_total", Kind.COUNTER, "Events committed.", ("type",))
-BREACHES = Metric("slad_breaches_total", Kind.COUNTER, "Clocks that reached 100 %.", ("phase",))
+EVENTS = Metric("slad_events_total", MetricKind.COUNTER, "Events committed.", ("type",))
+BREACHES = Metric("slad_breaches_total", MetricKind.COUNTER, "Clocks that reached 100 %.", ("phase",))
 LATENESS = Metric(
     "slad_threshold_lateness_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "From the instant of a threshold that a timer fired to the end of the commit that announced it.",
 )
-ARMED = Metric("slad_timers_armed", Kind.GAUGE, "Timers in memory: those that are due within the horizon.")
-OVERDUE = Metric("slad_timers_overdue", Kind.GAUGE, "Timers in memory whose instant has passed.")
+ARMED = Metric(
+    "slad_timers_armed", MetricKind.GAUGE, "Timers in memory: those that are due within the horizon."
+)
+OVERDUE = Metric("slad_timers_overdue", MetricKind.GAUGE, "Timers in memory whose instant has passed.")
 MOST_OVERDUE = Metric(
     "slad_timers_overdue_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "How long ago the earliest timer in memory was due; 0: it is not.",
 )
-QUEUE = Metric("slad_queue_depth", Kind.GAUGE, "Commands that wait for their turn.")
+QUEUE = Metric("slad_queue_depth", MetricKind.GAUGE, "Commands that wait for their turn.")
 COMMIT_TIME = Metric(
-    "slad_commit_duration_seconds", Kind.HISTOGRAM, "Time on the writer's thread, sync included."
+    "slad_commit_duration_seconds", MetricKind.HISTOGRAM, "Time on the writer's thread, sync included."
 )
 COMMIT_COMMANDS = Metric(
-    "slad_commit_commands", Kind.HISTOGRAM, "Commands that shared a commit; 0: timers alone."
+    "slad_commit_commands", MetricKind.HISTOGRAM, "Commands that shared a commit; 0: timers alone."
 )
 COMMIT_FAILURES = Metric(
-    "slad_commit_failures_total", Kind.COUNTER, "Commits that failed; nothing of them is there."
+    "slad_commit_failures_total", MetricKind.COUNTER, "Commits that failed; nothing of them is there."
 )
 LAST_COMMIT = Metric(
-    "slad_last_commit_timestamp_seconds", Kind.GAUGE, "When the last commit ended, by slad's clock."
+    "slad_last_commit_timestamp_seconds", MetricKind.GAUGE, "When the last commit ended, by slad's clock."
 )
-WRITABLE = Metric("slad_writable", Kind.GAUGE, "1: commands are carried out; 0: the disk refuses.")
-HEAD = Metric("slad_head_sequence", Kind.GAUGE, "The sequence of the newest event.")
+WRITABLE = Metric("slad_writable", MetricKind.GAUGE, "1: commands are carried out; 0: the disk refuses.")
+HEAD = Metric("slad_head_sequence", MetricKind.GAUGE, "The sequence of the newest event.")
 STEPS = Metric(
-    "slad_clock_steps_total", Kind.COUNTER, "Steps of the wall clock, of 500 ms or more.", ("direction",)
+    "slad_clock_steps_total",
+    MetricKind.COUNTER,
+    "Steps of the wall clock, of 500 ms or more.",
+    ("direction",),
 )
 
 

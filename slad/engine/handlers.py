@@ -12,7 +12,8 @@ from slad.core.errors import Refusal, Refused
 from slad.core.events import Phase
 from slad.core.facts import FactKind, fold, reported_code
 from slad.core.instants import format_instant
-from slad.core.machine import ClockOutOfRange, Transition
+from slad.core.machine import ClockOutOfRange
+from slad.core.settle import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
 from slad.core.tracking import Engine, Tracking
@@ -221,7 +222,7 @@ def _fact(
 def _record(
     work: UnitOfWork, record: Record, kind: FactKind, effective_at: int | None = None, detail: int = 0
 ) -> Transition:
-    return machine.record(
+    return machine.add_fact(
         record.tracking,
         kind,
         work.calendar(record.tracking.terms.schedule_key),
@@ -245,7 +246,7 @@ def _may_continue(command: Start, latest: Record, now: int) -> bool:
 
 def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:
     calendar = work.calendar(record.tracking.terms.schedule_key)
-    reading = machine.look(record.tracking, calendar, work.now)
+    reading = machine.reading_at(record.tracking, calendar, work.now)
     return _outcome(tenant_id, record, Transition(record.tracking, reading, (), changed=False))
 
 

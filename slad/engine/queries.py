@@ -218,7 +218,7 @@ class Queries:
             record.generation,
             record.state,
             tracking,
-            machine.look(tracking, calendar, now),
+            machine.reading_at(tracking, calendar, now),
             changed=False,
         )
 

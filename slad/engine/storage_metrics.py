@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from slad.core.metrics import Kind, Metric, Sample
+from slad.core.metrics import Metric, MetricKind, Sample
 from slad.engine.queries import QueryThread
 from slad.storage.database import DataDirectory
 
-DATABASE = Metric("slad_database_size_bytes", Kind.GAUGE, "Size of slad.db.")
+DATABASE = Metric("slad_database_size_bytes", MetricKind.GAUGE, "Size of slad.db.")
 DATABASE_FREE = Metric(
-    "slad_database_free_bytes", Kind.GAUGE, "What of slad.db is free and will be used again."
+    "slad_database_free_bytes", MetricKind.GAUGE, "What of slad.db is free and will be used again."
 )
 WAL = Metric(
-    "slad_wal_size_bytes", Kind.GAUGE, "Size of slad.db-wal, which is folded into slad.db now and then."
+    "slad_wal_size_bytes", MetricKind.GAUGE, "Size of slad.db-wal, which is folded into slad.db now and then."
 )
-DISK_FREE = Metric("slad_disk_free_bytes", Kind.GAUGE, "Free space of the file system that holds the data.")
+DISK_FREE = Metric(
+    "slad_disk_free_bytes", MetricKind.GAUGE, "Free space of the file system that holds the data."
+)
 
 
 class StorageMetrics:

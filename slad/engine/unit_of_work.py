@@ -8,7 +8,7 @@ from typing import NamedTuple
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Event
-from slad.core.machine import Transition
+from slad.core.settle import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
 from slad.core.tracking import Engine

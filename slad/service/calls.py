@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from slad.core.errors import InvalidField, Refused
-from slad.core.metrics import Kind, Metric, Sample, durations
+from slad.core.metrics import Metric, MetricKind, Sample, durations
 from slad.service.error_details import code_and_reason
 
 log = logging.getLogger(__name__)
@@ -114,20 +114,20 @@ class CallMeter:
         return code, reason
 
 
-CALLS = Metric("slad_calls_total", Kind.COUNTER, "Calls that ended, by gRPC code.", ("rpc", "code"))
+CALLS = Metric("slad_calls_total", MetricKind.COUNTER, "Calls that ended, by gRPC code.", ("rpc", "code"))
 DURATION = Metric(
     "slad_call_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "How long calls took that succeeded; not of streams of events.",
     ("rpc",),
 )
-OPEN = Metric("slad_calls_open", Kind.GAUGE, "Calls and streams under way.", ("rpc",))
+OPEN = Metric("slad_calls_open", MetricKind.GAUGE, "Calls and streams under way.", ("rpc",))
 REFUSALS = Metric(
-    "slad_refusals_total", Kind.COUNTER, "Refused calls, by reason (docs/errors.md).", ("rpc", "reason")
+    "slad_refusals_total", MetricKind.COUNTER, "Refused calls, by reason (docs/errors.md).", ("rpc", "reason")
 )
 DIFFERENCES = Metric(
     "slad_verdict_differences_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Completions for which the caller reported another verdict than slad's (M3).",
     ("phase",),
 )

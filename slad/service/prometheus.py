@@ -22,7 +22,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from slad import __version__
-from slad.core.metrics import Histogram, Kind, Metric, MetricSource, Sample
+from slad.core.metrics import Histogram, Metric, MetricKind, MetricSource, Sample
 from slad.storage.database import SQLITE_VERSION
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,19 @@ SCRAPE_TIMEOUT_S: Final = 8.0
 """How long a scrape waits for the event loop and the disk; Prometheus' own limit is 10 s."""
 
 BUILD = Metric(
-    "slad_build_info", Kind.GAUGE, "Always 1; what runs.", ("version", "python", "grpcio", "sqlite", "tzdata")
+    "slad_build_info",
+    MetricKind.GAUGE,
+    "Always 1; what runs.",
+    ("version", "python", "grpcio", "sqlite", "tzdata"),
 )
 SCRAPE_ERRORS = Metric(
-    "slad_scrape_errors_total", Kind.COUNTER, "Parts of slad that could not be asked in a scrape."
+    "slad_scrape_errors_total", MetricKind.COUNTER, "Parts of slad that could not be asked in a scrape."
 )
 
-_FAMILIES: Final[dict[Kind, Any]] = {
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.HISTOGRAM: HistogramMetricFamily,
+_FAMILIES: Final[dict[MetricKind, Any]] = {
+    MetricKind.COUNTER: CounterMetricFamily,
+    MetricKind.GAUGE: GaugeMetricFamily,
+    MetricKind.HISTOGRAM: HistogramMetricFamily,
 }
 
 

@@ -13,7 +13,8 @@ from slad.core.errors import InvalidField, Refused
 from slad.core.events import EventType, PauseReason, Phase
 from slad.core.facts import LIFE, Fact, FactKind, Life, fold, insert
 from slad.core.instants import HOUR_MS, MINUTE_MS
-from slad.core.machine import ClockOutOfRange, ReopenMode, Transition
+from slad.core.machine import ClockOutOfRange, ReopenMode
+from slad.core.settle import Transition
 from slad.core.tracking import PauseAccounting, Tracking
 from tests.core.tickets import OFFICE, at, calendar, terms, tracking
 
@@ -34,7 +35,7 @@ def begun(minutes: int = 100) -> Transition:
 
 def obey(state: Transition, kind: FactKind, now: int, effective_at: int | None = None) -> Transition:
     detail = PauseReason.STATUS_PAUSE.value if kind is FactKind.PAUSE else 0
-    return machine.record(state.tracking, kind, ALWAYS, now, effective_at=effective_at, detail=detail)
+    return machine.add_fact(state.tracking, kind, ALWAYS, now, effective_at=effective_at, detail=detail)
 
 
 def kinds(transition: Transition) -> list[EventType]:
@@ -181,8 +182,8 @@ def test_wall_clock_accounting_adds_up(pauses: list[tuple[int, int]], target: in
     moved = state.tracking
     for paused_at, resumed_at in stretches:
         for kind, instant in ((FactKind.PAUSE, paused_at), (FactKind.RESUME, resumed_at)):
-            moved = machine.record(moved, kind, calendar(OFFICE), instant, detail=1).tracking
-    reading = machine.look(moved, calendar(OFFICE), now)
+            moved = machine.add_fact(moved, kind, calendar(OFFICE), instant, detail=1).tracking
+    reading = machine.reading_at(moved, calendar(OFFICE), now)
     for mark in reading.clocks[0].marks:
         expected = calendar(OFFICE).advance(MONDAY_9, target * MINUTE_MS * mark.spec.percent // 100)
         for paused_at, resumed_at in stretches:

@@ -16,7 +16,7 @@ from slad.core.errors import Refused
 from slad.core.events import EventType, PauseReason, Phase
 from slad.core.facts import FactKind
 from slad.core.instants import MINUTE_MS
-from slad.core.machine import Transition
+from slad.core.settle import Transition
 from slad.core.terms import Terms
 from tests.core.naive_ticket import NaiveState, NaiveTerms, NaiveTicket
 from tests.core.tickets import OFFICE, at, calendar, terms, tracking
@@ -77,7 +77,7 @@ class TicketLife(RuleBasedStateMachine):
         detail = PauseReason.STATUS_PAUSE.value if op == "pause" else 0
         before = self.state.tracking
         try:
-            after = machine.record(
+            after = machine.add_fact(
                 before, KINDS[op], BOOK, instant(self.now), effective_at=instant(minute), detail=detail
             )
         except Refused as refused:
@@ -131,7 +131,7 @@ class TicketLife(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         naive: NaiveState = self.model.settle(self.now)
-        reading = machine.look(self.state.tracking, BOOK, instant(self.now))
+        reading = machine.reading_at(self.state.tracking, BOOK, instant(self.now))
         history = reading.history
         assert history.life.name.lower() == naive.life
         for name, phase in PHASES.items():

@@ -11,7 +11,7 @@ from slad.core import machine
 from slad.core.events import EventType, PauseReason
 from slad.core.facts import FactKind
 from slad.core.instants import format_instant
-from slad.core.machine import Transition
+from slad.core.settle import Transition
 from tests.core.tickets import at, calendar, schedule_of, terms, tracking
 from tests.paths import VECTORS
 
@@ -69,6 +69,6 @@ def run(case: dict[str, Any]) -> list[tuple[str, str, int]]:
         instant = at(op["at"])
         state = fire_until(state, instant)
         kind, detail = KINDS[op["op"]]
-        state = note(machine.record(state.tracking, kind, book, instant, detail=int(detail)))
+        state = note(machine.add_fact(state.tracking, kind, book, instant, detail=int(detail)))
     fire_until(state, at(case["until"]))
     return sorted(found)

@@ -12,8 +12,8 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core import machine
 from slad.core.facts import FactKind
 from slad.core.instants import MINUTE_MS
-from slad.core.machine import Transition
 from slad.core.reading import ClockReading
+from slad.core.settle import Transition
 from slad.core.status import remaining_minutes, timer_status, total_pause_minutes, tracking_state
 from slad.core.tracking import Tracking
 from slad.engine.commands import Answer
@@ -43,7 +43,7 @@ def life(steps: list[tuple[str, int]], *, suppress: bool) -> Transition:
             if state.reading.history.life.ended:
                 break
             kind = FactKind[step]
-            state = machine.record(state.tracking, kind, BOOK, now, detail=1 if step == "PAUSE" else 0)
+            state = machine.add_fact(state.tracking, kind, BOOK, now, detail=1 if step == "PAUSE" else 0)
     return state
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
+from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.delivery.sinks.circuit import SinkState
 from slad.delivery.sinks.sinks import Sinks
 
-READY = Metric("slad_sink_ready", Kind.GAUGE, "1: the last attempt went well; 0: it failed.", ("sink",))
-DELIVERED = Metric("slad_sink_delivered_total", Kind.COUNTER, "Events that the target has taken.", ("sink",))
-FAILURES = Metric("slad_sink_failures_total", Kind.COUNTER, "Attempts that failed.", ("sink",))
-PARKED = Metric("slad_sink_parked_events", Kind.GAUGE, "Events set aside until they are replayed.", ("sink",))
+READY = Metric("slad_sink_ready", MetricKind.GAUGE, "1: the last attempt went well; 0: it failed.", ("sink",))
+DELIVERED = Metric(
+    "slad_sink_delivered_total", MetricKind.COUNTER, "Events that the target has taken.", ("sink",)
+)
+FAILURES = Metric("slad_sink_failures_total", MetricKind.COUNTER, "Attempts that failed.", ("sink",))
+PARKED = Metric(
+    "slad_sink_parked_events", MetricKind.GAUGE, "Events set aside until they are replayed.", ("sink",)
+)
 LAST_DELIVERY = Metric(
     "slad_sink_last_delivery_timestamp_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "When an event was last taken, by slad's clock.",
     ("sink",),
 )

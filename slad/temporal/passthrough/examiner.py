@@ -16,6 +16,7 @@ from slad.core import machine
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import Phase
 from slad.core.instants import HOUR_MS, SECOND_MS
+from slad.core.settle import next_wake
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
@@ -181,8 +182,8 @@ class Examiner:
 
     def _wake_at(self, record: Record) -> int | None:
         calendar = self._catalog.calendar(record.tracking.terms.schedule_key)
-        reading = machine.look(record.tracking, calendar, self._clock.now())
-        return machine.wake_at(record.tracking, reading)
+        reading = machine.reading_at(record.tracking, calendar, self._clock.now())
+        return next_wake(record.tracking, reading)
 
     def _has_to_wait(self, name: str) -> bool:
         """Whether its workflow does not know everything yet."""
@@ -200,8 +201,8 @@ def _tell_anew(row: TemporalTicketRow, work: UnitOfWork) -> None:
         return
     tenant_id = work.tenant_id(record.tenant_key)
     calendar = work.calendar(record.tracking.terms.schedule_key)
-    reading = machine.look(record.tracking, calendar, work.now)
-    work.temporal.expect(record, tenant_id, machine.wake_at(record.tracking, reading))
+    reading = machine.reading_at(record.tracking, calendar, work.now)
+    work.temporal.expect(record, tenant_id, next_wake(record.tracking, reading))
     message = Message(UPDATE, record.generation, tracking=record.tracking)
     work.temporal.tell(row.workflow_id, row.tracking_key, message, work.now)
 

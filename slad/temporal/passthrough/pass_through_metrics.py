@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from slad.core.metrics import MS_PER_SECOND, Kind, Metric, Sample
+from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.engine.queries import QueryThread
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.routing import Routing
 
-REACHABLE = Metric("slad_temporal_reachable", Kind.GAUGE, "1: Temporal answered when last asked; 0: not.")
-WAITING = Metric("slad_temporal_outbox_messages", Kind.GAUGE, "Messages that Temporal has not taken yet.")
+REACHABLE = Metric(
+    "slad_temporal_reachable", MetricKind.GAUGE, "1: Temporal answered when last asked; 0: not."
+)
+WAITING = Metric(
+    "slad_temporal_outbox_messages", MetricKind.GAUGE, "Messages that Temporal has not taken yet."
+)
 OLDEST = Metric(
     "slad_temporal_outbox_oldest_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "How long the oldest of them has waited; or 0.",
 )
-CARRIED = Metric("slad_temporal_trackings", Kind.GAUGE, "Live trackings that Temporal carries.")
+CARRIED = Metric("slad_temporal_trackings", MetricKind.GAUGE, "Live trackings that Temporal carries.")
 LATE = Metric(
     "slad_temporal_late_trackings",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Those of them with a threshold overdue beyond the grace, and no report.",
 )
-PARKED = Metric("slad_temporal_parked_workflows", Kind.GAUGE, "Workflows that slad has given up on for now.")
+PARKED = Metric(
+    "slad_temporal_parked_workflows", MetricKind.GAUGE, "Workflows that slad has given up on for now."
+)
 FALLBACKS = Metric(
     "slad_temporal_fallbacks_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Tickets that the local engine took because Temporal could not be reached.",
 )
 

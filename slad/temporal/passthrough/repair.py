@@ -9,7 +9,7 @@ import msgspec
 
 from slad.core import machine
 from slad.core.errors import InvalidField
-from slad.core.machine import Transition
+from slad.core.settle import Transition
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.unit_of_work import UnitOfWork, Write
@@ -77,7 +77,7 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
 def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
     key, name = record.tracking_key, workflow_id(tenant_id, record.ticket_id)
     tracking = msgspec.structs.replace(record.tracking, engine=to)
-    reading = machine.look(tracking, work.calendar(tracking.terms.schedule_key), work.now)
+    reading = machine.reading_at(tracking, work.calendar(tracking.terms.schedule_key), work.now)
     transition = Transition(tracking, reading, (), changed=True)
     write = Write(tenant_id, record.ticket_id, record.generation, key, transition)
     work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))

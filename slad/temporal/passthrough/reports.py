@@ -49,7 +49,7 @@ def take_reports(
     outcomes: dict[int, ReportOutcome] = {}
     due: list[tuple[int, int]] = []
     calendar = work.calendar(record.tracking.terms.schedule_key)
-    reading = machine.look(record.tracking, calendar, work.now)
+    reading = machine.reading_at(record.tracking, calendar, work.now)
     for place, report in enumerate(reports):
         clock = reading.clock(report.phase)
         instant = clock and next((m.instant for m in clock.marks if m.spec.percent == report.percent), None)

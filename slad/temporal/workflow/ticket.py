@@ -16,8 +16,8 @@ from slad.core.errors import InvalidField, Refused
 from slad.core.events import Event, EventType, Phase
 from slad.core.facts import REPORTED, FactKind, History, fold, reported_code
 from slad.core.instants import MINUTE_MS
-from slad.core.machine import Transition
 from slad.core.reading import ClockReading
+from slad.core.settle import Transition, next_wake
 from slad.core.status import total_pause_minutes
 from slad.core.tracking import Tracking
 from slad.temporal.workflow import documents, wire
@@ -116,7 +116,7 @@ class TicketClock:
         """Ends the tracking because the PSA does not have it open; thresholds not yet told are forgotten."""
         if not self.ended:
             kind = FactKind.CANCEL if cancelled else FactKind.RESOLVE
-            self._take(machine.record(self.tracking, kind, self._calendar, now))
+            self._take(machine.add_fact(self.tracking, kind, self._calendar, now))
         untold = {(event.phase, event.crossing.percent) for event in self.pending if event.crossing}
         fired = tuple(f for f in self.tracking.fired if (f.phase, f.percent) not in untold)
         self.tracking = msgspec.structs.replace(self.tracking, fired=fired)
@@ -127,7 +127,7 @@ class TicketClock:
         if self._is_known(extension):
             return
         at = extension.effective_at
-        transition = machine.record(
+        transition = machine.add_fact(
             self.tracking,
             told.kind,
             self._calendar,
@@ -226,11 +226,11 @@ class TicketClock:
 
     def state(self, now: int) -> TicketState:
         """What `getState` answers."""
-        reading = machine.look(self.tracking, self._calendar, now)
+        reading = machine.reading_at(self.tracking, self._calendar, now)
         history = reading.history
         response, resolution = reading.clock(Phase.RESPONSE), reading.clock(Phase.RESOLUTION)
         pause = history.running_pause
-        wake_at = machine.wake_at(self.tracking, reading)
+        wake_at = next_wake(self.tracking, reading)
         return TicketState(
             current_phase=wire.PHASE_NAMES[
                 Phase.RESPONSE if response and response.closed_at is None else Phase.RESOLUTION

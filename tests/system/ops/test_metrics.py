@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 
-from slad.core.metrics import Kind, Metric, Sample
+from slad.core.metrics import Metric, MetricKind, Sample
 from slad.daemon.metrics_server import MetricsServer
 from slad.daemon.settings import MetricsSettings
 from slad.daemon.sockets import AddressError
@@ -172,7 +172,7 @@ async def test_lag_after_a_restore_does_not_count_the_sequences_that_were_left_o
 
 
 class Failing:
-    metrics = (Metric("slad_failing", Kind.GAUGE, "Never told."),)
+    metrics = (Metric("slad_failing", MetricKind.GAUGE, "Never told."),)
 
     async def samples(self) -> list[Sample]:
         raise OSError("no such disk")

@@ -1,0 +1,192 @@
+"""Settling: the crossings that are true now against those that were announced.
+
+What is true and not announced fires; what was announced and is no longer true is retracted. So restart,
+redelivery, resume, retarget and late facts need no rules of their own (C5, M5, M6).
+
+All instants are UTC epoch ms.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from slad.core.events import Crossing, Event, EventType, Phase
+from slad.core.reading import ClockReading, Reading
+from slad.core.terms import BREACH_PERCENT, ThresholdSpec
+from slad.core.tracking import Fired, Tracking
+
+
+class Transition(NamedTuple):
+    """What a command amounts to. Nothing has happened until it is committed."""
+
+    tracking: Tracking
+    reading: Reading
+    events: tuple[Event, ...]
+    changed: bool
+
+    @property
+    def wake_at(self) -> int | None:
+        """The next instant at which `machine.fire` has something to do; None: not without a command."""
+        return next_wake(self.tracking, self.reading)
+
+
+_Firing = tuple[Fired, ThresholdSpec]
+"""A firing, and what its threshold stands for."""
+
+_Firings = dict[tuple[int, int], Fired]
+"""What has been announced, or was and is retracted, by (phase, percent)."""
+
+
+def settle(
+    tracking: Tracking,
+    reading: Reading,
+    happened: Sequence[Event],
+    *,
+    at: int | None = None,
+    until: int | None = None,
+    suppress_past: bool = False,
+) -> Transition:
+    """Announces the crossings that are true and were not announced, retracts those that are no longer true.
+
+    `happened` is what the command, which took effect `at`, has to tell itself. With `until`, only what came
+    true by then fires; with `suppress_past` it fires without an event.
+    """
+    if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
+        return Transition(tracking, reading, tuple(happened), changed=True)
+    known = latest_known(tracking, reading.now)
+    firings: _Firings = {(fired.phase, fired.percent): fired for fired in tracking.fired}
+    due: list[_Firing] = []
+    for clock in reading.clocks:
+        due += _due(clock, firings, until=until, silent=suppress_past)
+    untrue, moved = _untrue(reading, firings, known) if firings else ([], False)
+    events = _in_order(due, untrue, happened, at, reading.now)
+    for fired, _ in untrue:
+        firings[fired.phase, fired.percent] = Fired(
+            fired.phase, fired.percent, fired.scheduled_at, 0, arming=fired.arming + 1
+        )
+    for fired, _ in due:
+        firings[fired.phase, fired.percent] = fired
+    tracking = msgspec.structs.replace(
+        tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
+    )
+    return Transition(tracking, reading, events, changed=True)
+
+
+def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: bool) -> list[_Firing]:
+    """What `clock` has reached and not announced, ascending; all but the highest are superseded (C5)."""
+    phase, limit, now = clock.phase, clock.limit, clock.now
+    due: list[_Firing] = []
+    if (first := clock.instants[0]) is None or first > limit:
+        return due
+    superseded = False
+    for spec, instant in zip(reversed(clock.specs), reversed(clock.instants), strict=True):
+        if instant is None or instant > limit:
+            continue
+        percent = spec.percent
+        before = firings.get((phase, percent))
+        if before is not None and before.fired_at:
+            continue
+        if until is None or instant <= until:
+            arming = before.arming if before is not None else 0
+            due.append((Fired(phase, percent, instant, now, superseded, silent, arming), spec))
+        superseded = True
+    due.reverse()
+    return due
+
+
+def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firing], bool]:
+    """What was announced and no longer holds; and whether any that holds belongs to another instant by now.
+
+    `known` is how far slad's clock is known to have come.
+    """
+    untrue: list[_Firing] = []
+    moved = False
+    unnamed = dict(firings)
+    for clock in reading.clocks:
+        phase = clock.phase
+        for spec, instant in zip(clock.specs, clock.instants, strict=True):
+            fired = unnamed.pop((phase, spec.percent), None)
+            if fired is None or not fired.fired_at:
+                continue
+            if not clock.still_holds(instant, fired.scheduled_at, known):
+                untrue.append((fired, spec))
+            elif instant != fired.scheduled_at:
+                moved = True
+    for fired in unnamed.values():
+        # The terms name this percent no longer: it stands unless the clock is below it now (M5). A wall clock
+        # that was set back tells nothing about that (C5).
+        if not fired.fired_at:
+            continue
+        counting = reading.clock(Phase(fired.phase))
+        if counting and (counting.has_counted(fired.percent) or reading.now < known):
+            moved = True
+        else:
+            untrue.append((fired, ThresholdSpec(fired.percent, False, 0, fired.percent == BREACH_PERCENT)))
+    return untrue, moved
+
+
+def _in_order(
+    due: list[_Firing], untrue: list[_Firing], happened: Sequence[Event], at: int | None, now: int
+) -> tuple[Event, ...]:
+    """The events in the order in which they are told, without those of silent firings.
+
+    Crossings up to `at`, the instant of the command, precede what `happened`; then come the retractions, then
+    the other crossings. Crossings are in order of their instants; of one instant, in order of the clocks.
+    """
+    reached: list[Event] = []
+    for fired, spec in due:
+        if not fired.silent:
+            crossing = _crossing(fired, spec)
+            reached.append(
+                Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, Phase(fired.phase), crossing)
+            )
+    reached.sort(key=_by_instant)
+    retracted = [
+        Event(EventType.THRESHOLD_RETRACTED, now, Phase(fired.phase), _crossing(fired, spec))
+        for fired, spec in untrue
+        if not fired.silent
+    ]
+    before = 0 if at is None else bisect_right(reached, at, key=_by_instant)
+    return *reached[:before], *happened, *retracted, *reached[before:]
+
+
+def _crossing(fired: Fired, spec: ThresholdSpec) -> Crossing:
+    return Crossing(*spec, fired.scheduled_at, fired.fired_at, fired.superseded, fired.arming)
+
+
+def _by_instant(event: Event) -> int:
+    return event.occurred_at
+
+
+def latest_known(tracking: Tracking, now: int) -> int:
+    """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5).
+
+    Commands are judged as of then: what was due by then is not to be hidden by the clock.
+    """
+    announced = [fired.fired_at for fired in tracking.fired]
+    return max(now, tracking.judged_at, *announced, *(fact.at for fact in tracking.facts[-1:]))
+
+
+def next_wake(tracking: Tracking, reading: Reading) -> int | None:
+    """The earliest crossing that has not been announced and that time alone will bring."""
+    earliest: int | None = None
+    for clock in reading.clocks:
+        if not clock.running:
+            continue
+        upcoming = clock.instants[0] if not tracking.fired else _first_unannounced(tracking, clock)
+        if upcoming is not None and (earliest is None or upcoming < earliest):
+            earliest = upcoming
+    return earliest
+
+
+def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
+    phase = clock.phase
+    announced = [fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at]
+    for spec, instant in zip(clock.specs, clock.instants, strict=True):
+        if spec.percent not in announced:
+            return instant
+    return None
