@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -60,3 +61,11 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     def fired_of(self, phase: Phase) -> dict[int, Fired]:
         """What was announced of the clock of `phase`, by percent; retracted ones included."""
         return {fired.percent: fired for fired in self.fired if fired.phase == phase}
+
+
+class TicketRef(NamedTuple):
+    """Which generation of which ticket (C1)."""
+
+    tenant_id: str
+    ticket_id: str
+    generation: int

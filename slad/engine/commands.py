@@ -16,7 +16,7 @@ from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
-from slad.core.tracking import Fired, PauseAccounting, Tracking
+from slad.core.tracking import Fired, PauseAccounting, TicketRef, Tracking
 
 
 class OnExisting(IntEnum):
@@ -162,9 +162,7 @@ class Mend(Command, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True):
     """What became of a command: whether it changed anything, and how the ticket stands now."""
 
-    tenant_id: str
-    ticket_id: str
-    generation: int
+    ticket: TicketRef
     state: TrackingState
     tracking: Tracking
     reading: Reading

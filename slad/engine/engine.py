@@ -27,6 +27,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from slad.core import machine
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.instants import SECOND_MS, format_instant
+from slad.core.tracking import TicketRef
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.engine_metrics import EngineMeasures, TurnObserver, TurnReport
@@ -293,7 +294,7 @@ class SlaEngine:
         left = MAX_TIMERS
         while due := self._take_due(until, left):
             if len(due) > 1:
-                work.foresee_keys([tracking_key for _, _, tracking_key in due])
+                work.tickets.foresee_keys([tracking_key for _, _, tracking_key in due])
             last, place = due[-1][0], len(due)
             while due and left:
                 wake_at, _, tracking_key = heappop(due)
@@ -322,13 +323,14 @@ class SlaEngine:
     def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
         """Fires one tracking; its next wake."""
         try:
-            record = work.by_key(tracking_key)
+            record = work.tickets.by_key(tracking_key)
             if record is None or record.wake_at is None:
                 return None
-            calendar = work.calendar(record.tracking.terms.schedule_key)
+            calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
             transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
-            tenant_id = work.tenant_id(record.tenant_key)
-            work.put(Write(tenant_id, record.ticket_id, record.generation, tracking_key, transition))
+            tenant_id = work.catalog.tenant_id(record.tenant_key)
+            ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
+            work.put(Write(ticket, tracking_key, transition))
         except StorageError:
             raise
         except Exception:
@@ -363,7 +365,7 @@ class SlaEngine:
     ) -> None:
         self._unsettled.clear()
         self._counters = work.counters
-        for tracking_key, wake_at in work.wakes.items():
+        for tracking_key, wake_at in work.tickets.wakes.items():
             self._timers.set(tracking_key, wake_at)
         if events:
             self._publish(events)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import Event
-from slad.core.tracking import Tracking
+from slad.core.tracking import TicketRef, Tracking
 from slad.storage.codec import encode
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Whose event it is."""
-
-    tenant_id: str
-    ticket_id: str
-    generation: int
-
-
-def event_id(origin: Origin, event: Event, sequence: int) -> str:
+def event_id(ticket: TicketRef, event: Event, sequence: int) -> str:
     """A UUID made from what happened and to whom.
 
     That of a crossing depends on nothing else, so that a database restored from a backup announces what it
@@ -31,9 +22,7 @@ def event_id(origin: Origin, event: Event, sequence: int) -> str:
     """
     crossing = event.crossing
     about = (
-        origin.tenant_id,
-        origin.ticket_id,
-        origin.generation,
+        *ticket,
         event.type,
         event.phase or 0,
         event.occurred_at,
@@ -57,16 +46,16 @@ def recorded_at(body: bytes) -> int:
     return pb.SlaEvent.FromString(body).recorded_at.ToMilliseconds()
 
 
-def encode_event(origin: Origin, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
+def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
     """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
     message = pb.SlaEvent(
         sequence=sequence,
-        event_id=event_id(origin, event, sequence),
+        event_id=event_id(ticket, event, sequence),
         type=pb.SlaEventType.ValueType(event.type),
-        tenant_id=origin.tenant_id,
-        ticket_id=origin.ticket_id,
+        tenant_id=ticket.tenant_id,
+        ticket_id=ticket.ticket_id,
         policy_id=tracking.terms.policy_id,
-        generation=origin.generation,
+        generation=ticket.generation,
         met=event.met,
         attributes=tracking.attributes or None,
     )

@@ -16,7 +16,7 @@ from slad.core.machine import ClockOutOfRange
 from slad.core.settle import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
-from slad.core.tracking import Engine, Tracking
+from slad.core.tracking import Engine, TicketRef, Tracking
 from slad.engine.commands import (
     Answer,
     Cancel,
@@ -73,7 +73,7 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
 
 
 def _start(work: UnitOfWork, command: Start) -> Outcome:
-    latest = work.latest(command.tenant_id, command.ticket_id)
+    latest = work.tickets.latest(command.tenant_id, command.ticket_id)
     live = latest is not None and latest.state is TrackingState.ACTIVE
     if latest is not None and live and command.on_existing is not OnExisting.REPLACE:
         if command.on_existing is OnExisting.FAIL:
@@ -84,8 +84,8 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
                 f"{format_instant(latest.tracking.started_at)}",
             )
         return _unchanged(work, command.tenant_id, latest)
-    terms = work.accept(command.terms, command.policy_id)
-    calendar = work.calendar(terms.schedule_key)
+    terms = work.catalog.accept(command.terms, command.policy_id)
+    calendar = work.catalog.calendar(terms.schedule_key)
     engine = work.choose_engine(command.tenant_id, command.ticket_id, latest if live else None, command.terms)
     tracking = _tracking(command, terms, work.now, engine)
     heir = latest is not None and not live and _may_continue(command, latest, work.now)
@@ -103,7 +103,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     except ClockOutOfRange as error:
         raise command.terms.out_of_range(error.phase) from None
     generation = latest.generation + 1 if latest is not None else 1
-    write = Write(command.tenant_id, command.ticket_id, generation, None, transition)
+    write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition)
     return Outcome(_answer(write), (*writes, write))
 
 
@@ -129,9 +129,9 @@ def _cancel(work: UnitOfWork, command: Cancel) -> Outcome:
 
 
 def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
-    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
-    terms = work.accept(command.terms, command.policy_id)
-    calendar = work.calendar(terms.schedule_key)
+    tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
+    terms = work.catalog.accept(command.terms, command.policy_id)
+    calendar = work.catalog.calendar(terms.schedule_key)
     try:
         transition = machine.retarget(
             record.tracking, terms, calendar, work.now, suppress_past=command.suppress_past
@@ -142,11 +142,11 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
 
 
 def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
-    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
+    tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
     transition = machine.reopen(
         record.tracking,
         command.mode,
-        work.calendar(record.tracking.terms.schedule_key),
+        work.catalog.calendar(record.tracking.terms.schedule_key),
         work.now,
         effective_at=command.effective_at,
     )
@@ -155,12 +155,12 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     engine = work.choose_engine(tenant_id, record.ticket_id, None, None)
     tracking = msgspec.structs.replace(transition.tracking, engine=engine)
     transition = transition._replace(tracking=tracking)
-    write = Write(tenant_id, record.ticket_id, record.generation + 1, None, transition)
+    write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition)
     return Outcome(_answer(write), (write,))
 
 
 def _mend(work: UnitOfWork, command: Mend) -> Outcome:
-    latest = work.latest(command.tenant_id, command.ticket_id)
+    latest = work.tickets.latest(command.tenant_id, command.ticket_id)
     live = latest if latest is not None and latest.state is TrackingState.ACTIVE else None
     if (live and live.tracking) != command.expected:
         raise Refused(
@@ -172,9 +172,9 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     if command.wanted is None:
         return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
     start = command.wanted
-    terms = work.accept(start.terms, start.policy_id)
+    terms = work.catalog.accept(start.terms, start.policy_id)
     wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
-    calendar = work.calendar(terms.schedule_key)
+    calendar = work.catalog.calendar(terms.schedule_key)
     try:
         transition = machine.align(
             live.tracking, wanted, calendar, work.now, suppress_past=start.suppress_past
@@ -215,7 +215,7 @@ def _fact(
     effective_at: int | None,
     detail: int = 0,
 ) -> Outcome:
-    tenant_id, record = work.locate(command.tenant_id, command.ticket_id)
+    tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
     return _outcome(tenant_id, record, _record(work, record, kind, effective_at, detail))
 
 
@@ -225,7 +225,7 @@ def _record(
     return machine.add_fact(
         record.tracking,
         kind,
-        work.calendar(record.tracking.terms.schedule_key),
+        work.catalog.calendar(record.tracking.terms.schedule_key),
         work.now,
         effective_at=effective_at,
         detail=detail,
@@ -245,7 +245,7 @@ def _may_continue(command: Start, latest: Record, now: int) -> bool:
 
 
 def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:
-    calendar = work.calendar(record.tracking.terms.schedule_key)
+    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
     reading = machine.reading_at(record.tracking, calendar, work.now)
     return _outcome(tenant_id, record, Transition(record.tracking, reading, (), changed=False))
 
@@ -258,15 +258,14 @@ def _outcome(tenant_id: str, record: Record, transition: Transition) -> Outcome:
 
 
 def _write(tenant_id: str, record: Record, transition: Transition) -> Write:
-    return Write(tenant_id, record.ticket_id, record.generation, record.tracking_key, transition)
+    ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
+    return Write(ticket, record.tracking_key, transition)
 
 
 def _answer(write: Write) -> Answer:
     transition = write.transition
     return Answer(
-        write.tenant_id,
-        write.ticket_id,
-        write.generation,
+        write.ticket,
         tracking_state(transition.reading.history.life),
         transition.tracking,
         transition.reading,

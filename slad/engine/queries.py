@@ -16,11 +16,11 @@ from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
 from slad.core.timeline import TimelineSegment, timeline
-from slad.core.tracking import Tracking
+from slad.core.tracking import TicketRef, Tracking
 from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
-from slad.engine.unit_of_work import not_found, sole_holder
+from slad.engine.tickets import not_found, sole_holder
 from slad.storage.codec import AuditEntry
 from slad.storage.rows import ParkedEventRow
 from slad.storage.store import Record, Store, StoredEvent
@@ -213,9 +213,7 @@ class Queries:
         tracking = record.tracking
         calendar = self._catalog.calendar(tracking.terms.schedule_key)
         return Answer(
-            self._catalog.tenant_id(record.tenant_key),
-            record.ticket_id,
-            record.generation,
+            TicketRef(self._catalog.tenant_id(record.tenant_key), record.ticket_id, record.generation),
             record.state,
             tracking,
             machine.reading_at(tracking, calendar, now),

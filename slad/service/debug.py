@@ -152,7 +152,7 @@ def _mean_us(durations: Histogram) -> int:
 
 
 def _timer(fires_at: int, answer: Answer) -> rpc.SlaTimer:
-    timer = rpc.SlaTimer(tenant_id=answer.tenant_id, ticket_id=answer.ticket_id, generation=answer.generation)
+    timer = rpc.SlaTimer(**answer.ticket._asdict())
     set_ms(timer.fires_at, fires_at)
     for clock in answer.reading.clocks:
         shown = pb.SlaClock.FromString(replies.sla_clock(clock, answer.tracking))

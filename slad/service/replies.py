@@ -71,10 +71,10 @@ def sla_status(answer: Answer) -> bytes:
     terms, history = tracking.terms, reading.history
     started_at, as_of = moment(tracking.started_at), moment(reading.now)
     parts = [
-        text(_TENANT_ID, answer.tenant_id),
-        text(_TICKET_ID, answer.ticket_id),
+        text(_TENANT_ID, answer.ticket.tenant_id),
+        text(_TICKET_ID, answer.ticket.ticket_id),
         _promised(terms.policy_id, terms.priority_id, tracking.accounting, tracking.engine, reading.timezone),
-        _GENERATION + varint(answer.generation),
+        _GENERATION + varint(answer.ticket.generation),
         _STATE[answer.state],
         _STATUS[status_rules.timer_status(reading)],
         _STARTED_AT[len(started_at)],

@@ -158,7 +158,7 @@ async def test_a_failed_commit_refuses_its_callers_and_changes_nothing(
         with pytest.raises(Refused, match="no tracking"):
             await slad.ask(Pause(tenant_id="acme", ticket_id="B", reason=PauseReason.STATUS_PAUSE))
         again = await slad.start("B")
-        assert again.generation == 1
+        assert again.ticket.generation == 1
         assert [event.sequence for event in slad.published] == [1, 2]
 
 
@@ -217,7 +217,7 @@ async def test_stopping_finishes_what_waits_and_refuses_what_comes(tmp_path: Pat
         with pytest.raises(Refused) as caught:
             await slad.start("B")
         assert caught.value.reason == "STOPPING"
-        assert (await waiting).generation == 1
+        assert (await waiting).ticket.generation == 1
 
 
 class SteppedClock:

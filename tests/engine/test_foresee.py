@@ -47,7 +47,7 @@ async def test_commands_of_one_batch_see_each_other_and_what_was_there(tmp_path:
         slad.journal.gate.set()
         await first
         answers = await asyncio.gather(*asking)
-        assert [(a.ticket_id, a.generation, a.changed) for a in answers] == [
+        assert [(*a.ticket[1:], a.changed) for a in answers] == [
             ("old", 2, True),
             ("old", 2, True),
             ("new", 1, True),

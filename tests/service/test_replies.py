@@ -15,7 +15,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading
 from slad.core.settle import Transition
 from slad.core.status import remaining_minutes, timer_status, total_pause_minutes, tracking_state
-from slad.core.tracking import Tracking
+from slad.core.tracking import TicketRef, Tracking
 from slad.engine.commands import Answer
 from slad.service import replies
 from tests.core.tickets import OFFICE, at, calendar, terms, tracking
@@ -49,7 +49,9 @@ def life(steps: list[tuple[str, int]], *, suppress: bool) -> Transition:
 
 def answer_of(state: Transition) -> Answer:
     life_now = state.reading.history.life
-    return Answer("acme", "T-1", 3, tracking_state(life_now), state.tracking, state.reading, changed=True)
+    return Answer(
+        TicketRef("acme", "T-1", 3), tracking_state(life_now), state.tracking, state.reading, changed=True
+    )
 
 
 def clock_message(clock: ClockReading, tracking: Tracking) -> pb.SlaClock:
@@ -100,11 +102,11 @@ def status_message(answer: Answer) -> pb.SlaStatus:
     history = reading.history
     pause = history.running_pause
     message = pb.SlaStatus(
-        tenant_id=answer.tenant_id,
-        ticket_id=answer.ticket_id,
+        tenant_id=answer.ticket.tenant_id,
+        ticket_id=answer.ticket.ticket_id,
         policy_id=tracking.terms.policy_id,
         priority_id=tracking.terms.priority_id,
-        generation=answer.generation,
+        generation=answer.ticket.generation,
         state=pb.SlaTrackingState.ValueType(answer.state),
         status=pb.SlaTimerStatus.ValueType(timer_status(reading)),
         is_paused=pause is not None,

@@ -155,7 +155,7 @@ class TemporalPassThrough:
 
 def _release(name: str, tracking_key: int, work: UnitOfWork) -> None:
     """What it was parked for may be mended by other terms, so it is told how things stand now."""
-    record = work.by_key(tracking_key)
+    record = work.tickets.by_key(tracking_key)
     if is_wanted(record):
         restart_workflow(work, name=name, tracking_key=tracking_key)
     else:

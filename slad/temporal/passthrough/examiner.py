@@ -169,7 +169,7 @@ class Examiner:
 
     def _look_again(self, rows: list[TemporalTicketRow], work: UnitOfWork) -> None:
         for row in rows:
-            record = work.by_key(row.tracking_key)
+            record = work.tickets.by_key(row.tracking_key)
             if record is None or not is_wanted(record):
                 work.temporal.leave(row.tracking_key)
                 continue
@@ -196,11 +196,11 @@ class Examiner:
 
 def _tell_anew(row: TemporalTicketRow, work: UnitOfWork) -> None:
     """With other time zones the instants have moved, and the workflow sleeps until the former one."""
-    record = work.by_key(row.tracking_key)
+    record = work.tickets.by_key(row.tracking_key)
     if record is None or not is_wanted(record):
         return
-    tenant_id = work.tenant_id(record.tenant_key)
-    calendar = work.calendar(record.tracking.terms.schedule_key)
+    tenant_id = work.catalog.tenant_id(record.tenant_key)
+    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
     reading = machine.reading_at(record.tracking, calendar, work.now)
     work.temporal.expect(record, tenant_id, next_wake(record.tracking, reading))
     message = Message(UPDATE, record.generation, tracking=record.tracking)

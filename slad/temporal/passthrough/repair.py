@@ -11,7 +11,7 @@ from slad.core import machine
 from slad.core.errors import InvalidField
 from slad.core.settle import Transition
 from slad.core.status import TrackingState
-from slad.core.tracking import Engine
+from slad.core.tracking import Engine, TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry, Message
 from slad.storage.store import Record
@@ -33,7 +33,7 @@ def restart_workflow(work: UnitOfWork, *, name: str, tracking_key: int) -> None:
 
     One that runs after all takes that over.
     """
-    record = work.by_key(tracking_key)
+    record = work.tickets.by_key(tracking_key)
     if record is None or not is_wanted(record):
         return
     work.temporal.withdraw(name)
@@ -58,10 +58,10 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
     """
     moved, refused = 0, []
     for key in tracking_keys:
-        record = work.by_key(key)
+        record = work.tickets.by_key(key)
         if record is None or record.state is not TrackingState.ACTIVE or record.tracking.engine == to:
             continue
-        tenant_id = work.tenant_id(record.tenant_key)
+        tenant_id = work.catalog.tenant_id(record.tenant_key)
         try:
             if to is Engine.TEMPORAL:
                 check_carriable(tenant_id, record.ticket_id)
@@ -77,9 +77,9 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
 def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
     key, name = record.tracking_key, workflow_id(tenant_id, record.ticket_id)
     tracking = msgspec.structs.replace(record.tracking, engine=to)
-    reading = machine.reading_at(tracking, work.calendar(tracking.terms.schedule_key), work.now)
+    reading = machine.reading_at(tracking, work.catalog.calendar(tracking.terms.schedule_key), work.now)
     transition = Transition(tracking, reading, (), changed=True)
-    write = Write(tenant_id, record.ticket_id, record.generation, key, transition)
+    write = Write(TicketRef(tenant_id, record.ticket_id, record.generation), key, transition)
     work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))
     if to is Engine.TEMPORAL:
         message = Message(START, record.generation, tracking=tracking)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from slad.core import machine
 from slad.core.events import Phase
 from slad.core.machine import MAX_AHEAD_MS
+from slad.core.tracking import TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.store import Record
 
@@ -43,12 +44,12 @@ def take_reports(
 
     `generation` 0 is the latest; an empty `tenant_id` is looked for (M7). Raises Refused (NOT_FOUND).
     """
-    tenant_id, record = work.locate(tenant_id, ticket_id)
+    tenant_id, record = work.tickets.locate(tenant_id, ticket_id)
     if generation not in (0, record.generation):
         return [ReportOutcome.NOT_TRUE] * len(reports)
     outcomes: dict[int, ReportOutcome] = {}
     due: list[tuple[int, int]] = []
-    calendar = work.calendar(record.tracking.terms.schedule_key)
+    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
     reading = machine.reading_at(record.tracking, calendar, work.now)
     for place, report in enumerate(reports):
         clock = reading.clock(report.phase)
@@ -81,8 +82,9 @@ def _announced(record: Record, report: Report) -> bool:
 
 
 def _fire(work: UnitOfWork, tenant_id: str, tracking_key: int, until: int) -> None:
-    record = work.by_key(tracking_key)
+    record = work.tickets.by_key(tracking_key)
     assert record is not None
-    calendar = work.calendar(record.tracking.terms.schedule_key)
+    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
     transition = machine.fire(record.tracking, calendar, work.now, until=until)
-    work.put(Write(tenant_id, record.ticket_id, record.generation, tracking_key, transition))
+    ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
+    work.put(Write(ticket, tracking_key, transition))

@@ -260,7 +260,9 @@ class Client:
 
 
 def _render(answer: Answer) -> bytes:
-    return f"{answer.ticket_id} {answer.generation} {answer.state.name} {answer.changed}".encode()
+    return (
+        f"{answer.ticket.ticket_id} {answer.ticket.generation} {answer.state.name} {answer.changed}".encode()
+    )
 
 
 def promise(response: int = 60, resolution: int = 240, hours: Any = None) -> TermsOffer:

@@ -70,17 +70,19 @@ class Judge:
         hold("M4", not expected.refused, f"{command} is answered, not refused with {expected.refused}")
         assert rendered is not None
         answer, model = rendered[0], self.tickets[expected.place]
+        hold("M7", answer.ticket[:2] == expected.place, f"{command} is for {expected.place}")
         hold(
-            "M7", (answer.tenant_id, answer.ticket_id) == expected.place, f"{command} is for {expected.place}"
+            "M1",
+            answer.ticket.generation == len(model.generations),
+            f"{command}: generation {answer.ticket.generation}",
         )
-        hold("M1", answer.generation == len(model.generations), f"{command}: generation {answer.generation}")
         hold(
             rules.of_command(command),
             answer.changed == expected.changed,
             f"{command}: changed is {answer.changed}",
         )
         if answer.reading.now == instant(now) and now >= model.latest.known(now):
-            rules.c2_t1_t2_status((*expected.place, answer.generation), answer, model.latest, now)
+            rules.c2_t1_t2_status((*expected.place, answer.ticket.generation), answer, model.latest, now)
         if command.request_id:
             self.requests[command.tenant, command.request_id] = Known(command, reply, now)
 
@@ -155,8 +157,8 @@ class Judge:
         for place, ticket in self.tickets.items():
             if ticket.generations and now >= ticket.latest.known(now):
                 answer = self.system.queries.status(*place, None, self.clock.now())
-                whose = (*place, answer.generation)
-                hold("M8", answer.generation == len(ticket.generations), f"{whose} is the latest")
+                whose = (*place, answer.ticket.generation)
+                hold("M8", answer.ticket.generation == len(ticket.generations), f"{whose} is the latest")
                 rules.c2_t1_t2_status(whose, answer, ticket.latest, now)
         self._check_requests()
 

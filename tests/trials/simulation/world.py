@@ -159,7 +159,7 @@ class World:
         def render(answer: Answer) -> bytes:
             self.faults.carried_out.append(place)
             clocks = [(clock.phase, clock.elapsed_ms) for clock in answer.reading.clocks]
-            reply = repr((answer.generation, answer.state, answer.changed, clocks)).encode()
+            reply = repr((answer.ticket.generation, answer.state, answer.changed, clocks)).encode()
             replies[place] = answer, reply
             return reply
 

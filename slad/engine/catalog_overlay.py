@@ -1,0 +1,76 @@
+"""Tenants and schedules as one transaction sees them: what is stored, and what it adds."""
+
+from __future__ import annotations
+
+from slad.core.calendar import Calendar, compile_calendar
+from slad.core.terms import Terms
+from slad.engine.catalog import EVERY_HOUR, Catalog
+from slad.engine.commands import ScheduleOffer, TermsOffer
+from slad.storage.rows import Batch
+
+
+class CatalogOverlay:
+    """A catalog to which new tenants and schedules can be added; they go into `rows`.
+
+    What was looked up or made is kept in plain mappings: they are cheaper to ask than the catalog.
+    """
+
+    def __init__(self, stored: Catalog, rows: Batch, last_tenant: int, last_schedule: int) -> None:
+        self._stored = stored
+        self._rows = rows
+        self.last_tenant = last_tenant
+        self.last_schedule = last_schedule
+        self._tenant_keys: dict[str, int] = {}
+        self._tenant_ids: dict[int, str] = {}
+        self._schedule_keys: dict[bytes, int] = {}
+        self._calendars: dict[int, Calendar] = {}
+
+    def tenant_key(self, tenant_id: str) -> int | None:
+        """The key of a tenant, if it has one."""
+        key = self._tenant_keys.get(tenant_id)
+        if key is None:
+            key = self._stored.tenant_key(tenant_id)
+            if key is not None:
+                self._tenant_keys[tenant_id] = key
+        return key
+
+    def tenant_id(self, tenant_key: int) -> str:
+        """The name of a tenant. Raises LookupError when there is no such key."""
+        return self._tenant_ids.get(tenant_key) or self._stored.tenant_id(tenant_key)
+
+    def key_for(self, tenant_id: str) -> int:
+        """The key of a tenant, which gets one if it has none."""
+        key = self.tenant_key(tenant_id)
+        if key is None:
+            key = self.last_tenant = self.last_tenant + 1
+            self._rows.tenants.append((key, tenant_id))
+            self._tenant_keys[tenant_id] = key
+            self._tenant_ids[key] = tenant_id
+        return key
+
+    def calendar(self, schedule_key: int) -> Calendar:
+        """The calendar of a schedule. Raises LookupError when there is no such key."""
+        calendar = self._calendars.get(schedule_key)
+        if calendar is None:
+            calendar = self._calendars[schedule_key] = self._stored.calendar(schedule_key)
+        return calendar
+
+    def accept(self, offer: TermsOffer, policy_id: str) -> Terms:
+        """The terms of an offer, its schedule added if it is new.
+
+        A schedule that ends up unused because its command is refused does no harm: it is content.
+        """
+        if offer.schedule is None:
+            return offer.under(EVERY_HOUR, policy_id)
+        digest = offer.schedule.digest
+        key = self._schedule_keys.get(digest)
+        if key is None:
+            key = self._stored.schedule_key(digest) or self._add(offer.schedule)
+            self._schedule_keys[digest] = key
+        return offer.under(key, policy_id)
+
+    def _add(self, schedule: ScheduleOffer) -> int:
+        key = self.last_schedule = self.last_schedule + 1
+        self._rows.schedules.append((key, schedule.digest, schedule.body))
+        self._calendars[key] = compile_calendar(schedule.schedule)
+        return key
