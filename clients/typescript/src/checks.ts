@@ -123,15 +123,18 @@ function checkedEnum(name: string, value: unknown, path: string): unknown {
 }
 
 function checkedInstant(value: unknown, path: string): Date {
-  // Not `instanceof`: a Date may come from another realm, as in tests that run in a vm.
-  if (Object.prototype.toString.call(value) !== "[object Date]") {
+  if (!isDate(value)) {
     throw wrongType(path, "a Date", value);
   }
-  const instant = value as Date;
-  if (Number.isNaN(instant.getTime())) {
+  if (Number.isNaN(value.getTime())) {
     throw invalid(path, "MALFORMED_TIMESTAMP", "an invalid Date");
   }
-  return instant;
+  return value;
+}
+
+/** Whether a value is a Date, perhaps of another realm, as in tests that run in a vm: hence not `instanceof`. */
+export function isDate(value: unknown): value is Date {
+  return Object.prototype.toString.call(value) === "[object Date]";
 }
 
 function checkedSpan(value: unknown, path: string): Duration {

@@ -9,7 +9,12 @@ export {
   type SladSlaBackendOptions,
   type SlaStart,
 } from "./algapsa/backend.js";
-export { type ImportOptions, type OpenTicket, slaTrackingImport } from "./algapsa/import.js";
+export {
+  type ImportOptions,
+  type OpenTicket,
+  slaTrackingImport,
+  slaTrackingImports,
+} from "./algapsa/import.js";
 export type {
   IBusinessHoursEntry,
   IBusinessHoursScheduleWithEntries,
@@ -19,6 +24,7 @@ export type {
   ISlaStatus,
   SlaTimerStatusName,
 } from "./algapsa/types.js";
+export type { OnWarning, SlaWarning } from "./algapsa/warnings.js";
 export type { Rows } from "./bulk.js";
 export { durationOf, type Input, millisecondsOf } from "./checks.js";
 export { type CallOptions, SladClient, type SladClientOptions, type WithStatus } from "./client.js";

@@ -7,11 +7,12 @@ import {
   type IBusinessHoursScheduleWithEntries,
   InvalidArgument,
   type ISlaPolicyTarget,
-  NotFound,
   type OpenTicket,
   SladSlaBackend,
   type SladSlaBackendOptions,
+  type SlaWarning,
   slaTrackingImport,
+  slaTrackingImports,
   Unavailable,
 } from "../src/index.js";
 import { type Daemon, daemon, HOUR, MINUTE, MONDAY_9 } from "./daemon.js";
@@ -57,9 +58,15 @@ function target(response: number | null, resolution: number | null): ISlaPolicyT
 async function backend(
   context: TestContext,
   options: SladSlaBackendOptions = {},
-): Promise<{ slad: Daemon; sla: SladSlaBackend }> {
+): Promise<{ slad: Daemon; sla: SladSlaBackend; warnings: SlaWarning[] }> {
   const slad = await daemon(context);
-  return { slad, sla: new SladSlaBackend({ client: slad.client, timeoutMs: 30_000, ...options }) };
+  const warnings: SlaWarning[] = [];
+  const onWarning = (warning: SlaWarning) => warnings.push(warning);
+  return {
+    slad,
+    sla: new SladSlaBackend({ client: slad.client, timeoutMs: 30_000, onWarning, ...options }),
+    warnings,
+  };
 }
 
 /** The refusal's field and reason. */
@@ -140,19 +147,16 @@ test("a target of 0 minutes is none, as in AlgaPSA", async (t) => {
   assert.equal(status.resolution_remaining_minutes, 60);
 });
 
-test("unknown and ended tickets reject with typed errors, and status of an unknown one is null", async (t) => {
-  const { sla } = await backend(t);
-  for (const call of [
-    () => sla.pauseSla("T-0", "status_pause"),
-    () => sla.resumeSla("T-0"),
-    () => sla.completeSla("T-0", "response", true),
-    () => sla.cancelSla("acme", "T-0"),
-  ]) {
-    await assert.rejects(
-      call(),
-      (error) => error instanceof NotFound && error.reason === "TRACKING_NOT_FOUND",
-    );
-  }
+test("of a ticket that is not tracked nothing changes, which is told once; ended ones reject", async (t) => {
+  const { sla, warnings } = await backend(t);
+  await sla.pauseSla("T-0", "status_pause");
+  await sla.resumeSla("T-0");
+  await sla.completeSla("T-00", "response", true);
+  await sla.cancelSla("acme", "T-00");
+  assert.deepEqual(
+    warnings.map(({ ticketId, field }) => [ticketId, field]),
+    [["T-0", "ticket_id"]],
+  );
   await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE);
   await sla.completeSla("T-1", "resolution", null);
   for (const call of [() => sla.pauseSla("T-1", "status_pause"), () => sla.resumeSla("T-1")]) {
@@ -279,21 +283,152 @@ test("holidays of the database driver are the dates that were meant", async (t) 
     ["iso", "2026-03-03T00:00:00.000Z"],
     ["local", new Date(2026, 2, 3)],
     ["utc", new Date(Date.UTC(2026, 2, 3))],
+    ["json", new Date(Date.UTC(2026, 2, 3)).toISOString()],
   ] as const) {
     await sla.startSlaTracking(ticket, "gold", [target(null, 600)], holiday(date));
     const status = await slad.client.getSlaStatus({ ticket_id: ticket });
     assert.equal(status.resolution?.due_at?.toISOString(), "2026-03-04T11:00:00.000Z", ticket);
   }
+});
+
+test("a Date of a host elsewhere is read in the zone of the schedule, with a warning", async (t) => {
+  const { slad, sla, warnings } = await backend(t);
+  const holidays = (zone: string, ...dates: unknown[]) => ({
+    ...SCHEDULE,
+    timezone: zone,
+    holidays: dates.map((holiday_date, n) => ({
+      holiday_id: `h${n}`,
+      holiday_name: "Day off",
+      holiday_date: holiday_date as string,
+      is_recurring: false,
+    })),
+  });
+  const due = async (ticket: string, schedule: IBusinessHoursScheduleWithEntries) => {
+    await sla.startSlaTracking(ticket, "gold", [target(null, 600)], schedule);
+    const status = await slad.client.getSlaStatus({ ticket_id: ticket });
+    return status.resolution?.due_at?.toISOString();
+  };
+  // Tuesday is off: a midnight of Kolkata, as a Date and as JSON has it.
+  const elsewhere = new Date("2026-03-02T18:30:00Z");
+  for (const date of [elsewhere, elsewhere.toISOString()]) {
+    // In Kolkata 2.5 h of Monday are left, then comes Wednesday.
+    const told = await due(`kolkata-${typeof date}`, holidays("Asia/Kolkata", date));
+    assert.equal(told, "2026-03-04T11:00:00.000Z");
+  }
+  assert.equal(warnings.length, 0, "it is a midnight there");
+  // Monday and Tuesday are off: 8 h of Wednesday, and 2 h of Thursday.
+  assert.equal(await due("utc", holidays("UTC", elsewhere, "2026-03-03")), "2026-03-05T11:00:00.000Z");
   assert.deepEqual(
-    await refused(
-      sla.startSlaTracking("T", "p", [target(null, 60)], holiday(new Date("2026-03-03T10:20:30Z"))),
-    ),
-    ["schedule.holidays[0].holiday_date", "MALFORMED_DATE"],
+    warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+    [["utc", "gold", "schedule.holidays[0].holiday_date"]],
+  );
+  assert.match(warnings[0]?.problem ?? "", /2026-03-02T18:30:00.000Z .* taken for 2026-03-02/);
+});
+
+test("percents that slad cannot take are left out, with one warning for each policy", async (t) => {
+  const { slad, sla, warnings } = await backend(t);
+  const odd = { ...target(60, null), escalation_1_percent: 0.7, escalation_2_percent: -1 };
+  const percents = [0, 50, 200.5, 1001, null as unknown as number, 120];
+  for (const ticket of ["T-1", "T-2"]) {
+    await sla.startSlaTracking(ticket, "gold", [odd], SCHEDULE, percents);
+  }
+  await sla.startSlaTracking("T-3", "silver", [target(60, null)], SCHEDULE, [0]);
+  const thresholds = async (ticket_id: string) =>
+    (await slad.client.getSlaStatus({ ticket_id })).response?.thresholds.map(({ percent }) => percent);
+  assert.deepEqual(await thresholds("T-2"), [50, 100, 120]);
+  assert.deepEqual(await thresholds("T-3"), [70, 100], "no default comes in for a list that was given");
+  assert.deepEqual(
+    warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+    [
+      ["T-1", "gold", "targets[0].escalation_1_percent"],
+      ["T-1", "gold", "targets[0].escalation_2_percent"],
+      ["T-1", "gold", "notification_thresholds[0]"],
+      ["T-1", "gold", "notification_thresholds[2]"],
+      ["T-1", "gold", "notification_thresholds[3]"],
+      ["T-1", "gold", "notification_thresholds[4]"],
+      ["T-3", "silver", "notification_thresholds[0]"],
+    ],
   );
 });
 
+test("a target without minutes is no tracking, and makes no noise later", async (t) => {
+  const { slad, sla, warnings } = await backend(t);
+  for (const ticket of ["T-1", "T-2"]) {
+    await sla.startSlaTracking(ticket, "gold", [target(null, 0)], SCHEDULE, [50]);
+  }
+  assert.deepEqual(
+    warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+    [["T-1", "gold", "targets"]],
+  );
+  warnings.length = 0;
+  await sla.pauseSla("T-1", "status_pause");
+  await sla.resumeSla("T-1");
+  await sla.completeSla("T-1", "response", null);
+  await sla.completeSla("T-1", "resolution", null);
+  await sla.cancelSla("acme", "T-1");
+  assert.equal(await sla.getSlaStatus("T-1"), null);
+  assert.ok(warnings.length <= 1, JSON.stringify(warnings));
+  for await (const tracking of slad.client.listSlaTrackings()) {
+    assert.fail(`something was started: ${tracking.ticket_id}`);
+  }
+});
+
+test("a start that comes late counts from where AlgaPSA's row says", async (t) => {
+  const { slad, sla, warnings } = await backend(t, {
+    startedAt: async (tenantId, ticketId) =>
+      tenantId === "acme" && ticketId === "late" ? MONDAY_9 : ticketId === "none" ? null : undefined,
+  });
+  await slad.clock.advanceBy(10 * MINUTE);
+  for (const ticket of ["late", "none", "unknown"]) {
+    await sla.startSlaTracking(ticket, "gold", [target(60, null)], SCHEDULE);
+  }
+  assert.equal((await sla.getSlaStatus("late"))?.response_remaining_minutes, 50);
+  assert.equal((await sla.getSlaStatus("none"))?.response_remaining_minutes, 60);
+  assert.equal((await sla.getSlaStatus("unknown"))?.response_remaining_minutes, 60);
+  assert.deepEqual(warnings, []);
+});
+
+test("a policy that is cleared and set again much later goes on with AlgaPSA's row", async (t) => {
+  const { slad, sla } = await backend(t, { startedAt: () => MONDAY_9 });
+  await sla.startSlaTracking("T-1", "gold", [target(120, null)], SCHEDULE, [50]);
+  await slad.clock.advanceBy(70 * MINUTE);
+  await sla.cancelSla("acme", "T-1");
+  await slad.clock.advanceBy(30 * MINUTE);
+  await sla.startSlaTracking("T-1", "gold", [target(120, null)], SCHEDULE, [50]);
+  assert.equal((await sla.getSlaStatus("T-1"))?.response_remaining_minutes, 20);
+  const { response } = await slad.client.getSlaStatus({ ticket_id: "T-1" });
+  assert.deepEqual(
+    response?.thresholds.map(({ percent, fired_at }) => [percent, fired_at?.toISOString()]),
+    [
+      [50, "2026-03-02T10:00:00.000Z"],
+      [70, "2026-03-02T10:40:00.000Z"],
+      [100, undefined],
+    ],
+    "nobody hears of 50 % again; 70 % came true at 10:24, while there was no policy",
+  );
+});
+
+test("a resolver that fails, or a start that it puts too far ahead, begins now with a warning", async (t) => {
+  const answers: Record<string, () => unknown> = {
+    throws: () => {
+      throw new Error("the database is away");
+    },
+    text: () => "2026-03-02",
+    ahead: () => new Date(MONDAY_9.getTime() + HOUR),
+  };
+  for (const [ticket, answer] of Object.entries(answers)) {
+    const { sla, warnings } = await backend(t, { startedAt: answer as () => Date });
+    await sla.startSlaTracking(ticket, "gold", [target(60, null)], SCHEDULE);
+    assert.equal((await sla.getSlaStatus(ticket))?.response_remaining_minutes, 60, ticket);
+    assert.deepEqual(
+      warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+      [[ticket, "gold", "started_at"]],
+    );
+  }
+});
+
 test("values that cannot be right are refused by their field, and nothing is started", async (t) => {
-  const { slad, sla } = await backend(t);
+  const { slad, sla, warnings } = await backend(t);
   // biome-ignore lint/suspicious/noExplicitAny: this is JavaScript calling
   const js = sla as any;
   const start = (targets: unknown, schedule: unknown = SCHEDULE, thresholds?: unknown) =>
@@ -319,8 +454,6 @@ test("values that cannot be right are refused by their field, and nothing is sta
   assert.deepEqual(await start(undefined), ["targets", "REQUIRED"]);
   assert.deepEqual(await start({ ...good }), ["targets", "WRONG_TYPE"]);
   assert.deepEqual(await start([null]), ["targets[0]", "REQUIRED"]);
-  assert.deepEqual(await start([]), ["targets", "NO_TARGET"]);
-  assert.deepEqual(await start([target(null, null)]), ["targets[0]", "NO_TARGET"]);
   for (const [minutes, reason] of [
     [Number.NaN, "NOT_AN_INTEGER"],
     [1.5, "NOT_AN_INTEGER"],
@@ -335,10 +468,6 @@ test("values that cannot be right are refused by their field, and nothing is sta
     ]);
   }
   assert.deepEqual(await start([{ ...good, is_24x7: "no" }]), ["targets[0].is_24x7", "WRONG_TYPE"]);
-  assert.deepEqual(await start([{ ...good, escalation_1_percent: 0.7 }]), [
-    "targets[0].escalation_1_percent",
-    "NOT_AN_INTEGER",
-  ]);
   assert.deepEqual(await start([good], null), ["schedule", "REQUIRED"]);
   assert.deepEqual(await start([good], { ...SCHEDULE, timezone: "Mars/Olympus" }), [
     "schedule.timezone",
@@ -358,16 +487,14 @@ test("values that cannot be right are refused by their field, and nothing is sta
     "schedule.holidays[0].holiday_date",
     "WRONG_TYPE",
   ]);
-  assert.deepEqual(await start([good], SCHEDULE, [50, 75.5]), [
-    "notification_thresholds[1]",
-    "NOT_AN_INTEGER",
-  ]);
-  assert.deepEqual(await start([good], SCHEDULE, [50, null]), ["notification_thresholds[1]", "REQUIRED"]);
-  assert.deepEqual(await start([good], SCHEDULE, [0]), [
-    "notification_thresholds[0]",
-    "PERCENT_OUT_OF_RANGE",
-  ]);
   assert.deepEqual(await start([good], SCHEDULE, "50"), ["notification_thresholds", "WRONG_TYPE"]);
+  // A refused start is a ticket without an SLA: each field is told of, once for each policy.
+  await start([good], null);
+  const fields = warnings.map(({ field }) => field);
+  assert.deepEqual(fields, [...new Set(fields)]);
+  assert.ok(fields.includes("schedule.entries[0].end_time"));
+  const zone = warnings.find(({ field }) => field === "schedule.timezone");
+  assert.deepEqual([zone?.ticketId, zone?.policyId], ["T-1", "gold"]);
 
   assert.deepEqual(await refused(js.pauseSla("T-1")), ["reason", "REQUIRED"]);
   assert.deepEqual(await refused(js.pauseSla("T-1", "lunch")), ["reason", "UNKNOWN_ENUM_VALUE"]);
@@ -441,6 +568,31 @@ test("open tickets are moved over with their start, pauses and response, and nob
   assert.deepEqual(await refused(slaTrackingImport(ticket("x", { startedAt: "2026" as unknown as Date }))), [
     "startedAt",
     "WRONG_TYPE",
+  ]);
+  const warnings: SlaWarning[] = [];
+  const listed = slaTrackingImports(
+    [
+      ticket("answered", { responseAt: at(30), responseMet: true, notificationThresholds: [0, 50] }),
+      ticket("without", { targets: [target(null, null)] }),
+      ticket("without too", { targets: [target(null, 0)] }),
+    ],
+    { onWarning: (warning) => warnings.push(warning) },
+  );
+  const ids = [];
+  for await (const { start } of listed) {
+    ids.push([start?.ticket_id, start?.notification_thresholds]);
+  }
+  assert.deepEqual(ids, [["answered", [50]]]);
+  assert.deepEqual(
+    warnings.map(({ ticketId, field }) => [ticketId, field]),
+    [
+      ["answered", "notification_thresholds[0]"],
+      ["without", "targets"],
+    ],
+  );
+  assert.deepEqual(await refused(slaTrackingImport(ticket("x", { targets: [target(null, 0)] }))), [
+    "targets",
+    "NO_TARGET",
   ]);
   const odd = [{ pausedAt: at(1), reason: "lunch" as "status_pause" }];
   assert.deepEqual(await refused(slaTrackingImport(ticket("x", { pauses: odd }))), [

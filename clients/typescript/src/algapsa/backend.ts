@@ -1,10 +1,10 @@
 /** AlgaPSA's SLA backend, over slad. */
 
-import { wrongType } from "../checks.js";
+import { isDate, wrongType } from "../checks.js";
 import { type CallOptions, SladClient, type SladClientOptions } from "../client.js";
-import { invalid, NotFound } from "../errors.js";
+import { InvalidArgument, invalid, NotFound } from "../errors.js";
 import type { PauseAccounting } from "../stubs/slad/v1/types.js";
-import { termsOf } from "./terms.js";
+import { type Terms, termsOf } from "./terms.js";
 import type {
   IBusinessHoursScheduleWithEntries,
   ISlaBackend,
@@ -13,6 +13,7 @@ import type {
   SlaPauseReason,
   SlaTimerStatusName,
 } from "./types.js";
+import { type OnWarning, type Warn, Warnings } from "./warnings.js";
 
 /** How long ago a cancel may be for a start to go on with its clock, ms. */
 export const DEFAULT_CONTINUE_WITHIN_MS = 600_000;
@@ -39,6 +40,20 @@ export interface SladSlaBackendOptions {
    * clock; later it begins anew. 0: always anew. Default 600,000.
    */
   continueWithinMs?: number;
+  /**
+   * Says when the clocks of a ticket began: AlgaPSA's `sla_started_at`. A start that comes late then counts from
+   * there, and one that comes long after a cancel goes on with the clock, as AlgaPSA's row does; `continueWithinMs`
+   * is not asked, unless it is 0. Null: now.
+   */
+  startedAt?: (
+    tenantId: string,
+    ticketId: string,
+  ) => Date | null | undefined | Promise<Date | null | undefined>;
+  /**
+   * Told of what slad cannot take, once for each policy and field; the rest of the start is sent. Default: a line
+   * of console.warn.
+   */
+  onWarning?: OnWarning;
   /** How pauses move deadlines; a function is asked at each start. Default BUSINESS_TIME. */
   pauseAccounting?: PauseAccounting | ((start: SlaStart) => PauseAccounting);
   /** Ms for a call, retries included. Default 3,000. */
@@ -54,6 +69,8 @@ export class SladSlaBackend implements ISlaBackend {
   readonly client: SladClient;
   private readonly ownsClient: boolean;
   private readonly call: CallOptions;
+  private readonly continueWithinMs: number;
+  private readonly warnings: Warnings;
 
   constructor(private readonly options: SladSlaBackendOptions = {}) {
     const { client } = options;
@@ -64,11 +81,14 @@ export class SladSlaBackend implements ISlaBackend {
     if (!Number.isInteger(within) || within < 0) {
       throw invalid("continueWithinMs", "OUT_OF_RANGE", `${within} is not a whole number of milliseconds`);
     }
+    this.continueWithinMs = within;
+    this.warnings = new Warnings(options.onWarning);
   }
 
   /**
    * Starts the clocks of a ticket. Idempotent. Shortly after a cancel it goes on with the cancelled clock, under
-   * the new terms. A target of null or 0 minutes is none.
+   * the new terms. A target of null or 0 minutes is none; with neither, nothing is tracked. What slad cannot take
+   * of the percents is left out.
    */
   async startSlaTracking(
     ticketId: string,
@@ -78,40 +98,65 @@ export class SladSlaBackend implements ISlaBackend {
     notificationThresholds?: number[],
   ): Promise<void> {
     checkId("ticket_id", ticketId);
-    const terms = await termsOf(policyId, targets, schedule, notificationThresholds, () =>
-      this.tenantOf(ticketId),
-    );
-    const { pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" } = this.options;
-    const start = { ticketId, policyId, tenantId: terms.tenant_id };
-    const within = this.options.continueWithinMs ?? DEFAULT_CONTINUE_WITHIN_MS;
-    await this.client.startSlaTracking(
-      {
-        ...terms,
-        ticket_id: ticketId,
-        on_existing: within > 0 ? "ON_EXISTING_CONTINUE_CANCELLED" : "ON_EXISTING_KEEP",
-        continue_within: within > 0 ? within : undefined,
-        pause_accounting: typeof pauseAccounting === "function" ? pauseAccounting(start) : pauseAccounting,
-      },
-      this.call,
-    );
+    const warn = this.warnings.of(ticketId, policyId);
+    try {
+      const given = { policyId, targets, schedule, notificationThresholds };
+      const terms = await termsOf(given, () => this.tenantOf(ticketId), warn);
+      if (terms) {
+        await this.start(terms, ticketId, warn);
+      }
+    } catch (error) {
+      if (error instanceof InvalidArgument) {
+        warn(error.field, `${problemOf(error)}: the start is refused, and the ticket has no SLA`);
+      }
+      throw error;
+    }
   }
 
-  /** Stops the clocks. Pausing a paused ticket changes nothing. */
+  private async start(terms: Terms, ticketId: string, warn: Warn): Promise<void> {
+    const { tenant_id: tenantId, policy_id: policyId } = terms;
+    const { pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" } = this.options;
+    const startedAt = await this.startedAt(tenantId, ticketId, warn);
+    const goesOn = this.continueWithinMs > 0;
+    const request = {
+      ...terms,
+      ticket_id: ticketId,
+      started_at: startedAt,
+      on_existing: goesOn ? ("ON_EXISTING_CONTINUE_CANCELLED" as const) : ("ON_EXISTING_KEEP" as const),
+      continue_within: goesOn && !startedAt ? this.continueWithinMs : undefined,
+      pause_accounting:
+        typeof pauseAccounting === "function"
+          ? pauseAccounting({ ticketId, policyId, tenantId })
+          : pauseAccounting,
+    };
+    try {
+      await this.client.startSlaTracking(request, this.call);
+    } catch (error) {
+      if (!(error instanceof InvalidArgument && error.field === "started_at")) {
+        throw error;
+      }
+      warn(error.field, `${problemOf(error)}: the clocks begin now`);
+      await this.client.startSlaTracking({ ...request, started_at: undefined }, this.call);
+    }
+  }
+
+  /** Stops the clocks. Pausing a paused ticket, or one that is not tracked, changes nothing. */
   async pauseSla(ticketId: string, reason: SlaPauseReason): Promise<void> {
     checkId("ticket_id", ticketId);
     const given = pauseReasonOf(reason);
-    await this.client.pauseSla({ ...(await this.ticket(ticketId)), reason: given }, this.call);
+    const ticket = await this.ticket(ticketId);
+    await this.ifTracked(ticketId, this.client.pauseSla({ ...ticket, reason: given }, this.call));
   }
 
-  /** Lets the clocks count on. Resuming a running ticket changes nothing. */
+  /** Lets the clocks count on. Resuming a running ticket, or one that is not tracked, changes nothing. */
   async resumeSla(ticketId: string): Promise<void> {
     checkId("ticket_id", ticketId);
-    await this.client.resumeSla(await this.ticket(ticketId), this.call);
+    await this.ifTracked(ticketId, this.client.resumeSla(await this.ticket(ticketId), this.call));
   }
 
   /**
    * Closes the response clock, or with the resolution both. slad's verdict is its own; `met` is recorded beside
-   * it, null for none.
+   * it, null for none. Of a ticket that is not tracked it changes nothing.
    */
   async completeSla(ticketId: string, type: "response" | "resolution", met: boolean | null): Promise<void> {
     checkId("ticket_id", ticketId);
@@ -119,14 +164,19 @@ export class SladSlaBackend implements ISlaBackend {
     if (met !== null && met !== undefined && typeof met !== "boolean") {
       throw wrongType("met", "a boolean, or null", met);
     }
-    await this.client.completeSla({ ...(await this.ticket(ticketId)), phase, met }, this.call);
+    const ticket = await this.ticket(ticketId);
+    await this.ifTracked(ticketId, this.client.completeSla({ ...ticket, phase, met }, this.call));
   }
 
-  /** Ends the tracking without a verdict: the ticket was deleted, or its policy taken away or changed. */
+  /**
+   * Ends the tracking without a verdict: the ticket was deleted, or its policy taken away or changed. Of a ticket
+   * that is not tracked it changes nothing.
+   */
   async cancelSla(tenantId: string, ticketId: string): Promise<void> {
     checkId("tenant_id", tenantId);
     checkId("ticket_id", ticketId);
-    await this.client.cancelSla({ tenant_id: tenantId, ticket_id: ticketId }, this.call);
+    const ticket = { tenant_id: tenantId, ticket_id: ticketId };
+    await this.ifTracked(ticketId, this.client.cancelSla(ticket, this.call));
   }
 
   /** How a ticket stands; null when slad has never heard of it, or its tracking was cancelled. */
@@ -148,6 +198,42 @@ export class SladSlaBackend implements ISlaBackend {
     if (this.ownsClient) {
       this.client.close();
     }
+  }
+
+  /**
+   * AlgaPSA pauses and completes tickets that have a policy and no target as well: of those slad knows nothing,
+   * which is told once.
+   */
+  private async ifTracked(ticketId: string, call: Promise<unknown>): Promise<void> {
+    try {
+      await call;
+    } catch (error) {
+      if (!(error instanceof NotFound)) {
+        throw error;
+      }
+      this.warnings.of(ticketId, "")(
+        "ticket_id",
+        "slad does not track it, so nothing changes; further ones are not told of",
+      );
+    }
+  }
+
+  /** What the resolver says, if it is a Date: a start must not fail for want of it. */
+  private async startedAt(tenantId: string, ticketId: string, warn: Warn): Promise<Date | undefined> {
+    let startedAt: unknown;
+    try {
+      startedAt = await this.options.startedAt?.(tenantId, ticketId);
+    } catch (error) {
+      warn("started_at", `the resolver failed, and the clocks begin now: ${error}`);
+    }
+    if (startedAt === null || startedAt === undefined) {
+      return undefined;
+    }
+    if (!isDate(startedAt) || Number.isNaN(startedAt.getTime())) {
+      warn("started_at", `the resolver gave no Date, and the clocks begin now: ${startedAt}`);
+      return undefined;
+    }
+    return startedAt;
   }
 
   private async ticket(ticketId: string): Promise<{ tenant_id: string | undefined; ticket_id: string }> {
@@ -172,6 +258,10 @@ const PHASES = {
 /** slad's word for a reason of AlgaPSA's. Raises InvalidArgument. */
 export function pauseReasonOf(reason: SlaPauseReason) {
   return PAUSE_REASONS[oneOf("reason", reason, PAUSE_REASONS)];
+}
+
+function problemOf(error: InvalidArgument): string {
+  return error.violations[0]?.description || error.message;
 }
 
 /** slad's status in AlgaPSA's form. */

@@ -1,23 +1,25 @@
 /** AlgaPSA's open tickets as rows for an import or a reconciliation. */
 
-import { type Input, wrongType } from "../checks.js";
+import { type Input, isDate, wrongType } from "../checks.js";
+import { invalid } from "../errors.js";
 import type { SlaTrackingImport } from "../stubs/slad/v1/sla_backend.js";
 import type { PauseAccounting } from "../stubs/slad/v1/types.js";
 import { pauseReasonOf } from "./backend.js";
-import { termsOf } from "./terms.js";
+import { type GivenTerms, termsOf } from "./terms.js";
 import type { IBusinessHoursScheduleWithEntries, ISlaPolicyTarget, SlaPauseReason } from "./types.js";
+import { type OnWarning, Warnings } from "./warnings.js";
 
 /** One open ticket: its terms as at the start, and what has happened to it. */
-export interface OpenTicket {
+export interface OpenTicket extends GivenTerms {
   ticketId: string;
-  policyId: string;
   targets: ISlaPolicyTarget[];
   schedule: IBusinessHoursScheduleWithEntries;
+  /** The percents of the policy; an absent list leaves those of a ticket that slad has as they are. */
   notificationThresholds?: number[];
   /** `sla_started_at`. */
   startedAt: Date;
   /** In order. AlgaPSA's audit log has their instants; the last one may be running. */
-  pauses?: { pausedAt: Date; resumedAt?: Date | null; reason: SlaPauseReason }[];
+  pauses?: { pausedAt: Date; resumedAt?: Date | null; reason?: SlaPauseReason | null }[];
   /** `sla_response_at`; null while there is no response. */
   responseAt?: Date | null;
   /** `sla_response_met`. */
@@ -30,37 +32,64 @@ export interface ImportOptions {
   suppressPast?: boolean;
   /** Default BUSINESS_TIME. */
   pauseAccounting?: PauseAccounting;
+  /** Told of what slad cannot take, once for each policy. Default: a line of console.warn. */
+  onWarning?: OnWarning;
+}
+
+/**
+ * The rows for tickets. One whose target has no minutes has nothing to track: it is left out, with a warning.
+ * Raises InvalidArgument.
+ */
+export async function* slaTrackingImports(
+  tickets: Iterable<OpenTicket> | AsyncIterable<OpenTicket>,
+  options: ImportOptions = {},
+): AsyncGenerator<Input<SlaTrackingImport>, void, undefined> {
+  const warnings = new Warnings(options.onWarning);
+  for await (const ticket of tickets) {
+    const row = await rowOf(ticket, options, warnings);
+    if (row) {
+      yield row;
+    }
+  }
 }
 
 /** The row for one ticket. Rejects with InvalidArgument. */
 export async function slaTrackingImport(
   ticket: OpenTicket,
-  { suppressPast = true, pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" }: ImportOptions = {},
+  options: ImportOptions = {},
 ): Promise<Input<SlaTrackingImport>> {
-  if (!(ticket.startedAt instanceof Date)) {
+  const row = await rowOf(ticket, options, new Warnings(options.onWarning));
+  if (!row) {
+    throw invalid("targets", "NO_TARGET", "the target has neither a response nor a resolution time");
+  }
+  return row;
+}
+
+async function rowOf(
+  ticket: OpenTicket,
+  { suppressPast = true, pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" }: ImportOptions,
+  warnings: Warnings,
+): Promise<Input<SlaTrackingImport> | null> {
+  if (!isDate(ticket.startedAt)) {
     throw wrongType("startedAt", "a Date", ticket.startedAt);
   }
-  const terms = await termsOf(
-    ticket.policyId,
-    ticket.targets,
-    ticket.schedule,
-    ticket.notificationThresholds,
-    async () => undefined,
+  const terms = await termsOf(ticket, async () => undefined, warnings.of(ticket.ticketId, ticket.policyId));
+  return (
+    terms && {
+      start: {
+        ...terms,
+        ticket_id: ticket.ticketId,
+        started_at: ticket.startedAt,
+        suppress_past: suppressPast,
+        pause_accounting: pauseAccounting,
+      },
+      pauses: (ticket.pauses ?? []).map(({ pausedAt, resumedAt, reason }) => ({
+        paused_at: pausedAt,
+        resumed_at: resumedAt,
+        reason: reason === null || reason === undefined ? undefined : pauseReasonOf(reason),
+      })),
+      response_completed_at: ticket.responseAt,
+      response_met: ticket.responseMet,
+    }
   );
-  return {
-    start: {
-      ...terms,
-      ticket_id: ticket.ticketId,
-      started_at: ticket.startedAt,
-      suppress_past: suppressPast,
-      pause_accounting: pauseAccounting,
-    },
-    pauses: (ticket.pauses ?? []).map(({ pausedAt, resumedAt, reason }) => ({
-      paused_at: pausedAt,
-      resumed_at: resumedAt,
-      reason: pauseReasonOf(reason),
-    })),
-    response_completed_at: ticket.responseAt,
-    response_met: ticket.responseMet,
-  };
 }

@@ -2,12 +2,9 @@
 
 import { wrongType } from "../checks.js";
 import { invalid } from "../errors.js";
-import type {
-  IBusinessHoursEntry,
-  IBusinessHoursScheduleWithEntries,
-  IHoliday,
-  ISlaPolicyTarget,
-} from "./types.js";
+import { dateOf } from "./dates.js";
+import type { IBusinessHoursEntry, IBusinessHoursScheduleWithEntries, ISlaPolicyTarget } from "./types.js";
+import type { Warn } from "./warnings.js";
 
 /** The terms of a start, with the fields of slad.v1; types are checked when it is sent. */
 export interface Terms {
@@ -19,17 +16,25 @@ export interface Terms {
   notification_thresholds: readonly number[];
 }
 
+/** What AlgaPSA says of a ticket at its start. */
+export interface GivenTerms {
+  policyId: string;
+  targets: readonly ISlaPolicyTarget[];
+  schedule: IBusinessHoursScheduleWithEntries;
+  notificationThresholds?: readonly number[] | null | undefined;
+}
+
 /**
  * The terms that AlgaPSA gives at a start. `resolve` is asked for the tenant when neither schedule nor targets
- * say it. Raises InvalidArgument with the path of what cannot be right, named as in slad.v1.
+ * say it; what slad cannot take of a list is left out, and `warn` is told. Null: the target has no minutes, so
+ * there is nothing to track, and `warn` is told too. Raises InvalidArgument with the path of what cannot be
+ * right, named as in slad.v1.
  */
 export async function termsOf(
-  policyId: string,
-  targets: readonly ISlaPolicyTarget[],
-  schedule: IBusinessHoursScheduleWithEntries,
-  notificationThresholds: readonly number[] | null | undefined,
+  { policyId, targets, schedule, notificationThresholds }: GivenTerms,
   resolve: () => Promise<string | undefined>,
-): Promise<Terms> {
+  warn: Warn,
+): Promise<Terms | null> {
   if (typeof policyId !== "string") {
     throw wrongType("policy_id", "a string", policyId);
   }
@@ -40,14 +45,19 @@ export async function termsOf(
     checkObject(target, `targets[${place}]`);
   }
   checkObject(schedule, "schedule");
+  // AlgaPSA gives the target of the ticket's priority; of several the first counts.
+  const [chosen] = targets;
+  if (isNone(chosen?.response_time_minutes) && isNone(chosen?.resolution_time_minutes)) {
+    warn("targets", "neither a response nor a resolution time: tickets of this target are not tracked");
+    return null;
+  }
   return {
     tenant_id: tenantIn(targets, schedule) ?? (await resolve()) ?? unknownTenant(),
     policy_id: policyId,
-    // AlgaPSA gives the target of the ticket's priority; of several the first counts.
-    priority_id: targets[0]?.priority_id,
-    targets: targets.map(targetOf),
-    schedule: scheduleOf(schedule),
-    notification_thresholds: notificationThresholds ?? [],
+    priority_id: chosen?.priority_id,
+    targets: targets.map((target, place) => targetOf(target, `targets[${place}]`, warn)),
+    schedule: scheduleOf(schedule, warn),
+    notification_thresholds: thresholdsOf(notificationThresholds, warn),
   };
 }
 
@@ -81,26 +91,55 @@ function unknownTenant(): never {
   );
 }
 
-function targetOf(target: ISlaPolicyTarget): object {
+const ESCALATIONS = ["escalation_1_percent", "escalation_2_percent", "escalation_3_percent"] as const;
+
+function targetOf(target: ISlaPolicyTarget, path: string, warn: Warn): object {
+  const escalations = ESCALATIONS.filter((name) => {
+    const percent: unknown = target[name];
+    // 0 and null are no escalation.
+    return percent && takes(percent, `${path}.${name}`, "nobody is escalated to at it", warn);
+  });
   return {
     target_id: target.target_id,
     sla_policy_id: target.sla_policy_id,
     priority_id: target.priority_id,
-    response_time_minutes: minutesOf(target.response_time_minutes),
-    resolution_time_minutes: minutesOf(target.resolution_time_minutes),
-    escalation_1_percent: target.escalation_1_percent,
-    escalation_2_percent: target.escalation_2_percent,
-    escalation_3_percent: target.escalation_3_percent,
+    response_time_minutes: isNone(target.response_time_minutes) ? null : target.response_time_minutes,
+    resolution_time_minutes: isNone(target.resolution_time_minutes) ? null : target.resolution_time_minutes,
+    ...Object.fromEntries(escalations.map((name) => [name, target[name]])),
     is_24x7: target.is_24x7,
   };
 }
 
 /** In AlgaPSA 0 minutes are no target, as null is. */
-function minutesOf(minutes: number | null | undefined): number | null | undefined {
-  return minutes === 0 ? null : minutes;
+function isNone(minutes: number | null | undefined): boolean {
+  return minutes === 0 || minutes === null || minutes === undefined;
 }
 
-function scheduleOf(schedule: IBusinessHoursScheduleWithEntries): object {
+/** An absent list stays absent; one of which nothing is left tells of 100 % only, and not of slad's default. */
+function thresholdsOf(percents: readonly number[] | null | undefined, warn: Warn): readonly number[] {
+  const given = percents ?? [];
+  if (!Array.isArray(given)) {
+    throw wrongType("notification_thresholds", "an array of percents", given);
+  }
+  const taken = given.filter((percent, place) =>
+    takes(percent, `notification_thresholds[${place}]`, "nobody is told at it", warn),
+  );
+  return given.length > 0 && taken.length === 0 ? [NOMINAL_PERCENT] : taken;
+}
+
+const NOMINAL_PERCENT = 100;
+const MAX_PERCENT = 1_000;
+
+/** Whether slad takes a percent; if not, it is left out, and `warn` is told what that means. */
+function takes(percent: unknown, path: string, meaning: string, warn: Warn): boolean {
+  if (typeof percent === "number" && Number.isInteger(percent) && percent >= 1 && percent <= MAX_PERCENT) {
+    return true;
+  }
+  warn(path, `${JSON.stringify(percent)} is not a whole percent from 1 to ${MAX_PERCENT}: ${meaning}`);
+  return false;
+}
+
+function scheduleOf(schedule: IBusinessHoursScheduleWithEntries, warn: Warn): object {
   return {
     tenant: schedule.tenant,
     schedule_id: schedule.schedule_id,
@@ -109,7 +148,12 @@ function scheduleOf(schedule: IBusinessHoursScheduleWithEntries): object {
     is_default: schedule.is_default,
     is_24x7: schedule.is_24x7,
     entries: items(schedule.entries, "schedule.entries", entryOf),
-    holidays: items(schedule.holidays, "schedule.holidays", holidayOf),
+    holidays: items(schedule.holidays, "schedule.holidays", (holiday, path) => ({
+      holiday_id: holiday.holiday_id,
+      holiday_name: holiday.holiday_name,
+      holiday_date: dateOf(holiday.holiday_date, schedule.timezone, `${path}.holiday_date`, warn),
+      is_recurring: holiday.is_recurring,
+    })),
   };
 }
 
@@ -121,42 +165,6 @@ function entryOf(entry: IBusinessHoursEntry): object {
     end_time: entry.end_time,
     is_enabled: entry.is_enabled,
   };
-}
-
-function holidayOf(holiday: IHoliday, path: string): object {
-  return {
-    holiday_id: holiday.holiday_id,
-    holiday_name: holiday.holiday_name,
-    holiday_date: dateOf(holiday.holiday_date, `${path}.holiday_date`),
-    is_recurring: holiday.is_recurring,
-  };
-}
-
-/**
- * A date as YYYY-MM-DD. The PostgreSQL driver makes a Date of a column of type date: midnight in the zone of the
- * host. In UTC that is the day before, east of Greenwich; so it is read in the zone in which it is a midnight.
- */
-function dateOf(value: unknown, path: string): unknown {
-  if (!(value instanceof Date)) {
-    return value;
-  }
-  const local = [value.getHours(), value.getMinutes(), value.getSeconds(), value.getMilliseconds()];
-  if (local.every((part) => part === 0)) {
-    return written(value.getFullYear(), value.getMonth(), value.getDate());
-  }
-  if (value.getTime() % 86_400_000 === 0) {
-    return written(value.getUTCFullYear(), value.getUTCMonth(), value.getUTCDate());
-  }
-  throw invalid(
-    path,
-    "MALFORMED_DATE",
-    "a Date that is no midnight, neither here nor in UTC, is no date; give YYYY-MM-DD",
-  );
-}
-
-function written(year: number, month: number, day: number): string {
-  const two = (number: number) => String(number).padStart(2, "0");
-  return `${String(year).padStart(4, "0")}-${two(month + 1)}-${two(day)}`;
 }
 
 function items<Row>(
