@@ -47,6 +47,8 @@ class Crossing(NamedTuple):
     superseded: bool
     arming: int
     """How often this threshold had been retracted before: 0 at its first firing."""
+    notification_superseded: bool = False
+    """One that superseded it is a notification; an escalation alone does not spare people this one."""
 
 
 class Event(NamedTuple):

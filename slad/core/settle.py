@@ -34,8 +34,14 @@ class Transition(NamedTuple):
         return next_wake(self.tracking, self.reading)
 
 
-_Firing = tuple[Fired, ThresholdSpec]
-"""A firing, and what its threshold stands for."""
+class _Firing(NamedTuple):
+    """A firing, and what its threshold stands for."""
+
+    fired: Fired
+    spec: ThresholdSpec
+    told_higher: bool = False
+    """A higher one of which people are told fires with it."""
+
 
 _Firings = dict[tuple[int, int], Fired]
 """What has been announced, or was and is retracted, by (phase, percent)."""
@@ -64,11 +70,11 @@ def settle(
         due += _due(clock, firings, until=until, silent=suppress_past)
     untrue, moved = _untrue(reading, firings, known) if firings else ([], False)
     events = _in_order(due, untrue, happened, at, reading.now)
-    for fired, _ in untrue:
+    for fired, *_ in untrue:
         firings[fired.phase, fired.percent] = Fired(
             fired.phase, fired.percent, fired.scheduled_at, 0, arming=fired.arming + 1
         )
-    for fired, _ in due:
+    for fired, *_ in due:
         firings[fired.phase, fired.percent] = fired
     tracking = msgspec.structs.replace(
         tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
@@ -82,7 +88,7 @@ def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: b
     due: list[_Firing] = []
     if (first := clock.instants[0]) is None or first > limit:
         return due
-    superseded = False
+    superseded = told_higher = False
     for spec, instant in zip(reversed(clock.specs), reversed(clock.instants), strict=True):
         if instant is None or instant > limit:
             continue
@@ -92,8 +98,10 @@ def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: b
             continue
         if until is None or instant <= until:
             arming = before.arming if before is not None else 0
-            due.append((Fired(phase, percent, instant, now, superseded, silent, arming), spec))
+            fired = Fired(phase, percent, instant, now, superseded, silent, arming)
+            due.append(_Firing(fired, spec, told_higher))
         superseded = True
+        told_higher = told_higher or spec.notification
     due.reverse()
     return due
 
@@ -113,7 +121,7 @@ def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firi
             if fired is None or not fired.fired_at:
                 continue
             if not clock.still_holds(instant, fired.scheduled_at, known):
-                untrue.append((fired, spec))
+                untrue.append(_Firing(fired, spec))
             elif instant != fired.scheduled_at:
                 moved = True
     for fired in unnamed.values():
@@ -125,7 +133,8 @@ def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firi
         if counting and (counting.has_counted(fired.percent) or reading.now < known):
             moved = True
         else:
-            untrue.append((fired, ThresholdSpec(fired.percent, False, 0, fired.percent == BREACH_PERCENT)))
+            spec = ThresholdSpec(fired.percent, False, 0, fired.percent == BREACH_PERCENT)
+            untrue.append(_Firing(fired, spec))
     return untrue, moved
 
 
@@ -138,24 +147,26 @@ def _in_order(
     the other crossings. Crossings are in order of their instants; of one instant, in order of the clocks.
     """
     reached: list[Event] = []
-    for fired, spec in due:
+    for firing in due:
+        fired = firing.fired
         if not fired.silent:
-            crossing = _crossing(fired, spec)
+            crossing = _crossing(firing)
             reached.append(
                 Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, Phase(fired.phase), crossing)
             )
     reached.sort(key=_by_instant)
     retracted = [
-        Event(EventType.THRESHOLD_RETRACTED, now, Phase(fired.phase), _crossing(fired, spec))
-        for fired, spec in untrue
-        if not fired.silent
+        Event(EventType.THRESHOLD_RETRACTED, now, Phase(firing.fired.phase), _crossing(firing))
+        for firing in untrue
+        if not firing.fired.silent
     ]
     before = 0 if at is None else bisect_right(reached, at, key=_by_instant)
     return *reached[:before], *happened, *retracted, *reached[before:]
 
 
-def _crossing(fired: Fired, spec: ThresholdSpec) -> Crossing:
-    return Crossing(*spec, fired.scheduled_at, fired.fired_at, fired.superseded, fired.arming)
+def _crossing(firing: _Firing) -> Crossing:
+    fired, spec, told_higher = firing
+    return Crossing(*spec, fired.scheduled_at, fired.fired_at, fired.superseded, fired.arming, told_higher)
 
 
 def _by_instant(event: Event) -> int:

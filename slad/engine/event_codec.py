@@ -72,6 +72,7 @@ def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: 
         threshold.escalation_level = crossing.escalation_level
         threshold.breach = crossing.breach
         threshold.superseded = crossing.superseded
+        threshold.notification_superseded = crossing.notification_superseded
         set_ms(threshold.scheduled_at, crossing.scheduled_at)
         set_ms(threshold.fired_at, crossing.fired_at)
     return message.SerializeToString()

@@ -108,6 +108,23 @@ def alga_event(event: pb.SlaEvent, event_type: str, payload: Mapping[str, str]) 
     }
 
 
+def alga_workflow_fields(event: pb.SlaEvent, body: Mapping[str, Any]) -> dict[str, str]:
+    """`body`, made by `alga_event`, as the flat fields that AlgaPSA's workflow engine reads."""
+    return {
+        "event_id": body["id"],
+        "execution_id": "",
+        "workflow_correlation_key": "",
+        "event_name": body["eventType"],
+        "event_type": body["eventType"],
+        "tenant": event.tenant_id,
+        "timestamp": body["timestamp"],
+        "user_id": "",
+        "from_state": "",
+        "to_state": "",
+        "payload_json": encode(body["payload"]).decode(),
+    }
+
+
 def _value(event: pb.SlaEvent, source: str) -> Any:
     if source.startswith(ATTRIBUTE):
         return event.attributes.get(source.removeprefix(ATTRIBUTE))

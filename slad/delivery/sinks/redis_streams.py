@@ -37,6 +37,7 @@ CLOUD_EVENTS, ALGA = "cloudevents", "alga"
 STREAMS: Final = {CLOUD_EVENTS: "slad:events", ALGA: "alga-psa:event-stream:global:{event_type}"}
 FIELDS: Final = {CLOUD_EVENTS: {"event": "{event}"}, ALGA: {"event": "{event}", "channel": "global"}}
 ALGA_TYPES: Final = {EventType.THRESHOLD_REACHED.name: "TICKET_SLA_THRESHOLD_REACHED"}
+NOTIFICATIONS, ALL = "notifications", "all"
 
 IN_STREAM: Final = frozenset({"event_type", "tenant_id"})
 IN_FIELDS: Final = IN_STREAM | {"event", "event_id", "ticket_id", "sequence"}
@@ -63,6 +64,11 @@ class RedisSettings:
     above_100: str = ""
     """AlgaPSA: the type under which thresholds above 100 % go; empty: they are left out."""
     payload: Mapping[str, str] = field(default_factory=dict)
+    all_thresholds: bool = False
+    """AlgaPSA: also escalations, and what is superseded. Its subscriber tells people of whatever comes, as of
+    the policy's highest threshold at or below that percent."""
+    workflow_stream: str = ""
+    """AlgaPSA: the stream of its workflow engine, to which each event goes as well; empty: to none."""
 
 
 class RedisStreams:
@@ -88,7 +94,7 @@ class RedisStreams:
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
         """Adds an entry an event, unless the format leaves it out. Raises Unavailable."""
-        entries = [(place, entry) for place, event in enumerate(events) if (entry := self._entry(event))]
+        entries = [(place, entry) for place, event in enumerate(events) for entry in self._entries(event)]
         if not entries:
             return
         pipeline = self._client.pipeline(transaction=True)
@@ -108,26 +114,46 @@ class RedisStreams:
         """Closes the connection."""
         await self._client.aclose()
 
-    def _entry(self, event: pb.SlaEvent) -> tuple[str, dict[Any, Any]] | None:
-        settings, kind = self._settings, formats.type_name(event)
-        if settings.alga:
-            is_above = event.threshold.percent > formats.NOMINAL_PERCENT
-            kind = settings.above_100 if is_above else settings.event_types.get(kind, "")
-            if not kind:
-                return None
-            body = formats.encode(formats.alga_event(event, kind, settings.payload))
-        else:
-            body = formats.encode(formats.cloud_event(event, settings.source))
+    def _entries(self, event: pb.SlaEvent) -> list[tuple[str, dict[Any, Any]]]:
+        """(stream, fields) of all that goes out for `event`."""
+        settings = self._settings
+        if not settings.alga:
+            body = formats.cloud_event(event, settings.source)
+            return [self._entry(event, formats.type_name(event), body)]
+        kind = self._alga_type(event)
+        if not kind:
+            return []
+        body = formats.alga_event(event, kind, settings.payload)
+        entries = [self._entry(event, kind, body)]
+        if settings.workflow_stream:
+            entries.append((settings.workflow_stream, formats.alga_workflow_fields(event, body)))
+        return entries
+
+    def _alga_type(self, event: pb.SlaEvent) -> str:
+        """What `event` is called on AlgaPSA's bus; empty: it is left out."""
+        settings, threshold = self._settings, event.threshold
+        if event.type != pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
+            return settings.event_types.get(formats.type_name(event), "")
+        if threshold.percent > formats.NOMINAL_PERCENT:
+            return settings.above_100
+        is_told = threshold.notification and not threshold.notification_superseded
+        return (
+            settings.event_types.get(formats.type_name(event), "")
+            if is_told or settings.all_thresholds
+            else ""
+        )
+
+    def _entry(self, event: pb.SlaEvent, kind: str, body: Mapping[str, Any]) -> tuple[str, dict[Any, Any]]:
         values = {
-            "event": body.decode(),
+            "event": formats.encode(body).decode(),
             "event_type": kind,
             "event_id": event.event_id,
             "tenant_id": event.tenant_id,
             "ticket_id": event.ticket_id,
             "sequence": event.sequence,
         }
-        fields = {name: template.format_map(values) for name, template in settings.fields.items()}
-        return settings.stream.format_map(values), fields
+        fields = {name: template.format_map(values) for name, template in self._settings.fields.items()}
+        return self._settings.stream.format_map(values), fields
 
 
 class _Credentials(CredentialProvider):
@@ -215,6 +241,8 @@ def configure(table: Table) -> Callable[[], Sink]:
         event_types=table.mapping("event_types", ALGA_TYPES) if alga else {},
         above_100=table.text("above_100", "") if alga else "",
         payload=table.mapping("payload", formats.PAYLOAD) if alga else {},
+        all_thresholds=alga and table.choice("thresholds", (NOTIFICATIONS, ALL), NOTIFICATIONS) == ALL,
+        workflow_stream=table.text("workflow_stream", "") if alga else "",
     )
     if settings.username and settings.password is None:
         raise table.wrong("username", "needs password_file or password_env")

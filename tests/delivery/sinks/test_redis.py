@@ -13,6 +13,7 @@ import redis
 import trustme
 from google.protobuf.json_format import ParseDict
 from slad_client.v1 import admin_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2 as backend
 from slad_client.v1 import types_pb2 as pb
 
 from tests.delivery.sinks.desk import QUICK, Desk, desk, eventually
@@ -79,7 +80,7 @@ async def test_cloud_events_are_the_default(tmp_path: Path, server: RedisServer)
 async def test_the_format_of_alga_psa(tmp_path: Path, server: RedisServer) -> None:
     """The entry as `XADD … event JSON channel global`, thresholds only, none above 100 %."""
     async with desk(tmp_path / "data", s=table(server, format="alga")) as running:
-        await running.tickets("A", targets=[target(60, None, (0, 0, 150))])
+        await running.tickets("A", targets=[target(60, None, (0, 90, 150))])
         await running.slad.advance(minutes=120)
         await running.until(lag=0)
         told = [event for event in await running.slad.events() if event.HasField("threshold")]
@@ -101,6 +102,65 @@ async def test_the_format_of_alga_psa(tmp_path: Path, server: RedisServer) -> No
         },
     }
     assert client.keys() == [ALGA_STREAM]
+
+
+async def test_alga_psa_hears_of_each_notification_once_and_of_no_escalation(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    """Its subscriber tells people of the policy's highest threshold at or below the percent that comes."""
+    async with desk(tmp_path / "data", s=table(server, format="alga")) as running:
+        escalations = target(60, None, (70, 90, 110))
+        await running.tickets("A", targets=[escalations], notification_thresholds=[60, 80])
+        await running.slad.advance(minutes=120)
+        await running.tickets("B", targets=[escalations], notification_thresholds=[60, 80])
+        await running.slad.advance(minutes=3)
+        await running.slad.backend.RetargetSla(
+            backend.RetargetSlaRequest(
+                ticket_id="B",
+                targets=[pb.SlaPolicyTarget(response_time_minutes=1, escalation_3_percent=110, is_24x7=True)],
+                notification_thresholds=[60, 80],
+            )
+        )
+        await running.until(lag=0)
+    told: dict[str, list[int]] = {"A": [], "B": []}
+    for event in events(server.client(), ALGA_STREAM):
+        told[event["payload"]["ticketId"]].append(event["payload"]["thresholdPercent"])
+    # B is past its 110 % at once, which is an escalation only: people hear of the breach, and once.
+    assert told == {"A": [60, 80, 100], "B": [100]}
+
+
+async def test_all_thresholds_go_to_alga_psa_when_that_is_asked_for(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    async with desk(tmp_path / "data", s=table(server, format="alga", thresholds="all")) as running:
+        await running.tickets("A", targets=[target(60, None, (70, 0, 110))], notification_thresholds=[60])
+        await running.slad.advance(minutes=120)
+        await running.until(lag=0)
+    percents = [event["payload"]["thresholdPercent"] for event in events(server.client(), ALGA_STREAM)]
+    assert percents == [60, 70, 100]
+
+
+async def test_the_workflow_engine_of_alga_psa_has_a_stream_of_its_own(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    fields = {"format": "alga", "workflow_stream": "workflow:events:global"}
+    async with desk(tmp_path / "data", s=table(server, **fields)) as running:
+        await running.tickets("A", targets=[target(60, None, (70, 0, 110))], notification_thresholds=[60])
+        await running.slad.advance(minutes=120)
+        await running.until(lag=0)
+    client = server.client()
+    bus, workflow = events(client, ALGA_STREAM), entries(client, "workflow:events:global")
+    assert [event["payload"]["thresholdPercent"] for event in bus] == [60, 100]
+    assert [json.loads(entry.pop("payload_json")) for entry in workflow] == [e["payload"] for e in bus]
+    empty = ("execution_id", "workflow_correlation_key", "user_id", "from_state", "to_state")
+    assert workflow[0] == {
+        "event_id": bus[0]["id"],
+        "event_name": "TICKET_SLA_THRESHOLD_REACHED",
+        "event_type": "TICKET_SLA_THRESHOLD_REACHED",
+        "tenant": "acme",
+        "timestamp": "2026-03-02T09:36:00.000Z",
+        **dict.fromkeys(empty, ""),
+    }
 
 
 async def test_thresholds_above_100_may_have_a_type_of_their_own_and_names_are_configuration(

@@ -69,6 +69,8 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
         ),
         (REDIS | {"password": "hush"}, "sinks.x.password: there is no such setting; did you mean 'password_"),
         (REDIS | {"ca_file": "/nowhere"}, "sinks.x.ca_file: /nowhere cannot be read"),
+        (REDIS | {"format": "alga", "thresholds": "some"}, "sinks.x.thresholds: 'some' is not one of"),
+        (REDIS | {"thresholds": "all"}, "sinks.x.thresholds: there is no such setting"),
         (REDIS | {"ca_file": __file__}, "sinks.x.ca_file: is for TLS; write the url with rediss://"),
         (REDIS | {"format": "xml"}, "sinks.x.format: 'xml' is not one of cloudevents, alga"),
         (REDIS | {"stream": "{tenant}"}, "sinks.x.stream: {tenant} is not one of {event_type}, {tenant_id}"),

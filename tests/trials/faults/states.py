@@ -54,6 +54,7 @@ def timeless_event(body: bytes) -> bytes:
     event.ClearField("recorded_at")
     event.threshold.ClearField("fired_at")
     event.threshold.ClearField("superseded")
+    event.threshold.ClearField("notification_superseded")
     return event.SerializeToString(deterministic=True)
 
 

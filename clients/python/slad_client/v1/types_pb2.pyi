@@ -499,6 +499,7 @@ class SlaThreshold(google.protobuf.message.Message):
     SCHEDULED_AT_FIELD_NUMBER: builtins.int
     FIRED_AT_FIELD_NUMBER: builtins.int
     SUPERSEDED_FIELD_NUMBER: builtins.int
+    NOTIFICATION_SUPERSEDED_FIELD_NUMBER: builtins.int
     percent: builtins.int
     """1 to 1000."""
     notification: builtins.bool
@@ -509,6 +510,10 @@ class SlaThreshold(google.protobuf.message.Message):
     """100 %: the target is missed if the clock is still open."""
     superseded: builtins.bool
     """A higher threshold of the same clock fired together with it; a notifier may skip this one."""
+    notification_superseded: builtins.bool
+    """In an event: one of those is a notification, so people need not be told of this one. An escalation alone
+    does not spare it.
+    """
     @property
     def scheduled_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The exact instant of the crossing. Of a threshold that has not fired: where it would fall if nothing
@@ -529,10 +534,11 @@ class SlaThreshold(google.protobuf.message.Message):
         scheduled_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         fired_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         superseded: builtins.bool = ...,
+        notification_superseded: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["breach", b"breach", "escalation_level", b"escalation_level", "fired_at", b"fired_at", "notification", b"notification", "percent", b"percent", "scheduled_at", b"scheduled_at", "superseded", b"superseded"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["breach", b"breach", "escalation_level", b"escalation_level", "fired_at", b"fired_at", "notification", b"notification", "notification_superseded", b"notification_superseded", "percent", b"percent", "scheduled_at", b"scheduled_at", "superseded", b"superseded"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaThreshold: typing_extensions.TypeAlias = SlaThreshold

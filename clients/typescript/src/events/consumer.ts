@@ -245,7 +245,7 @@ export class SlaEventConsumer {
     return this.slots.use(async () => {
       this.stopping.signal.throwIfAborted();
       try {
-        for (const task of tasksFor(event, this.options.handlers, this.client)) {
+        for (const task of tasksFor(event, this.options.handlers)) {
           if (!resolved.includes(task.name)) {
             await this.runTask(task, event, attempt);
             resolved.push(task.name);

@@ -1,6 +1,5 @@
 /** Which handlers an event goes to, and with what. */
 
-import type { SladClient } from "../client.js";
 import type { SlaEvent } from "../stubs/slad/v1/types.js";
 import {
   auditOf,
@@ -30,8 +29,8 @@ export type Handler<Facts> = (facts: Facts, context: HandlerContext) => unknown;
 /** An event counts as dealt with when all the handlers that it goes to have resolved. */
 export interface SlaEventHandlers {
   /**
-   * People are to be told of a threshold. Not called for one that is superseded by a higher one of which people
-   * are told as well.
+   * People are to be told of a threshold. Not called for one with which a higher one fired of which people are
+   * told as well.
    */
   onNotification?: Handler<SlaNotification>;
   /** An escalation level begins. */
@@ -53,7 +52,7 @@ export interface Task {
 }
 
 /** What is to be done for an event, in order. */
-export function tasksFor(event: SlaEvent, handlers: SlaEventHandlers, client: SladClient): Task[] {
+export function tasksFor(event: SlaEvent, handlers: SlaEventHandlers): Task[] {
   const tasks: Task[] = [];
   const add = <Facts>(
     name: keyof SlaEventHandlers,
@@ -66,17 +65,11 @@ export function tasksFor(event: SlaEvent, handlers: SlaEventHandlers, client: Sl
   };
   const { threshold } = event;
   if (event.type === "SLA_EVENT_TYPE_THRESHOLD_REACHED" && threshold) {
-    if (threshold.notification && handlers.onNotification) {
-      const { onNotification } = handlers;
-      tasks.push({
-        name: "onNotification",
-        run: async (context) => {
-          if (threshold.superseded && (await isToldHigher(event, client))) {
-            return;
-          }
-          await onNotification.call(handlers, { ...thresholdOf(event), breach: threshold.breach }, context);
-        },
-      });
+    if (threshold.notification && !threshold.notification_superseded) {
+      add("onNotification", handlers.onNotification, () => ({
+        ...thresholdOf(event),
+        breach: threshold.breach,
+      }));
     }
     if (threshold.escalation_level > 0) {
       const level = threshold.escalation_level as 1 | 2 | 3;
@@ -107,19 +100,5 @@ function isCompletion(event: SlaEvent): boolean {
   return (
     event.type === "SLA_EVENT_TYPE_COMPLETED" ||
     (event.type === "SLA_EVENT_TYPE_PHASE_COMPLETED" && event.phase === "SLA_PHASE_RESPONSE")
-  );
-}
-
-/**
- * Whether people are told of a higher threshold of the same clock. The event itself says that a higher one fired
- * with it, but that one may be an escalation only.
- */
-async function isToldHigher(event: SlaEvent, client: SladClient): Promise<boolean> {
-  const { tenant_id, ticket_id, generation } = event;
-  const status = await client.getSlaStatus({ tenant_id, ticket_id, generation });
-  const clock = event.phase === "SLA_PHASE_RESPONSE" ? status.response : status.resolution;
-  const percent = event.threshold?.percent ?? 0;
-  return (clock?.thresholds ?? []).some(
-    (t) => t.percent > percent && t.notification && t.fired_at !== undefined,
   );
 }

@@ -51,6 +51,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     scheduled_at: "instant",
     fired_at: "instant",
     superseded: "bool",
+    notification_superseded: "bool",
   },
   SlaClock: {
     target: "span",

@@ -739,6 +739,11 @@ export interface SlaThreshold {
     | undefined;
   /** A higher threshold of the same clock fired together with it; a notifier may skip this one. */
   superseded: boolean;
+  /**
+   * In an event: one of those is a notification, so people need not be told of this one. An escalation alone
+   * does not spare it.
+   */
+  notification_superseded: boolean;
 }
 
 /** One clock of a tracking, as at `SlaStatus.as_of`. */
@@ -1412,6 +1417,7 @@ function createBaseSlaThreshold(): SlaThreshold {
     scheduled_at: undefined,
     fired_at: undefined,
     superseded: false,
+    notification_superseded: false,
   };
 }
 
@@ -1437,6 +1443,9 @@ export const SlaThreshold: MessageFns<SlaThreshold> = {
     }
     if (message.superseded !== false) {
       writer.uint32(56).bool(message.superseded);
+    }
+    if (message.notification_superseded !== false) {
+      writer.uint32(64).bool(message.notification_superseded);
     }
     return writer;
   },
@@ -1510,6 +1519,14 @@ export const SlaThreshold: MessageFns<SlaThreshold> = {
             message.superseded = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.notification_superseded = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1534,6 +1551,7 @@ export const SlaThreshold: MessageFns<SlaThreshold> = {
     message.scheduled_at = object.scheduled_at ?? undefined;
     message.fired_at = object.fired_at ?? undefined;
     message.superseded = object.superseded ?? false;
+    message.notification_superseded = object.notification_superseded ?? false;
     return message;
   },
 };
