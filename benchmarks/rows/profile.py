@@ -14,6 +14,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from benchmarks.results import Result
 from benchmarks.row import Options, Row
 from benchmarks.start_request import StartRequests
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.handlers import execute
@@ -89,7 +90,7 @@ def _measure(scratch: Path) -> dict[str, float]:
             commands = [requests.start(message, now) for message in messages]
         with watch.step("look up"):
             journal.begin()
-            work = UnitOfWork(store, directory, counters, now)
+            work = UnitOfWork(store, directory, counters, now, LocalCarrier())
             work.foresee(commands)
         with watch.step("decide"):
             for command in commands:

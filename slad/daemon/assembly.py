@@ -17,6 +17,7 @@ from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
 from slad.delivery.sinks.sink_metrics import SinkMetrics
 from slad.delivery.sinks.sinks import Sinks
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.engine_metrics import EngineMetrics
@@ -53,12 +54,12 @@ from slad.storage.journal import Journal
 from slad.storage.rows import TokenRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
-from slad.temporal.passthrough.lifecycle import RunningPassThrough, open_pass_through
-from slad.temporal.passthrough.pass_through_metrics import TemporalMetrics
-from slad.temporal.passthrough.routing import Routing
+from slad.temporal.passthrough.lifecycle import reach_temporal
+from slad.temporal.passthrough.temporal_metrics import TemporalMetrics
 
-if TYPE_CHECKING:  # it loads OpenTelemetry, which only those have who ask for traces
+if TYPE_CHECKING:  # they load OpenTelemetry and Temporal's client, which only those have who ask for them
     from slad.service.tracing import Tracing
+    from slad.temporal.passthrough.control import TemporalPassThrough, TemporalSide
 
 
 class Connections:
@@ -74,6 +75,7 @@ class Connections:
         self.turns = Store(writer)
         """What the engine reads in the transaction that it is about to write."""
         self.temporal_turns = TemporalStore(writer)
+        self.temporal_outbox = TemporalStore(data.reader())
         self.names = Store(data.reader())
         self.statuses = Store(data.reader())
         self.slow = QueryThread(Store(data.reader()))
@@ -83,6 +85,7 @@ class Connections:
         self.slow.close()
         self.statuses.close()
         self.names.close()
+        self.temporal_outbox.close()
         self.journal.close()
 
 
@@ -93,7 +96,8 @@ class Assembly:
     engine: SlaEngine
     hub: EventHub
     sinks: Sinks
-    pass_through: RunningPassThrough
+    pass_through: TemporalPassThrough | None
+    """None: no ticket is Temporal's."""
     retention: Retention
     server: SladServer
     metrics: list[MetricSource]
@@ -114,18 +118,19 @@ async def assemble(
     data, names, slow, limits = connections.data, connections.names, connections.slow, settings.limits
     catalog = Catalog(names)
     hub = EventHub(connections.journal.counters().sequence, slow.events_after, names.sequence_gap())
+    temporal = await reach_temporal(
+        settings.temporal, connections.temporal_turns, connections.temporal_outbox
+    )
     engine = SlaEngine(
         connections.journal,
         connections.turns,
         catalog,
         clock,
         hub.publish,
-        Routing(settings.temporal.routing, connections.temporal_turns),
+        temporal.carrier if temporal else LocalCarrier(),
         max_waiting=limits.waiting_commands,
     )
-    pass_through = await open_pass_through(
-        settings.temporal, engine, names, TemporalStore(data.reader()), clock
-    )
+    pass_through = _pass_through(temporal, engine, names, clock) if temporal else None
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
     sinks = Sinks(settings.sinks, consumers, hub, engine, slow, catalog, clock)
 
@@ -155,11 +160,11 @@ async def assemble(
         SLA_DEBUG: SlaDebug(engine, hub, consumers, slow, data, clock, meters),
         SLA_TOKENS: SlaTokens(fields, tokens),
         SLA_WORKER: SlaWorker(fields, engine),
-        SLA_PASS_THROUGH: SlaPassThrough(fields, pass_through.control, slow),
+        SLA_PASS_THROUGH: SlaPassThrough(fields, pass_through, slow),
         CHANNELZ: Channelz(),
     }
     if clock.is_virtual:
-        services[TEST_CLOCK] = TestClock(pass_through.control or engine, clock)
+        services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
     log_of_calls = CallLog(settings.log.slow_calls_ms)
     return Assembly(
         engine,
@@ -173,11 +178,20 @@ async def assemble(
             EngineMetrics(engine, clock.now),
             DeliveryMetrics(consumers, hub, clock.now),
             SinkMetrics(sinks),
-            TemporalMetrics(engine.routing if pass_through.control else None, slow, clock.now),
+            TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
             StorageMetrics(data, slow),
         ],
         lambda: tokens.load(names.tokens()),
     )
+
+
+def _pass_through(
+    temporal: TemporalSide, engine: SlaEngine, store: Store, clock: TimeSource
+) -> TemporalPassThrough:
+    # Only now, as it imports temporalio.
+    from slad.temporal.passthrough.control import TemporalPassThrough  # noqa: PLC0415
+
+    return TemporalPassThrough(temporal, engine, store, clock)
 
 
 def _tokens(store: Store, engine: SlaEngine, clock: TimeSource, changed: Callable[[], None]) -> Tokens:

@@ -24,7 +24,6 @@ from slad.daemon.settings import (
     LogSettings,
     MetricsSettings,
     Settings,
-    TemporalSettings,
 )
 from slad.daemon.sockets import AddressError, check
 from slad.delivery.retention import RetentionSettings
@@ -33,7 +32,7 @@ from slad.delivery.sinks.settings import SinkSettings, sink_settings
 from slad.delivery.sinks.table import SinkSettingsError
 from slad.service.limits import RequestLimits
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 
 FLAG, ENVIRONMENT, DEFAULT = "flag", "environment", "default"
 """Where a value may come from, besides a file."""

@@ -95,7 +95,8 @@ class Daemon:
         pump = asyncio.create_task(parts.engine.run(), name="slad-engine")
         sweeper = asyncio.create_task(self._sweep(parts.retention), name="slad-retention")
         await parts.sinks.start()
-        parts.pass_through.start()
+        if parts.pass_through is not None:
+            parts.pass_through.start()
         await parts.server.start()
         self._announce(parts.engine)
         ready()
@@ -189,7 +190,8 @@ async def _end(parts: Assembly) -> None:
     parts.hub.close()
     await parts.sinks.stop()
     await parts.server.stop(STOP_GRACE_S)
-    await parts.pass_through.stop()
+    if parts.pass_through is not None:
+        await parts.pass_through.stop()
     parts.engine.stop()
 
 

@@ -12,8 +12,7 @@ from slad.delivery.retention import RetentionSettings
 from slad.delivery.sinks.settings import SinkSettings
 from slad.engine.engine import MAX_WAITING
 from slad.service.limits import MAX_RECEIVE_BYTES, MAX_WATCHES, RequestLimits
-from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import TemporalSettings
 
 DEFAULT_LISTEN: Final = ("127.0.0.1:7523",)
 DEFAULT_DATA: Final = Path("data")
@@ -40,16 +39,6 @@ class MetricsSettings:
 
     listen: str | None = None
     """`host:port`; None: nowhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class TemporalSettings:
-    """Pass-through: whose tickets Temporal carries, and where it is."""
-
-    routing: RoutingSettings = field(default_factory=RoutingSettings)
-    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
-    repair: str = "restart"
-    """restart or park: what becomes of a workflow that ended or vanished under a live ticket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from slad.core import machine
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.instants import SECOND_MS, format_instant
 from slad.core.tracking import TicketRef
+from slad.engine.carrier import Carrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.engine_metrics import EngineMeasures, TurnObserver, TurnReport
@@ -41,7 +42,6 @@ from slad.storage.journal import CannotWrite, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
 from slad.storage.rows import Batch, EventRow
 from slad.storage.store import Store
-from slad.temporal.passthrough.routing import Routing
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class SlaEngine:
         catalog: Catalog,
         clock: TimeSource,
         publish: Callable[[list[EventRow]], None],
-        routing: Routing | None = None,
+        carrier: Carrier,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._journal = journal
@@ -101,8 +101,7 @@ class SlaEngine:
         self._catalog = catalog
         self._clock = clock
         self._publish = publish
-        self.routing = routing
-        """Which engine a ticket gets; None: always this one."""
+        self._carrier = carrier
         self._timers = Timers(store)
         self._counters = journal.counters()
         self._jobs: deque[_Job] = deque()
@@ -118,8 +117,6 @@ class SlaEngine:
         """Told at the begin of every turn: at least once a second, but for the time that a commit takes."""
         self.on_writable: Callable[[bool], None] = lambda writable: None
         """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
-        self.on_messages: Callable[[set[str]], None] = lambda workflows: None
-        """Told for which workflows messages were committed."""
         self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.measures = EngineMeasures()
@@ -269,7 +266,7 @@ class SlaEngine:
         self._timers.restore(self._unsettled)
         self._unsettled.clear()
         self._timers.fill(until)
-        work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self.routing)
+        work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self._carrier.turn())
         self._fire_due(work, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
@@ -369,8 +366,7 @@ class SlaEngine:
             self._timers.set(tracking_key, wake_at)
         if events:
             self._publish(events)
-        if work.workflows_to_tell:
-            self.on_messages(work.workflows_to_tell)
+        work.carrier.committed()
         kill_point(PUBLISHED)
         for job, result, error in results:
             if job.done.done():

@@ -63,10 +63,7 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
             outcome.note,
             command.token_id,
         )
-        if write.transition.tracking.engine == Engine.TEMPORAL:
-            work.put_and_tell(write, entry)
-        else:
-            work.put(write, entry)
+        work.put_and_tell(write, entry)
     if command.request is not None:
         work.remember(command.request, reply)
     return reply
@@ -86,7 +83,9 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
         return _unchanged(work, command.tenant_id, latest)
     terms = work.catalog.accept(command.terms, command.policy_id)
     calendar = work.catalog.calendar(terms.schedule_key)
-    engine = work.choose_engine(command.tenant_id, command.ticket_id, latest if live else None, command.terms)
+    engine = work.carrier.choose(
+        command.tenant_id, command.ticket_id, latest if live else None, command.terms
+    )
     tracking = _tracking(command, terms, work.now, engine)
     heir = latest is not None and not live and _may_continue(command, latest, work.now)
     writes = []
@@ -152,7 +151,7 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     )
     if not transition.changed:
         return _outcome(tenant_id, record, transition)
-    engine = work.choose_engine(tenant_id, record.ticket_id, None, None)
+    engine = work.carrier.choose(tenant_id, record.ticket_id, None, None)
     tracking = msgspec.structs.replace(transition.tracking, engine=engine)
     transition = transition._replace(tracking=tracking)
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition)

@@ -10,17 +10,16 @@ from slad.core.events import Event
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
 from slad.core.tracking import Engine, TicketRef
+from slad.engine.carrier import CarrierTurn
 from slad.engine.catalog import Catalog
 from slad.engine.catalog_overlay import CatalogOverlay
-from slad.engine.commands import Command, RequestIdentity, TermsOffer
+from slad.engine.commands import Command, RequestIdentity
 from slad.engine.event_codec import encode_event
 from slad.engine.tickets import Tickets
 from slad.storage.codec import AuditEntry, encode
 from slad.storage.journal import Counters
 from slad.storage.rows import AuditRow, Batch, EventRow, RequestRow
 from slad.storage.store import Record, Store, StoredAnswer
-from slad.temporal.passthrough.messages import TemporalWork, message_of
-from slad.temporal.passthrough.routing import Routing, check_carriable, workflow_id
 
 
 class Write(NamedTuple):
@@ -44,7 +43,7 @@ class UnitOfWork:
         catalog: Catalog,
         counters: Counters,
         now: int,
-        routing: Routing | None = None,
+        carrier: CarrierTurn,
     ) -> None:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
@@ -57,8 +56,8 @@ class UnitOfWork:
         self.tickets = Tickets(store, self.catalog)
         self._store = store
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
-        self._routing = routing
-        self._temporal: TemporalWork | None = None
+        self.carrier = carrier
+        """What whoever carries tickets adds to the batch."""
 
     def foresee(self, commands: Sequence[Command]) -> None:
         """Looks up at once what `commands` will ask for one by one; they may then be carried out."""
@@ -95,27 +94,6 @@ class UnitOfWork:
             RequestRow(request.scope, request.request_id, self.now, request.fingerprint, answer)
         )
 
-    def choose_engine(
-        self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None
-    ) -> Engine:
-        """Who is to fire the thresholds of a ticket that starts now; `live` is the tracking it replaces.
-
-        Raises InvalidField for one that its engine cannot carry.
-        """
-        if self._routing is None or self._routing.choose(tenant_id) is Engine.LOCAL:
-            return Engine.LOCAL
-        check_carriable(tenant_id, ticket_id, offer)
-        self.temporal.claim(tenant_id, ticket_id, live.tracking_key if live else None)
-        return Engine.TEMPORAL
-
-    @property
-    def temporal(self) -> TemporalWork:
-        """What the batch does about Temporal."""
-        if self._temporal is None:
-            assert self._routing is not None
-            self._temporal = TemporalWork(self._routing)
-        return self._temporal
-
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
         """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
         ticket, tracking_key, transition = write
@@ -133,10 +111,8 @@ class UnitOfWork:
             transition.wake_at,
             tracking,
         )
-        if tracking.engine == Engine.TEMPORAL:
-            # The wheel is not to wake it; a report is expected by then.
-            self.temporal.expect(record, ticket.tenant_id, record.wake_at)
-            record = record._replace(wake_at=None)
+        if tracking.engine != Engine.LOCAL:
+            record = self.carrier.expect(record, ticket.tenant_id)
         self.tickets.put(record, is_new=is_new)
         sequence = self._last_sequence
         for event in transition.events:
@@ -151,18 +127,18 @@ class UnitOfWork:
         return tracking_key
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
-        """Stores a transition of a tracking that Temporal carries, and a message for its workflow."""
+        """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""
+        if write.transition.tracking.engine == Engine.LOCAL:
+            self.put(write, audit)
+            return
         before = self.tickets.by_key(write.tracking_key) if write.tracking_key is not None else None
-        tracking_key = self.put(write, audit)
-        ticket = write.ticket
-        message = message_of(before, write.transition.tracking, ticket.generation)
-        name = workflow_id(ticket.tenant_id, ticket.ticket_id)
-        self.temporal.tell(name, tracking_key, message, self.now)
+        record = self.tickets.by_key(self.put(write, audit))
+        assert record is not None
+        self.carrier.tell(before, record, write.ticket.tenant_id, self.now)
 
     def finish(self) -> Batch:
         """The rows to write."""
-        if self._temporal is not None:
-            self._temporal.finish(self.rows)
+        self.carrier.finish(self.rows)
         self.tickets.write_to(self.rows)
         return self.rows
 
@@ -172,8 +148,3 @@ class UnitOfWork:
         return Counters(
             self.catalog.last_tenant, self.catalog.last_schedule, self._last_tracking, self._last_sequence
         )
-
-    @property
-    def workflows_to_tell(self) -> set[str]:
-        """The workflows for which the batch has something to do."""
-        return self._temporal.workflows_to_tell if self._temporal is not None else set()

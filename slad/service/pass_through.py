@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slad_client.v1 import pass_through_pb2 as rpc
 
@@ -11,7 +11,9 @@ from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.queries import QueryThread
 from slad.service.fields import Fields, enum, page_key, page_token
-from slad.temporal.passthrough.view import PassThrough
+
+if TYPE_CHECKING:  # it imports temporalio, which only those have who use Temporal
+    from slad.temporal.passthrough.control import TemporalPassThrough
 
 DEFAULT_PAGE: Final = 200
 """Trackings of one page of a handover; one transaction moves them."""
@@ -20,7 +22,9 @@ DEFAULT_PAGE: Final = 200
 class SlaPassThrough:
     """The methods of `slad.v1.SlaPassThrough`. `pass_through` is None where slad runs without Temporal."""
 
-    def __init__(self, fields: Fields, pass_through: PassThrough | None, queries: QueryThread) -> None:
+    def __init__(
+        self, fields: Fields, pass_through: TemporalPassThrough | None, queries: QueryThread
+    ) -> None:
         self._fields = fields
         self._pass_through = pass_through
         self._queries = queries
@@ -74,7 +78,7 @@ class SlaPassThrough:
         released = await self._enabled().release(request.workflow_id or None)
         return rpc.ReleaseSlaWorkflowsResponse(released=released).SerializeToString()
 
-    def _enabled(self) -> PassThrough:
+    def _enabled(self) -> TemporalPassThrough:
         if self._pass_through is None:
             message = "slad runs without Temporal; set `engine` and the `temporal` table of its configuration"
             raise Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_OFF", message)

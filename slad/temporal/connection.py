@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from slad.core.errors import Refusal, Refused
-from slad.temporal.workflow.wire import DEFAULT_TASK_QUEUE
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -30,7 +29,7 @@ class ConnectionSettings:
     address: str = "127.0.0.1:7233"
     """host:port of the frontend."""
     namespace: str = "default"
-    task_queue: str = DEFAULT_TASK_QUEUE
+    task_queue: str = "sla-workflows"
     """Where the workers of `slaTicketWorkflow` take their tasks from."""
     api_key: str | None = None
     """Of Temporal Cloud, or of a frontend that asks for one. Implies TLS."""

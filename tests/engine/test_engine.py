@@ -15,6 +15,7 @@ from slad.core.errors import Refused
 from slad.core.events import EventType, PauseReason
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine import engine as engine_module
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer, Pause, Start, TermsOffer
 from slad.engine.engine import SlaEngine
@@ -53,7 +54,9 @@ class Rig:
         self.store = Store(data.reader())
         self.clock = clock
         self.published: list[EventRow] = []
-        self.engine = SlaEngine(self.journal, self.store, Catalog(self.store), clock, self.published.extend)
+        self.engine = SlaEngine(
+            self.journal, self.store, Catalog(self.store), clock, self.published.extend, LocalCarrier()
+        )
 
     async def start(self, ticket_id: str, minutes: int = 60) -> Answer:
         return await self.ask(

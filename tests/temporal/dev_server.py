@@ -17,9 +17,8 @@ from slad_client.v1 import pass_through_pb2 as rpc
 from slad_client.v1 import pass_through_pb2_grpc
 from temporalio.client import Client
 
-from slad.daemon.settings import TemporalSettings
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import Effects, workflow_id
 from slad.temporal.workflow.worker import make_worker
 from tests.paths import TOOLS
@@ -101,6 +100,15 @@ class Tried:
             return (await self.view()).waiting == 0
 
         await eventually(nothing_waits)
+
+    async def has_heard(self, ticket: str, *signals: str) -> None:
+        """Waits until these are the signals of a ticket's workflow: while its worker is at work they are not
+        in its history yet."""
+
+        async def heard() -> bool:
+            return await self.signals(ticket) == list(signals)
+
+        await eventually(heard)
 
     async def signals(self, ticket: str) -> list[str]:
         """The signals in the history of a ticket's workflow, in order."""

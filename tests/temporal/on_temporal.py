@@ -23,10 +23,9 @@ from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
 
 from slad.core.instants import MINUTE_MS
-from slad.daemon.settings import TemporalSettings
 from slad.engine.time_source import VirtualClock
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import MONDAY_9, Slad, daemon_running

@@ -23,8 +23,7 @@ from slad.core.instants import MINUTE_MS, SECOND_MS
 from slad.engine.doctor import Verdict, examine
 from slad.engine.time_source import WallClock
 from slad.storage.store import Store
-from slad.temporal.passthrough.routing import workflow_id
-from slad.temporal.workflow.wire import GENERATION_MEMO, QUERY_STATE
+from slad.temporal.workflow.wire import GENERATION_MEMO, QUERY_STATE, workflow_id
 from tests.slad_under_test import refused, stamp, told
 from tests.temporal import alga_worker
 from tests.temporal.dev_server import DevServer, Tried, dev_server, eventually, pass_through
@@ -144,8 +143,8 @@ async def test_a_server_that_is_killed_and_comes_back_hears_of_everything(
             server.start()
         tried.client = await server.client()
         await tried.drained()
-        assert await tried.signals("before") == ["pause", "resume"]
-        assert await tried.signals("during") == ["pause", "resume"] * 5
+        await tried.has_heard("before", "pause", "resume")
+        await tried.has_heard("during", *["pause", "resume"] * 5)
         assert (await tried.view()).reachable
 
         async def fired() -> bool:
@@ -168,7 +167,7 @@ async def test_what_waits_outlasts_the_daemon(tmp_path: Path) -> None:
         async with pass_through(server, tmp_path, "outlast") as tried:
             await resume(tried)
             await tried.drained()
-            assert await tried.signals(tried.ticket) == ["pause", "resume"]
+            await tried.has_heard(tried.ticket, "pause", "resume")
 
 
 async def test_cancel_then_start_keeps_the_clock_and_repeats_nothing(

@@ -20,11 +20,10 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowExecutionStatus
 
-from slad.daemon.settings import TemporalSettings
 from slad.engine.doctor import Verdict
 from slad.temporal.connection import ConnectionSettings
 from slad.temporal.passthrough.checkup import examine_link
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import workflow_id
 from tests.slad_under_test import daemon_running
 from tests.system.security.test_tls import put

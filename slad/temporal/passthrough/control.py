@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio.client import Client
 
@@ -15,16 +15,18 @@ from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.codec import Message
+from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
-from slad.temporal.connection import ConnectionSettings
 from slad.temporal.passthrough.examiner import Examiner
 from slad.temporal.passthrough.forwarder import Forwarder
+from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.messages import LEAVE
 from slad.temporal.passthrough.repair import Moved, hand_over, is_wanted, restart_workflow
+from slad.temporal.passthrough.routing import Routing, TemporalSettings
 from slad.temporal.passthrough.sender import Sender
-from slad.temporal.passthrough.view import PassThroughView
+from slad.temporal.passthrough.temporal_carrier import TemporalCarrier, temporal_turn
 
 SHOWN_PARKED: Final = 100
 """Parked workflows that a view lists."""
@@ -35,52 +37,75 @@ POLL_S: Final = 0.005
 """How often it is looked whether a threshold was reported, while virtual time is moved."""
 
 
-class TemporalPassThrough:
-    """See `slad.temporal.passthrough.view.PassThrough`. All methods are for the event loop's thread."""
+class PassThroughView(NamedTuple):
+    """How things stand between slad and Temporal. Instants in UTC epoch ms."""
+
+    mode: str
+    address: str
+    namespace: str
+    task_queue: str
+    reason: str
+    """Why Temporal cannot be used; empty: it can."""
+    message: str
+    waiting: int
+    """Messages that Temporal has not taken."""
+    oldest_waiting_at: int | None
+    carried: int
+    """Live trackings that Temporal carries."""
+    late: int
+    """Those of them with a threshold overdue beyond the grace, and no report."""
+    parked: int
+    parked_first: list[ParkedRow]
+    """The longest parked."""
+
+
+class TemporalSide:
+    """What there is of Temporal before there is an engine, and what the engine needs to begin."""
 
     def __init__(
-        self,
-        settings: ConnectionSettings,
-        client: Client,
-        engine: SlaEngine,
-        store: Store,
-        outbox: TemporalStore,
-        clock: TimeSource,
-        *,
-        restart: bool,
+        self, settings: TemporalSettings, client: Client, turns: TemporalStore, outbox: TemporalStore
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.outbox = outbox
+        self.link = Link(Sender(settings.connection, client))
+        self.lanes = Lanes(outbox)
+        routing = Routing(settings.routing, lambda: self.link.is_reachable)
+        self.carrier = TemporalCarrier(routing, turns, self.lanes)
+
+
+class TemporalPassThrough:
+    """What keeps slad and Temporal in step, and what an operator can ask of it.
+
+    All methods are for the event loop's thread, but for `view`.
+    """
+
+    def __init__(self, side: TemporalSide, engine: SlaEngine, store: Store, clock: TimeSource) -> None:
+        self._settings = side.settings
         self._engine = engine
-        self._outbox = outbox
-        routing = engine.routing
-        assert routing is not None
-        self._routing = routing
+        self._outbox = side.outbox
         self._clock = clock
-        catalog = Catalog(store)
-        sender = Sender(settings, client)
-        self.link = Link(sender)
-        self.forwarder = Forwarder(engine, store, outbox, sender, self.link, restart=restart)
-        self.examiner = Examiner(
+        self._link = side.link
+        self._lanes = side.lanes
+        restart = side.settings.repair == "restart"
+        self._forwarder = Forwarder(engine, store, side.outbox, side.lanes, side.link, restart=restart)
+        self._examiner = Examiner(
             engine,
             store,
-            outbox,
-            catalog,
-            sender,
-            self.link,
-            self.forwarder,
+            side.outbox,
+            Catalog(store),
+            side.link,
+            self._forwarder,
             clock,
-            routing.settings.grace_ms,
+            side.settings.routing.grace_ms,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        routing.is_reachable = lambda: self.link.is_reachable
-        engine.on_messages = self.forwarder.notice
 
     def start(self) -> None:
         """Begins to forward and to look after the workflows."""
-        runs: list[Callable[[], Awaitable[None]]] = [self.link.run, self.forwarder.run]
+        runs: list[Callable[[], Awaitable[None]]] = [self._link.run, self._forwarder.run]
         if not self._clock.is_virtual:
             # Virtual time waits for the reports itself.
-            runs.append(self.examiner.run)
+            runs.append(self._examiner.run)
         self._tasks = [asyncio.ensure_future(run()) for run in runs]
 
     async def stop(self) -> None:
@@ -93,10 +118,10 @@ class TemporalPassThrough:
 
     def view(self, store: TemporalStore) -> PassThroughView:
         """How things stand; counts what `store` holds. For any thread."""
-        settings, trouble = self._settings, self.link.trouble
+        settings, trouble = self._settings.connection, self._link.trouble
         waiting, oldest = store.waiting()
         return PassThroughView(
-            self._routing.settings.mode,
+            self._settings.routing.mode,
             settings.address,
             settings.namespace,
             settings.task_queue,
@@ -105,17 +130,17 @@ class TemporalPassThrough:
             waiting,
             oldest,
             store.carried(),
-            store.late(self._clock.now() - self._routing.settings.grace_ms),
+            store.late(self._clock.now() - self._settings.routing.grace_ms),
             store.count_parked(),
             store.parked(SHOWN_PARKED),
         )
 
     async def hand_over(self, to: Engine, tracking_keys: list[int]) -> Moved:
         """Gives live trackings to another engine. Raises Refused when it is Temporal, which is away."""
-        if to is Engine.TEMPORAL and self.link.trouble is not None:
-            raise self.link.trouble
-        if to is Engine.LOCAL and self.link.up.is_set():
-            await self.examiner.catch_up(tracking_keys)
+        if to is Engine.TEMPORAL and self._link.trouble is not None:
+            raise self._link.trouble
+        if to is Engine.LOCAL and self._link.up.is_set():
+            await self._examiner.catch_up(tracking_keys)
         return await self._engine.write(lambda work: hand_over(work, tracking_keys, to))
 
     async def release(self, workflow_id: str | None) -> int:
@@ -139,12 +164,12 @@ class TemporalPassThrough:
         Temporal's clock along. Raises InvalidField when `target` is behind.
         """
         before = self._engine.sequence
-        await self.forwarder.drained()
+        await self._lanes.drained()
         while (wake_at := self._outbox.earliest_wake()) is not None and wake_at <= target:
             if wake_at > self._clock.now():
                 await self._engine.advance(wake_at)
             await self._passed(wake_at)
-            await self.forwarder.drained()
+            await self._lanes.drained()
         await self._engine.advance(target)
         return self._engine.sequence - before
 
@@ -159,7 +184,8 @@ def _release(name: str, tracking_key: int, work: UnitOfWork) -> None:
     if is_wanted(record):
         restart_workflow(work, name=name, tracking_key=tracking_key)
     else:
-        work.temporal.withdraw(name)
-        work.temporal.release(name)
+        turn = temporal_turn(work)
+        turn.withdraw(name)
+        turn.release(name)
         generation = record.generation if record is not None else 0
-        work.temporal.tell(name, tracking_key, Message(LEAVE, generation), work.now)
+        turn.send(name, tracking_key, Message(LEAVE, generation), work.now)

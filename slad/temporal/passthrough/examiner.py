@@ -32,7 +32,7 @@ from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.messages import UPDATE
 from slad.temporal.passthrough.repair import is_wanted
 from slad.temporal.passthrough.reports import Report, take_reports
-from slad.temporal.passthrough.sender import Sender
+from slad.temporal.passthrough.temporal_carrier import temporal_turn
 from slad.temporal.workflow.wire import TicketState
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,6 @@ class Examiner:
         store: Store,
         tickets: TemporalStore,
         catalog: Catalog,
-        sender: Sender,
         link: Link,
         forwarder: Forwarder,
         clock: TimeSource,
@@ -71,7 +70,7 @@ class Examiner:
         self._store = store
         self._tickets = tickets
         self._catalog = catalog
-        self._sender = sender
+        self._sender = link.sender
         self._link = link
         self._forwarder = forwarder
         self._clock = clock
@@ -168,17 +167,18 @@ class Examiner:
             await self._engine.write(partial(self._look_again, rows))
 
     def _look_again(self, rows: list[TemporalTicketRow], work: UnitOfWork) -> None:
+        turn = temporal_turn(work)
         for row in rows:
             record = work.tickets.by_key(row.tracking_key)
             if record is None or not is_wanted(record):
-                work.temporal.leave(row.tracking_key)
+                turn.leave(row.tracking_key)
                 continue
             wake_at = self._wake_at(record)
             overdue = 0 if wake_at is None else work.now - wake_at
             # Later and later, as long as nothing changes.
             pause = min(max(overdue, self._grace_ms), LAST_PAUSE_MS)
             check_at = None if wake_at is None else max(wake_at, work.now) + pause
-            work.temporal.look_again(row._replace(wake_at=wake_at, check_at=check_at))
+            turn.look_again(row._replace(wake_at=wake_at, check_at=check_at))
 
     def _wake_at(self, record: Record) -> int | None:
         calendar = self._catalog.calendar(record.tracking.terms.schedule_key)
@@ -202,10 +202,11 @@ def _tell_anew(row: TemporalTicketRow, work: UnitOfWork) -> None:
     tenant_id = work.catalog.tenant_id(record.tenant_key)
     calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
     reading = machine.reading_at(record.tracking, calendar, work.now)
-    work.temporal.expect(record, tenant_id, next_wake(record.tracking, reading))
+    turn = temporal_turn(work)
+    turn.expect(record._replace(wake_at=next_wake(record.tracking, reading)), tenant_id)
     message = Message(UPDATE, record.generation, tracking=record.tracking)
-    work.temporal.tell(row.workflow_id, row.tracking_key, message, work.now)
+    turn.send(row.workflow_id, row.tracking_key, message, work.now)
 
 
 def _park(row: TemporalTicketRow, work: UnitOfWork) -> None:
-    work.temporal.park(ParkedRow(row.workflow_id, row.tracking_key, work.now, GONE))
+    temporal_turn(work).park(ParkedRow(row.workflow_id, row.tracking_key, work.now, GONE))

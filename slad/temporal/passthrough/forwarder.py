@@ -26,20 +26,16 @@ from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore, Waiting
 from slad.temporal.faults import GONE, Concern, Fault
+from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.repair import is_wanted, restart_workflow
-from slad.temporal.passthrough.sender import Addressee, Leftover, Sender
+from slad.temporal.passthrough.sender import Addressee, Leftover
+from slad.temporal.passthrough.temporal_carrier import temporal_turn
 
 log = logging.getLogger(__name__)
 
 LANES: Final = 32
 """Workflows that are served at the same time."""
-
-MAX_READY: Final = 20_000
-"""Workflows that are kept in memory as having messages; beyond, they are looked for in the outbox."""
-
-PAGE: Final = 1_000
-"""Messages that are looked through at once for workflows to serve."""
 
 FIRST_RETRY_S: Final = 0.25
 LAST_RETRY_S: Final = 60.0
@@ -64,23 +60,18 @@ class Forwarder:
         engine: SlaEngine,
         store: Store,
         outbox: TemporalStore,
-        sender: Sender,
+        lanes: Lanes,
         link: Link,
         *,
-        restart: bool = True,
+        restart: bool,
     ) -> None:
         self._engine = engine
         self._store = store
         self._outbox = outbox
-        self._sender = sender
+        self._lanes = lanes
+        self._sender = link.sender
         self._link = link
         self._restart = restart
-        self._ready: dict[str, None] = {}
-        self._busy: set[str] = set()
-        self._delayed: set[str] = set()
-        self._scan_from: int | None = 0
-        self._work = asyncio.Event()
-        self._idle = asyncio.Event()
         self._tries: Counter[str] = Counter()
         self._repairs: Counter[str] = Counter()
         self.sent = 0
@@ -88,66 +79,16 @@ class Forwarder:
         self.repaired = 0
         """Workflows that were started again."""
 
-    def notice(self, workflows: set[str]) -> None:
-        """Messages for these workflows were committed."""
-        for name in workflows:
-            self._add(name)
-
-    async def drained(self) -> None:
-        """Returns once Temporal has been told everything, but for parked workflows."""
-        while not self._is_idle():
-            self._idle.clear()
-            await self._idle.wait()
-
     async def run(self) -> None:
         """Serves until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(LANES):
-                group.create_task(self._serve_lanes())
+                group.create_task(self._serve_lane())
 
-    # --- which workflow next
-
-    def _add(self, name: str) -> None:
-        if name in self._busy or name in self._delayed:
-            return
-        if len(self._ready) < MAX_READY:
-            self._ready[name] = None
-        else:
-            self._scan_from = 0
-        self._work.set()
-
-    def _is_idle(self) -> bool:
-        return not (self._ready or self._busy or self._delayed) and self._scan_from is None
-
-    def _scan(self) -> None:
-        """Looks for workflows in the outbox: at the start, and after there were too many to keep."""
-        if self._scan_from is None or len(self._ready) >= LANES:
-            return
-        page = self._outbox.waiting_after(self._scan_from, PAGE)
-        self._scan_from = page[-1][0] if len(page) == PAGE else None
-        for _, name in page:
-            if name not in self._busy and name not in self._delayed:
-                self._ready[name] = None
-
-    async def _next(self) -> str:
+    async def _serve_lane(self) -> None:
         while True:
-            await self._link.up.wait()
-            self._scan()
-            if self._ready:
-                name = next(iter(self._ready))
-                del self._ready[name]
-                return name
-            if self._scan_from is not None:
-                continue
-            if self._is_idle():
-                self._idle.set()
-            self._work.clear()
-            await self._work.wait()
-
-    async def _serve_lanes(self) -> None:
-        while True:
-            name = await self._next()
-            self._busy.add(name)
+            name = await self._lanes.take(self._link.up)
+            pause = 0.0
             try:
                 pause = await self._serve(name)
             except (Refused, StorageError) as error:
@@ -156,19 +97,8 @@ class Forwarder:
             except Exception:
                 # One ticket that cannot be read must not stop all others.
                 log.exception("workflow %s cannot be served; its messages wait until slad starts again", name)
-                pause = 0.0
             finally:
-                self._busy.discard(name)
-            if pause:
-                self._delayed.add(name)
-                asyncio.get_running_loop().call_later(pause, self._again, name)
-            self._work.set()
-
-    def _again(self, name: str) -> None:
-        self._delayed.discard(name)
-        self._add(name)
-
-    # --- one workflow
+                self._lanes.give_back(name, pause)
 
     async def _serve(self, name: str) -> float:
         """Sends what there is for a workflow; the pause after which to go on, 0 when there is no more."""
@@ -246,8 +176,8 @@ class Forwarder:
 
 
 def _delivered(message_key: int, work: UnitOfWork) -> None:
-    work.temporal.delivered(message_key)
+    temporal_turn(work).delivered(message_key)
 
 
 def _park(waiting: Waiting, reason: str, work: UnitOfWork) -> None:
-    work.temporal.park(ParkedRow(waiting.workflow_id, waiting.tracking_key, work.now, reason))
+    temporal_turn(work).park(ParkedRow(waiting.workflow_id, waiting.tracking_key, work.now, reason))

@@ -24,7 +24,7 @@ class Link:
     """Keeps asking. Whoever has something to send waits for `up`, and says when it turns out to be `lost`."""
 
     def __init__(self, sender: Sender) -> None:
-        self._sender = sender
+        self.sender = sender
         self._troubled = asyncio.Event()
         self.up = asyncio.Event()
         """Set while messages can be sent."""
@@ -49,7 +49,7 @@ class Link:
         pause = FIRST_RETRY_S
         while True:
             try:
-                await self._sender.probe()
+                await self.sender.probe()
             except Fault as fault:
                 self.lost(fault)
                 await asyncio.sleep(pause)

@@ -15,8 +15,10 @@ from slad.core.tracking import Engine, TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry, Message
 from slad.storage.store import Record
-from slad.temporal.passthrough.messages import LEAVE, START
-from slad.temporal.passthrough.routing import check_carriable, workflow_id
+from slad.temporal.passthrough.messages import LEAVE, start_message
+from slad.temporal.passthrough.routing import check_carriable
+from slad.temporal.passthrough.temporal_carrier import temporal_turn
+from slad.temporal.workflow.wire import workflow_id
 
 
 def is_wanted(record: Record | None) -> bool:
@@ -36,10 +38,10 @@ def restart_workflow(work: UnitOfWork, *, name: str, tracking_key: int) -> None:
     record = work.tickets.by_key(tracking_key)
     if record is None or not is_wanted(record):
         return
-    work.temporal.withdraw(name)
-    work.temporal.release(name)
-    message = Message(START, record.generation, tracking=record.tracking)
-    work.temporal.tell(name, tracking_key, message, work.now)
+    turn = temporal_turn(work)
+    turn.withdraw(name)
+    turn.release(name)
+    turn.send(name, tracking_key, start_message(record), work.now)
 
 
 class Moved(NamedTuple):
@@ -65,7 +67,7 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
         try:
             if to is Engine.TEMPORAL:
                 check_carriable(tenant_id, record.ticket_id)
-                work.temporal.claim(tenant_id, record.ticket_id, None)
+                temporal_turn(work).claim(tenant_id, record.ticket_id, None)
         except InvalidField as error:
             refused.append((tenant_id, record.ticket_id, error))
             continue
@@ -81,11 +83,12 @@ def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
     transition = Transition(tracking, reading, (), changed=True)
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation), key, transition)
     work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))
+    turn = temporal_turn(work)
     if to is Engine.TEMPORAL:
-        message = Message(START, record.generation, tracking=tracking)
+        message = start_message(record._replace(tracking=tracking))
     else:
-        work.temporal.leave(key)
-        work.temporal.withdraw(name)
-        work.temporal.release(name)
+        turn.leave(key)
+        turn.withdraw(name)
+        turn.release(name)
         message = Message(LEAVE, record.generation)
-    work.temporal.tell(name, key, message, work.now)
+    turn.send(name, key, message, work.now)

@@ -1,10 +1,10 @@
-"""Which engine a ticket gets when it starts, and what an engine outside can carry."""
+"""Which engine a ticket gets when it starts, and what Temporal can carry."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -12,7 +12,8 @@ from slad.core.errors import InvalidField
 from slad.core.instants import SECOND_MS
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
-from slad.storage.temporal_store import TemporalStore
+from slad.temporal.connection import ConnectionSettings
+from slad.temporal.workflow.wire import workflow_id
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +22,6 @@ MAX_WORKFLOW_ID_BYTES: Final = 1_000
 
 MAX_SCHEDULE_BYTES: Final = 512 * 1024
 """Stored bytes of a schedule. As JSON it is at most three times as large, and Temporal takes 2 MiB."""
-
-
-def workflow_id(tenant_id: str, ticket_id: str) -> str:
-    """The id of a ticket's workflow."""
-    return f"sla-ticket-{tenant_id}-{ticket_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +43,22 @@ class RoutingSettings:
         return self.mode != "local"
 
 
-class Routing:
-    """The choice of an engine, and the state in the database that belongs to it."""
+@dataclass(frozen=True, slots=True)
+class TemporalSettings:
+    """Pass-through: whose tickets Temporal carries, and where it is."""
 
-    def __init__(self, settings: RoutingSettings, store: TemporalStore) -> None:
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    repair: str = "restart"
+    """restart or park: what becomes of a workflow that ended or vanished under a live ticket."""
+
+
+class Routing:
+    """The choice of an engine. `is_reachable`: whether Temporal answered when it was last asked."""
+
+    def __init__(self, settings: RoutingSettings, is_reachable: Callable[[], bool]) -> None:
         self.settings = settings
-        self.store = store
-        """On the writer's connection, as all reads of a turn are."""
-        self.is_reachable: Callable[[], bool] = lambda: True
-        """Whether Temporal answered when it was last asked."""
+        self.is_reachable = is_reachable
         self._is_falling_back = False
         self.fallbacks = 0
         """Tickets that the local engine took because Temporal could not be reached."""

@@ -21,7 +21,6 @@ from slad.core.events import PauseReason, Phase
 from slad.core.tracking import Tracking
 
 WORKFLOW_TYPE: Final = "slaTicketWorkflow"
-DEFAULT_TASK_QUEUE: Final = "sla-workflows"
 EXECUTION_TIMEOUT: Final = timedelta(days=365)
 """The life of a ticket's workflow, continued runs included, at the end of which Temporal ends it."""
 

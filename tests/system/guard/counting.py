@@ -13,6 +13,7 @@ import apsw
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from benchmarks.start_request import StartRequests
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.handlers import execute
 from slad.engine.queries import Queries
@@ -50,7 +51,7 @@ class Turns:
         """One turn: parsed, carried out, committed."""
         commands = [self._reader.start(rpc.StartSlaTrackingRequest.FromString(body), NOW) for body in bodies]
         self._journal.begin()
-        work = UnitOfWork(self._store, self._directory, self._counters, NOW)
+        work = UnitOfWork(self._store, self._directory, self._counters, NOW, LocalCarrier())
         if len(commands) > 1:
             work.foresee(commands)
         answers = [execute(work, command, replies.started) for command in commands]

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.daemon.settings import MetricsSettings, TemporalSettings
+from slad.daemon.settings import MetricsSettings
 from slad.delivery.sinks.settings import sink_settings
 from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings
+from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from tests.delivery.sinks.desk import Desk
 from tests.paths import ROOT
 from tests.slad_under_test import Slad, refused, slad_running

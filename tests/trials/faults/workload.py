@@ -25,6 +25,7 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention, RetentionSettings
 from slad.engine import engine as engine_module
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import (
     Answer,
@@ -164,7 +165,9 @@ class Life:
         self.clock = VirtualClock(self.diary.now)
         names = Catalog(store)
         self.hub = EventHub(self.journal.counters().sequence, slow_queries.events_after)
-        self.engine = SlaEngine(self.journal, Store(writer), names, self.clock, self.hub.publish)
+        self.engine = SlaEngine(
+            self.journal, Store(writer), names, self.clock, self.hub.publish, LocalCarrier()
+        )
         self.consumers = Consumers(store.consumers(), self.engine, self.hub, self.clock)
         self.queries = Queries(store, names)
         self.retention = Retention(RETENTION, self.engine, slow_queries, self.consumers, self.clock)

@@ -18,6 +18,7 @@ from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention, RetentionSettings
 from slad.engine import engine as engine_module
 from slad.engine import timers
+from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.queries import Queries, QueryThread
@@ -70,7 +71,9 @@ class System:
         self._slow._thread = AtOnce()  # type: ignore[assignment]
         directory = Catalog(self.store)
         self.hub = EventHub(self.journal.counters().sequence, self._slow.events_after)
-        self.engine = SlaEngine(self.journal, Store(writer), directory, clock, self.hub.publish)
+        self.engine = SlaEngine(
+            self.journal, Store(writer), directory, clock, self.hub.publish, LocalCarrier()
+        )
         self.engine._writer = WritesAtOnce(self.engine._commit)  # type: ignore[assignment]
         self.consumers = Consumers(self.store.consumers(), self.engine, self.hub, clock)
         self.queries = Queries(self.store, directory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from slad.storage.journal import Journal
 from slad.storage.rows import Batch, OutboxRow
 from slad.storage.store import Record
 from slad.storage.temporal_store import TemporalStore
-from slad.temporal.passthrough.messages import START, UPDATE, message_of
+from slad.temporal.passthrough.messages import START, UPDATE, change_message
 from slad.temporal.passthrough.routing import Routing, RoutingSettings
 
 TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
@@ -30,12 +30,12 @@ def tracking(*facts: Fact, **fields: Any) -> Tracking:
     return Tracking(**({"terms": TERMS, "started_at": 0, "facts": facts, "engine": Engine.TEMPORAL} | fields))
 
 
-def record(before: Tracking) -> Record:
-    return Record(1, 1, "T", 1, TrackingState.ACTIVE, None, before)
+def record(state: Tracking, generation: int = 1) -> Record:
+    return Record(1, 1, "T", generation, TrackingState.ACTIVE, None, state)
 
 
 def test_a_new_generation_is_a_start_with_its_state() -> None:
-    message = message_of(None, tracking(PAUSED), 3)
+    message = change_message(None, record(tracking(PAUSED), 3))
     assert (message.kind, message.generation, message.tracking) == (START, 3, tracking(PAUSED))
 
 
@@ -52,7 +52,7 @@ def test_a_new_generation_is_a_start_with_its_state() -> None:
 def test_one_fact_more_is_that_fact_wherever_it_belongs_in_time(
     before: tuple[Fact, ...], after: tuple[Fact, ...], fact: Fact
 ) -> None:
-    message = message_of(record(tracking(*before)), tracking(*after), 1)
+    message = change_message(record(tracking(*before)), record(tracking(*after)))
     assert (message.kind, message.at, message.detail) == (fact.kind, fact.at, fact.detail)
     assert message.tracking is None
 
@@ -68,7 +68,7 @@ def test_one_fact_more_is_that_fact_wherever_it_belongs_in_time(
     ids=["other terms", "a fact, but another start too", "a fact less", "other facts"],
 )
 def test_all_else_is_an_update_with_the_whole_state(after: Tracking) -> None:
-    message = message_of(record(tracking(PAUSED)), after, 1)
+    message = change_message(record(tracking(PAUSED)), record(after))
     assert (message.kind, message.tracking) == (UPDATE, after)
 
 
@@ -82,15 +82,14 @@ def test_all_else_is_an_update_with_the_whole_state(after: Tracking) -> None:
     ],
 )
 def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str) -> None:
-    routing = Routing(settings, cast("TemporalStore", None))
+    routing = Routing(settings, lambda: True)
     chosen = [routing.choose(tenant) for tenant in ("acme", "big-desk", "other")]
     assert "".join(engine.name[0] for engine in chosen) == engines
 
 
 def test_while_temporal_is_away_the_fallback_decides() -> None:
     for fallback, engine in ((False, Engine.TEMPORAL), (True, Engine.LOCAL)):
-        routing = Routing(RoutingSettings("temporal", fallback_local=fallback), cast("TemporalStore", None))
-        routing.is_reachable = lambda: False
+        routing = Routing(RoutingSettings("temporal", fallback_local=fallback), lambda: False)
         assert routing.choose("acme") is engine
         assert routing.fallbacks == (1 if fallback else 0)
 

@@ -1,0 +1,158 @@
+"""Temporal as a carrier of tickets (see `slad.engine.carrier`): its rows in the engine's transactions.
+
+Contract
+  - The command is journaled as for any ticket; its message for Temporal commits with it, so none is lost.
+  - Messages of a ticket are in the order of its commands. They leave the outbox once Temporal has them.
+"""
+
+from __future__ import annotations
+
+from slad.core.errors import InvalidField
+from slad.core.status import TrackingState
+from slad.core.tracking import Engine
+from slad.engine.commands import TermsOffer
+from slad.engine.unit_of_work import UnitOfWork
+from slad.storage.codec import Message, encode
+from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
+from slad.storage.store import Record
+from slad.storage.temporal_store import TemporalStore
+from slad.temporal.passthrough.lanes import Lanes
+from slad.temporal.passthrough.messages import change_message
+from slad.temporal.passthrough.routing import Routing, check_carriable
+from slad.temporal.workflow.wire import workflow_id
+
+
+class TemporalCarrier:
+    """Temporal, as the engine sees it. `store` is on the writer's connection, as all reads of a turn are."""
+
+    def __init__(self, routing: Routing, store: TemporalStore, lanes: Lanes) -> None:
+        self.routing = routing
+        self._store = store
+        self._lanes = lanes
+
+    def turn(self) -> TemporalTurn:
+        """What it adds to a unit of work that begins."""
+        return TemporalTurn(self.routing, self._store, self._lanes)
+
+
+class TemporalTurn:
+    """The part of a unit of work that is about Temporal."""
+
+    def __init__(self, routing: Routing, store: TemporalStore, lanes: Lanes) -> None:
+        self._routing = routing
+        self._store = store
+        self._lanes = lanes
+        self._tickets: dict[int, TemporalTicketRow | None] = {}
+        self._holders: dict[str, int] = {}
+        self._messages: list[OutboxRow] = []
+        self._delivered: list[int] = []
+        self._withdrawn: list[str] = []
+        self._parked: dict[str, ParkedRow | None] = {}
+
+    # --- what the engine asks
+
+    def choose(self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None) -> Engine:
+        """The engine of a ticket that starts now; `live` is the tracking that it replaces.
+
+        Raises InvalidField for a ticket that Temporal is to have and cannot carry.
+        """
+        engine = self._routing.choose(tenant_id)
+        if engine is Engine.TEMPORAL:
+            check_carriable(tenant_id, ticket_id, offer)
+            self.claim(tenant_id, ticket_id, live.tracking_key if live else None)
+        return engine
+
+    def expect(self, record: Record, tenant_id: str) -> Record:
+        """Notes when a tracking's next report is to come, or that it has ended; the row without a wake."""
+        key, wake_at = record.tracking_key, record.wake_at
+        if record.state is not TrackingState.ACTIVE:
+            self._tickets[key] = None
+        else:
+            name = workflow_id(tenant_id, record.ticket_id)
+            self._holders[name] = key
+            check_at = None if wake_at is None else wake_at + self._routing.settings.grace_ms
+            self._tickets[key] = TemporalTicketRow(key, name, wake_at, check_at)
+        return record._replace(wake_at=None)
+
+    def tell(self, before: Record | None, record: Record, tenant_id: str, now: int) -> None:
+        """Puts the message for the workflow of a ticket that a command has changed into the outbox."""
+        name = workflow_id(tenant_id, record.ticket_id)
+        self.send(name, record.tracking_key, change_message(before, record), now)
+
+    def finish(self, batch: Batch) -> None:
+        """Puts the rows into `batch`."""
+        for key, row in self._tickets.items():
+            if row is None:
+                batch.left_temporal.append((key,))
+            else:
+                batch.temporal_tickets.append(row)
+        batch.delivered.extend((key,) for key in self._delivered)
+        batch.withdrawn.extend((name,) for name in self._withdrawn)
+        batch.forwarded.extend(self._messages)
+        for name, parked in self._parked.items():
+            if parked is None:
+                batch.unparked_workflows.append((name,))
+            else:
+                batch.parked_workflows.append(parked)
+
+    def committed(self) -> None:
+        """Lets the forwarder know for which workflows there is something to do."""
+        for row in self._messages:
+            self._lanes.add(row.workflow_id)
+        for name, parked in self._parked.items():
+            if parked is None:
+                self._lanes.add(name)
+
+    # --- what the pass-through notes
+
+    def claim(self, tenant_id: str, ticket_id: str, held_by: int | None) -> None:
+        """Makes sure that the ticket's workflow is no other ticket's. `held_by`: its own tracking, if any.
+
+        Raises InvalidField.
+        """
+        name = workflow_id(tenant_id, ticket_id)
+        holder = self._holders.get(name)
+        if holder is None:
+            row = self._store.by_workflow(name)
+            holder = row.tracking_key if row is not None else None
+        gone = holder is None or (holder in self._tickets and self._tickets[holder] is None)
+        if not gone and holder != held_by:
+            raise InvalidField(
+                "ticket_id", "WORKFLOW_ID_TAKEN", f"a ticket of another tenant has the workflow {name!r}"
+            )
+
+    def look_again(self, row: TemporalTicketRow) -> None:
+        """Notes when to look at a tracking again, unless this batch has changed it."""
+        self._tickets.setdefault(row.tracking_key, row)
+
+    def leave(self, tracking_key: int) -> None:
+        """Temporal does not carry this tracking any more."""
+        self._tickets[tracking_key] = None
+
+    def send(self, name: str, tracking_key: int, message: Message, now: int) -> None:
+        """Puts a message into the outbox. `now`: UTC epoch ms."""
+        self._messages.append(OutboxRow(name, tracking_key, now, encode(message)))
+
+    def withdraw(self, name: str) -> None:
+        """Takes back all messages for a workflow that wait; also those of this batch so far."""
+        self._withdrawn.append(name)
+        self._messages = [row for row in self._messages if row.workflow_id != name]
+
+    def delivered(self, message_key: int) -> None:
+        """Temporal has taken a message."""
+        self._delivered.append(message_key)
+
+    def park(self, row: ParkedRow) -> None:
+        """Sends nothing more to a workflow until it is released."""
+        self._parked[row.workflow_id] = row
+
+    def release(self, name: str) -> None:
+        """Goes on with a parked workflow."""
+        self._parked[name] = None
+
+
+def temporal_turn(work: UnitOfWork) -> TemporalTurn:
+    """Temporal's part of a unit of work, of an engine that was given a `TemporalCarrier`."""
+    turn = work.carrier
+    assert isinstance(turn, TemporalTurn)
+    return turn
