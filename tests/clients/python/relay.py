@@ -50,6 +50,8 @@ class Relay(grpc.GenericRpcHandler):
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self.faults: dict[str, deque[Fault]] = {}
         self.seen: list[tuple[str, bytes]] = []
+        self.time_left: list[float] = []
+        """Seconds that each unary call had left when it came, as its caller said."""
         self.streams = 0
         self._news = asyncio.Event()
 
@@ -97,6 +99,7 @@ class Relay(grpc.GenericRpcHandler):
         self, path: str, name: str, request: bytes, context: grpc.aio.ServicerContext[Any, Any]
     ) -> Any:
         fault = self._next(name, request)
+        self.time_left.append(context.time_remaining())
         if fault is None:
             try:
                 return await self._forward(path, request)

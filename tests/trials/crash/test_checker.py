@@ -61,15 +61,16 @@ class Recording:
         )
 
 
-def start() -> rpc.StartSlaTrackingRequest:
-    target = pb.SlaPolicyTarget(response_time_minutes=1, resolution_time_minutes=600, is_24x7=True)
-    return rpc.StartSlaTrackingRequest(
+def start(*, ago_ms: int = 0, minutes: int = 1) -> rpc.StartSlaTrackingRequest:
+    target = pb.SlaPolicyTarget(response_time_minutes=minutes, resolution_time_minutes=600, is_24x7=True)
+    request = rpc.StartSlaTrackingRequest(
         targets=[target], notification_thresholds=[1, 5, 10], request_id="start"
     )
+    return at(request, "started_at", now_ms() - ago_ms) if ago_ms else request
 
 
-def ago(request: Any, name: str, ms: int) -> Any:
-    getattr(request, name).FromMilliseconds(now_ms() - ms)
+def at(request: Any, name: str, instant_ms: int) -> Any:
+    getattr(request, name).FromMilliseconds(instant_ms)
     return request
 
 
@@ -77,40 +78,52 @@ async def record(directory: Path) -> Recording:
     found, faults, address = Recording(), Faults(), f"unix:{directory}/s"
     lane = Lane("lane", TENANT, Random(7), pb.BusinessHoursSchedule(), faults)
 
-    async def send(caller: Caller, ticket: str, request: Request) -> None:
+    async def send(caller: Caller, ticket: str, request: Request) -> int:
+        """When the ticket was started, epoch ms."""
         request.tenant_id, request.ticket_id = TENANT, ticket
         if request.request_id:
             request.request_id = f"{ticket}-{request.request_id}"
         journal = found.journals.setdefault(ticket, TicketJournal(Ticket(TENANT, ticket)))
         await lane.send(caller, journal, request)
         await asyncio.sleep(0.002)
+        return int(journal.entries[0].answer.status.started_at.ToMilliseconds())
+
+    async def fired(caller: Caller, ticket: str, percent: int) -> int:
+        """The instant of a threshold, epoch ms, once it has fired."""
+        async for events in caller.watch(rpc.WatchSlaEventsRequest(after_sequence=0)):
+            for event in events:
+                if (event.ticket_id, event.type, event.threshold.percent) == (ticket, REACHED, percent):
+                    return int(event.occurred_at.ToMilliseconds())
+        raise AssertionError("the stream has ended")
 
     async with slad_running(directory / "data", now=None, listen=[address]):
         caller = Caller(address)
         # Two thresholds fire with the start, one of them superseded; 10 % is still ahead. Then a pause.
-        await send(caller, "paused", ago(start(), "started_at", 4_000))
+        await send(caller, "paused", start(ago_ms=240_000, minutes=60))
         await send(
             caller, "paused", rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE, request_id="pause")
         )
         # 1 % fires by itself; a pause that is told of late makes it untrue.
-        await send(caller, "late", start())
-        await send(caller, "timer", ago(start(), "started_at", 300))
-        await asyncio.sleep(0.7)
+        late = await send(caller, "late", start())
+        await send(caller, "timer", start())
+        await fired(caller, "late", 1)
+        found.due_by = await fired(caller, "timer", 1)
         await send(
             caller,
             "late",
-            ago(rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE), "effective_at", 400),
+            at(rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE), "effective_at", late + 300),
         )
-        await send(caller, "done", ago(start(), "started_at", 10_000))
+        await send(caller, "done", start(ago_ms=10_000))
         await send(caller, "done", rpc.CompleteSlaRequest(phase=pb.SLA_PHASE_RESPONSE, met=False))
         await send(caller, "done", rpc.CompleteSlaRequest(phase=pb.SLA_PHASE_RESOLUTION))
         await send(caller, "done", rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME))
         # An end that is told of late lengthens the time that is out, of which no event tells.
-        await send(caller, "unheard", ago(start(), "started_at", 10_000))
+        unheard = await send(caller, "unheard", start(ago_ms=10_000))
         await send(caller, "unheard", rpc.CancelSlaRequest())
         await send(caller, "unheard", rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME))
-        await send(caller, "unheard", ago(rpc.CancelSlaRequest(request_id="late"), "effective_at", 500))
-        found.due_by = now_ms()
+        await send(
+            caller, "unheard", at(rpc.CancelSlaRequest(request_id="late"), "effective_at", unheard + 9_000)
+        )
         async for events in caller.watch(rpc.WatchSlaEventsRequest(after_sequence=0)):
             found.events += events
             if len(found.events) >= await caller.head():
