@@ -12,7 +12,7 @@ TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test lint format proto proto-release client-typescript docs crash faults fuzz simulate bench audit dist clean
+.PHONY: help setup run test quick lint format proto proto-release client-typescript docs crash faults fuzz simulate bench audit dist clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,6 +24,14 @@ run: $(SETUP) ## Serve on 127.0.0.1:7523, data in ./data
 
 test: $(SETUP) ## Run all tests; ARGS go to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+quick: $(SETUP) ## Lint of what has changed and the fast tests, in under a minute; ARGS go to pytest
+	@changed=$$({ git diff --name-only --diff-filter=d HEAD; git ls-files --others --exclude-standard; } \
+	  | grep '\.pyi\?$$' || true); \
+	if [ -n "$$changed" ]; then $(BIN)/ruff check --force-exclude $$changed \
+	  && $(BIN)/ruff format --check --force-exclude $$changed; fi
+	$(BIN)/lint-imports | tail -1
+	$(BIN)/python -m pytest -q -m "not slow" -n auto $(ARGS)
 
 lint: $(SETUP) ## Style, types, layers, contract
 	$(BIN)/ruff check .

@@ -3,5 +3,6 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VECTORS = ROOT / "tests" / "vectors"
+TESTS = ROOT / "tests"
+VECTORS = TESTS / "vectors"
 TOOLS = ROOT / ".tools" / "bin"

@@ -365,6 +365,7 @@ async def test_what_does_not_fit_is_neither_listed_nor_mended_and_comes_next_tim
 # --- mending
 
 
+@pytest.mark.slow
 async def test_apply_mends_each_kind_and_a_second_run_finds_nothing(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
@@ -517,6 +518,7 @@ BOTH_SIDES = st.builds(
 ) | tellings().map(lambda told: Both(told, "", told))
 
 
+@pytest.mark.slow
 def test_after_mending_slad_says_what_the_psa_says(tmp_path: Path) -> None:
     """Whatever slad had: a second run finds nothing, and each ticket stands as if it had been imported."""
     numbers = count()

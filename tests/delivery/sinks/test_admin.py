@@ -125,6 +125,7 @@ async def test_a_sink_that_has_parked_as_much_as_may_be_waits_and_loses_nothing(
         assert sorted(tickets(target.accepted)) == [f"acme/{name}" for name in "ABCDE"]
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     with endpoint() as target:
         target.behaviour = lambda request: Reply(422 if request.event["subject"] == "B" else 200)

@@ -218,6 +218,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site.close_endpoint()
 
 
+@pytest.mark.slow
 def test_every_event_arrives_in_order_whatever_is_killed(site: Site) -> None:
     draw = random.Random(11)
     load = Load(site.address)

@@ -273,6 +273,7 @@ async def test_a_key_that_is_no_stream(tmp_path: Path, server: RedisServer) -> N
     assert [event["subject"] for event in events(client)] == ["A", "B"]
 
 
+@pytest.mark.slow
 async def test_a_read_only_replica(tmp_path: Path, server: RedisServer) -> None:
     client = server.client()
     with redis_server(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port)) as replica:
