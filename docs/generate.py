@@ -1,7 +1,7 @@
 """Writes what the documents say of each command from the commands themselves (`make docs`).
 
-That is the reference in docs/command-line.md, between its two marks, and the man page docs/man/slad.1. With
---check nothing is written, and a difference is an error.
+That is the reference in docs/command-line.md, behind its mark, the man page docs/man/slad.1, and
+the picture of README.md. With --check nothing is written, and a difference is an error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from docs.picture import picture
 from slad.cli import params
 from slad.cli.main import SECTIONS, main
 from slad.daemon.configuration import SETTINGS
@@ -24,6 +25,7 @@ from slad.daemon.configuration import SETTINGS
 HERE: Final = Path(__file__).resolve().parent
 REFERENCE: Final = HERE / "command-line.md"
 MAN_PAGE: Final = HERE / "man" / "slad.1"
+PICTURE: Final = HERE / "images" / "ticket.svg"
 BEGIN: Final = "<!-- made by `make docs` from here on -->\n"
 
 SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS}
@@ -227,7 +229,7 @@ def _roff(text: str) -> str:
 def documents() -> dict[Path, str]:
     """Path → what it should hold."""
     intro = REFERENCE.read_text("utf-8").partition(BEGIN)[0]
-    return {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page()}
+    return {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page(), PICTURE: picture()}
 
 
 def stale() -> list[Path]:

@@ -18,7 +18,7 @@ from slad.daemon.configuration import SETTINGS
 from tests.paths import ROOT
 
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 PLACES = (
@@ -167,6 +167,15 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", document.read_text("utf-8")):
         if target and "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+PATH = re.compile(r"`((?:slad|tests|proto|clients|docs|ops|release|benchmarks|examples)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_that_are_named_are_there(document: Path) -> None:
+    for path in PATH.findall(document.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -87,8 +87,9 @@ class Running:
 
 
 @contextmanager
-def running(*command: str | Path) -> Iterator[Running]:
-    env = {**os.environ, "PATH": f"{Path(find_grpcurl()).parent}{os.pathsep}{os.environ['PATH']}"}
+def running(*command: str | Path, **environment: str) -> Iterator[Running]:
+    path = f"{Path(find_grpcurl()).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **environment}
     process = Running(*command, env=env)
     try:
         yield process
@@ -112,19 +113,34 @@ def event(kind: str, *details: str) -> list[str]:
     return [rf'"type": "SLA_EVENT_TYPE_{kind}"', *details]
 
 
+@contextmanager
+def real_daemon(tmp_path: Path) -> Iterator[str]:
+    """The address of a daemon in real time, in place of `make run`'s."""
+    with slad_process("--listen", "127.0.0.1:0", "--data", str(tmp_path)) as slad:
+        yield slad.addresses[0]
+
+
 def test_in_real_time(tmp_path: Path) -> None:
     """Up to the first threshold, which is due after six seconds."""
-    find_grpcurl()
     start, script = served("In real time")
     assert start == "make run"
-    with slad_process("--listen", "127.0.0.1:0", "--data", str(tmp_path)) as slad:
-        (address,) = slad.addresses
-        with running("bash", "-euc", script.replace(ADDRESS, address)) as shell:
-            output = shell.wait_for(
-                '"created": true',
-                *event("STARTED"),
-                *event("THRESHOLD_REACHED", '"percent": 10', '"fired_at"'),
-            )
+    with real_daemon(tmp_path) as address, running("bash", "-euc", script, SLAD_ADDRESS=address) as shell:
+        shell.wait_for("T-1: started", r"response +1 min ", "acme T-1  started", "response 10 %")
+
+
+def test_with_grpcurl(tmp_path: Path) -> None:
+    """The same."""
+    find_grpcurl()
+    (script,) = blocks("With grpcurl", "sh")
+    with (
+        real_daemon(tmp_path) as address,
+        running("bash", "-euc", script.replace(ADDRESS, address)) as shell,
+    ):
+        output = shell.wait_for(
+            '"created": true',
+            *event("STARTED"),
+            *event("THRESHOLD_REACHED", '"percent": 10', '"fired_at"'),
+        )
     percents = re.findall(r'"percent": (\d+)', output[: output.index('"next_threshold"')])
     assert percents == ["10", "50", "100"]
     assert '"breach": true' in output, "100 % is announced in the reply to the start"
