@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_datetime
 
-# As the daemon: by the pinned tzdata, never by the host's files (B5).
+# As the daemon: by the tzdata package, never by the host's files (B5).
 zoneinfo.reset_tzpath(())
 
 _UNITS: Final = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"))

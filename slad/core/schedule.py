@@ -15,7 +15,7 @@ from dateutil.parser import isoparser
 from slad.core.civil import day_number, days_in_month
 from slad.core.errors import InvalidField
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from slad.core.zones import UnknownZone, load_zone
+from slad.core.zone_names import is_place, suggestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +116,15 @@ def build_schedule(
 
 
 def _check_timezone(timezone: str) -> None:
-    try:
-        load_zone(timezone)
-    except UnknownZone:
-        message = (
-            f"{_quoted(timezone)} is not a time zone of the IANA database, such as 'Europe/Berlin'"
-            if timezone
-            else "a schedule that is not 24x7 needs an IANA time zone, such as 'Europe/Berlin'"
-        )
-        raise InvalidField("timezone", "UNKNOWN_TIME_ZONE", message) from None
+    if is_place(timezone):
+        return
+    if not timezone:
+        message = "a schedule that is not 24x7 needs an IANA time zone, such as 'Europe/Berlin'"
+    else:
+        near = suggestions(timezone)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ", such as 'Europe/Berlin'"
+        message = f"{_quoted(timezone)} is not a time zone of the IANA database{hint}"
+    raise InvalidField("timezone", "UNKNOWN_TIME_ZONE", message)
 
 
 # --- windows --------------------------------------------------------------------------------------------

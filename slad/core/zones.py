@@ -1,4 +1,4 @@
-"""Time zones from the pinned `tzdata` package, never from the host's database (B5).
+"""Time zones from the `tzdata` package, never from the host's database (B5).
 
 A zone is read from its TZif file (RFC 8536, version 2 or later): the transitions that the file lists, then,
 for all time after them, the POSIX rule in its footer. The rule is worked out year by year as it is asked
@@ -26,7 +26,7 @@ FOREVER_MS: Final = 1 << 70
 
 
 class UnknownZone(ValueError):  # noqa: N818
-    """A name that the pinned database does not have, letter for letter (B6)."""
+    """A name that the database does not have, letter for letter (B6)."""
 
 
 class Transition(NamedTuple):
@@ -112,15 +112,15 @@ class Zone:
 @cache  # bounded: only the database's own names get this far, a refused name is not kept
 def load_zone(name: str) -> Zone:
     """The zone of that IANA name. Raises `UnknownZone`."""
-    if name not in _names():
+    if name not in zone_names():
         raise UnknownZone(f"{name[:64]!r} is not a time zone of the IANA database")
     file = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
     return parse_tzif(name, file.read_bytes())
 
 
 @cache
-def _names() -> frozenset[str]:
-    """The database's index. To go by it keeps odd names from ever becoming paths."""
+def zone_names() -> frozenset[str]:
+    """The names in the database's index. To go by it keeps odd names from ever becoming paths."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text("ascii").split())
 
 

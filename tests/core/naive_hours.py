@@ -1,6 +1,6 @@
 """Business time by counting, for tests: rules B2–B5 read off one local instant at a time.
 
-Shares nothing with slad but the pinned time-zone files, which it reads through Python's zoneinfo.
+Shares nothing with slad but the time-zone files, which it reads through Python's zoneinfo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ONE_DAY = timedelta(days=1)
 
 @cache
 def zone_info(name: str) -> ZoneInfo:
-    """Python's reading of the pinned package's file, whatever PYTHONTZPATH says."""
+    """Python's reading of the package's file, whatever PYTHONTZPATH says."""
     with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 

@@ -20,7 +20,7 @@ from slad.core.calendar import MOST_LONG_RANGES, NEAR_AFTER, Calendar, Segment, 
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, WEEK_MS, format_instant
 from slad.core.schedule import ALWAYS, Holiday, Schedule, Window, build_schedule
-from slad.core.zones import FOREVER_MS, Zone, load_zone
+from slad.core.zones import load_zone
 from tests.core.naive_hours import Entry, NaiveHours, ms
 from tests.paths import ROOT
 
@@ -54,19 +54,6 @@ def deadline(made: Calendar, start: str, minutes: float) -> str:
 # --- the vectors ----------------------------------------------------------------------------------------
 
 
-def zone_of_the_vectors(name: str) -> Zone:
-    """A zone as the vectors know it.
-
-    They were made before tzdata 2026c (PyPI 2026.3), which has Morocco leave +01 for good on 2026-09-20.
-    """
-    zone = load_zone(name)
-    if name != "Africa/Casablanca":
-        return zone
-    known = zone.transitions(-FOREVER_MS, ms("2026-09-20T00:00:00Z"))
-    listed = [(at_ms, after_ms) for at_ms, _, after_ms in known]
-    return Zone(name, zone.offset_at(-FOREVER_MS), listed, None)
-
-
 def compile_case(case: dict[str, Any]) -> Calendar:
     schedule = case["schedule"]
     return compile_calendar(
@@ -83,8 +70,7 @@ def compile_case(case: dict[str, Any]) -> Calendar:
 
 
 @pytest.mark.parametrize("questions", [0, NEAR_AFTER], ids=["by layers", "laid out"])
-def test_all_vectors(monkeypatch: pytest.MonkeyPatch, questions: int) -> None:
-    monkeypatch.setattr("slad.core.calendar.load_zone", zone_of_the_vectors)
+def test_all_vectors(questions: int) -> None:
     wrong = []
     for number, case in enumerate(VECTORS):
         made, start = compile_case(case), ms(case["start"])

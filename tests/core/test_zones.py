@@ -1,4 +1,4 @@
-"""The zone reader against Python's zoneinfo, both fed from the pinned tzdata package (B5)."""
+"""The zone reader against Python's zoneinfo, both fed from the tzdata package (B5)."""
 
 from __future__ import annotations
 

@@ -489,6 +489,7 @@ class RetargetSlaRequest(google.protobuf.message.Message):
     NOTIFICATION_THRESHOLDS_FIELD_NUMBER: builtins.int
     SUPPRESS_PAST_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     policy_id: builtins.str
@@ -502,6 +503,12 @@ class RetargetSlaRequest(google.protobuf.message.Message):
     def schedule(self) -> slad_client.v1.types_pb2.BusinessHoursSchedule: ...
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Moves the start: not before the year 2000, not after the first pause, completion or other fact, not more
+        than 5 s ahead. Facts stay. Absent: the start stays.
+        """
+
     def __init__(
         self,
         *,
@@ -514,10 +521,11 @@ class RetargetSlaRequest(google.protobuf.message.Message):
         notification_thresholds: collections.abc.Iterable[builtins.int] | None = ...,
         suppress_past: builtins.bool = ...,
         request_id: builtins.str = ...,
+        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["schedule", b"schedule"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["schedule", b"schedule", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "schedule", b"schedule", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "schedule", b"schedule", "started_at", b"started_at", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RetargetSlaRequest: typing_extensions.TypeAlias = RetargetSlaRequest
@@ -544,6 +552,205 @@ class RetargetSlaResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RetargetSlaResponse: typing_extensions.TypeAlias = RetargetSlaResponse
+
+@typing.final
+class SlaTrackingSelection(google.protobuf.message.Message):
+    """Which live trackings of a tenant: exactly one field."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SCHEDULE_ID_FIELD_NUMBER: builtins.int
+    POLICY_ID_FIELD_NUMBER: builtins.int
+    TICKET_IDS_FIELD_NUMBER: builtins.int
+    schedule_id: builtins.str
+    """Those that count by the schedule of this schedule_id, as their start or last retarget gave it."""
+    policy_id: builtins.str
+    """Those of this policy."""
+    @property
+    def ticket_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """These, at most 100,000. A ticket that is not live is left out."""
+
+    def __init__(
+        self,
+        *,
+        schedule_id: builtins.str = ...,
+        policy_id: builtins.str = ...,
+        ticket_ids: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["policy_id", b"policy_id", "schedule_id", b"schedule_id", "ticket_ids", b"ticket_ids"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaTrackingSelection: typing_extensions.TypeAlias = SlaTrackingSelection
+
+@typing.final
+class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    WHICH_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    NOTIFICATION_THRESHOLDS_FIELD_NUMBER: builtins.int
+    POLICY_ID_FIELD_NUMBER: builtins.int
+    SUPPRESS_PAST_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """Required."""
+    policy_id: builtins.str
+    suppress_past: builtins.bool
+    """Thresholds already past under the new terms are recorded without an event."""
+    dry_run: builtins.bool
+    """Change nothing; tell what would become of each ticket."""
+    request_id: builtins.str
+    @property
+    def which(self) -> Global___SlaTrackingSelection:
+        """Required."""
+
+    @property
+    def schedule(self) -> slad_client.v1.types_pb2.BusinessHoursSchedule:
+        """What changes; at least one of the four. What is absent stays as each tracking has it.
+
+        Trackings whose target is 24x7 stay so, unless targets are given too.
+        """
+
+    @property
+    def targets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPolicyTarget]:
+        """The target of each tracking's priority_id counts; one without a priority_id stands for all others."""
+
+    @property
+    def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        which: Global___SlaTrackingSelection | None = ...,
+        schedule: slad_client.v1.types_pb2.BusinessHoursSchedule | None = ...,
+        targets: collections.abc.Iterable[slad_client.v1.types_pb2.SlaPolicyTarget] | None = ...,
+        notification_thresholds: collections.abc.Iterable[builtins.int] | None = ...,
+        policy_id: builtins.str = ...,
+        suppress_past: builtins.bool = ...,
+        dry_run: builtins.bool = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["schedule", b"schedule", "which", b"which"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dry_run", b"dry_run", "notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "request_id", b"request_id", "schedule", b"schedule", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "which", b"which"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RetargetSlaTrackingsRequest: typing_extensions.TypeAlias = RetargetSlaTrackingsRequest
+
+@typing.final
+class RetargetSlaTrackingsResponse(google.protobuf.message.Message):
+    """Sent as it goes; the last one has done = total."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    DIFFERENCES_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    done: builtins.int
+    """Trackings dealt with so far."""
+    total: builtins.int
+    """Trackings that are selected."""
+    @property
+    def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaTermsDifference]:
+        """Open clocks whose deadline or thresholds change, since the message before."""
+
+    @property
+    def refused(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RefusedSlaRetarget]:
+        """Trackings that cannot take the new terms, and are as they were, since the message before."""
+
+    def __init__(
+        self,
+        *,
+        done: builtins.int = ...,
+        total: builtins.int = ...,
+        differences: collections.abc.Iterable[Global___SlaTermsDifference] | None = ...,
+        refused: collections.abc.Iterable[Global___RefusedSlaRetarget] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["differences", b"differences", "done", b"done", "refused", b"refused", "total", b"total"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RetargetSlaTrackingsResponse: typing_extensions.TypeAlias = RetargetSlaTrackingsResponse
+
+@typing.final
+class SlaTermsDifference(google.protobuf.message.Message):
+    """What becomes of one clock of a tracking that is retargeted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TICKET_ID_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLE_FIELD_NUMBER: builtins.int
+    DUE_BEFORE_FIELD_NUMBER: builtins.int
+    DUE_AFTER_FIELD_NUMBER: builtins.int
+    FIRED_FIELD_NUMBER: builtins.int
+    RETRACTED_FIELD_NUMBER: builtins.int
+    ticket_id: builtins.str
+    clock: builtins.str
+    """"response" or "resolution"."""
+    cycle: builtins.int
+    """1 for the first cycle of the clock, then counting up. Clocks that run once have cycle 1."""
+    @property
+    def due_before(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Absent: there was no such clock."""
+
+    @property
+    def due_after(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Absent: there is no such clock any more."""
+
+    @property
+    def fired(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Percents that fire at once, silently with suppress_past."""
+
+    @property
+    def retracted(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Percents that are retracted."""
+
+    def __init__(
+        self,
+        *,
+        ticket_id: builtins.str = ...,
+        clock: builtins.str = ...,
+        cycle: builtins.int = ...,
+        due_before: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        due_after: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        fired: collections.abc.Iterable[builtins.int] | None = ...,
+        retracted: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["due_after", b"due_after", "due_before", b"due_before"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "cycle", b"cycle", "due_after", b"due_after", "due_before", b"due_before", "fired", b"fired", "retracted", b"retracted", "ticket_id", b"ticket_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaTermsDifference: typing_extensions.TypeAlias = SlaTermsDifference
+
+@typing.final
+class RefusedSlaRetarget(google.protobuf.message.Message):
+    """A tracking that cannot be retargeted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TICKET_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ticket_id: builtins.str
+    reason: builtins.str
+    """As in an error of RetargetSla."""
+    message: builtins.str
+    def __init__(
+        self,
+        *,
+        ticket_id: builtins.str = ...,
+        reason: builtins.str = ...,
+        message: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["message", b"message", "reason", b"reason", "ticket_id", b"ticket_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RefusedSlaRetarget: typing_extensions.TypeAlias = RefusedSlaRetarget
 
 @typing.final
 class ReopenSlaRequest(google.protobuf.message.Message):

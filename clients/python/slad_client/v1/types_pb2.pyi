@@ -334,6 +334,8 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     ESCALATION_2_PERCENT_FIELD_NUMBER: builtins.int
     ESCALATION_3_PERCENT_FIELD_NUMBER: builtins.int
     IS_24X7_FIELD_NUMBER: builtins.int
+    RESPONSE_DUE_AT_FIELD_NUMBER: builtins.int
+    RESOLUTION_DUE_AT_FIELD_NUMBER: builtins.int
     target_id: builtins.str
     sla_policy_id: builtins.str
     priority_id: builtins.str
@@ -350,6 +352,17 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     escalation_3_percent: builtins.int
     is_24x7: builtins.bool
     """Every hour counts for this target, whatever the schedule says."""
+    @property
+    def response_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """A fixed due date, in place of the minutes: the first response is due then. It becomes open time when it
+        arrives (from the start, less the pauses so far) and counts as minutes do from then on: a later pause
+        moves the deadline. Both, or an instant up to which there is no open time, are refused.
+        """
+
+    @property
+    def resolution_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The same for the resolution."""
+
     def __init__(
         self,
         *,
@@ -362,10 +375,12 @@ class SlaPolicyTarget(google.protobuf.message.Message):
         escalation_2_percent: builtins.int = ...,
         escalation_3_percent: builtins.int = ...,
         is_24x7: builtins.bool = ...,
+        response_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        resolution_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "resolution_time_minutes", b"resolution_time_minutes", "response_time_minutes", b"response_time_minutes"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "resolution_due_at", b"resolution_due_at", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_time_minutes", b"response_time_minutes"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "escalation_1_percent", b"escalation_1_percent", "escalation_2_percent", b"escalation_2_percent", "escalation_3_percent", b"escalation_3_percent", "is_24x7", b"is_24x7", "priority_id", b"priority_id", "resolution_time_minutes", b"resolution_time_minutes", "response_time_minutes", b"response_time_minutes", "sla_policy_id", b"sla_policy_id", "target_id", b"target_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "escalation_1_percent", b"escalation_1_percent", "escalation_2_percent", b"escalation_2_percent", "escalation_3_percent", b"escalation_3_percent", "is_24x7", b"is_24x7", "priority_id", b"priority_id", "resolution_due_at", b"resolution_due_at", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_time_minutes", b"response_time_minutes", "sla_policy_id", b"sla_policy_id", "target_id", b"target_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__resolution_time_minutes: typing_extensions.TypeAlias = typing.Literal["resolution_time_minutes"]
     _WhichOneofArgType__resolution_time_minutes: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes"]
@@ -392,6 +407,7 @@ class BusinessHoursSchedule(google.protobuf.message.Message):
     IS_24X7_FIELD_NUMBER: builtins.int
     ENTRIES_FIELD_NUMBER: builtins.int
     HOLIDAYS_FIELD_NUMBER: builtins.int
+    DATE_OVERRIDES_FIELD_NUMBER: builtins.int
     tenant: builtins.str
     schedule_id: builtins.str
     schedule_name: builtins.str
@@ -404,6 +420,10 @@ class BusinessHoursSchedule(google.protobuf.message.Message):
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BusinessHoursEntry]: ...
     @property
     def holidays(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Holiday]: ...
+    @property
+    def date_overrides(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DateOverride]:
+        """Dates with other hours; at most 1,000. Where several cover a date, the last in the list counts."""
+
     def __init__(
         self,
         *,
@@ -415,8 +435,9 @@ class BusinessHoursSchedule(google.protobuf.message.Message):
         is_24x7: builtins.bool = ...,
         entries: collections.abc.Iterable[Global___BusinessHoursEntry] | None = ...,
         holidays: collections.abc.Iterable[Global___Holiday] | None = ...,
+        date_overrides: collections.abc.Iterable[Global___DateOverride] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["entries", b"entries", "holidays", b"holidays", "is_24x7", b"is_24x7", "is_default", b"is_default", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["date_overrides", b"date_overrides", "entries", b"entries", "holidays", b"holidays", "is_24x7", b"is_24x7", "is_default", b"is_default", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___BusinessHoursSchedule: typing_extensions.TypeAlias = BusinessHoursSchedule
@@ -485,6 +506,69 @@ class Holiday(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Holiday: typing_extensions.TypeAlias = Holiday
+
+@typing.final
+class DateOverride(google.protobuf.message.Message):
+    """Local dates with other hours than the week's: half days, extra open days, summer hours, a closure. On each
+    date of the range its windows replace the weekly ones that start on that date, and a holiday there is lifted.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FROM_DATE_FIELD_NUMBER: builtins.int
+    TO_DATE_FIELD_NUMBER: builtins.int
+    IS_RECURRING_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    from_date: builtins.str
+    """YYYY-MM-DD; a longer ISO 8601 string counts by its date part."""
+    to_date: builtins.str
+    """The last date of the range, at most 365 dates in all. Empty: from_date."""
+    is_recurring: builtins.bool
+    """The same months and days every year, by month and day alone; the range may run over the turn of the year."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DateOverrideEntry]:
+        """None: the dates are closed, as on a holiday."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        from_date: builtins.str = ...,
+        to_date: builtins.str = ...,
+        is_recurring: builtins.bool = ...,
+        entries: collections.abc.Iterable[Global___DateOverrideEntry] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["entries", b"entries", "from_date", b"from_date", "is_recurring", b"is_recurring", "name", b"name", "to_date", b"to_date"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DateOverride: typing_extensions.TypeAlias = DateOverride
+
+@typing.final
+class DateOverrideEntry(google.protobuf.message.Message):
+    """One window of an override, on each of its dates."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    start_time: builtins.str
+    """"HH:MM" or "HH:MM:SS", inclusive."""
+    end_time: builtins.str
+    """The same, exclusive; may be "24:00". Before start_time: the window runs past midnight. Equal to it:
+    refused.
+    """
+    def __init__(
+        self,
+        *,
+        start_time: builtins.str = ...,
+        end_time: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end_time", b"end_time", "start_time", b"start_time"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DateOverrideEntry: typing_extensions.TypeAlias = DateOverrideEntry
 
 @typing.final
 class SlaThreshold(google.protobuf.message.Message):
@@ -558,6 +642,7 @@ class SlaClock(google.protobuf.message.Message):
     BREACHED_AT_FIELD_NUMBER: builtins.int
     THRESHOLDS_FIELD_NUMBER: builtins.int
     NEXT_THRESHOLD_FIELD_NUMBER: builtins.int
+    AGREED_DUE_AT_FIELD_NUMBER: builtins.int
     met: builtins.bool
     """slad's verdict: completed at or before due_at. Absent until completed."""
     reported_met: builtins.bool
@@ -590,6 +675,12 @@ class SlaClock(google.protobuf.message.Message):
     def next_threshold(self) -> Global___SlaThreshold:
         """The next one to fire; absent when the clock is closed or all have fired."""
 
+    @property
+    def agreed_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The fixed due date that the target was given as; absent when it was minutes. Pauses since then have
+        moved due_at, not this.
+        """
+
     def __init__(
         self,
         *,
@@ -602,10 +693,11 @@ class SlaClock(google.protobuf.message.Message):
         breached_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         thresholds: collections.abc.Iterable[Global___SlaThreshold] | None = ...,
         next_threshold: Global___SlaThreshold | None = ...,
+        agreed_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "_reported_met", b"_reported_met", "breached_at", b"breached_at", "completed_at", b"completed_at", "due_at", b"due_at", "elapsed", b"elapsed", "met", b"met", "next_threshold", b"next_threshold", "reported_met", b"reported_met", "target", b"target"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "_reported_met", b"_reported_met", "agreed_due_at", b"agreed_due_at", "breached_at", b"breached_at", "completed_at", b"completed_at", "due_at", b"due_at", "elapsed", b"elapsed", "met", b"met", "next_threshold", b"next_threshold", "reported_met", b"reported_met", "target", b"target"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "_reported_met", b"_reported_met", "breached_at", b"breached_at", "completed_at", b"completed_at", "due_at", b"due_at", "elapsed", b"elapsed", "met", b"met", "next_threshold", b"next_threshold", "reported_met", b"reported_met", "target", b"target", "thresholds", b"thresholds"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "_reported_met", b"_reported_met", "agreed_due_at", b"agreed_due_at", "breached_at", b"breached_at", "completed_at", b"completed_at", "due_at", b"due_at", "elapsed", b"elapsed", "met", b"met", "next_threshold", b"next_threshold", "reported_met", b"reported_met", "target", b"target", "thresholds", b"thresholds"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__met: typing_extensions.TypeAlias = typing.Literal["met"]
     _WhichOneofArgType__met: typing_extensions.TypeAlias = typing.Literal["_met", b"_met"]

@@ -19,6 +19,8 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     escalation_2_percent: "int32",
     escalation_3_percent: "int32",
     is_24x7: "bool",
+    response_due_at: "instant",
+    resolution_due_at: "instant",
   },
   BusinessHoursSchedule: {
     tenant: "string",
@@ -29,6 +31,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     is_24x7: "bool",
     entries: { list: { message: "BusinessHoursEntry" } },
     holidays: { list: { message: "Holiday" } },
+    date_overrides: { list: { message: "DateOverride" } },
   },
   BusinessHoursEntry: {
     entry_id: "string",
@@ -42,6 +45,17 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     holiday_name: "string",
     holiday_date: "string",
     is_recurring: "bool",
+  },
+  DateOverride: {
+    name: "string",
+    from_date: "string",
+    to_date: "string",
+    is_recurring: "bool",
+    entries: { list: { message: "DateOverrideEntry" } },
+  },
+  DateOverrideEntry: {
+    start_time: "string",
+    end_time: "string",
   },
   SlaThreshold: {
     percent: "int32",
@@ -63,6 +77,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     breached_at: "instant",
     thresholds: { list: { message: "SlaThreshold" } },
     next_threshold: { message: "SlaThreshold" },
+    agreed_due_at: "instant",
   },
   SlaStatus: {
     tenant_id: "string",
@@ -275,10 +290,47 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     notification_thresholds: { list: "int32" },
     suppress_past: "bool",
     request_id: "string",
+    started_at: "instant",
   },
   RetargetSlaResponse: {
     changed: "bool",
     status: { message: "SlaStatus" },
+  },
+  SlaTrackingSelection: {
+    schedule_id: "string",
+    policy_id: "string",
+    ticket_ids: { list: "string" },
+  },
+  RetargetSlaTrackingsRequest: {
+    tenant_id: "string",
+    which: { message: "SlaTrackingSelection" },
+    schedule: { message: "BusinessHoursSchedule" },
+    targets: { list: { message: "SlaPolicyTarget" } },
+    notification_thresholds: { list: "int32" },
+    policy_id: "string",
+    suppress_past: "bool",
+    dry_run: "bool",
+    request_id: "string",
+  },
+  RetargetSlaTrackingsResponse: {
+    done: "int64",
+    total: "int64",
+    differences: { list: { message: "SlaTermsDifference" } },
+    refused: { list: { message: "RefusedSlaRetarget" } },
+  },
+  SlaTermsDifference: {
+    ticket_id: "string",
+    clock: "string",
+    cycle: "int32",
+    due_before: "instant",
+    due_after: "instant",
+    fired: { list: "int32" },
+    retracted: { list: "int32" },
+  },
+  RefusedSlaRetarget: {
+    ticket_id: "string",
+    reason: "string",
+    message: "string",
   },
   ReopenSlaRequest: {
     tenant_id: "string",

@@ -259,12 +259,94 @@ export interface RetargetSlaRequest {
   /** Thresholds already past under the new terms are recorded without an event. */
   suppress_past: boolean;
   request_id: string;
+  /**
+   * Moves the start: not before the year 2000, not after the first pause, completion or other fact, not more
+   * than 5 s ahead. Facts stay. Absent: the start stays.
+   */
+  started_at: Date | undefined;
 }
 
 export interface RetargetSlaResponse {
   /** False: the terms were these already. */
   changed: boolean;
   status: SlaStatus | undefined;
+}
+
+/** Which live trackings of a tenant: exactly one field. */
+export interface SlaTrackingSelection {
+  /** Those that count by the schedule of this schedule_id, as their start or last retarget gave it. */
+  schedule_id: string;
+  /** Those of this policy. */
+  policy_id: string;
+  /** These, at most 100,000. A ticket that is not live is left out. */
+  ticket_ids: string[];
+}
+
+export interface RetargetSlaTrackingsRequest {
+  /** Required. */
+  tenant_id: string;
+  /** Required. */
+  which:
+    | SlaTrackingSelection
+    | undefined;
+  /**
+   * What changes; at least one of the four. What is absent stays as each tracking has it.
+   *
+   * Trackings whose target is 24x7 stay so, unless targets are given too.
+   */
+  schedule:
+    | BusinessHoursSchedule
+    | undefined;
+  /** The target of each tracking's priority_id counts; one without a priority_id stands for all others. */
+  targets: SlaPolicyTarget[];
+  notification_thresholds: number[];
+  policy_id: string;
+  /** Thresholds already past under the new terms are recorded without an event. */
+  suppress_past: boolean;
+  /** Change nothing; tell what would become of each ticket. */
+  dry_run: boolean;
+  request_id: string;
+}
+
+/** Sent as it goes; the last one has done = total. */
+export interface RetargetSlaTrackingsResponse {
+  /** Trackings dealt with so far. */
+  done: number;
+  /** Trackings that are selected. */
+  total: number;
+  /** Open clocks whose deadline or thresholds change, since the message before. */
+  differences: SlaTermsDifference[];
+  /** Trackings that cannot take the new terms, and are as they were, since the message before. */
+  refused: RefusedSlaRetarget[];
+}
+
+/** What becomes of one clock of a tracking that is retargeted. */
+export interface SlaTermsDifference {
+  ticket_id: string;
+  /** "response" or "resolution". */
+  clock: string;
+  /** 1 for the first cycle of the clock, then counting up. Clocks that run once have cycle 1. */
+  cycle: number;
+  /** Absent: there was no such clock. */
+  due_before:
+    | Date
+    | undefined;
+  /** Absent: there is no such clock any more. */
+  due_after:
+    | Date
+    | undefined;
+  /** Percents that fire at once, silently with suppress_past. */
+  fired: number[];
+  /** Percents that are retracted. */
+  retracted: number[];
+}
+
+/** A tracking that cannot be retargeted. */
+export interface RefusedSlaRetarget {
+  ticket_id: string;
+  /** As in an error of RetargetSla. */
+  reason: string;
+  message: string;
 }
 
 export interface ReopenSlaRequest {
@@ -1763,6 +1845,7 @@ function createBaseRetargetSlaRequest(): RetargetSlaRequest {
     notification_thresholds: [],
     suppress_past: false,
     request_id: "",
+    started_at: undefined,
   };
 }
 
@@ -1798,6 +1881,9 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
     }
     if (message.request_id !== "") {
       writer.uint32(74).string(message.request_id);
+    }
+    if (message.started_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.started_at), writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1897,6 +1983,14 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
             message.request_id = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.started_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1925,6 +2019,7 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
     message.notification_thresholds = object.notification_thresholds?.map((e) => e) || [];
     message.suppress_past = object.suppress_past ?? false;
     message.request_id = object.request_id ?? "";
+    message.started_at = object.started_at ?? undefined;
     return message;
   },
 };
@@ -1994,6 +2089,589 @@ export const RetargetSlaResponse: MessageFns<RetargetSlaResponse> = {
     message.status = (object.status !== undefined && object.status !== null)
       ? SlaStatus.fromPartial(object.status)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseSlaTrackingSelection(): SlaTrackingSelection {
+  return { schedule_id: "", policy_id: "", ticket_ids: [] };
+}
+
+export const SlaTrackingSelection: MessageFns<SlaTrackingSelection> = {
+  encode(message: SlaTrackingSelection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule_id !== "") {
+      writer.uint32(10).string(message.schedule_id);
+    }
+    if (message.policy_id !== "") {
+      writer.uint32(18).string(message.policy_id);
+    }
+    for (const v of message.ticket_ids) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaTrackingSelection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaTrackingSelection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.policy_id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ticket_ids.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaTrackingSelection>): SlaTrackingSelection {
+    return SlaTrackingSelection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaTrackingSelection>): SlaTrackingSelection {
+    const message = createBaseSlaTrackingSelection();
+    message.schedule_id = object.schedule_id ?? "";
+    message.policy_id = object.policy_id ?? "";
+    message.ticket_ids = object.ticket_ids?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRetargetSlaTrackingsRequest(): RetargetSlaTrackingsRequest {
+  return {
+    tenant_id: "",
+    which: undefined,
+    schedule: undefined,
+    targets: [],
+    notification_thresholds: [],
+    policy_id: "",
+    suppress_past: false,
+    dry_run: false,
+    request_id: "",
+  };
+}
+
+export const RetargetSlaTrackingsRequest: MessageFns<RetargetSlaTrackingsRequest> = {
+  encode(message: RetargetSlaTrackingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant_id !== "") {
+      writer.uint32(10).string(message.tenant_id);
+    }
+    if (message.which !== undefined) {
+      SlaTrackingSelection.encode(message.which, writer.uint32(18).fork()).join();
+    }
+    if (message.schedule !== undefined) {
+      BusinessHoursSchedule.encode(message.schedule, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.targets) {
+      SlaPolicyTarget.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.notification_thresholds.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.notification_thresholds) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.policy_id !== "") {
+      writer.uint32(50).string(message.policy_id);
+    }
+    if (message.suppress_past !== false) {
+      writer.uint32(56).bool(message.suppress_past);
+    }
+    if (message.dry_run !== false) {
+      writer.uint32(64).bool(message.dry_run);
+    }
+    if (message.request_id !== "") {
+      writer.uint32(74).string(message.request_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetargetSlaTrackingsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetargetSlaTrackingsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.which = SlaTrackingSelection.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.schedule = BusinessHoursSchedule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.targets.push(SlaPolicyTarget.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.notification_thresholds.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.notification_thresholds.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.policy_id = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.suppress_past = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.dry_run = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.request_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetargetSlaTrackingsRequest>): RetargetSlaTrackingsRequest {
+    return RetargetSlaTrackingsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetargetSlaTrackingsRequest>): RetargetSlaTrackingsRequest {
+    const message = createBaseRetargetSlaTrackingsRequest();
+    message.tenant_id = object.tenant_id ?? "";
+    message.which = (object.which !== undefined && object.which !== null)
+      ? SlaTrackingSelection.fromPartial(object.which)
+      : undefined;
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? BusinessHoursSchedule.fromPartial(object.schedule)
+      : undefined;
+    message.targets = object.targets?.map((e) => SlaPolicyTarget.fromPartial(e)) || [];
+    message.notification_thresholds = object.notification_thresholds?.map((e) => e) || [];
+    message.policy_id = object.policy_id ?? "";
+    message.suppress_past = object.suppress_past ?? false;
+    message.dry_run = object.dry_run ?? false;
+    message.request_id = object.request_id ?? "";
+    return message;
+  },
+};
+
+function createBaseRetargetSlaTrackingsResponse(): RetargetSlaTrackingsResponse {
+  return { done: 0, total: 0, differences: [], refused: [] };
+}
+
+export const RetargetSlaTrackingsResponse: MessageFns<RetargetSlaTrackingsResponse> = {
+  encode(message: RetargetSlaTrackingsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.done !== 0) {
+      writer.uint32(8).int64(message.done);
+    }
+    if (message.total !== 0) {
+      writer.uint32(16).int64(message.total);
+    }
+    for (const v of message.differences) {
+      SlaTermsDifference.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.refused) {
+      RefusedSlaRetarget.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetargetSlaTrackingsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetargetSlaTrackingsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.done = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.differences.push(SlaTermsDifference.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refused.push(RefusedSlaRetarget.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetargetSlaTrackingsResponse>): RetargetSlaTrackingsResponse {
+    return RetargetSlaTrackingsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetargetSlaTrackingsResponse>): RetargetSlaTrackingsResponse {
+    const message = createBaseRetargetSlaTrackingsResponse();
+    message.done = object.done ?? 0;
+    message.total = object.total ?? 0;
+    message.differences = object.differences?.map((e) => SlaTermsDifference.fromPartial(e)) || [];
+    message.refused = object.refused?.map((e) => RefusedSlaRetarget.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSlaTermsDifference(): SlaTermsDifference {
+  return { ticket_id: "", clock: "", cycle: 0, due_before: undefined, due_after: undefined, fired: [], retracted: [] };
+}
+
+export const SlaTermsDifference: MessageFns<SlaTermsDifference> = {
+  encode(message: SlaTermsDifference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticket_id !== "") {
+      writer.uint32(10).string(message.ticket_id);
+    }
+    if (message.clock !== "") {
+      writer.uint32(18).string(message.clock);
+    }
+    if (message.cycle !== 0) {
+      writer.uint32(24).int32(message.cycle);
+    }
+    if (message.due_before !== undefined) {
+      Timestamp.encode(toTimestamp(message.due_before), writer.uint32(34).fork()).join();
+    }
+    if (message.due_after !== undefined) {
+      Timestamp.encode(toTimestamp(message.due_after), writer.uint32(42).fork()).join();
+    }
+    if (message.fired.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.fired) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.retracted.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.retracted) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaTermsDifference {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaTermsDifference();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticket_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.cycle = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.due_before = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.due_after = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.fired.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.fired.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.retracted.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.retracted.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaTermsDifference>): SlaTermsDifference {
+    return SlaTermsDifference.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaTermsDifference>): SlaTermsDifference {
+    const message = createBaseSlaTermsDifference();
+    message.ticket_id = object.ticket_id ?? "";
+    message.clock = object.clock ?? "";
+    message.cycle = object.cycle ?? 0;
+    message.due_before = object.due_before ?? undefined;
+    message.due_after = object.due_after ?? undefined;
+    message.fired = object.fired?.map((e) => e) || [];
+    message.retracted = object.retracted?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRefusedSlaRetarget(): RefusedSlaRetarget {
+  return { ticket_id: "", reason: "", message: "" };
+}
+
+export const RefusedSlaRetarget: MessageFns<RefusedSlaRetarget> = {
+  encode(message: RefusedSlaRetarget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticket_id !== "") {
+      writer.uint32(10).string(message.ticket_id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefusedSlaRetarget {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefusedSlaRetarget();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticket_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RefusedSlaRetarget>): RefusedSlaRetarget {
+    return RefusedSlaRetarget.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RefusedSlaRetarget>): RefusedSlaRetarget {
+    const message = createBaseRefusedSlaRetarget();
+    message.ticket_id = object.ticket_id ?? "";
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };

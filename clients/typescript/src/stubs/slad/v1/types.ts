@@ -674,6 +674,16 @@ export interface SlaPolicyTarget {
   escalation_3_percent: number;
   /** Every hour counts for this target, whatever the schedule says. */
   is_24x7: boolean;
+  /**
+   * A fixed due date, in place of the minutes: the first response is due then. It becomes open time when it
+   * arrives (from the start, less the pauses so far) and counts as minutes do from then on: a later pause
+   * moves the deadline. Both, or an instant up to which there is no open time, are refused.
+   */
+  response_due_at:
+    | Date
+    | undefined;
+  /** The same for the resolution. */
+  resolution_due_at: Date | undefined;
 }
 
 /** When time counts. */
@@ -688,6 +698,8 @@ export interface BusinessHoursSchedule {
   is_24x7: boolean;
   entries: BusinessHoursEntry[];
   holidays: Holiday[];
+  /** Dates with other hours; at most 1,000. Where several cover a date, the last in the list counts. */
+  date_overrides: DateOverride[];
 }
 
 /** One weekly window. Several a day are allowed; where they overlap, time counts once. */
@@ -714,6 +726,33 @@ export interface Holiday {
   holiday_date: string;
   /** The same month and day every year (02-29 in leap years only). */
   is_recurring: boolean;
+}
+
+/**
+ * Local dates with other hours than the week's: half days, extra open days, summer hours, a closure. On each
+ * date of the range its windows replace the weekly ones that start on that date, and a holiday there is lifted.
+ */
+export interface DateOverride {
+  name: string;
+  /** YYYY-MM-DD; a longer ISO 8601 string counts by its date part. */
+  from_date: string;
+  /** The last date of the range, at most 365 dates in all. Empty: from_date. */
+  to_date: string;
+  /** The same months and days every year, by month and day alone; the range may run over the turn of the year. */
+  is_recurring: boolean;
+  /** None: the dates are closed, as on a holiday. */
+  entries: DateOverrideEntry[];
+}
+
+/** One window of an override, on each of its dates. */
+export interface DateOverrideEntry {
+  /** "HH:MM" or "HH:MM:SS", inclusive. */
+  start_time: string;
+  /**
+   * The same, exclusive; may be "24:00". Before start_time: the window runs past midnight. Equal to it:
+   * refused.
+   */
+  end_time: string;
 }
 
 /** A point of a clock, in percent of its target. What it stands for may be several things at once. */
@@ -779,7 +818,14 @@ export interface SlaClock {
   /** All thresholds in order, fired or not. */
   thresholds: SlaThreshold[];
   /** The next one to fire; absent when the clock is closed or all have fired. */
-  next_threshold: SlaThreshold | undefined;
+  next_threshold:
+    | SlaThreshold
+    | undefined;
+  /**
+   * The fixed due date that the target was given as; absent when it was minutes. Pauses since then have
+   * moved due_at, not this.
+   */
+  agreed_due_at: Date | undefined;
 }
 
 /** How a tracking stands. */
@@ -916,6 +962,8 @@ function createBaseSlaPolicyTarget(): SlaPolicyTarget {
     escalation_2_percent: 0,
     escalation_3_percent: 0,
     is_24x7: false,
+    response_due_at: undefined,
+    resolution_due_at: undefined,
   };
 }
 
@@ -947,6 +995,12 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
     }
     if (message.is_24x7 !== false) {
       writer.uint32(72).bool(message.is_24x7);
+    }
+    if (message.response_due_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.response_due_at), writer.uint32(82).fork()).join();
+    }
+    if (message.resolution_due_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.resolution_due_at), writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1036,6 +1090,22 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
             message.is_24x7 = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.response_due_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.resolution_due_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1062,6 +1132,8 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
     message.escalation_2_percent = object.escalation_2_percent ?? 0;
     message.escalation_3_percent = object.escalation_3_percent ?? 0;
     message.is_24x7 = object.is_24x7 ?? false;
+    message.response_due_at = object.response_due_at ?? undefined;
+    message.resolution_due_at = object.resolution_due_at ?? undefined;
     return message;
   },
 };
@@ -1076,6 +1148,7 @@ function createBaseBusinessHoursSchedule(): BusinessHoursSchedule {
     is_24x7: false,
     entries: [],
     holidays: [],
+    date_overrides: [],
   };
 }
 
@@ -1104,6 +1177,9 @@ export const BusinessHoursSchedule: MessageFns<BusinessHoursSchedule> = {
     }
     for (const v of message.holidays) {
       Holiday.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.date_overrides) {
+      DateOverride.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1185,6 +1261,14 @@ export const BusinessHoursSchedule: MessageFns<BusinessHoursSchedule> = {
             message.holidays.push(Holiday.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.date_overrides.push(DateOverride.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1210,6 +1294,7 @@ export const BusinessHoursSchedule: MessageFns<BusinessHoursSchedule> = {
     message.is_24x7 = object.is_24x7 ?? false;
     message.entries = object.entries?.map((e) => BusinessHoursEntry.fromPartial(e)) || [];
     message.holidays = object.holidays?.map((e) => Holiday.fromPartial(e)) || [];
+    message.date_overrides = object.date_overrides?.map((e) => DateOverride.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1408,6 +1493,176 @@ export const Holiday: MessageFns<Holiday> = {
   },
 };
 
+function createBaseDateOverride(): DateOverride {
+  return { name: "", from_date: "", to_date: "", is_recurring: false, entries: [] };
+}
+
+export const DateOverride: MessageFns<DateOverride> = {
+  encode(message: DateOverride, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.from_date !== "") {
+      writer.uint32(18).string(message.from_date);
+    }
+    if (message.to_date !== "") {
+      writer.uint32(26).string(message.to_date);
+    }
+    if (message.is_recurring !== false) {
+      writer.uint32(32).bool(message.is_recurring);
+    }
+    for (const v of message.entries) {
+      DateOverrideEntry.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DateOverride {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDateOverride();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.from_date = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.to_date = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.is_recurring = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.entries.push(DateOverrideEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DateOverride>): DateOverride {
+    return DateOverride.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DateOverride>): DateOverride {
+    const message = createBaseDateOverride();
+    message.name = object.name ?? "";
+    message.from_date = object.from_date ?? "";
+    message.to_date = object.to_date ?? "";
+    message.is_recurring = object.is_recurring ?? false;
+    message.entries = object.entries?.map((e) => DateOverrideEntry.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDateOverrideEntry(): DateOverrideEntry {
+  return { start_time: "", end_time: "" };
+}
+
+export const DateOverrideEntry: MessageFns<DateOverrideEntry> = {
+  encode(message: DateOverrideEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start_time !== "") {
+      writer.uint32(10).string(message.start_time);
+    }
+    if (message.end_time !== "") {
+      writer.uint32(18).string(message.end_time);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DateOverrideEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDateOverrideEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.start_time = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.end_time = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DateOverrideEntry>): DateOverrideEntry {
+    return DateOverrideEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DateOverrideEntry>): DateOverrideEntry {
+    const message = createBaseDateOverrideEntry();
+    message.start_time = object.start_time ?? "";
+    message.end_time = object.end_time ?? "";
+    return message;
+  },
+};
+
 function createBaseSlaThreshold(): SlaThreshold {
   return {
     percent: 0,
@@ -1567,6 +1822,7 @@ function createBaseSlaClock(): SlaClock {
     breached_at: undefined,
     thresholds: [],
     next_threshold: undefined,
+    agreed_due_at: undefined,
   };
 }
 
@@ -1598,6 +1854,9 @@ export const SlaClock: MessageFns<SlaClock> = {
     }
     if (message.next_threshold !== undefined) {
       SlaThreshold.encode(message.next_threshold, writer.uint32(74).fork()).join();
+    }
+    if (message.agreed_due_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.agreed_due_at), writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1687,6 +1946,14 @@ export const SlaClock: MessageFns<SlaClock> = {
             message.next_threshold = SlaThreshold.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.agreed_due_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1719,6 +1986,7 @@ export const SlaClock: MessageFns<SlaClock> = {
     message.next_threshold = (object.next_threshold !== undefined && object.next_threshold !== null)
       ? SlaThreshold.fromPartial(object.next_threshold)
       : undefined;
+    message.agreed_due_at = object.agreed_due_at ?? undefined;
     return message;
   },
 };
