@@ -10,7 +10,7 @@ import argparse
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 import click
 
 from docs.picture import picture
-from slad.cli import params
+from slad.cli import exits
+from slad.cli.daemon_connection import daemon_options
 from slad.cli.main import SECTIONS, main
 from slad.daemon.configuration import SETTINGS
 
@@ -29,6 +30,20 @@ PICTURE: Final = HERE / "images" / "ticket.svg"
 BEGIN: Final = "<!-- made by `make docs` from here on -->\n"
 
 SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS}
+CONNECTION: Final = click.command("connection")(daemon_options(lambda: None))
+CONNECTION_FLAGS: Final = {option.opts[0] for option in CONNECTION.params}
+
+
+Row = tuple[str, str, str]
+"""(spelling, variable, help) of an option."""
+
+
+def row(option: click.Option, context: click.Context) -> Row:
+    """An option as its help has it."""
+    record = option.get_help_record(context)
+    assert record is not None
+    spelling, told = record
+    return spelling, str(option.envvar or ""), " ".join(told.split())
 
 
 class Entry(NamedTuple):
@@ -41,27 +56,34 @@ class Entry(NamedTuple):
 
     @property
     def usage(self) -> str:
-        """How it is called."""
+        """The usage line."""
         return " ".join([self.name, *self.command.collect_usage_pieces(self.context)])
 
     @property
     def paragraphs(self) -> list[str]:
-        """What it says of itself."""
+        """Its help."""
         text = inspect.cleandoc(self.command.help or "")
         return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
 
-    def options(self) -> Iterator[tuple[str, str, str]]:
-        """(spelling, variable, help) of the options that are its own."""
+    @property
+    def examples(self) -> list[str]:
+        """The command lines of its epilog."""
+        return [line.strip() for line in (self.command.epilog or "").splitlines()[2:]]
+
+    def options(self) -> Iterator[Row]:
+        """The options that are its own: without settings, and without those of the connection."""
         for option in self.command.get_params(self.context):
             if not isinstance(option, click.Option) or option.hidden or "--help" in option.opts:
                 continue
             if self.takes_settings and option.opts[0] in SETTING_FLAGS:
                 continue
-            record = option.get_help_record(self.context)
-            assert record is not None
-            spelling, told = record
-            told = " ".join(told.split())
-            yield spelling, str(option.envvar or ""), told
+            if option.opts[0] not in CONNECTION_FLAGS:
+                yield row(option, self.context)
+
+    @property
+    def calls_the_daemon(self) -> bool:
+        """Whether it takes the options of the connection."""
+        return "--address" in {name for option in self.command.params for name in option.opts}
 
     @property
     def takes_settings(self) -> bool:
@@ -90,15 +112,21 @@ def _below(name: str, command: click.Command, parent: click.Context) -> Iterator
         yield from _below(f"{name} {below}", found, context)
 
 
+def connection_rows() -> list[Row]:
+    """The options that say where the daemon is and how to call it."""
+    context = click.Context(CONNECTION, terminal_width=10_000, max_content_width=10_000)
+    return [row(option, context) for option in CONNECTION.params if isinstance(option, click.Option)]
+
+
 def exit_codes() -> list[tuple[int, str]]:
-    """(code, meaning) as slad/cli/params.py has them."""
-    body = ast.parse(inspect.getsource(params)).body
-    found = [(0, "Done, or stopped cleanly.")]
+    """(code, meaning) as slad/cli/exits.py has them."""
+    body = ast.parse(inspect.getsource(exits)).body
+    found = [(0, "Success, or a clean stop.")]
     for constant, told in pairwise(body):
         if isinstance(constant, ast.AnnAssign) and isinstance(told, ast.Expr):
             assert isinstance(constant.target, ast.Name)
             assert isinstance(told.value, ast.Constant)
-            found.append((getattr(params, constant.target.id), " ".join(str(told.value.value).split())))
+            found.append((getattr(exits, constant.target.id), " ".join(str(told.value.value).split())))
     return found
 
 
@@ -117,6 +145,11 @@ def _reference() -> Iterator[str]:
     yield "|---|---|"
     for code, told in exit_codes():
         yield f"| {code} | {told} |"
+    yield ""
+    yield "## Connection options"
+    yield ""
+    yield "Every command that calls the daemon takes these options."
+    yield from _table(connection_rows())
     for title, commands in SECTIONS:
         yield ""
         yield f"## {title}"
@@ -133,14 +166,25 @@ def _reference() -> Iterator[str]:
             if entry.takes_settings:
                 yield ""
                 yield "Every setting of [configuration.md](configuration.md) is an option."
-            options = list(entry.options())
-            if options:
+            if entry.calls_the_daemon:
                 yield ""
-                yield "| option | variable | |"
-                yield "|---|---|---|"
-            for spelling, variable, told in options:
-                shown = f"`{variable}`" if variable else ""
-                yield f"| `{_cell(spelling)}` | {shown} | {_escaped(_cell(told))} |"
+                yield "Takes the [connection options](#connection-options)."
+            yield from _table(list(entry.options()))
+            if entry.examples:
+                yield ""
+                yield "```sh"
+                yield from entry.examples
+                yield "```"
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield "| option | variable | |"
+        yield "|---|---|---|"
+    for spelling, variable, told in rows:
+        shown = f"`{variable}`" if variable else ""
+        yield f"| `{_cell(spelling)}` | {shown} | {_escaped(_cell(told))} |"
 
 
 def _cell(text: str) -> str:
@@ -162,7 +206,7 @@ def man_page() -> str:
 def _man_page() -> Iterator[str]:
     yield '.TH SLAD 1 "" "slad" "slad"'
     yield ".SH NAME"
-    yield r"slad \- the SLA clocks of a service desk"
+    yield r"slad \- keeps the SLA clocks of a service desk"
     yield ".SH SYNOPSIS"
     yield ".B slad"
     yield r"[\-\-version] [\-\-help] \fICOMMAND\fR [\fIARGUMENTS\fR]"
@@ -170,16 +214,16 @@ def _man_page() -> Iterator[str]:
     yield "slad keeps the SLA clocks of a service desk: one daemon beside the PSA, a gRPC service over a"
     yield "timing wheel that is persisted in one SQLite file."
     yield ".B slad serve"
-    yield "runs it; the other commands talk to it, or take care of its data."
+    yield "runs it. The other commands call it, or take care of its data."
     for title, commands in SECTIONS:
         yield f".SH {title.upper()}"
         for entry in entries(dict(commands)):
             yield f".SS {_roff(entry.usage)}"
             yield from _paragraphs(entry.paragraphs)
-            for spelling, variable, told in entry.options():
-                yield ".TP"
-                yield rf"\fB{_roff(spelling)}\fR"
-                yield _roff(f"{told} [{variable}]" if variable else told)
+            yield from _roff_options(entry.options())
+            for line in entry.examples:
+                yield ".PP"
+                yield rf"\fB{_roff(line)}\fR"
             if entry.name == "slad serve":
                 yield from _settings()
             elif entry.takes_settings:
@@ -187,6 +231,9 @@ def _man_page() -> Iterator[str]:
                 yield "Takes the settings of"
                 yield ".B slad serve"
                 yield "too."
+    yield ".SH CONNECTION OPTIONS"
+    yield "Every command that calls the daemon takes these options."
+    yield from _roff_options(connection_rows())
     yield ".SH EXIT STATUS"
     for code, told in exit_codes():
         yield ".TP"
@@ -198,6 +245,13 @@ def _man_page() -> Iterator[str]:
     yield "The database, in the directory that"
     yield r".B \-\-data"
     yield "names."
+
+
+def _roff_options(rows: Iterable[Row]) -> Iterator[str]:
+    for spelling, variable, told in rows:
+        yield ".TP"
+        yield rf"\fB{_roff(spelling)}\fR"
+        yield _roff(f"{told} [{variable}]" if variable else told)
 
 
 def _settings() -> Iterator[str]:

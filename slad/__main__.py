@@ -1,5 +1,5 @@
 """`python -m slad`."""
 
-from slad.cli.main import main
+from slad.cli.main import run
 
-main()
+run()

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import click
+from click.exceptions import Exit
 
-from slad.cli.leaving import leave
-from slad.cli.params import EXIT_CANNOT_START, EXIT_UNSOUND
+from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.settings import configured_by, data_option
 from slad.daemon.configuration import CONNECTION_KEYS, Configuration
 from slad.engine.doctor import Finding, Verdict, examine
@@ -86,10 +86,8 @@ def doctor(configuration: Configuration, as_json: bool) -> None:
             click.echo(json.dumps(found, ensure_ascii=False))
         else:
             click.echo(f"{_MARKS[verdict]}  {check}: {text}")
-    code = EXIT_UNSOUND if any(verdict is Verdict.FAILURE for verdict, _, _ in findings) else 0
-    if uses_temporal:
-        leave(code)
-    sys.exit(code)
+    if any(verdict is Verdict.FAILURE for verdict, _, _ in findings):
+        raise Exit(EXIT_UNSOUND)
 
 
 def _temporal(configuration: Configuration) -> list[Finding]:
@@ -102,6 +100,5 @@ def _temporal(configuration: Configuration) -> list[Finding]:
     return asyncio.run(examine_link(configuration.temporal().connection))
 
 
-def _failed(error: DatabaseError) -> SystemExit:
-    click.echo(f"slad: {error}", err=True)
-    return SystemExit(EXIT_CANNOT_START)
+def _failed(error: DatabaseError) -> CommandError:
+    return CommandError(str(error), EXIT_CANNOT_START)

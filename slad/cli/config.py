@@ -1,4 +1,4 @@
-"""`slad config`: what the daemon would be told, and by whom."""
+"""`slad config`: the effective configuration, and where each value comes from."""
 
 from __future__ import annotations
 

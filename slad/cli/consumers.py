@@ -1,6 +1,8 @@
-"""`slad consumers`: who reads the events, how far behind they are, and forgetting one."""
+"""`slad consumers`: who reads the events, how far behind they are, and removing one."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import click
 import grpc
@@ -8,42 +10,47 @@ from rich.text import Text
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 
-from slad.cli import times
-from slad.cli.connection import COMPLETION_TIMEOUT_S, TIMEOUT_S, Daemon, completing_daemon, daemon_options
-from slad.cli.output import Cell, as_dict, json_option, print_json, show, table
+from slad.cli import time_text
+from slad.cli.daemon_connection import (
+    COMPLETION_TIMEOUT_S,
+    TIMEOUT_S,
+    Daemon,
+    completing_daemon,
+    daemon_options,
+)
+from slad.cli.output import Columns, Printer, output_option
+
+COLUMNS: Final[Columns] = [
+    ("CONSUMER", lambda consumer: consumer.consumer),
+    ("ACKNOWLEDGED", lambda consumer: str(consumer.acknowledged_sequence)),
+    ("LAG", lambda consumer: Text(str(consumer.lag), "yellow" if consumer.lag else "")),
+    ("STREAMS", lambda consumer: str(consumer.streams)),
+    ("LAST ACKNOWLEDGEMENT", lambda consumer: time_text.stamp(consumer, "acknowledged_at") or "never"),
+]
 
 
 @click.group()
 def consumers() -> None:
-    """Durable consumers of events."""
+    """Show and remove the durable consumers of events."""
 
 
 @consumers.command("list")
 @daemon_options
-@json_option
-def list_command(daemon: Daemon, as_json: bool) -> None:
-    """List consumers and their lag."""
+@output_option()
+def list_command(daemon: Daemon, out: Printer) -> None:
+    """List the consumers and how far each one is behind.
+
+    LAG is the number of events that the consumer has not acknowledged yet.
+    """
     with daemon.channel() as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).ListSlaConsumers(
             rpc.ListSlaConsumersRequest(), timeout=TIMEOUT_S
         )
-    if as_json:
-        print_json([as_dict(consumer) for consumer in reply.consumers])
-        return
-    header = ("CONSUMER", "ACKNOWLEDGED", "LAG", "STREAMS", "LAST ACKNOWLEDGEMENT")
-    show(table(header, map(_row, reply.consumers)))
-
-
-def _row(consumer: rpc.SlaConsumer) -> list[Cell]:
-    last = "never"
-    if consumer.HasField("acknowledged_at"):
-        last = times.instant(times.ms(consumer.acknowledged_at))
-    lag = Text(str(consumer.lag), "yellow" if consumer.lag else "")
-    return [consumer.consumer, str(consumer.acknowledged_sequence), lag, str(consumer.streams), last]
+    out.many(reply.consumers, COLUMNS, lambda consumer: consumer.consumer)
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of consumers that begin so; none when the daemon is not there."""
+    """Names of consumers that begin with this; none when the daemon does not answer."""
     try:
         with completing_daemon(ctx).open_channel() as channel:
             stub = admin_pb2_grpc.SlaAdminStub(channel)
@@ -57,7 +64,10 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @daemon_options
 @click.argument("consumer", shell_complete=_complete)
 def remove_command(daemon: Daemon, consumer: str) -> None:
-    """Forget CONSUMER, and with it its claim on the events it has not acknowledged."""
+    """Remove CONSUMER.
+
+    slad no longer keeps events for it. If it connects again, it begins as a new consumer.
+    """
     with daemon.channel() as channel:
         admin_pb2_grpc.SlaAdminStub(channel).RemoveSlaConsumer(
             rpc.RemoveSlaConsumerRequest(consumer=consumer), timeout=TIMEOUT_S

@@ -25,12 +25,13 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import demo_day, times
-from slad.cli.events import event_line
+from slad.cli import demo_day, time_text
+from slad.cli.event_view import event_line
+from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.explain import horizon, timeline_parts
-from slad.cli.failures import CannotUse
-from slad.cli.output import Cell, console, fancy, json_option, print_json, show, table
-from slad.cli.ticket import bar, clocks, left, word
+from slad.cli.help_text import example
+from slad.cli.output import Cell, Printer, console, fancy, output_option, show, table
+from slad.cli.ticket_view import bar, clocks, left, word
 from slad.core.instants import to_datetime
 
 FRAMES_A_SECOND: Final = 12
@@ -39,32 +40,29 @@ MIN_WIDTH_OF_BARS: Final = 105
 START_TIMEOUT_S: Final = 30.0
 
 
-@click.command()
+@click.command(epilog=example("slad demo --seconds 30"))
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, max=3_600),
     default=10.0,
     show_default=True,
-    help="How long the day takes.",
+    help="How long the demo takes.",
 )
-@json_option
-def demo(seconds: float, as_json: bool) -> None:
+@output_option()
+def demo(seconds: float, out: Printer) -> None:
     """Watch a day of a service desk, 09:00 to 18:00 in Berlin, on the virtual clock.
 
-    A daemon of its own is started for it, with its data in a temporary directory, and is gone afterwards.
-    When the output is no terminal, or with --json, the events are printed one by one.
+    The command starts a daemon of its own with its data in a temporary directory, and removes both at the
+    end. If the output is not a terminal, or with -o json, it prints the events one by one.
     """
     with _own_daemon() as channel:
         day = _Day(channel)
-        if as_json or not console().is_terminal:
-            for event in day.events(seconds):
-                if as_json:
-                    print_json(event, one_line=True)
-                else:
-                    show(event_line(event))
-        else:
+        if out.is_for_people and console().is_terminal:
             _play(day, seconds)
-        if not as_json:
+        else:
+            for event in day.events(seconds):
+                out.next(event, lambda event=event: [event_line(event)], str(event.sequence))  # type: ignore[misc]
+        if out.is_for_people:
             _sum_up(day)
 
 
@@ -151,7 +149,7 @@ def _tickets(day: _Day) -> Group:
         for name in ("response", "resolution"):
             clock = by_name[name]
             if bars:
-                cells.append(bar(times.ms(clock.elapsed), times.ms(clock.target)))
+                cells.append(bar(time_text.ms(clock.elapsed), time_text.ms(clock.target)))
             cells.append(left(clock))
         rows.append(cells)
     columns = ["RESPONSE", "", "RESOLUTION", ""] if bars else ["RESPONSE", "RESOLUTION"]
@@ -203,4 +201,4 @@ def _wait_for(channel: grpc.Channel, process: subprocess.Popen[bytes], log: Path
             continue
         return
     last = log.read_text("utf-8").strip().splitlines()[-1:]
-    raise CannotUse(f"the daemon of the demo did not start: {' '.join(last)}")
+    raise CommandError(f"the daemon of the demo did not start: {' '.join(last)}", EXIT_CANNOT_START)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from slad_client.sync import SladClient
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.hours import parse_holiday, parse_hours
+from slad.cli.schedule_text import parse_holiday, parse_hours
 
 TENANT: Final = "acme"
 ZONE: Final = ZoneInfo("Europe/Berlin")

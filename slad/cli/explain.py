@@ -13,26 +13,28 @@ from rich.text import Text
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import drawing, times
-from slad.cli.connection import Daemon, daemon_options
+from slad.cli import drawing, time_text
+from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.drawing import ASCII, BLOCKS, Mark, Stretch
-from slad.cli.events import event_table
-from slad.cli.output import Cell, fancy, json_option, print_json, show, table
-from slad.cli.ticket import Ticket, clocks, meaning, status_parts, ticket_argument
+from slad.cli.event_view import event_table
+from slad.cli.help_text import example
+from slad.cli.output import Cell, Printer, fancy, output_option, table
+from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument
+from slad.cli.ticket_view import clocks, meaning, status_parts, ticket_id
 from slad.core.instants import to_datetime
 
 
-@click.command()
+@click.command(epilog=example("slad explain T-1", "slad explain acme T-1 --audit"))
 @ticket_argument
-@click.option("--generation", type=click.IntRange(min=1), help="Not the latest one.")
-@click.option("--audit", is_flag=True, help="Also the commands, each with the token that it came with.")
-@json_option
+@generation_option
+@click.option("--audit", is_flag=True, help="Also list the commands, each with the token of its caller.")
+@output_option()
 @daemon_options
-def explain(daemon: Daemon, ticket: Ticket, generation: int | None, audit: bool, as_json: bool) -> None:
-    """Draw the life of a ticket: what counted, what did not and why, and each threshold.
+def explain(daemon: Daemon, ticket: TypedTicket, generation: int | None, audit: bool, out: Printer) -> None:
+    """Draw the life of a ticket: which time counted, which did not and why, and each threshold.
 
-    A row is a day in the zone of the schedule, or several days when the life is long. What lies ahead is
-    drawn as it will be if nothing changes, up to the deadline.
+    Each row is one day in the zone of the schedule, or several days if the ticket is old. The future is drawn
+    up to the deadline, on the assumption that nothing changes.
     """
     with daemon.client() as client:
         known = client.get_sla_status(**ticket._asdict(), generation=generation).status
@@ -44,17 +46,14 @@ def explain(daemon: Daemon, ticket: Ticket, generation: int | None, audit: bool,
             until=None if until is None else to_datetime(until),
             include_audit=audit,
         )
-    if as_json:
-        print_json(reply)
-    else:
-        show(*timeline_parts(reply))
+    out.one(reply, lambda: timeline_parts(reply), ticket_id(reply.status))
 
 
 def horizon(status: pb.SlaStatus) -> int | None:
     """How far ahead is worth drawing: to the last deadline of a running ticket, UTC epoch ms."""
     if status.state != pb.SLA_TRACKING_STATE_ACTIVE or status.is_paused:
         return None
-    dues = [times.ms(clock.due_at) for _, clock in clocks(status) if not clock.HasField("completed_at")]
+    dues = [time_text.ms(clock.due_at) for _, clock in clocks(status) if not clock.HasField("completed_at")]
     return max(dues, default=None)
 
 
@@ -63,8 +62,10 @@ def timeline_parts(reply: rpc.GetSlaTimelineResponse) -> Iterator[Any]:
     status = reply.status
     yield from status_parts(status)
     yield ""
-    now = times.ms(status.as_of)
-    stretches = [Stretch(times.ms(s.from_time), times.ms(s.to_time), s.kind, s.cause) for s in reply.segments]
+    now = time_text.ms(status.as_of)
+    stretches = [
+        Stretch(time_text.ms(s.from_time), time_text.ms(s.to_time), s.kind, s.cause) for s in reply.segments
+    ]
     yield from drawing_parts(stretches, list(marks_of(status)), now, status.timezone)
     if reply.events:
         yield ""
@@ -78,9 +79,11 @@ def _audit_table(entries: Iterable[pb.SlaAuditEntry], timezone: str) -> Table:
     """Commands one below the other."""
     rows: list[list[Cell]] = []
     for entry in entries:
-        recorded_at = times.instant(times.ms(entry.recorded_at), timezone)
+        recorded_at = time_text.instant(time_text.ms(entry.recorded_at), timezone)
         effective_at = (
-            times.instant(times.ms(entry.effective_at), timezone) if entry.HasField("effective_at") else ""
+            time_text.instant(time_text.ms(entry.effective_at), timezone)
+            if entry.HasField("effective_at")
+            else ""
         )
         told = [entry.note, "" if entry.changed else "nothing changed"]
         rows.append(
@@ -100,7 +103,7 @@ def drawing_parts(
     stretches: Sequence[Stretch], marks: Sequence[Mark], now: int, timezone: str
 ) -> Iterator[Any]:
     """The drawing with its legend and sums."""
-    zone: tzinfo = times.zone(timezone) or UTC
+    zone: tzinfo = time_text.zone(timezone) or UTC
     glyphs = BLOCKS if fancy() else ASCII
     yield from drawing.draw(stretches, marks, now, zone, glyphs)
     ahead = bool(stretches) and stretches[-1].to_ms > now
@@ -115,7 +118,7 @@ def _sums(stretches: Sequence[Stretch], now: int) -> str:
     for stretch in stretches:
         cause = stretch.cause or "counted"
         sums[cause] += max(0, min(stretch.to_ms, now) - stretch.from_ms)
-    return ", ".join(f"{cause} {times.span(total)}" for cause, total in sums.items() if total)
+    return ", ".join(f"{cause} {time_text.span(total)}" for cause, total in sums.items() if total)
 
 
 def marks_of(status: pb.SlaStatus) -> Iterator[Mark]:
@@ -128,8 +131,8 @@ def marks_of(status: pb.SlaStatus) -> Iterator[Mark]:
                     if status.is_paused:
                         continue
                     sign = "breach-ahead" if threshold.breach else "ahead"
-                yield Mark(times.ms(threshold.scheduled_at), f"{name} {meaning(threshold)}", sign)
+                yield Mark(time_text.ms(threshold.scheduled_at), f"{name} {meaning(threshold)}", sign)
         if clock.HasField("completed_at"):
-            yield Mark(times.ms(clock.completed_at), f"{name} {'met' if clock.met else 'missed'}", "done")
+            yield Mark(time_text.ms(clock.completed_at), f"{name} {'met' if clock.met else 'missed'}", "done")
     if status.state == pb.SLA_TRACKING_STATE_ACTIVE:
-        yield Mark(times.ms(status.as_of), "now", "now")
+        yield Mark(time_text.ms(status.as_of), "now", "now")

@@ -3,81 +3,93 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
 from slad import __version__
-from slad.cli.lazy import LazyGroup, Section
+from slad.cli.exits import end_process
+from slad.cli.lazy_group import LazyGroup, Section
 
-# What gRPC's core has to say it says past the log; the error comes to slad all the same. Read when grpc is
-# imported, which is later.
+# The core of gRPC writes to standard error, not to the log; slad gets its errors anyway. grpc reads this when
+# it is imported, which is later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 SECTIONS: Final[tuple[Section, ...]] = (
     (
         "Tickets",
         {
-            "status": ("slad.cli.status:status", "How a ticket stands."),
-            "list": ("slad.cli.status:list_command", "Which tickets there are."),
-            "explain": ("slad.cli.explain:explain", "Why a ticket stands as it does, drawn."),
-            "demo": ("slad.cli.demo:demo", "A day of a service desk in ten seconds."),
+            "status": ("slad.cli.ticket_queries:status", "Show the clocks of a ticket."),
+            "list": ("slad.cli.ticket_queries:list_command", "List tickets."),
+            "explain": ("slad.cli.explain:explain", "Draw what counted for a ticket, what did not and why."),
+            "demo": ("slad.cli.demo:demo", "Watch a day of a service desk in ten seconds."),
             "preview": (
                 "slad.cli.preview:preview",
-                "What the clocks of a ticket would say; needs no daemon.",
+                "Show when thresholds would fire. Needs no daemon.",
             ),
-            "start": ("slad.cli.commands:start", "Start the clocks of a ticket."),
-            "pause": ("slad.cli.commands:pause", "Stop them."),
-            "resume": ("slad.cli.commands:resume", "Let them count on."),
-            "complete": ("slad.cli.commands:complete", "Close the response clock, or both."),
-            "cancel": ("slad.cli.commands:cancel", "End a ticket without a verdict."),
-            "retarget": ("slad.cli.commands:retarget", "Put a ticket under other terms."),
-            "reopen": ("slad.cli.commands:reopen", "Let an ended ticket run again."),
+            "start": ("slad.cli.ticket_commands:start", "Start the clocks of a ticket."),
+            "pause": ("slad.cli.ticket_commands:pause", "Pause the clocks of a ticket."),
+            "resume": ("slad.cli.ticket_commands:resume", "Let the clocks of a ticket run again."),
+            "complete": ("slad.cli.ticket_commands:complete", "Close the response clock, or both clocks."),
+            "cancel": ("slad.cli.ticket_commands:cancel", "End a ticket without a verdict."),
+            "retarget": ("slad.cli.ticket_commands:retarget", "Change the terms of a ticket."),
+            "reopen": ("slad.cli.ticket_commands:reopen", "Reopen a completed or cancelled ticket."),
         },
     ),
     (
         "Events and consumers",
         {
-            "watch": ("slad.cli.watch:watch", "Events as they happen."),
-            "consumers": ("slad.cli.consumers:consumers", "Who reads the events, and how far behind."),
-            "sinks": ("slad.cli.sinks:sinks", "Where events are delivered to, and what was refused."),
+            "watch": ("slad.cli.watch:watch", "Print events as they happen."),
+            "consumers": (
+                "slad.cli.consumers:consumers",
+                "Show who reads events and how far behind they are.",
+            ),
+            "sinks": ("slad.cli.sinks:sinks", "Show where events are delivered and what was refused."),
         },
     ),
     (
         "Many tickets at once",
         {
-            "import": ("slad.cli.transfer:import_command", "Take over the open tickets of a file."),
-            "export": ("slad.cli.transfer:export", "Write the live tickets to a file."),
+            "import": ("slad.cli.import_export:import_command", "Import open tickets from a file."),
+            "export": ("slad.cli.import_export:export", "Export the live tickets to a file."),
         },
     ),
     (
         "The daemon",
         {
             "serve": ("slad.cli.serve:serve_command", "Run the daemon until SIGTERM."),
-            "install-service": ("slad.cli.install:install_service", "Let systemd run slad."),
-            "tokens": ("slad.cli.tokens:tokens", "Who may call."),
-            "health": ("slad.cli.clock:health", "Whether it carries out commands."),
-            "clock": ("slad.cli.clock:clock", "The virtual clock: show it, move it."),
+            "install-service": (
+                "slad.cli.install_service:install_service",
+                "Install slad as a systemd service.",
+            ),
+            "tokens": ("slad.cli.tokens:tokens", "Create, list and revoke the tokens of callers."),
+            "health": ("slad.cli.health:health", "Say whether the daemon serves."),
+            "clock": ("slad.cli.clock:clock", "Show and move the virtual clock."),
             "temporal-worker": (
                 "slad.cli.temporal_worker:worker_command",
                 "Run a worker that keeps clocks inside Temporal.",
             ),
             "handover": ("slad.cli.temporal:handover", "Move live tickets to another engine."),
-            "temporal": ("slad.cli.temporal:temporal", "How slad and Temporal get on."),
-            "config": ("slad.cli.config:config", "What the daemon would be told, and by whom."),
+            "temporal": ("slad.cli.temporal:temporal", "Show the connection to Temporal and its backlog."),
+            "config": ("slad.cli.config:config", "Show the effective configuration and its origins."),
         },
     ),
     (
         "Its data",
         {
-            "backup": ("slad.cli.care:backup", "Copy the database to a file, while slad runs or not."),
-            "restore": ("slad.cli.care:restore", "Make a backup the database again."),
+            "backup": ("slad.cli.care:backup", "Copy the database to a file, also while slad runs."),
+            "restore": ("slad.cli.care:restore", "Restore a backup."),
             "doctor": ("slad.cli.care:doctor", "Check the database, its timers and consumers."),
         },
     ),
     (
         "Your shell",
-        {"completion": ("slad.cli.completion:completion", "Let bash, zsh or fish complete commands.")},
+        {
+            "completion": (
+                "slad.cli.completion:completion",
+                "Print the completion script for bash, zsh or fish.",
+            )
+        },
     ),
 )
 """Name → (where it is, what `slad --help` says of it), by section and in the order of `slad --help`."""
@@ -86,4 +98,13 @@ SECTIONS: Final[tuple[Section, ...]] = (
 @click.group(cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="slad")
 def main() -> None:
-    """The SLA clocks of a service desk."""
+    """slad keeps the SLA clocks of a service desk."""
+
+
+def run() -> NoReturn:
+    """Runs the command line of this process, and ends the process."""
+    try:
+        main()
+    except SystemExit as ended:
+        end_process(ended.code if isinstance(ended.code, int) else 0)
+    raise AssertionError("click always exits")

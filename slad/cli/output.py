@@ -1,7 +1,8 @@
-"""What commands print: tables and lines for people, JSON for programs."""
+"""The one printer: tables and lines for people; JSON, YAML and ids for programs."""
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -9,33 +10,112 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 import click
+import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from slad.cli.exits import CommandError, printable
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FORMS: Final = ("table", "wide", "json", "yaml", "id")
+
 UNLIMITED: Final = 10_000
-"""The width of what is not a terminal: there nothing is wrapped or cut."""
+"""The width of output that is not a terminal, and of `-o wide`: nothing is wrapped."""
 
 WIDE: Final = 150
-"""Columns from which on a terminal has room for everything."""
+"""A terminal of so many columns has room for everything."""
 
 FOLDING: Final = frozenset(
-    {"TENANT", "TICKET", "DUE", "WHEN", "NEXT", "WHY", "FIELD", "EVENT", "CONSUMER", ""}
+    {"TENANT", "TICKET", "DUE", "WHEN", "NEXT", "WHY", "FIELD", "EVENT", "CONSUMER", "TARGET", "LAST ERROR"}
+    | {"REASON", "TENANTS", "NAME", ""}
 )
-"""Columns of tables that are wrapped when there is no room; the others are kept whole."""
+"""Table columns that are wrapped on a narrow terminal; the others are kept whole."""
+
+_WIDE_FORM: Final = "slad.cli.output.wide"
 
 Cell = str | Text
 
+Columns = list[tuple[str, Callable[[Any], Cell]]]
+"""(heading, what stands below it for one item), from left to right."""
 
-def json_option(command: Command) -> Command:
-    """Adds --json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="JSON with the names of the contract, for programs."
-    )(command)
+
+class Printer:
+    """Prints what a command found, in the form that `-o` names."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether a person reads the output."""
+        return self._form in ("table", "wide")
+
+    def one(self, found: Any, parts: Callable[[], Iterable[RenderableType]], identity: str = "") -> None:
+        """Prints a message, or a value that JSON knows. `parts` makes what people see."""
+        if self.is_for_people:
+            show(*parts())
+        elif self._form == "id":
+            click.echo(printable(identity))
+        elif self._form == "json":
+            print_json(found)
+        else:
+            _print_yaml(found)
+
+    def many(
+        self, found: Sequence[Any], columns: Columns, identity: Callable[[Any], str], *, lines: bool = False
+    ) -> None:
+        """Prints items as one table. `lines`: JSON has one object a line, not one array."""
+        if self.is_for_people:
+            header = [heading for heading, _ in columns]
+            show(table(header, ([cell(item) for _, cell in columns] for item in found)))
+        elif self._form == "id":
+            for item in found:
+                click.echo(printable(identity(item)))
+        elif lines:
+            for item in found:
+                self.next(item, lambda: (), "")
+        elif self._form == "json":
+            print_json([as_dict(item) for item in found])
+        else:
+            _print_yaml([as_dict(item) for item in found])
+
+    def next(self, found: Any, parts: Callable[[], Iterable[RenderableType]], identity: str) -> None:
+        """Prints the next item of a stream: a line, or a YAML document."""
+        if self._form == "json":
+            print_json(found, one_line=True)
+            return
+        if self._form == "yaml":
+            click.echo("---")
+        self.one(found, parts, identity)
+
+
+def output_option(*forms: str) -> Callable[[Command], Command]:
+    """Adds `-o` with these forms (by default all) and `--json`; the command gets `out: Printer`."""
+
+    def decorate(command: Command) -> Command:
+        @click.option(
+            "-o",
+            "--output",
+            "output_form",
+            type=click.Choice(forms or FORMS),
+            help="The form of the output: table by default; json has the names of the contract.",
+        )
+        @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+        @functools.wraps(command)
+        def with_printer(*args: Any, output_form: str | None, as_json: bool, **kwargs: Any) -> Any:
+            if as_json and output_form not in (None, "json"):
+                raise CommandError(f"--json and -o {output_form} contradict each other; give one")
+            if output_form == "wide":
+                click.get_current_context().meta[_WIDE_FORM] = True
+            return command(*args, out=Printer("json" if as_json else output_form or "table"), **kwargs)
+
+        return with_printer  # type: ignore[return-value]
+
+    return decorate
 
 
 def as_dict(message: Message) -> Any:
@@ -47,18 +127,29 @@ def as_dict(message: Message) -> Any:
 
 
 def print_json(value: Any, *, one_line: bool = False) -> None:
-    """Prints a message, or what JSON knows."""
+    """Prints a message, or a value that JSON knows."""
     if isinstance(value, Message):
         value = as_dict(value)
     click.echo(json.dumps(value, indent=None if one_line else 2, ensure_ascii=False))
 
 
+def _print_yaml(value: Any) -> None:
+    if isinstance(value, Message):
+        value = as_dict(value)
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+
+
 @cache
+def _console(*, stderr: bool, unlimited: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = UNLIMITED if unlimited or not stream.isatty() else None
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
 def console(*, stderr: bool = False) -> Console:
     """The terminal, or what stands for it. Colours follow the terminal and NO_COLOR."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else UNLIMITED
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    context = click.get_current_context(silent=True)
+    return _console(stderr=stderr, unlimited=context is not None and _WIDE_FORM in context.meta)
 
 
 @cache
@@ -81,9 +172,7 @@ def show(*parts: RenderableType) -> None:
     out = console()
     with out.capture() as captured:
         for part in parts:
-            # Printing joins texts, and a joined one has forgotten that it is not to be wrapped.
-            whole = isinstance(part, Text) and bool(part.no_wrap)
-            out.print(part, no_wrap=whole, overflow="ellipsis" if whole else None)
+            out.print(part)
     lines = captured.get().splitlines()
     click.echo("\n".join(line.rstrip() for line in lines), color=out.is_terminal)
 
@@ -95,16 +184,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
         whole = console().width == UNLIMITED or title not in FOLDING
         made.add_column(title, no_wrap=whole, overflow="fold")
     for row in rows:
-        cells = [cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row]
-        made.add_row(*cells)
+        made.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     return made
 
 
-def safe(text: str) -> str:
-    """`text` with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def counted(number: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def note(text: str) -> None:
-    """A remark on standard error, where it is in nobody's way."""
-    click.echo(f"slad: {safe(text)}", err=True)
+    """Prints a remark on standard error, where programs do not read it."""
+    click.echo(f"slad: {printable(text)}", err=True)

@@ -1,4 +1,4 @@
-"""`slad preview`: what the clocks of a ticket would say. Needs no daemon."""
+"""`slad preview`: when the thresholds of a ticket would fire. Needs no daemon."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from rich.text import Text
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import times
+from slad.cli import time_text
 from slad.cli.drawing import Mark, Stretch
+from slad.cli.exits import CommandError
 from slad.cli.explain import drawing_parts, marks_of
-from slad.cli.failures import WrongInput
-from slad.cli.output import json_option, print_json, show, table
-from slad.cli.terms import Terms, terms_options
-from slad.cli.ticket import clocks, meaning
-from slad.cli.values import Moment, Typed, parse_moment
+from slad.cli.help_text import example
+from slad.cli.option_types import Moment, TypedInstant
+from slad.cli.output import Printer, output_option, table
+from slad.cli.terms_options import TypedTerms, terms_options
+from slad.cli.ticket_view import clocks, meaning
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
 from slad.service.fields import Fields
@@ -25,14 +26,18 @@ from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        'slad preview --hours "Mon-Fri 09:00-17:00" --tz Europe/Berlin --target 8h --start 2026-03-06T15:00'
+    )
+)
 @terms_options
 @click.option(
     "--start",
     "started_at",
     type=Moment(),
     metavar="INSTANT",
-    help="When the clocks begin; now. Without a zone it is read in that of --tz.",
+    help="When the clocks start, by default now. An instant without a zone is in the zone of --tz.",
 )
 @click.option(
     "--pause",
@@ -41,14 +46,18 @@ from slad.service.requests import RequestReader
     metavar="FROM/TO",
     help="A pause, 2026-03-02T12:00/2026-03-02T15:00; may repeat.",
 )
-@click.option("--as-of", type=Moment(), metavar="INSTANT", help="Read the clocks at that instant.")
-@json_option
+@click.option("--as-of", type=Moment(), metavar="INSTANT", help="Show the clocks as they stand at this time.")
+@output_option("table", "wide", "json", "yaml")
 def preview(
-    terms: Terms, started_at: Typed | None, pauses: tuple[str, ...], as_of: Typed | None, as_json: bool
+    terms: TypedTerms,
+    started_at: TypedInstant | None,
+    pauses: tuple[str, ...],
+    as_of: TypedInstant | None,
+    out: Printer,
 ) -> None:
-    """Show what the clocks of a ticket would say, computed here: no daemon is asked, and none needed.
+    """Show when the thresholds of a ticket would fire.
 
-    slad preview --hours "Mon-Fri 09:00-17:00" --tz Europe/Berlin --target 8h --start 2026-03-06T15:00
+    The command computes this itself. It needs no daemon.
     """
     request = terms.fill(rpc.PreviewSlaRequest())
     zone = request.schedule.timezone
@@ -60,25 +69,22 @@ def preview(
         request.pauses.append(_pause(text, zone))
     try:
         requests = RequestReader(Fields())
-        ticket = PreviewedTicket(requests.preview(request, from_datetime(times.wall_clock())))
+        ticket = PreviewedTicket(requests.preview(request, from_datetime(time_text.wall_clock())))
     except InvalidField as error:
-        raise WrongInput(f"{error.field}: {error.message}") from None
+        raise CommandError(f"{error.field}: {error.message}") from None
     reply = ticket.reply()
-    if as_json:
-        print_json(reply)
-    else:
-        show(*_parts(ticket, reply))
+    out.one(reply, lambda: _parts(ticket, reply))
 
 
 def _pause(text: str, zone: str) -> pb.SlaPause:
     begin, slash, end = text.partition("/")
     pause = pb.SlaPause(reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT)
     try:
-        pause.paused_at.FromDatetime(Typed(parse_moment(begin)).aware(zone))
+        pause.paused_at.FromDatetime(TypedInstant(time_text.parse_moment(begin)).aware(zone))
         if slash and end:
-            pause.resumed_at.FromDatetime(Typed(parse_moment(end)).aware(zone))
+            pause.resumed_at.FromDatetime(TypedInstant(time_text.parse_moment(end)).aware(zone))
     except (ValueError, OverflowError):
-        raise WrongInput(
+        raise CommandError(
             f"--pause: {text!r} is not FROM/TO, such as 2026-03-02T12:00/2026-03-02T15:00"
         ) from None
     return pause
@@ -91,13 +97,13 @@ def _parts(ticket: PreviewedTicket, reply: rpc.PreviewSlaResponse) -> Iterator[A
         if reply.HasField(name):
             getattr(status, name).CopyFrom(getattr(reply, name))
     status.as_of.FromMilliseconds(now)
-    yield Text.assemble(("start  ", "bold"), times.instant(ticket.started_at, zone))
+    yield Text.assemble(("start  ", "bold"), time_text.instant(ticket.started_at, zone))
     rows = [
         (
             name,
             meaning(threshold),
-            times.open_span(times.ms(clock.target) * threshold.percent // 100),
-            times.instant(times.ms(threshold.scheduled_at), zone),
+            time_text.open_span(time_text.ms(clock.target) * threshold.percent // 100),
+            time_text.instant(time_text.ms(threshold.scheduled_at), zone),
         )
         for name, clock in clocks(status)
         for threshold in clock.thresholds
@@ -105,7 +111,7 @@ def _parts(ticket: PreviewedTicket, reply: rpc.PreviewSlaResponse) -> Iterator[A
     ]
     yield table(("CLOCK", "AT", "OPEN TIME", "WHEN"), rows)
     yield ""
-    dues = [times.ms(clock.due_at) for _, clock in clocks(status)]
+    dues = [time_text.ms(clock.due_at) for _, clock in clocks(status)]
     stretches = [Stretch(*segment) for segment in ticket.timeline(max([now, *dues]))]
     marks: list[Mark] = [mark for mark in marks_of(status) if mark.sign != "now" or now > ticket.started_at]
     yield from drawing_parts(stretches, marks, now, zone)

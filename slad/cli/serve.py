@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Final
 
 import click
 import uvloop
 
-from slad.cli.leaving import leave
-from slad.cli.params import EXIT_CANNOT_START
+from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.settings import configured
 from slad.daemon import logs
 from slad.daemon.certificates import CertificateError
@@ -39,10 +37,7 @@ def serve_command(configuration: Configuration) -> None:
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
         uvloop.run(serve(settings, lambda: configuration.reloaded().settings()))
     except (AddressError, CertificateError, DatabaseError, PassThroughError) as error:
-        click.echo(f"slad: {error}", err=True)
-        sys.exit(EXIT_CANNOT_START)
-    if "temporalio" in sys.modules:
-        leave(0)
+        raise CommandError(str(error), EXIT_CANNOT_START) from error
 
 
 def _collect_seldom() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from slad.cli.params import EXIT_CONFIGURATION
+from slad.cli.exits import CommandError
 from slad.daemon.configuration import (
     BY_KEY,
     ENVIRONMENT,
@@ -97,8 +97,7 @@ class configuration_errors:  # noqa: N801 - used as a context
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ConfigurationError):
-            click.echo(f"slad: {error}", err=True)
-            raise SystemExit(EXIT_CONFIGURATION) from None
+            raise CommandError(str(error)) from None
 
 
 def config_option(command: Command) -> Command:
@@ -108,7 +107,7 @@ def config_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         envvar="SLAD_CONFIG",
         metavar="FILE",
-        help="TOML file with settings; flags and variables go before it.",
+        help="A TOML file with settings. Flags and variables override it.",
     )(command)
 
 

@@ -2,105 +2,122 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import click
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli import time_text
+from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.option_types import enum_word
+from slad.cli.output import Columns, Printer, counted, output_option
+
+COLUMNS: Final[Columns] = [
+    ("SINK", lambda sink: sink.sink),
+    ("TYPE", lambda sink: sink.type),
+    ("STATE", lambda sink: enum_word(rpc.SlaSinkState.Name(sink.state), "SLA_SINK_STATE_")),
+    ("LAG", lambda sink: str(sink.lag)),
+    ("DELIVERED", lambda sink: str(sink.delivered)),
+    ("FAILURES", lambda sink: str(sink.failures)),
+    ("PARKED", lambda sink: str(sink.parked)),
+    ("TARGET", lambda sink: sink.target),
+    (
+        "LAST ERROR",
+        lambda sink: (
+            f"{sink.last_error} ({time_text.stamp(sink, 'last_failed_at')})" if sink.last_error else ""
+        ),
+    ),
+]
+
+PARKED_COLUMNS: Final[Columns] = [
+    ("SEQUENCE", lambda parked: str(parked.event.sequence)),
+    ("TENANT", lambda parked: parked.event.tenant_id),
+    ("TICKET", lambda parked: parked.event.ticket_id),
+    ("TYPE", lambda parked: enum_word(pb.SlaEventType.Name(parked.event.type), "SLA_EVENT_TYPE_")),
+    ("PARKED", lambda parked: time_text.stamp(parked, "parked_at")),
+    ("ATTEMPTS", lambda parked: str(parked.attempts)),
+    (
+        "REASON",
+        lambda parked: f"{parked.reason}; will be delivered again" if parked.replaying else parked.reason,
+    ),
+]
 
 
 @click.group()
 def sinks() -> None:
-    """Targets that the daemon delivers events to, and events that they refused."""
+    """Show the sinks (targets that the daemon delivers events to) and the events that they refused."""
 
 
 @sinks.command("list")
 @daemon_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_command(daemon: Daemon, as_json: bool) -> None:
-    """List sinks: how they stand, how far behind they are, what is parked."""
+@output_option()
+def list_command(daemon: Daemon, out: Printer) -> None:
+    """List the sinks with their state, their lag and the number of parked events.
+
+    LAG is the number of events that have not been delivered yet.
+    """
     with daemon.channel() as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).ListSlaSinks(
             rpc.ListSlaSinksRequest(), timeout=TIMEOUT_S
         )
-    if as_json:
-        click.echo(json.dumps([_plain(sink) for sink in reply.sinks], indent=2))
-        return
-    rows: list[tuple[str, ...]] = [
-        ("SINK", "TYPE", "STATE", "LAG", "DELIVERED", "FAILURES", "PARKED", "TARGET", "LAST ERROR")
-    ]
-    for s in reply.sinks:
-        state = rpc.SlaSinkState.Name(s.state).removeprefix("SLA_SINK_STATE_").lower()
-        counts = map(str, (s.lag, s.delivered, s.failures, s.parked))
-        error = f"{s.last_error} ({s.last_failed_at.ToJsonString()})" if s.last_error else ""
-        rows.append((s.sink, s.type, state, *counts, s.target, error))
-    _show(rows)
+    out.many(reply.sinks, COLUMNS, lambda sink: sink.sink)
 
 
 @sinks.command("parked")
 @daemon_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON lines.")
+@output_option()
 @click.argument("sink")
-def parked_command(daemon: Daemon, as_json: bool, sink: str) -> None:
-    """List the events parked for SINK, in order."""
+def parked_command(daemon: Daemon, out: Printer, sink: str) -> None:
+    """List the events that are parked for SINK, in order.
+
+    -o json prints one object a line.
+    """
     with daemon.channel() as channel:
         found = list(_parked(admin_pb2_grpc.SlaAdminStub(channel), sink))
-    if as_json:
-        for parked in found:
-            click.echo(json.dumps(_plain(parked)))
-        return
-    rows = [("SEQUENCE", "TENANT", "TICKET", "TYPE", "PARKED", "ATTEMPTS", "REASON")]
-    for parked in found:
-        event = parked.event
-        kind = pb.SlaEventType.Name(event.type).removeprefix("SLA_EVENT_TYPE_")
-        reason = f"{parked.reason}; to be delivered again" if parked.replaying else parked.reason
-        at = parked.parked_at.ToJsonString()
-        row = (str(event.sequence), event.tenant_id, event.ticket_id, kind, at, str(parked.attempts), reason)
-        rows.append(row)
-    _show(rows)
+    out.many(found, PARKED_COLUMNS, lambda parked: str(parked.event.sequence), lines=True)
+
+
+def _parked_events_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `SINK [SEQUENCE]...` and --all, of which exactly one says which events are meant."""
+
+    def either(ctx: click.Context, param: click.Parameter, value: tuple[int, ...]) -> tuple[int, ...]:
+        if ctx.params["everything"] == bool(value):
+            raise click.UsageError("give either sequences or --all", ctx)
+        return value
+
+    sequences = click.argument(
+        "sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(min=1), callback=either
+    )
+    everything = click.option("--all", "everything", is_flag=True, is_eager=True, help="All parked events.")
+    return everything(click.argument("sink")(sequences(command)))
 
 
 @sinks.command("replay")
 @daemon_options
-@click.option("--all", "everything", is_flag=True, help="All that are parked.")
-@click.argument("sink")
-@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(min=1))
+@_parked_events_options
 def replay_command(daemon: Daemon, everything: bool, sink: str, sequences: tuple[int, ...]) -> None:
-    """Deliver parked events of SINK again: those named, with all that is parked of their tickets.
+    """Deliver parked events of SINK again, together with all parked events of the same tickets.
 
-    It returns when this is noted down; `slad sinks parked` shows what comes of it.
+    The command returns as soon as slad has stored the request. `slad sinks parked` shows the result.
     """
-    _either(everything, sequences)
     request = rpc.ReplayParkedSlaEventsRequest(sink=sink, sequences=sequences, all=everything)
     with daemon.channel() as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).ReplayParkedSlaEvents(request, timeout=TIMEOUT_S)
-    click.echo(f"{reply.events} events are delivered again")
+    click.echo(f"{counted(reply.events, 'event')} will be delivered again")
 
 
 @sinks.command("discard")
 @daemon_options
-@click.option("--all", "everything", is_flag=True, help="All that are parked.")
-@click.argument("sink")
-@click.argument("sequences", metavar="[SEQUENCE]...", nargs=-1, type=click.IntRange(min=1))
+@_parked_events_options
 def discard_command(daemon: Daemon, everything: bool, sink: str, sequences: tuple[int, ...]) -> None:
-    """Give parked events of SINK up for good; what waits behind them is delivered."""
-    _either(everything, sequences)
+    """Discard parked events of SINK for good. The events behind them are delivered."""
     request = rpc.DiscardParkedSlaEventsRequest(sink=sink, sequences=sequences, all=everything)
     with daemon.channel() as channel:
         reply = admin_pb2_grpc.SlaAdminStub(channel).DiscardParkedSlaEvents(request, timeout=TIMEOUT_S)
-    click.echo(f"{reply.events} events are given up")
-
-
-def _either(everything: bool, sequences: Sequence[int]) -> None:
-    if everything == bool(sequences):
-        raise click.UsageError("Say which: sequences, or --all.")
+    click.echo(f"discarded {counted(reply.events, 'event')}")
 
 
 def _parked(stub: Any, sink: str) -> Iterator[rpc.ParkedSlaEvent]:
@@ -112,13 +129,3 @@ def _parked(stub: Any, sink: str) -> Iterator[rpc.ParkedSlaEvent]:
         more = reply.more
         if reply.events:
             after = reply.events[-1].event.sequence
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-
-
-def _show(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

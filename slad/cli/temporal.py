@@ -1,35 +1,37 @@
-"""`slad handover` and `slad temporal`: which engine carries a ticket, and how slad and Temporal get on."""
+"""`slad handover` and `slad temporal`: moving tickets between engines, and the connection to Temporal."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import click
 from slad_client.v1 import pass_through_pb2 as rpc
 from slad_client.v1 import pass_through_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import times
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
-from slad.cli.output import json_option, print_json, show, table
+from slad.cli import time_text
+from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.help_text import example
+from slad.cli.output import Printer, counted, note, output_option, table
 
 PAGE_TIMEOUT_S: Final = 300.0
-"""One page: to leave Temporal, each of its tickets is asked what it has announced."""
+"""For one page. On the way back from Temporal the workflow of each ticket is asked what it has announced."""
 
 ENGINES: Final = {"local": pb.SLA_ENGINE_LOCAL, "temporal": pb.SLA_ENGINE_TEMPORAL}
 
 
-@click.command()
+@click.command(epilog=example("slad handover --to temporal --tenant acme"))
 @daemon_options
 @click.option(
-    "--to", required=True, type=click.Choice(list(ENGINES)), help="The engine that is to have them."
+    "--to", required=True, type=click.Choice(list(ENGINES)), help="The engine that takes over the tickets."
 )
-@click.option("--tenant", default="", metavar="TENANT", help="Only this tenant's tickets.")
+@click.option("--tenant", default="", metavar="TENANT", help="Only the tickets of this tenant.")
 def handover(daemon: Daemon, to: str, tenant: str) -> None:
     """Move live tickets to another engine, with their pauses and fired thresholds.
 
-    No threshold is missed or announced twice on the way. When it is interrupted, begin it again: tickets that
-    have been moved are passed over. Tickets that start later go where `engine` of the configuration says.
+    No threshold is missed or announced twice. If the command is interrupted, run it again: it passes over the
+    tickets that have moved already. The setting `engine` decides where later tickets start.
     """
     moved, token = 0, ""
     refused: list[rpc.SlaHandoverRefusal] = []
@@ -43,61 +45,60 @@ def handover(daemon: Daemon, to: str, tenant: str) -> None:
             token = reply.next_page_token
             if not token:
                 break
-    click.echo(f"moved {moved} tickets to {to}")
+    click.echo(f"moved {counted(moved, 'ticket')} to {to}")
     for item in refused:
-        click.echo(f"left where it is: {item.tenant_id} {item.ticket_id} ({item.reason})", err=True)
+        note(f"not moved: {item.tenant_id} {item.ticket_id} ({item.reason})")
 
 
 @click.group()
 def temporal() -> None:
-    """The pass-through to Temporal."""
+    """Show the connection to Temporal and its backlog; release parked workflows."""
 
 
 @temporal.command("status")
 @daemon_options
-@json_option
-def status_command(daemon: Daemon, as_json: bool) -> None:
-    """Whether Temporal can be reached, what it has yet to be told, what is late or parked."""
+@output_option("table", "wide", "json", "yaml")
+def status_command(daemon: Daemon, out: Printer) -> None:
+    """Show the connection to Temporal, the messages that wait, and the late and parked tickets."""
     with daemon.channel() as channel:
         stub = pass_through_pb2_grpc.SlaPassThroughStub(channel)
         reply = stub.GetSlaPassThrough(rpc.GetSlaPassThroughRequest(), timeout=TIMEOUT_S)
-    if as_json:
-        print_json(reply)
-    elif not reply.enabled:
-        click.echo("slad runs without Temporal")
-    else:
-        _show(reply)
+    out.one(reply, lambda: _parts(reply))
 
 
-def _show(reply: rpc.GetSlaPassThroughResponse) -> None:
+def _parts(reply: rpc.GetSlaPassThroughResponse) -> Iterator[Any]:
+    if not reply.enabled:
+        yield "slad runs without Temporal"
+        return
     waiting = str(reply.waiting)
     if reply.HasField("oldest_waiting_at"):
-        waiting += f", the oldest since {times.instant(times.ms(reply.oldest_waiting_at))}"
+        waiting += f", the oldest since {time_text.instant(time_text.ms(reply.oldest_waiting_at))}"
     rows = [
         ("engine", reply.engine),
         ("temporal", f"{reply.address}, namespace {reply.namespace}, task queue {reply.task_queue}"),
-        ("link", "can be used" if reply.reachable else f"{reply.reason}: {reply.message}"),
+        ("link", "usable" if reply.reachable else f"{reply.reason}: {reply.message}"),
         ("messages waiting", waiting),
         ("tickets carried", str(reply.carried)),
         ("tickets late", str(reply.late)),
         ("workflows parked", str(reply.parked)),
     ]
-    show(table(("WHAT", "HOW IT STANDS"), rows))
+    yield table(("WHAT", "STATE"), rows)
     if reply.parked_workflows:
         parked = [
-            (row.workflow_id, times.instant(times.ms(row.parked_at)), row.reason)
+            (row.workflow_id, time_text.instant(time_text.ms(row.parked_at)), row.reason)
             for row in reply.parked_workflows
         ]
-        show("", table(("PARKED WORKFLOW", "SINCE", "REASON"), parked))
+        yield ""
+        yield table(("PARKED WORKFLOW", "SINCE", "REASON"), parked)
 
 
 @temporal.command("release")
 @daemon_options
 @click.argument("workflow", required=False, default="")
 def release_command(daemon: Daemon, workflow: str) -> None:
-    """Go on with the parked WORKFLOW, or with all: start them again with what slad knows of their tickets."""
+    """Start the parked WORKFLOW again, or all parked workflows, with the present state of their tickets."""
     with daemon.channel() as channel:
         stub = pass_through_pb2_grpc.SlaPassThroughStub(channel)
         request = rpc.ReleaseSlaWorkflowsRequest(workflow_id=workflow)
         released = stub.ReleaseSlaWorkflows(request, timeout=PAGE_TIMEOUT_S).released
-    click.echo(f"released {released}")
+    click.echo(f"released {counted(released, 'workflow')}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from typing import Final
 
 import click
+from click.exceptions import Exit
 
-from slad.cli.connection import Daemon, daemon_options
-from slad.cli.leaving import leave
-from slad.cli.params import EXIT_CANNOT_START, EXIT_UNFORESEEN
+from slad.cli.daemon_connection import Daemon, daemon_options
+from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNFORESEEN, CommandError
+from slad.cli.help_text import example
 from slad.cli.settings import configured_by
 from slad.core.errors import Refused
 from slad.daemon import logs, systemd
@@ -21,7 +21,10 @@ KEYS: Final = ("log.format", "log.level", *CONNECTION_KEYS)
 """The settings that the worker shares with the daemon."""
 
 
-@click.command("temporal-worker")
+@click.command(
+    "temporal-worker",
+    epilog=example("slad temporal-worker --address 127.0.0.1:7523 --temporal-address 127.0.0.1:7233"),
+)
 @configured_by(*KEYS)
 @daemon_options
 @click.option(
@@ -29,7 +32,7 @@ KEYS: Final = ("log.format", "log.level", *CONNECTION_KEYS)
     default="",
     envvar="SLAD_ACTIVITIES_TASK_QUEUE",
     metavar="NAME",
-    help="For tickets that AlgaPSA's client starts: call AlgaPSA's activities on this task queue.",
+    help="Call AlgaPSA's activities on this task queue, for tickets that AlgaPSA's client starts.",
 )
 @click.option(
     "--max-cached-workflows",
@@ -37,14 +40,14 @@ KEYS: Final = ("log.format", "log.level", *CONNECTION_KEYS)
     default=1_000,
     show_default=True,
     envvar="SLAD_MAX_CACHED_WORKFLOWS",
-    help="Tickets that are kept in memory; others are read from their history when they wake.",
+    help="How many tickets are kept in memory. The history of any other ticket is read when it wakes.",
 )
 @click.option(
     "--worker-metrics",
     default="",
     envvar="SLAD_WORKER_METRICS",
     metavar="HOST:PORT",
-    help="Serve the worker's Prometheus metrics there.",
+    help="Serve the Prometheus metrics of the worker at this address.",
 )
 def worker_command(
     configuration: Configuration,
@@ -53,21 +56,22 @@ def worker_command(
     max_cached_workflows: int,
     worker_metrics: str,
 ) -> None:
-    """Keep the clocks of tickets inside Temporal, until SIGTERM.
+    """Run the clocks of tickets inside Temporal, until SIGTERM.
 
-    Thresholds are reported to the slad daemon at --address. Any number of workers may serve one task queue.
+    The worker reports thresholds to the slad daemon at --address. Several workers may serve one task queue.
 
-    Exit code 0 after a clean stop, 2 when the configuration is wrong, 3 when Temporal cannot be used.
+    Exit code 0 after a clean stop, 2 if the configuration is wrong, 3 if Temporal cannot be used.
     """
     logs.set_up(configuration["log.format"], configuration["log.level"])
     try:
-        # Only here: who does without Temporal need not have its client.
+        # Only here: without Temporal its client need not be installed.
         from slad.temporal.workflow.worker import WorkerSettings, serve  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "temporalio":
             raise
-        click.echo("slad: Temporal's client is not installed: pip install 'slad[temporal]'", err=True)
-        sys.exit(EXIT_CANNOT_START)
+        raise CommandError(
+            "Temporal's client is not installed: pip install 'slad[temporal]'", EXIT_CANNOT_START
+        ) from None
     settings = WorkerSettings(
         connection=configuration.temporal().connection,
         activities_task_queue=activities_task_queue,
@@ -83,9 +87,7 @@ def worker_command(
     try:
         asyncio.run(run())
     except Refused as error:
-        click.echo(f"slad: {error.message}", err=True)
-        leave(EXIT_CANNOT_START)
+        raise CommandError(error.message, EXIT_CANNOT_START) from error
     except Exception:
         logging.getLogger(__name__).exception("the worker cannot go on")
-        leave(EXIT_UNFORESEEN)
-    leave(0)
+        raise Exit(EXIT_UNFORESEEN) from None

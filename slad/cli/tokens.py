@@ -1,32 +1,33 @@
-"""`slad tokens`: who may call.
+"""`slad tokens`: the tokens of callers.
 
-Through the daemon if one runs on the data directory (over the socket that it keeps there for this), otherwise
-in the database itself; or, with --address, through a daemon anywhere, with a token of the role admin.
+The commands go through the daemon if one runs on the data directory (over the socket that it keeps there for
+this), otherwise to the database itself; or, with --address, to any daemon, with a token of the role admin.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from slad_client.v1 import tokens_pb2 as rpc
 from slad_client.v1 import tokens_pb2_grpc
 
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
-from slad.cli.params import EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_REFUSED
+from slad.cli import time_text
+from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.exits import EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_REFUSED, CommandError, printable
+from slad.cli.help_text import example
+from slad.cli.option_types import enum_word
+from slad.cli.output import Columns, Printer, output_option
 from slad.cli.settings import KindType, data_option
 from slad.core.access import TRUSTED
 from slad.core.errors import InvalidField, Refusal, Refused
@@ -52,30 +53,31 @@ Call = Callable[[str, Message], Any]
 
 @click.group()
 def tokens() -> None:
-    """The tokens by which callers are known.
+    """Create, list and revoke the tokens of callers.
 
-    From the first one on every caller over TCP needs one. They hold at once, without a restart.
+    Once the first token exists, every caller over TCP needs one. Changes take effect at once.
 
-    With --data as `slad serve` has it, no token is needed: who may write to that directory may do this.
+    With --data, give the directory that `slad serve` uses. Then these commands need no token themselves:
+    whoever may write to that directory may run them.
     """
 
 
 def _through(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say which slad; `command` gets what makes calls there as `call`."""
+    """Adds the options that say which slad is meant; `command` gets a function that calls it as `call`."""
 
     @daemon_options
     @data_option
     @wraps(command)
-    def with_call(*, data: Path, daemon: Daemon, **others: Any) -> Any:
+    def with_call(*, data: Path, daemon: Daemon, create_database: bool = False, **others: Any) -> Any:
         sources = click.get_current_context().get_parameter_source
         named = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
         if sources("data") is not ParameterSource.COMMANDLINE and sources("address") in named:
             with _online(daemon) as call:
                 return command(call=call, **others)
-        if sources("data") not in named and not (data / DATABASE_NAME).exists():
-            _fail(
+        if not (data / DATABASE_NAME).exists() and not create_database:
+            raise CommandError(
+                f"there is no database in {data}; give --data, the directory of `slad serve`, or --address",
                 EXIT_CANNOT_START,
-                f"there is no database in {data}; say --data DIR as `slad serve` has it, or --address",
             )
         control = control_address(data) if data.is_dir() else ""
         with _online(Daemon(control)) if control and is_answered(control) else _offline(data) as call:
@@ -84,81 +86,72 @@ def _through(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_call
 
 
-@tokens.command("create")
-@click.option("--tenant", "tenants", multiple=True, metavar="TENANT", help="What it is for; may repeat.")
-@click.option("--all-tenants", is_flag=True, help="It is for every tenant, also those to come.")
+@tokens.command(
+    "create", epilog=example("slad tokens create --tenant acme --role write --name psa >psa.token")
+)
+@click.option("--tenant", "tenants", multiple=True, metavar="TENANT", help="A tenant it is for; may repeat.")
+@click.option("--all-tenants", is_flag=True, help="It is for every tenant, also for future ones.")
 @click.option(
     "--role",
     type=click.Choice(list(ROLES)),
     required=True,
-    help="read: queries and events; write: commands too; admin: tokens and consumers too.",
+    help="read: queries and events; write: also commands; admin: also tokens and consumers.",
 )
-@click.option("--name", default="", help="For people: who holds it.")
+@click.option("--name", default="", metavar="NAME", help="A note for people: who has the token.")
+@click.option("--expires", type=KindType(SPAN), metavar="SPAN", help="The token expires after this long.")
 @click.option(
-    "--expires", type=KindType(SPAN), metavar="SPAN", help="After this time it is good for nothing."
+    "--create-database",
+    is_flag=True,
+    help="Create the database in --data if there is none, before `slad serve` runs for the first time.",
 )
 @_through
 def create_command(
     call: Call, tenants: tuple[str, ...], all_tenants: bool, role: str, name: str, expires: int | None
 ) -> None:
-    """Make a token, and show it: once, on standard output."""
+    """Create a token and print it on standard output. It is not shown again."""
     request = rpc.CreateSlaTokenRequest(
         name=name, role=ROLES[role], tenant_ids=tenants, all_tenants=all_tenants
     )
     if not tenants and not all_tenants:
-        raise click.UsageError("say --tenant (it may repeat) or --all-tenants")
+        raise click.UsageError("give --tenant or --all-tenants")
     if expires is not None:
         request.expires_at.FromMilliseconds(_now() + expires)
     reply = call("CreateSlaToken", request)
     _show(reply)
 
 
-@tokens.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@tokens.command("list", epilog=example("slad tokens list --data /var/lib/slad"))
+@output_option()
 @_through
-def list_command(call: Call, as_json: bool) -> None:
-    """List all tokens, never a secret."""
+def list_command(call: Call, out: Printer) -> None:
+    """List all tokens, without their secrets."""
     found = call("ListSlaTokens", rpc.ListSlaTokensRequest()).tokens
-    if as_json:
-        shown = [
-            MessageToDict(t, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            for t in found
-        ]
-        click.echo(json.dumps(shown, indent=2))
-        return
-    rows = [("TOKEN", "ROLE", "TENANTS", "STATE", "CREATED", "NAME")]
-    for t in found:
-        tenants = "(all)" if t.all_tenants else " ".join(t.tenant_ids)
-        created = t.created_at.ToJsonString()
-        rows.append((t.token_id, _role(t), tenants, _state(t), created, t.name))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    out.many(found, COLUMNS, lambda token: token.token_id)
 
 
-@tokens.command("revoke")
+@tokens.command("revoke", epilog=example("slad tokens revoke 4fzq7m2kxa"))
 @click.argument("token_id", metavar="TOKEN")
 @_through
 def revoke_command(call: Call, token_id: str) -> None:
-    """Make TOKEN worthless, at once and for good; its streams end.
+    """Revoke TOKEN at once and for good. Its streams end.
 
-    TOKEN is as `slad tokens list` shows it: the part between the underscores.
+    TOKEN is the id that `slad tokens list` shows: the part of the token between the underscores.
     """
     call("RevokeSlaToken", rpc.RevokeSlaTokenRequest(token_id=_id(token_id)))
     click.echo(f"revoked {_id(token_id)}")
 
 
-@tokens.command("rotate")
+@tokens.command("rotate", epilog=example("slad tokens rotate 4fzq7m2kxa --grace 1d >psa.token"))
 @click.argument("token_id", metavar="TOKEN")
 @click.option(
     "--grace",
     type=KindType(SPAN),
     metavar="SPAN",
-    help="The old secret stays good for so long; else not at all.",
+    help="How long the old secret stays valid; by default not at all.",
 )
 @_through
 def rotate_command(call: Call, token_id: str, grace: int | None) -> None:
-    """Give TOKEN a new secret, and show it: once, on standard output."""
+    """Give TOKEN a new secret and print it on standard output. It is not shown again."""
     request = rpc.RotateSlaTokenRequest(token_id=_id(token_id))
     if grace is not None:
         request.grace.FromMilliseconds(grace)
@@ -184,11 +177,13 @@ def _offline(data: Path) -> Iterator[Call]:
             service = SlaTokens(Fields(), Tokens(store.tokens(), save, _now))
             yield lambda name, request: asyncio.run(_called(service, name, request))
     except (DatabaseError, CannotWrite) as error:
-        _fail(EXIT_CANNOT_START, f"{data}: {error}" if isinstance(error, CannotWrite) else str(error))
+        told = f"{data}: {error}" if isinstance(error, CannotWrite) else str(error)
+        raise CommandError(told, EXIT_CANNOT_START) from error
     except InvalidField as error:
-        _fail(EXIT_REFUSED, str(error))
+        raise CommandError(str(error), EXIT_REFUSED) from error
     except Refused as error:
-        _fail(EXIT_NOT_FOUND if error.kind is Refusal.NOT_FOUND else EXIT_REFUSED, error.message)
+        code = EXIT_NOT_FOUND if error.kind is Refusal.NOT_FOUND else EXIT_REFUSED
+        raise CommandError(error.message, code) from error
 
 
 @contextmanager
@@ -216,12 +211,14 @@ async def _called(service: SlaTokens, name: str, request: Message) -> Any:
 def _show(reply: rpc.CreateSlaTokenResponse | rpc.RotateSlaTokenResponse) -> None:
     token = reply.token
     scope = "every tenant" if token.all_tenants else ", ".join(token.tenant_ids)
-    click.echo(f"token {token.token_id} ({_role(token)}, {scope}); it is not shown again:", err=True)
+    click.echo(
+        f"token {token.token_id} ({_role(token)}, {printable(scope)}); it is not shown again:", err=True
+    )
     click.echo(reply.secret)
 
 
 def _role(token: rpc.SlaToken) -> str:
-    return rpc.SlaRole.Name(token.role).removeprefix("SLA_ROLE_").lower()
+    return enum_word(rpc.SlaRole.Name(token.role), "SLA_ROLE_")
 
 
 def _state(token: rpc.SlaToken) -> str:
@@ -229,19 +226,24 @@ def _state(token: rpc.SlaToken) -> str:
         return "revoked"
     if token.HasField("expires_at"):
         until = token.expires_at.ToDatetime(UTC)
-        return "expired" if until <= datetime.now(UTC) else f"until {token.expires_at.ToJsonString()}"
-    return "good"
+        return "expired" if until <= datetime.now(UTC) else f"until {time_text.stamp(token, 'expires_at')}"
+    return "valid"
+
+
+COLUMNS: Final[Columns] = [
+    ("TOKEN", lambda token: token.token_id),
+    ("ROLE", _role),
+    ("TENANTS", lambda token: "(all)" if token.all_tenants else " ".join(token.tenant_ids)),
+    ("STATE", _state),
+    ("CREATED", lambda token: time_text.stamp(token, "created_at")),
+    ("NAME", lambda token: token.name),
+]
 
 
 def _id(text: str) -> str:
-    """The id, also of one who gives the whole token."""
+    """The id of a token, of which the whole may be given too."""
     return text.split("_")[1] if text.startswith("slad_") else text
 
 
 def _now() -> int:
     return int(time.time() * 1_000)
-
-
-def _fail(code: int, message: str) -> NoReturn:
-    click.echo(f"slad: {message}", err=True)
-    sys.exit(code)

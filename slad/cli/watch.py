@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 import click
+from rich.text import Text
 from slad_client import NO_RETRY
 from slad_client.sync import SladClient
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.connection import TIMEOUT_S, Daemon, daemon_options
-from slad.cli.events import event_line
-from slad.cli.output import json_option, note, print_json, show
-from slad.cli.values import Words
+from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.event_view import event_line
+from slad.cli.help_text import example
+from slad.cli.option_types import EnumWords
+from slad.cli.output import Printer, note, output_option
 
-TYPES: Final = Words(pb.SlaEventType.DESCRIPTOR, "SLA_EVENT_TYPE_")
+TYPES: Final = EnumWords(pb.SlaEventType.DESCRIPTOR, "SLA_EVENT_TYPE_")
 
 
-@click.command()
+@click.command(
+    epilog=example("slad watch --tenant acme", "slad watch --after 0 --type threshold-reached -o json")
+)
 @click.option("--tenant", "tenant_id", default="", metavar="TENANT", help="Only events of this tenant.")
 @click.option("--ticket", "ticket_id", default="", metavar="TICKET", help="Only events of this ticket.")
-@click.option("--type", "types", type=TYPES, default=(), help="Several are separated by commas.")
+@click.option(
+    "--type", "types", type=TYPES, default=(), help="Only events of these types; separate several by commas."
+)
 @click.option(
     "--after",
     type=click.IntRange(min=0),
     metavar="SEQUENCE",
-    help="Begin with what came after that event; 0: with the oldest that is retained.",
+    help="Begin after the event with this sequence; 0 begins with the oldest event that is still kept.",
 )
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many.")
-@json_option
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after this many events.")
+@output_option()
 @daemon_options
 def watch(
     daemon: Daemon,
@@ -39,17 +46,17 @@ def watch(
     types: tuple[int, ...],
     after: int | None,
     count: int | None,
-    as_json: bool,
+    out: Printer,
 ) -> None:
-    """Print events live, until Ctrl-C.
+    """Print events as they happen, until Ctrl-C.
 
-    It is a look: no consumer is made, nothing is acknowledged. When the daemon restarts it goes on where it
-    was. With --json one object a line.
+    This only looks: it creates no consumer and acknowledges nothing. If the daemon restarts, the command
+    continues where it was. -o json prints one object a line.
     """
     logging.getLogger("slad_client").addHandler(_Notes())
     logging.getLogger("slad_client").propagate = False
     with daemon.channel() as channel, SladClient(channel=channel, timeout=TIMEOUT_S) as client:
-        # A daemon that is not there is told at once; one that goes away later is waited for.
+        # Without a daemon the command ends here. If the daemon goes away later, the command waits for it.
         next(iter(client.list_sla_trackings(tenant_id=tenant_id, page_size=1, retry=NO_RETRY)), None)
         wanted = [pb.SlaEventType.ValueType(number) for number in types]
         stream = client.watch_sla_events(after_sequence=after, tenant_id=tenant_id, types=wanted)
@@ -58,13 +65,14 @@ def watch(
             for event in events:
                 if ticket_id and event.ticket_id != ticket_id:
                     continue
-                if as_json:
-                    print_json(event, one_line=True)
-                else:
-                    show(event_line(event))
+                out.next(event, partial(_line, event), str(event.sequence))
                 shown += 1
                 if shown == count:
                     return
+
+
+def _line(event: pb.SlaEvent) -> list[Text]:
+    return [event_line(event)]
 
 
 class _Notes(logging.Handler):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import times, values
-from slad.cli.failures import CannotUse, WrongInput
-from slad.cli.files import read_message
-from slad.cli.hours import parse_holiday, parse_holidays, parse_hours, write_holidays, write_hours
-from slad.cli.values import Moment, OpenSpan, Typed, parse_moment, parse_span
+from slad.cli import time_text
+from slad.cli.exits import CommandError
+from slad.cli.option_types import EnumWords, Moment, OpenSpan, TypedInstant, parse_moment, parse_span
+from slad.cli.request_file import read_message
+from slad.cli.schedule_text import parse_holiday, parse_holidays, parse_hours, write_holidays, write_hours
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.core.tickets import at
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(times, "wall_clock", lambda: NOW)
+    monkeypatch.setattr(time_text, "wall_clock", lambda: NOW)
 
 
 def windows(text: str) -> set[tuple[int, str, str]]:
@@ -115,9 +115,9 @@ def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_moment("now") == NOW
     assert parse_moment("-2h") == NOW.replace(hour=10)
     assert parse_moment("+1d") == NOW.replace(day=3)
-    assert Typed(parse_moment("2026-03-02T09:00Z")).aware() == NOW.replace(hour=9)
-    assert Typed(parse_moment("2026-03-02 09:00")).aware("Europe/Berlin") == NOW.replace(hour=8)
-    assert Typed(parse_moment("09:00")).aware() == NOW.replace(hour=3, minute=30)
+    assert TypedInstant(parse_moment("2026-03-02T09:00Z")).aware() == NOW.replace(hour=9)
+    assert TypedInstant(parse_moment("2026-03-02 09:00")).aware("Europe/Berlin") == NOW.replace(hour=8)
+    assert TypedInstant(parse_moment("09:00")).aware() == NOW.replace(hour=3, minute=30)
     for wrong in ("yesterday", "25:00", "2026-13-01", "-soon", "9"):
         with pytest.raises(click.BadParameter):
             Moment()(wrong)
@@ -128,10 +128,13 @@ def test_an_instant_is_shown_in_the_zone_of_the_user_with_that_of_the_schedule(
 ) -> None:
     instant = at("2026-03-02T20:00:00.250Z")
     monkeypatch.setenv("TZ", "Asia/Kolkata")
-    assert times.instant(instant, "Europe/Berlin") == "Tue 2026-03-03 01:30:00.250 IST (Mon 21:00:00.250 CET)"
+    assert (
+        time_text.instant(instant, "Europe/Berlin")
+        == "Tue 2026-03-03 01:30:00.250 IST (Mon 21:00:00.250 CET)"
+    )
     monkeypatch.setenv("TZ", "Europe/Paris")
-    assert times.instant(at("2026-03-02T20:00:00Z"), "Europe/Berlin") == "Mon 2026-03-02 21:00 CET"
-    assert times.instant(at("2026-07-02T20:00:00Z"), "") == "Thu 2026-07-02 22:00 CEST"
+    assert time_text.instant(at("2026-03-02T20:00:00Z"), "Europe/Berlin") == "Mon 2026-03-02 21:00 CET"
+    assert time_text.instant(at("2026-07-02T20:00:00Z"), "") == "Thu 2026-07-02 22:00 CEST"
 
 
 @pytest.mark.parametrize(
@@ -146,12 +149,12 @@ def test_an_instant_is_shown_in_the_zone_of_the_user_with_that_of_the_schedule(
     ],
 )
 def test_spans_are_shown(length: int, told: str, told_open: str) -> None:
-    assert times.span(length) == told
-    assert times.open_span(length) == told_open
+    assert time_text.span(length) == told
+    assert time_text.open_span(length) == told_open
 
 
 def test_words_are_those_of_the_contract() -> None:
-    words = values.Words(pb.SlaTimerStatus.DESCRIPTOR, "SLA_TIMER_STATUS_", everything="all")
+    words = EnumWords(pb.SlaTimerStatus.DESCRIPTOR, "SLA_TIMER_STATUS_", everything="all")
     assert words("at-risk,PAUSED") == (pb.SLA_TIMER_STATUS_AT_RISK, pb.SLA_TIMER_STATUS_PAUSED)
     assert words("all") == ()
     with pytest.raises(click.BadParameter, match="'late' is none of on-track"):
@@ -194,13 +197,13 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "should hold keys and values"),
-        ("[]", "should hold keys and values"),
+        ("", "keys and values are needed"),
+        ("[]", "keys and values are needed"),
         ("{", "is not JSON"),
         ("a: [", "is not YAML"),
         ("schedul: {}", 'no field named "schedul"'),
-        ("schedule: {hours: 9to5}", "schedule.hours: '9to5' are no business hours"),
-        ("schedule: {hours: 5}", "schedule.hours: should be a text"),
+        ("schedule: {hours: 9to5}", "schedule.hours: '9to5' is not a rule of business hours"),
+        ("schedule: {hours: 5}", "schedule.hours: must be a text"),
         ("schedule: {holidays: [sometimes]}", "schedule.holidays[0]: 'sometimes' is not a holiday"),
         ("targets: [{response_time_minutes: soon}]", "response_time_minutes"),
         ("!!python/object:os.system {}", "is not YAML"),
@@ -209,17 +212,17 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "policy"
     file.write_text(text)
-    with pytest.raises(WrongInput) as caught:
+    with pytest.raises(CommandError) as caught:
         request(file)
     assert str(caught.value).startswith(str(file))
     assert told in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CannotUse, match="No such file"):
+    with pytest.raises(CommandError, match="No such file"):
         request(tmp_path / "nothing")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    with pytest.raises(CannotUse, match="not UTF-8"):
+    with pytest.raises(CommandError, match="not UTF-8"):
         request(tmp_path / "bytes")
 
 

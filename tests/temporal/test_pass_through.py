@@ -436,9 +436,9 @@ async def test_the_commands_of_an_operator(server: DevServer, tmp_path: Path) ->
         assert re.search(r"tickets carried +1$", shown.stdout, re.MULTILINE)
         assert "task queue cli" in shown.stdout
         moved = await run("handover", "--to", "local", "--tenant", "acme", *at)
-        assert moved.stdout == "moved 1 tickets to local\n", moved.stderr
+        assert moved.stdout == "moved 1 ticket to local\n", moved.stderr
         assert (await status(tried)).engine == pb.SLA_ENGINE_LOCAL
-        assert (await run("temporal", "release", *at)).stdout == "released 0\n"
+        assert (await run("temporal", "release", *at)).stdout == "released 0 workflows\n"
         there = ("--temporal-address", server.address, "--temporal-task-queue", "cli")
         found = await run("doctor", "--data", str(tmp_path), "--engine", "temporal", *there)
         assert found.returncode == 0, found.stdout + found.stderr

@@ -162,16 +162,16 @@ def test_the_command_line(tmp_path: Path) -> None:
             assert row.split()[:7] == ["hook", "webhook", "ready", "0", "2", "2", "1"]
             header, row = sinks("parked", "hook").splitlines()
             assert header.split() == ["SEQUENCE", "TENANT", "TICKET", "TYPE", "PARKED", "ATTEMPTS", "REASON"]
-            assert row.split()[:4] == ["2", "acme", "B", "STARTED"]
+            assert row.split()[:4] == ["2", "acme", "B", "started"]
             assert row.endswith("2         answers 422: it does not take this event")
             (parked,) = map(json.loads, sinks("parked", "hook", "--json").splitlines())
             assert parked["event"]["ticket_id"] == "B"
 
             target.behaviour = lambda request: Reply()
-            assert sinks("replay", "hook", "2") == "1 events are delivered again\n"
+            assert sinks("replay", "hook", "2") == "1 event will be delivered again\n"
             while standing()["parked"] != "0":
                 pass
-            assert sinks("discard", "hook", "--all") == "0 events are given up\n"
+            assert sinks("discard", "hook", "--all") == "discarded 0 events\n"
             assert sinks("parked", "hook").splitlines()[1:] == []
             gone = command("sinks", "replay", "hook", "2", "--address", address)
             assert gone.returncode == 6

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from slad.cli.connection import TOKEN_VARIABLE
-from slad.cli.lazy import DEBUG_VARIABLE
+from slad.cli.daemon_connection import TOKEN_VARIABLE
+from slad.cli.lazy_group import DEBUG_VARIABLE
 from slad.cli.main import main
 from slad.cli.serve import serve_command
 from slad.daemon.configuration import SETTINGS

@@ -77,7 +77,7 @@ def test_the_life_of_a_ticket(desk: Desk) -> None:
         "T-1: response met, reported as missed"
     )
     assert desk("pause", "T-1").startswith("T-1: paused\n")
-    assert desk("pause", "T-1", "--reason", "status-pause").startswith("T-1: was paused already")
+    assert desk("pause", "T-1", "--reason", "status-pause").startswith("T-1: already paused")
     assert "paused (awaiting-client)" in desk("status", "T-1")
     desk.advance(1800)
     assert desk("resume", "acme", "T-1", "--at", "2026-03-02T09:45Z").startswith("T-1: resumed\n")
@@ -91,7 +91,7 @@ def test_the_life_of_a_ticket(desk: Desk) -> None:
     assert desk("complete", "T-1").startswith("T-1: resolution met\n")
     assert desk("reopen", "T-1", "--mode", "resume").startswith("T-1: reopened\n")
     assert desk("cancel", "T-1").startswith("T-1: cancelled\n")
-    assert desk("cancel", "T-1").startswith("T-1: was cancelled already")
+    assert desk("cancel", "T-1").startswith("T-1: already cancelled")
     assert "generation 2" in desk("status", "T-1")
     assert desk.json("status", "T-1", "--generation", "1")["state"] == "SLA_TRACKING_STATE_COMPLETED"
 
@@ -134,7 +134,7 @@ def test_lists(desk: Desk) -> None:
     assert by_due == ["T-2", "T-3", "T-1"]
     limited = desk.run("list", "--limit", "2")
     assert len(limited.stdout.splitlines()) == 3
-    assert limited.stderr == "slad: there are more than 2; --limit 0 shows all\n"
+    assert limited.stderr == "slad: more than 2 tickets match; --limit 0 shows all\n"
     assert len(desk("list", "--status", "paused,at-risk").splitlines()) == 2
     desk("cancel", "T-1")
     assert len(desk("list").splitlines()) == 3
@@ -236,14 +236,14 @@ def test_a_desk_moves_by_export_and_import(desk: Desk, tmp_path: Path, name: str
     arguments = ["--listen", listen, "--data", f"{tmp_path}/new", "--virtual-clock", "2026-03-02T09:40:00Z"]
     with slad_process(*arguments):
         new = Desk(listen)
-        assert new("import", file) == "2 created, 0 were there already, 0 rejected\n"
-        assert new("import", file) == "0 created, 2 were there already, 0 rejected\n"
-        assert new("import", file, "--check") == "2 right, 0 wrong\n"
+        assert new("import", file) == "2 created, 0 existed already, 0 rejected\n"
+        assert new("import", file) == "0 created, 2 existed already, 0 rejected\n"
+        assert new("import", file, "--check") == "2 correct, 0 wrong\n"
         for ticket in ("T-1", "T-2"):
             assert new.json("status", ticket) == desk.json("status", ticket)
         again = json.loads(new("export").splitlines()[0])
         assert again["start"]["ticket_id"] == "T-1"
-        assert new("import", "-", stdin=desk("export")) == "0 created, 2 were there already, 0 rejected\n"
+        assert new("import", "-", stdin=desk("export")) == "0 created, 2 existed already, 0 rejected\n"
         new.channel.close()
 
 
@@ -260,7 +260,7 @@ def test_rows_that_are_wrong_are_told_by_their_line(desk: Desk, tmp_path: Path) 
         result = desk.run("import", str(file), "--tenant", "acme", *check)
         assert result.exit_code == 5
         first, _, *rows = result.stdout.splitlines()
-        assert first in ("1 created, 0 were there already, 3 rejected", "1 right, 3 wrong")
+        assert first in ("1 created, 0 existed already, 3 rejected", "1 correct, 3 wrong")
         assert [row.split()[:3] for row in rows] == [
             ["3", "T-2", "response_time_minutes"],
             ["4", "T-3", "start.schedule.timezone"],
@@ -275,7 +275,7 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
     rows = "".join(f"acme,T-{number},60,true\n" for number in range(1001))
     file.write_text("tenant_id,ticket_id,response_time_minutes,is_24x7\n" + rows + "acme,T-x,0,true\n")
     result = desk.run("import", str(file))
-    assert result.stdout.splitlines()[0] == "1001 created, 0 were there already, 1 rejected"
+    assert result.stdout.splitlines()[0] == "1001 created, 0 existed already, 1 rejected"
     assert result.stdout.splitlines()[2].split()[0] == "1003"
     assert len(desk("list", "--limit", "0").splitlines()) == 1002
 
@@ -283,20 +283,20 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("code", "arguments", "told"),
     [
-        (6, ["status", "nobody"], "no tracking of ticket 'nobody'; `slad list --state all` shows those"),
-        (6, ["consumers", "remove", "nobody"], "`slad consumers list` shows those"),
-        (2, ["stauts"], "there is no command 'stauts'; did you mean 'status'? `slad --help` tells more"),
-        (2, ["status"], "Missing argument '[TENANT] TICKET'; `slad status --help` tells more"),
+        (6, ["status", "nobody"], "no tracking of ticket 'nobody'; `slad list --state all` shows all"),
+        (6, ["consumers", "remove", "nobody"], "`slad consumers list` shows all"),
+        (2, ["stauts"], "there is no command 'stauts'; did you mean 'status'? see `slad --help`"),
+        (2, ["status"], "Missing argument '[TENANT] TICKET'; see `slad status --help`"),
         (2, ["status", "a", "b", "c"], "one ticket at a time"),
         (2, ["status", "T", "--jsn"], "Did you mean '--json'?"),
         (2, ["list", "--status", "late"], "'late' is none of on-track"),
         (2, ["list", "--due-before", "1", "--due-within", "1h"], "'1' is not an instant"),
-        (2, ["list", "--due-before", "now", "--due-within", "1h"], "say the same"),
+        (2, ["list", "--due-before", "now", "--due-within", "1h"], "contradict each other"),
         (2, ["pause", "T", "--at", "yesterday"], "'yesterday' is not an instant"),
         (2, ["start", "T", "--24x7", "--response", "1h"], "slad start TENANT TICKET"),
-        (2, ["start", "a", "T", "--response", "1h"], "when does time count?"),
+        (2, ["start", "a", "T", "--response", "1h"], "no business hours: give --hours"),
         (2, ["start", "a", "T", "--response", "1h", "--hours", "Mon 09:00-17:00"], "--tz Europe/Berlin"),
-        (2, ["start", "a", "T", "--24x7"], "no target: say --response 1h"),
+        (2, ["start", "a", "T", "--24x7"], "no target: give --response 1h"),
         (2, ["start", "a", "T", "--24x7", "--response", "1h", *OFFICE], "contradict each other"),
         (2, ["start", "a", "T", "--24x7", "--response", "1h", "--attribute", "x"], "'x' is not KEY=VALUE"),
         (2, ["preview", "--24x7", "--response", "1h", "--escalate", "1,2,3,4"], "up to 3 percents"),
@@ -308,7 +308,7 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
         (3, ["export", "-o", "/nowhere/x.csv"], "/nowhere/x.csv cannot be written: No such file"),
         (7, ["start", "a", "T", "--24x7", "--response", "1h", "--start", "2020-01-01", "--policy", "x" * 201],
          "policy_id: 201 characters"),
-        (7, ["pause", "gone"], "the tracking was cancelled at 2026-03-02T09:00:00Z; `slad reopen` lets it"),
+        (7, ["pause", "gone"], "the tracking was cancelled at 2026-03-02T09:00:00Z; `slad reopen` reopens it"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_one_line_with_its_exit_code(
@@ -339,7 +339,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_a_daemon_that_is_not_there_is_told_at_once(arguments: list[str], tmp_path: Path) -> None:
     nobody = Desk(f"unix:{tmp_path}/nobody")
     told = nobody.fails(4, *arguments, stdin="")
-    assert told == f"no daemon answers at {nobody.address}; start it with `slad serve`, or say --address"
+    assert told == f"no daemon answers at {nobody.address}; start it with `slad serve`, or give --address"
     nobody.channel.close()
 
 
@@ -348,7 +348,7 @@ def test_the_clock_of_a_real_daemon_is_not_moved(tmp_path: Path) -> None:
         real = Desk(process.addresses[0])
         assert "only `slad serve --virtual-clock`" in real.fails(7, "clock", "advance", "1h")
         assert real("health") == "serving\n"
-        assert real.run("list").stderr == "slad: no ticket is like that\n"
+        assert real.run("list").stderr == "slad: no tickets match\n"
         real.channel.close()
 
 
@@ -370,7 +370,9 @@ def test_a_token_opens_what_it_is_for_and_a_wrong_one_is_told(tmp_path: Path) ->
             8, "start", "other", "T-1", "--24x7", "--response", "1h", *allowed
         )
         assert "T-1  started" in desk("watch", "--after", "0", "--count", "1", *allowed)
-        assert desk("import", "-", *allowed, stdin=desk("export", *allowed)).startswith("0 created, 1 were")
+        assert desk("import", "-", *allowed, stdin=desk("export", *allowed)).startswith(
+            "0 created, 1 existed"
+        )
         assert desk("health") == "serving\n", "probes have no tokens"
         desk.channel.close()
 
@@ -378,7 +380,7 @@ def test_a_token_opens_what_it_is_for_and_a_wrong_one_is_told(tmp_path: Path) ->
 def test_an_ambiguous_ticket_asks_for_its_tenant(desk: Desk) -> None:
     for tenant in ("a", "b"):
         desk("start", tenant, "T-1", "--24x7", "--response", "1h")
-    assert desk.fails(7, "status", "T-1").endswith("say which: TENANT TICKET")
+    assert desk.fails(7, "status", "T-1").endswith("name the tenant: TENANT TICKET")
     assert desk.json("status", "b", "T-1")["tenant_id"] == "b"
 
 
@@ -389,11 +391,11 @@ def test_what_a_ticket_carries_cannot_command_the_terminal(desk: Desk) -> None:
     assert r"a=\x1b]0;title\x07[bold]x" in told
 
 
-def test_an_unforeseen_error_is_one_line_and_its_traceback_is_there_on_request() -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_there_on_request() -> None:
     script = """
 import sys, slad.cli.preview
 from slad.cli.main import main
-slad.cli.preview.show = lambda *_: 1 / 0
+slad.cli.preview.marks_of = lambda *_: 1 / 0
 sys.argv = ["slad", "preview", "--24x7", "--response", "1h"]
 main(prog_name="slad")
 """
@@ -409,7 +411,7 @@ main(prog_name="slad")
         assert len(done.stderr.splitlines()) >= lines
         assert ("Traceback" in done.stderr) == bool(debug)
         if not debug:
-            told = "slad: unforeseen error, ZeroDivisionError: division by zero; SLAD_DEBUG=1 shows where\n"
+            told = "slad: unexpected error, ZeroDivisionError: division by zero; SLAD_DEBUG=1 shows where\n"
             assert done.stderr == told
 
 

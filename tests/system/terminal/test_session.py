@@ -100,7 +100,7 @@ def test_completion_by_the_tab_key(screen: Terminal, desk: Desk) -> None:
     screen.type("T-9", "Tab")
     screen.wait_for(rf"^{PROMPT} slad explain T-900$")
     screen.type("", "Enter")
-    screen.wait_for("every hour counts")
+    screen.wait_for("around the clock")
     screen.type("", "C-l")
     screen.type("slad st", "Tab", "Tab", "Tab")
     screen.wait_for("start +status|status +start")
@@ -114,7 +114,7 @@ def test_an_import_shows_how_far_it_is(screen: Terminal, desk: Desk, folder: Pat
     screen.type("(cat rows.csv; read line < slow) | slad import - --format csv", "Enter")
     screen.wait_for(r"importing .* \d+/\? ")
     (folder / "slow").write_text("go on\n")
-    shown = screen.wait_for("500 created, 0 were there already, 0 rejected")
+    shown = screen.wait_for("500 created, 0 existed already, 0 rejected")
     assert "importing" not in shown, "the bar goes when it is done"
 
 
@@ -130,7 +130,7 @@ def test_a_narrow_screen_loses_nothing_that_matters(screen: Terminal, desk: Desk
 def test_what_goes_wrong_is_one_line(screen: Terminal) -> None:
     shown = screen.run("slad status T-1; echo exit code $?")
     assert (
-        "slad: no daemon answers at unix:slad.sock; start it with `slad serve`, or say --address\n" in shown
+        "slad: no daemon answers at unix:slad.sock; start it with `slad serve`, or give --address\n" in shown
     )
     assert "exit code 4\n" in shown
     assert "exit code 2\n" in screen.run("slad statsu; echo exit code $?")

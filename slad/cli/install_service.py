@@ -8,24 +8,25 @@ import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
-from slad.cli.params import EXIT_CANNOT_START
+from slad.cli.exits import EXIT_CANNOT_START, CommandError
+from slad.cli.help_text import example
 
 GROUP: Final = "slad-clients"
-"""Whose members may call slad over its Unix socket."""
+"""The group whose members may call slad over its Unix socket."""
 
 UNITS: Final = Path("/etc/systemd/system")
 SYSUSERS: Final = Path("/etc/sysusers.d/slad.conf")
 CONFIGURATIONS: Final = Path("/etc/slad")
 
 HOMES: Final = ("/home", "/root", "/run/user")
-"""What ProtectHome= hides from a service."""
+"""The directories that ProtectHome= hides from a service."""
 
 CONFIGURATION: Final = """\
-# What slad is told; `slad config show --config {path}` shows all that it may be.
+# Configure slad here; `slad config show --config {path}` shows every setting.
 listen = ["unix:/run/{name}/slad.sock"]
 
 [log]
@@ -33,17 +34,20 @@ format = "json"
 """
 
 
-@click.command("install-service")
-@click.option("--template", is_flag=True, help="slad@.service, for several of them: slad@NAME.")
-@click.option("--instance", metavar="NAME", help="With --template: write the configuration of slad@NAME.")
-@click.option("--print", "only_print", is_flag=True, help="Print the unit; change nothing.")
+@click.command("install-service", epilog=example("slad install-service --print", "sudo slad install-service"))
+@click.option("--template", is_flag=True, help="Write slad@.service, for several daemons: slad@NAME.")
+@click.option(
+    "--instance", metavar="NAME", help="With --template: also write the configuration of slad@NAME."
+)
+@click.option("--print", "only_print", is_flag=True, help="Print the unit and change nothing.")
 def install_service(template: bool, instance: str | None, only_print: bool) -> None:
-    """Let systemd run slad: unit, group and a configuration if there is none. To be run as root.
+    """Install slad as a systemd service. Run this as root.
 
-    Exit code 3 when it cannot be done. `systemctl enable --now slad` starts it.
+    The command writes the unit, the group and, if there is none, a configuration. `systemctl enable --now
+    slad` starts the service. Exit code 3 if the service cannot be installed.
     """
     if instance is not None and not (template and re.fullmatch(r"[A-Za-z0-9_.-]+", instance)):
-        raise click.UsageError("--instance NAME goes with --template; NAME is of letters, digits, _ . -")
+        raise click.UsageError("--instance NAME needs --template; NAME may have letters, digits, and _ . -")
     file = "slad@.service" if template else "slad.service"
     name = "slad" if not template else f"slad-{instance}" if instance else None
     command = _command()
@@ -62,13 +66,13 @@ def install_service(template: bool, instance: str | None, only_print: bool) -> N
         _run("systemd-sysusers", str(SYSUSERS))
         _run("systemctl", "daemon-reload")
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}; run this as root")
+        raise _failure(f"{error.filename}: {error.strerror}; run this as root") from error
     started = f"slad@{instance or 'NAME'}" if template else "slad"
-    click.echo(f"now: systemctl enable --now {started}")
+    click.echo(f"next: systemctl enable --now {started}")
 
 
 def _command() -> Path:
-    """The command, by an absolute path: that of the environment, not a link of pipx to it."""
+    """The absolute path of the command: the one in its environment, not a link that pipx made to it."""
     installed = Path(sys.executable).with_name("slad")
     return installed if installed.exists() else Path(sys.argv[0]).absolute()
 
@@ -82,7 +86,7 @@ def _unit(file: str, command: Path) -> str:
 
 
 def _needed(command: Path) -> set[Path]:
-    """What the service has to be able to read."""
+    """The files that the service must be able to read."""
     return {
         command,
         command.resolve(),
@@ -93,13 +97,13 @@ def _needed(command: Path) -> set[Path]:
 
 
 def _check(command: Path) -> None:
-    """The service runs as a user of its own, who has to get at slad and its Python."""
+    """The service runs as another user, who must be able to read slad and its Python."""
     for needed in sorted(_needed(command)):
         for folder in needed.parents:
             if not folder.stat().st_mode & 0o001:
-                _fail(
-                    f"{needed} is in {folder}, which other users cannot enter, and the service runs as one; "
-                    "install slad elsewhere, such as with: python3 -m venv /opt/slad && "
+                raise _failure(
+                    f"{needed} is in {folder}, which other users cannot enter, but the service "
+                    "runs as another user; install slad elsewhere, for example: python3 -m venv /opt/slad && "
                     "/opt/slad/bin/pip install slad"
                 )
 
@@ -117,11 +121,10 @@ def _run(*command: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     except FileNotFoundError:
-        _fail(f"there is no {command[0]}: is this machine run by systemd?")
+        raise _failure(f"{command[0]} is missing: does this machine use systemd?") from None
     if done.returncode:
-        _fail(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
+        raise _failure(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
 
 
-def _fail(message: str) -> NoReturn:
-    click.echo(f"slad: {message}", err=True)
-    sys.exit(EXIT_CANNOT_START)
+def _failure(message: str) -> CommandError:
+    return CommandError(message, EXIT_CANNOT_START)

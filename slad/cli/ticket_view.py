@@ -1,27 +1,19 @@
-"""The argument `[TENANT] TICKET`, and how a ticket is shown."""
+"""How a ticket is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+import shlex
+from collections.abc import Iterator
+from typing import Any, Final
 
-import click
-import grpc
-from click.shell_completion import CompletionItem
 from rich.text import Text
-from slad_client.v1 import sla_backend_pb2 as rpc
-from slad_client.v1 import sla_backend_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import times
-from slad.cli.connection import COMPLETION_TIMEOUT_S, completing_daemon
-from slad.cli.output import Cell, fancy, safe, table, wide
-from slad.cli.values import spoken
+from slad.cli import time_text
+from slad.cli.exits import printable
+from slad.cli.option_types import enum_word
+from slad.cli.output import Cell, fancy, table, wide
 from slad.core.instants import MINUTE_MS
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-MAX_COMPLETIONS: Final = 200
 
 BAR_CELLS: Final = 20
 
@@ -34,55 +26,16 @@ _STYLES: Final = {
 }
 
 
-class Ticket(NamedTuple):
-    """Which ticket; an empty tenant is looked for by the daemon (M7)."""
-
-    tenant_id: str
-    ticket_id: str
-
-
-def ticket_argument(command: Command) -> Command:
-    """Adds the argument `[TENANT] TICKET`; the command gets `ticket: Ticket`."""
-
-    def one_or_two(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Ticket:
-        if len(value) > 2:
-            raise click.BadArgumentUsage(f"one ticket at a time: [TENANT] TICKET, not {' '.join(value)}", ctx)
-        return Ticket(value[0] if len(value) == 2 else "", value[-1])
-
-    return click.argument(
-        "ticket",
-        nargs=-1,
-        required=True,
-        callback=one_or_two,
-        metavar="[TENANT] TICKET",
-        shell_complete=_complete,
-    )(command)
-
-
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Live tickets, and tenants, that begin so. Says nothing when the daemon is not there."""
-    request = rpc.ListSlaTrackingsRequest(states=[pb.SLA_TRACKING_STATE_ACTIVE], page_size=1_000)
-    try:
-        with completing_daemon(ctx).open_channel() as channel:
-            stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
-            reply = stub.ListSlaTrackings(request, timeout=COMPLETION_TIMEOUT_S)
-    except grpc.RpcError:
-        return []
-    names: dict[str, str] = {}
-    for status in reply.trackings:
-        names.setdefault(status.ticket_id, f"of {status.tenant_id}")
-        names.setdefault(status.tenant_id, "a tenant")
-    fitting = [
-        CompletionItem(name, help=about) for name, about in names.items() if name.startswith(incomplete)
-    ]
-    return fitting[:MAX_COMPLETIONS]
+def ticket_id(status: pb.SlaStatus) -> str:
+    """`TENANT TICKET`, as the other commands take it, quoted for a shell where that is needed."""
+    return shlex.join((status.tenant_id, status.ticket_id))
 
 
 def word(status: pb.SlaStatus) -> Text:
     """How a ticket stands, in one word; of an ended one how it ended."""
     if status.state != pb.SLA_TRACKING_STATE_ACTIVE:
-        return Text(spoken(pb.SlaTrackingState.Name(status.state), "SLA_TRACKING_STATE_"), "dim")
-    told = spoken(pb.SlaTimerStatus.Name(status.status), "SLA_TIMER_STATUS_")
+        return Text(enum_word(pb.SlaTrackingState.Name(status.state), "SLA_TRACKING_STATE_"), "dim")
+    told = enum_word(pb.SlaTimerStatus.Name(status.status), "SLA_TIMER_STATUS_")
     return Text(told, _STYLES.get(status.status, ""))
 
 
@@ -93,16 +46,23 @@ def clocks(status: pb.SlaStatus) -> Iterator[tuple[str, pb.SlaClock]]:
             yield name, getattr(status, name)
 
 
+def open_clocks(status: pb.SlaStatus) -> Iterator[pb.SlaClock]:
+    """The clocks that are not complete and have a deadline."""
+    for _, clock in clocks(status):
+        if clock.HasField("due_at") and not clock.HasField("completed_at"):
+            yield clock
+
+
 def status_parts(status: pb.SlaStatus) -> Iterator[Any]:
     """A ticket on the screen: a headline, the clocks, what comes next."""
-    now = times.ms(status.as_of)
+    now = time_text.ms(status.as_of)
     headline = Text.assemble(
-        (safe(status.tenant_id), "dim"), " ", (safe(status.ticket_id), "bold"), "  ", word(status)
+        (printable(status.tenant_id), "dim"), " ", (printable(status.ticket_id), "bold"), "  ", word(status)
     )
     if status.is_paused:
-        reason = spoken(pb.SlaPauseReason.Name(status.pause_reason), "SLA_PAUSE_REASON_")
+        reason = enum_word(pb.SlaPauseReason.Name(status.pause_reason), "SLA_PAUSE_REASON_")
         headline.append(f" ({reason})")
-    headline.append(f"  as of {times.instant(now, status.timezone)}", "dim")
+    headline.append(f"  as of {time_text.instant(now, status.timezone)}", "dim")
     yield headline
     yield Text("  " + ", ".join(_facts(status)), "dim")
     rows = [[name, *_clock_cells(clock, status)] for name, clock in clocks(status)]
@@ -124,30 +84,30 @@ def next_of_all(status: pb.SlaStatus) -> str:
     if status.is_paused:
         return ""
     coming = [
-        (times.ms(clock.next_threshold.scheduled_at), name, clock.next_threshold)
+        (time_text.ms(clock.next_threshold.scheduled_at), name, clock.next_threshold)
         for name, clock in clocks(status)
         if clock.HasField("next_threshold")
     ]
     if not coming:
         return ""
     at, name, threshold = min(coming, key=lambda item: item[0])
-    return f"{name} {meaning(threshold)} {times.relative(at, times.ms(status.as_of))}"
+    return f"{name} {meaning(threshold)} {time_text.relative(at, time_text.ms(status.as_of))}"
 
 
 def _facts(status: pb.SlaStatus) -> Iterator[str]:
-    now = times.ms(status.as_of)
-    yield f"started {times.instant(times.ms(status.started_at), status.timezone)}"
+    now = time_text.ms(status.as_of)
+    yield f"started {time_text.instant(time_text.ms(status.started_at), status.timezone)}"
     if status.HasField("ended_at"):
-        yield f"ended {times.instant(times.ms(status.ended_at), status.timezone)}"
+        yield f"ended {time_text.instant(time_text.ms(status.ended_at), status.timezone)}"
     else:
-        yield times.relative(times.ms(status.started_at), now)
-    yield f"by business hours in {status.timezone}" if status.timezone else "every hour counts"
+        yield time_text.relative(time_text.ms(status.started_at), now)
+    yield f"by business hours in {status.timezone}" if status.timezone else "around the clock"
     if status.policy_id:
-        yield f"policy {safe(status.policy_id)}"
+        yield f"policy {printable(status.policy_id)}"
     if status.priority_id:
-        yield f"priority {safe(status.priority_id)}"
+        yield f"priority {printable(status.priority_id)}"
     if status.total_pause_minutes:
-        yield f"paused {times.span(status.total_pause_minutes * MINUTE_MS)} in all"
+        yield f"paused {time_text.span(status.total_pause_minutes * MINUTE_MS)} in all"
     if status.generation > 1:
         yield f"generation {status.generation}"
     if status.engine == pb.SLA_ENGINE_TEMPORAL:
@@ -155,12 +115,15 @@ def _facts(status: pb.SlaStatus) -> Iterator[str]:
     if status.pause_accounting == pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK:
         yield "pauses by the wall clock"
     for key, value in sorted(status.attributes.items()):
-        yield f"{safe(key)}={safe(value)}"
+        yield f"{printable(key)}={printable(value)}"
 
 
 def _clock_cells(clock: pb.SlaClock, status: pb.SlaStatus) -> list[Cell]:
-    target, elapsed, now = times.ms(clock.target), times.ms(clock.elapsed), times.ms(status.as_of)
-    cells: list[Cell] = [times.open_span(target), f"{times.open_span(elapsed)}, {elapsed * 100 // target} %"]
+    target, elapsed, now = time_text.ms(clock.target), time_text.ms(clock.elapsed), time_text.ms(status.as_of)
+    cells: list[Cell] = [
+        time_text.open_span(target),
+        f"{time_text.open_span(elapsed)}, {elapsed * 100 // target} %",
+    ]
     if _bars():
         cells.append(bar(elapsed, target))
     return [*cells, left(clock), due(clock, status), _next(clock, status, now)]
@@ -180,31 +143,39 @@ def left(clock: pb.SlaClock) -> Cell:
         if clock.HasField("reported_met") and clock.reported_met != clock.met:
             met.append(f" (reported as {'met' if clock.reported_met else 'missed'})", "yellow")
         return met
-    rest = times.ms(clock.target) - times.ms(clock.elapsed)
+    rest = time_text.ms(clock.target) - time_text.ms(clock.elapsed)
     if clock.HasField("breached_at"):
-        return Text(f"over by {times.open_span(-rest)}", "bold red")
-    return times.open_span(rest)
+        return Text(f"over by {time_text.open_span(-rest)}", "bold red")
+    return time_text.open_span(rest)
 
 
 def due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
     """When it is due, or was done."""
     if clock.HasField("completed_at"):
-        return f"done {times.instant(times.ms(clock.completed_at), status.timezone)}"
+        return f"done {time_text.instant(time_text.ms(clock.completed_at), status.timezone)}"
     if not clock.HasField("due_at"):
         return ""
-    told = times.instant(times.ms(clock.due_at), status.timezone)
+    told = time_text.instant(time_text.ms(clock.due_at), status.timezone)
     if status.state != pb.SLA_TRACKING_STATE_ACTIVE:
         return Text(told, "dim")
     if status.is_paused:
         return f"{told} if resumed now"
-    return f"{told}, {times.relative(times.ms(clock.due_at), times.ms(status.as_of))}"
+    return f"{told}, {time_text.relative(time_text.ms(clock.due_at), time_text.ms(status.as_of))}"
+
+
+def short_due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
+    """The deadline alone; empty for a clock that is complete."""
+    if clock.HasField("completed_at"):
+        return ""
+    told = due(clock, status)
+    return told if isinstance(told, Text) else told.partition(",")[0]
 
 
 def _next(clock: pb.SlaClock, status: pb.SlaStatus, now: int) -> str:
     if not clock.HasField("next_threshold") or status.is_paused:
         return ""
     threshold = clock.next_threshold
-    return f"{meaning(threshold)} {times.relative(times.ms(threshold.scheduled_at), now)}"
+    return f"{meaning(threshold)} {time_text.relative(time_text.ms(threshold.scheduled_at), now)}"
 
 
 def meaning(threshold: pb.SlaThreshold) -> str:

@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import Any, Final
 
 import click
+from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import CompletionItem
 
-from slad.cli.failures import WrongInput
-from slad.cli.params import EXIT_INTERRUPTED, EXIT_UNFORESEEN
+from slad.cli.exits import EXIT_INTERRUPTED, EXIT_UNFORESEEN, CommandError
 
 Section = tuple[str, Mapping[str, tuple[str, str]]]
 """A heading of the help, and its commands: name → ("module:attribute", one line about it)."""
@@ -26,7 +26,7 @@ DEBUG_VARIABLE: Final = "SLAD_DEBUG"
 class LazyGroup(click.Group):
     """Commands by section, from a table. Help and completion read the table and import nothing.
 
-    An error that nobody foresaw ends a command with one line, or with its traceback in the log of a daemon.
+    An unexpected error ends a command with one line, or with its traceback in the log of a daemon.
     """
 
     def __init__(self, *args: Any, sections: Sequence[Section], **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The sections, one after the other."""
+        """Writes the sections one after the other."""
         for title, commands in self._sections:
             with formatter.section(title):
                 formatter.write_dl([(name, about) for name, (_, about) in commands.items()], col_max=20)
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is named; of one that is not there the nearest is suggested."""
+        """The named command; for an unknown name the nearest one is suggested."""
         if args and args[0] not in self._table and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self._table, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -79,42 +79,46 @@ class LazyGroup(click.Group):
             return super().make_context(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs a command line; an unforeseen error becomes a line and an exit code."""
+        """Runs a command line; an unexpected error becomes a line and an exit code."""
         try:
             return super().main(*args, **kwargs)
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
-            _tell(error)
+            _report(error)
             sys.exit(EXIT_UNFORESEEN)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; Ctrl-C ends it without a word."""
+        """Runs the command. Ctrl-C, and a reader of the output that has gone, end it without a word."""
         try:
             with _usage_in_one_line():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
+            raise Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            # `slad watch | head` has all that it wanted. The interpreter's last flush must not fail over it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(0) from None
 
 
 @contextmanager
 def _usage_in_one_line() -> Iterator[None]:
     try:
         yield
-    except click.exceptions.NoArgsIsHelpError:
+    except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "slad"
         message = error.format_message().rstrip(".")
         joint = " " if message.endswith("?") else "; "
-        raise WrongInput(f"{message}{joint}`{command} --help` tells more") from None
+        raise CommandError(f"{message}{joint}see `{command} --help`") from None
 
 
-def _tell(error: Exception) -> None:
+def _report(error: Exception) -> None:
     if logging.getLogger().handlers:  # a daemon, whose log is the place for it
-        logging.getLogger("slad").critical("unforeseen error", exc_info=error)
+        logging.getLogger("slad").critical("unexpected error", exc_info=error)
         return
     text = " ".join(str(error).split())
     click.echo(
-        f"slad: unforeseen error, {type(error).__name__}: {text}; {DEBUG_VARIABLE}=1 shows where", err=True
+        f"slad: unexpected error, {type(error).__name__}: {text}; {DEBUG_VARIABLE}=1 shows where", err=True
     )

@@ -9,8 +9,8 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.failures import WrongInput
-from slad.cli.rows import COLUMNS, read_csv, read_jsonl, write_csv, write_jsonl
+from slad.cli.exits import CommandError
+from slad.cli.tracking_files import COLUMNS, read_csv, read_jsonl, write_csv, write_jsonl
 from tests.slad_under_test import MONDAY_9, OFFICE, stamp, start_request
 
 FULL = rpc.SlaTrackingImport(
@@ -87,9 +87,9 @@ def test_a_spreadsheet_of_europe_with_few_columns() -> None:
         ("notification_thresholds", "50 x", "'x' is not a whole number"),
         ("started_at", "2026-03-02T09:00", "an instant needs a zone"),
         ("started_at", "Monday", "Monday"),
-        ("hours", "9-17", "'9-17' are no business hours"),
+        ("hours", "9-17", "'9-17' is not a rule of business hours"),
         ("holidays", "Easter", "'Easter' is not a holiday"),
-        ("is_24x7", "maybe", "'maybe': neither true nor false"),
+        ("is_24x7", "maybe", "'maybe': must be true or false"),
         ("pauses", "2026-03-02T10:00Z/ lunch", "SLA_PAUSE_REASON_LUNCH"),
         ("closed", "2026-03-02T10:00Z", ""),
         ("pause_accounting", "mine", "PAUSE_ACCOUNTING_MINE"),
@@ -115,14 +115,14 @@ def test_a_wrong_cell_is_told_by_line_and_column(column: str, value: str, told: 
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        ("", "should name the columns"),
+        ("", "must name the columns"),
         ("tenant_id,hours", "ticket_id among them"),
         ("ticket_id,hour", "no column 'hour'; did you mean 'hours'"),
         ("ticket_id,xyzzy", "no column 'xyzzy'; there are tenant_id"),
     ],
 )
 def test_a_wrong_header_is_told_at_once(head: str, told: str) -> None:
-    with pytest.raises(WrongInput, match=told):
+    with pytest.raises(CommandError, match=told):
         csv_rows(head + "\nx,y\n")
 
 

@@ -32,7 +32,7 @@ def parse_hours(text: str) -> list[pb.BusinessHoursEntry]:
     for rule in filter(None, map(str.strip, text.split(";"))):
         match = _RULE.fullmatch(rule)
         if match is None:
-            raise ValueError(f"{rule!r} are no business hours, such as 'Mon-Fri 09:00-17:00'")
+            raise ValueError(f"{rule!r} is not a rule of business hours, such as 'Mon-Fri 09:00-17:00'")
         days = _days(match[1])
         windows = [_window(part) for part in match[2].split(",")]
         entries += [

@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import times
-from slad.cli.output import Cell, safe, table
-from slad.cli.ticket import meaning
-from slad.cli.values import spoken
+from slad.cli import time_text
+from slad.cli.exits import printable
+from slad.cli.option_types import enum_word
+from slad.cli.output import Cell, table
+from slad.cli.ticket_view import meaning
 
 
 def event_table(events: Iterable[pb.SlaEvent], timezone: str = "", *, with_ticket: bool = True) -> Table:
@@ -20,7 +21,7 @@ def event_table(events: Iterable[pb.SlaEvent], timezone: str = "", *, with_ticke
     rows: list[list[Cell]] = []
     for event in events:
         ticket = [event.tenant_id, event.ticket_id] if with_ticket else []
-        when = times.instant(times.ms(event.occurred_at), timezone)
+        when = time_text.instant(time_text.ms(event.occurred_at), timezone)
         rows.append([str(event.sequence), when, *ticket, kind(event), details(event)])
     return table(header, rows)
 
@@ -29,11 +30,11 @@ def event_line(event: pb.SlaEvent) -> Text:
     """One event in a line."""
     return Text.assemble(
         (f"{event.sequence:>6}  ", "dim"),
-        times.instant(times.ms(event.occurred_at)),
+        time_text.instant(time_text.ms(event.occurred_at)),
         "  ",
-        (safe(event.tenant_id), "dim"),
+        (printable(event.tenant_id), "dim"),
         " ",
-        (safe(event.ticket_id), "bold"),
+        (printable(event.ticket_id), "bold"),
         "  ",
         kind(event),
         "  ",
@@ -43,7 +44,7 @@ def event_line(event: pb.SlaEvent) -> Text:
 
 def kind(event: pb.SlaEvent) -> Text:
     """What happened, in the colour of its weight."""
-    told = spoken(pb.SlaEventType.Name(event.type), "SLA_EVENT_TYPE_")
+    told = enum_word(pb.SlaEventType.Name(event.type), "SLA_EVENT_TYPE_")
     return Text(told, _style(event))
 
 
@@ -59,17 +60,17 @@ def details(event: pb.SlaEvent) -> str:
     """What else there is to say."""
     parts: list[str] = []
     if event.phase:
-        parts.append(spoken(pb.SlaPhase.Name(event.phase), "SLA_PHASE_"))
+        parts.append(enum_word(pb.SlaPhase.Name(event.phase), "SLA_PHASE_"))
     if event.HasField("threshold"):
         parts.append(meaning(event.threshold))
         if event.threshold.superseded:
             parts.append("(superseded by a higher one)")
     if event.pause_reason:
-        parts.append(spoken(pb.SlaPauseReason.Name(event.pause_reason), "SLA_PAUSE_REASON_"))
+        parts.append(enum_word(pb.SlaPauseReason.Name(event.pause_reason), "SLA_PAUSE_REASON_"))
     if event.HasField("met"):
         parts.append("met" if event.met else "missed")
     if event.HasField("recorded_at"):
-        late = times.ms(event.recorded_at) - times.ms(event.occurred_at)
+        late = time_text.ms(event.recorded_at) - time_text.ms(event.occurred_at)
         if late >= 1_000:
-            parts.append(f"(recorded {times.span(late)} later)")
+            parts.append(f"(recorded {time_text.span(late)} later)")
     return " ".join(parts)

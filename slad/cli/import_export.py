@@ -1,4 +1,4 @@
-"""`slad import` and `slad export`: a desk's open tickets, from a file and to one."""
+"""`slad import` and `slad export`: the open tickets of a desk, from a file and to a file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import click
+from click.exceptions import Exit
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc
 
-from slad.cli import times
-from slad.cli.connection import Daemon, daemon_options
-from slad.cli.failures import CannotUse, WrongInput
-from slad.cli.files import STDIN, name_of
-from slad.cli.output import as_dict, console, json_option, note, print_json, show, table
-from slad.cli.params import EXIT_UNSOUND
-from slad.cli.rows import FORMATS, Row, read_csv, read_jsonl, write_csv, write_jsonl
+from slad.cli import time_text
+from slad.cli.daemon_connection import Daemon, daemon_options
+from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
+from slad.cli.help_text import example
+from slad.cli.output import Printer, as_dict, console, note, output_option, table
+from slad.cli.request_file import STDIN, name_of
+from slad.cli.tracking_files import FORMATS, Row, read_csv, read_jsonl, write_csv, write_jsonl
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
 from slad.service.fields import Fields
@@ -29,7 +30,7 @@ from slad.service.requests import RequestReader
 
 ROWS_IN_A_MESSAGE: Final = 200
 MAX_SHOWN: Final = 50
-"""Rejected rows that are printed; --json has all that slad lists."""
+"""How many rejected rows a table shows; --json has all that the daemon lists."""
 
 _READERS: Final[dict[str, Callable[[Iterable[str]], Iterator[Row]]]] = {"jsonl": read_jsonl, "csv": read_csv}
 
@@ -37,24 +38,30 @@ format_option: Final = click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="By default what the name of the file says, else jsonl.",
+    help="By default the name of the file decides: .csv is csv, anything else jsonl.",
 )
 
 
-@click.command("import")
+@click.command(
+    "import",
+    epilog=example("slad import desk.csv --tenant acme --check", "slad import desk.csv --tenant acme"),
+)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @format_option
-@click.option("--tenant", "tenant_id", default="", metavar="TENANT", help="Of rows that name none.")
-@click.option("--check", is_flag=True, help="Only check the rows, here; no daemon is asked.")
-@json_option
+@click.option(
+    "--tenant", "tenant_id", default="", metavar="TENANT", help="The tenant of rows that name none."
+)
+@click.option("--check", is_flag=True, help="Only check the rows. This needs no daemon.")
+@output_option("table", "wide", "json", "yaml")
 @daemon_options
 def import_command(
-    daemon: Daemon, file: Path, form: str | None, tenant_id: str, check: bool, as_json: bool
+    daemon: Daemon, file: Path, form: str | None, tenant_id: str, check: bool, out: Printer
 ) -> None:
-    """Take over the open tickets in FILE, or - for standard input.
+    """Import the open tickets in FILE; - reads standard input.
 
-    JSON lines or CSV, as `slad export` writes them. Each row is judged on its own; a ticket that is there
-    already is kept as it is, so the same file may be sent again. Exit code 5 when rows were rejected.
+    FILE holds JSON lines or CSV, as `slad export` writes them. Wrong rows are rejected, the others are
+    imported. Tickets that slad has already are not changed, so you can import a file again. Exit code 5 if
+    rows were rejected.
     """
     with _opened(file) as stream, _progress("checking" if check else "importing") as progress:
         source = _Source(_counted(stream, file, progress), _READERS[form or _form_of(file)], tenant_id)
@@ -67,13 +74,13 @@ def import_command(
                 stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
                 reply = stub.ImportSlaTrackings(source.messages())
     source.raise_failure()
-    _report(source, reply, as_json, checked=check)
+    out.one(source.summary(reply, checked=check), lambda: _report(source, reply, checked=check))
     if source.rejected_count(reply):
-        sys.exit(EXIT_UNSOUND)
+        raise Exit(EXIT_UNSOUND)
 
 
 class _Source:
-    """The rows of a file on their way, and what became of them."""
+    """The rows of a file on their way to the daemon, and the result of each."""
 
     def __init__(
         self, lines: Iterable[str], read: Callable[[Iterable[str]], Iterator[Row]], tenant: str
@@ -86,11 +93,11 @@ class _Source:
 
     @property
     def count(self) -> int:
-        """Rows that could be read."""
+        """How many rows could be read."""
         return len(self._sent)
 
     def rows(self) -> Iterator[Row]:
-        """Those that can be read; the others are kept for the report."""
+        """The rows that can be read; the others are kept for the report."""
         for row in self._read(self._lines):
             if row.tracking is None:
                 self._wrong.append(row)
@@ -101,7 +108,7 @@ class _Source:
             yield row
 
     def messages(self) -> Iterator[rpc.ImportSlaTrackingsRequest]:
-        """The same as messages. Runs on a thread of gRPC, so a failure is kept for `raise_failure`."""
+        """The readable rows, in messages. gRPC calls this on a thread: `raise_failure` raises its error."""
         message = rpc.ImportSlaTrackingsRequest()
         try:
             for row in self.rows():
@@ -116,23 +123,23 @@ class _Source:
             yield message
 
     def check(self, row: Row) -> None:
-        """What the daemon would say of a row."""
+        """Checks a row as the daemon would."""
         assert row.tracking is not None
         try:
-            tracking_import(self._requests, row.tracking, "", from_datetime(times.wall_clock()))
+            tracking_import(self._requests, row.tracking, "", from_datetime(time_text.wall_clock()))
         except InvalidField as error:
             self._sent.pop()
             self._wrong.append(row._replace(tracking=None, field=error.field, problem=error.message))
 
     def raise_failure(self) -> None:
-        """Raises what broke the reading, if anything did."""
+        """Raises the error that ended `messages`, if there was one."""
         if isinstance(self._failure, UnicodeDecodeError):
-            raise WrongInput("the file is not UTF-8") from self._failure
+            raise CommandError("the file is not UTF-8") from self._failure
         if self._failure is not None:
             raise self._failure
 
     def rejected(self, reply: rpc.ImportSlaTrackingsResponse) -> list[dict[str, Any]]:
-        """All that was rejected, here or by the daemon, by line."""
+        """The rows that were rejected, here or by the daemon, by line."""
         here = [
             {"line": row.line, "ticket_id": row.ticket_id, "field": row.field, "reason": row.problem}
             for row in self._wrong
@@ -149,44 +156,45 @@ class _Source:
         return sorted(here + there, key=lambda row: row["line"])
 
     def rejected_count(self, reply: rpc.ImportSlaTrackingsResponse) -> int:
-        """How many were rejected."""
+        """How many rows were rejected."""
         return len(self._wrong) + reply.rejected_count
 
+    def summary(self, reply: rpc.ImportSlaTrackingsResponse, *, checked: bool) -> dict[str, Any]:
+        """The result for programs."""
+        counts = {"rejected_count": str(self.rejected_count(reply)), "checked": checked}
+        return {**as_dict(reply), "rejected": self.rejected(reply), **counts}
 
-def _report(source: _Source, reply: rpc.ImportSlaTrackingsResponse, as_json: bool, *, checked: bool) -> None:
+
+def _report(source: _Source, reply: rpc.ImportSlaTrackingsResponse, *, checked: bool) -> Iterator[Any]:
     rejected, count = source.rejected(reply), source.rejected_count(reply)
-    if as_json:
-        print_json({**as_dict(reply), "rejected": rejected, "rejected_count": str(count), "checked": checked})
-        return
     if checked:
-        click.echo(f"{source.count} right, {count} wrong")
+        yield f"{source.count} correct, {count} wrong"
     else:
-        click.echo(f"{reply.created} created, {reply.kept} were there already, {count} rejected")
+        yield f"{reply.created} created, {reply.kept} existed already, {count} rejected"
     if rejected:
         rows = [
             [str(row["line"]), row["ticket_id"], row["field"], row["reason"]] for row in rejected[:MAX_SHOWN]
         ]
-        show(table(("LINE", "TICKET", "FIELD", "WHY"), rows))
+        yield table(("LINE", "TICKET", "FIELD", "WHY"), rows)
     if count > MAX_SHOWN:
         note(f"{count - MAX_SHOWN} more were rejected; --json lists up to 10,000")
 
 
-@click.command()
-@click.option("--tenant", "tenant_id", default="", metavar="TENANT", help="Only of this tenant.")
+@click.command(
+    epilog=example("slad export -o desk.csv", "slad export --address OLD | slad import - --address NEW")
+)
+@click.option("--tenant", "tenant_id", default="", metavar="TENANT", help="Only tickets of this tenant.")
 @format_option
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Written whole or not at all; by default to standard output.",
+    help="The file to write, by default standard output. It appears only when it is complete.",
 )
 @daemon_options
 def export(daemon: Daemon, tenant_id: str, form: str | None, output: Path | None) -> None:
-    """Write the live tickets, with all that another slad needs to go on with them.
-
-    slad export --address OLD | slad import - --address NEW
-    """
+    """Export the live tickets, with everything that another slad needs to continue with them."""
     write = write_csv if (form or _form_of(output or STDIN)) == "csv" else write_jsonl
     with _written(output) as file, daemon.channel() as channel:
         stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
@@ -210,14 +218,14 @@ def _opened(file: Path) -> Iterator[TextIO]:
     try:
         stream = file.open(encoding="utf-8", newline="")
     except OSError as error:
-        raise CannotUse(f"{name_of(file)} cannot be read: {error.strerror}") from error
+        raise CommandError(f"{name_of(file)} cannot be read: {error.strerror}", EXIT_CANNOT_START) from error
     with stream:
         yield stream
 
 
 @contextmanager
 def _written(file: Path | None) -> Iterator[TextIO]:
-    """A file that takes its name when it is complete."""
+    """A file that gets its name when it is complete."""
     if file is None:
         yield sys.stdout
         return
@@ -227,7 +235,7 @@ def _written(file: Path | None) -> Iterator[TextIO]:
             yield stream
         os.replace(part, file)
     except OSError as error:
-        raise CannotUse(f"{file} cannot be written: {error.strerror}") from error
+        raise CommandError(f"{file} cannot be written: {error.strerror}", EXIT_CANNOT_START) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -236,7 +244,7 @@ def _written(file: Path | None) -> Iterator[TextIO]:
 
 
 def _progress(what: str, *, counting: bool = True) -> Any:
-    """A bar on standard error while someone looks at it; else nothing."""
+    """A progress bar on standard error, if that is a terminal."""
     out = console(stderr=True)
     if not counting or not out.is_terminal:
         return nullcontext(None)
@@ -245,7 +253,7 @@ def _progress(what: str, *, counting: bool = True) -> Any:
 
 
 def _counted(stream: TextIO, file: Path, progress: Progress | None) -> Iterator[str]:
-    """The lines, told to the bar: kilobytes of a file, lines of what has no size."""
+    """The lines. The bar counts kilobytes of a file, and lines if there is no size."""
     if progress is None:
         yield from stream
         return

@@ -1,22 +1,29 @@
-"""Instants and spans for people: in the user's zone, with the schedule's beside it."""
+"""Instants and spans of time as people read and type them."""
 
 from __future__ import annotations
 
 import os
+import re
 import zoneinfo
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from dateutil.parser import isoparse
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_datetime
 
-# As the daemon: by the tzdata package, never by the host's files (B5).
+# As in the daemon: by the tzdata package, never by the host's files (B5).
 zoneinfo.reset_tzpath(())
 
-_UNITS: Final = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"))
+_NAMES: Final = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"))
+
+_UNITS_MS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_SPAN: Final = re.compile(r"(?:\d{1,9}\s*(?:d|h|min|m|s)\s*)+")
+_PART: Final = re.compile(r"(\d+)\s*(d|h|min|m|s)")
 
 
 def zone(name: str) -> tzinfo | None:
@@ -55,6 +62,11 @@ def instant(instant_ms: int, schedule_zone: str = "") -> str:
     return told
 
 
+def stamp(message: Message, field: str) -> str:
+    """The instant in a field, as `instant` shows it; empty when the field is not set."""
+    return instant(ms(getattr(message, field))) if message.HasField(field) else ""
+
+
 def clock(moment: datetime) -> str:
     """`10:00 CET`; with seconds and ms where there are any."""
     told = f"{moment:%H:%M}"
@@ -72,7 +84,7 @@ def span(length_ms: int) -> str:
     if length_ms < MINUTE_MS:
         return f"{length_ms // SECOND_MS} s"
     parts: list[tuple[int, str]] = []
-    for unit_ms, name in _UNITS:
+    for unit_ms, name in _NAMES:
         count, length_ms = divmod(length_ms, unit_ms)
         if count or parts:
             parts.append((count, name))
@@ -102,3 +114,30 @@ def relative(instant_ms: int, now_ms: int) -> str:
 def wall_clock() -> datetime:
     """Now, in UTC."""
     return datetime.now(UTC)
+
+
+# --- reading
+
+
+def parse_span(text: str) -> int:
+    """`90s`, `1h30m`, `2d` in ms. Raises ValueError."""
+    if not _SPAN.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is not a length of time, such as 45s, 30m, 1h30m or 2d")
+    return sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(text))
+
+
+def parse_moment(text: str) -> datetime:
+    """ISO 8601, `now`, `-2h` or `+30m` from now, `09:30` of today; naive without a zone.
+
+    Raises ValueError, OverflowError.
+    """
+    now = wall_clock()
+    if text == "now":
+        return now
+    if text[:1] in ("-", "+"):
+        distance = timedelta(milliseconds=parse_span(text[1:]))
+        return now - distance if text[0] == "-" else now + distance
+    if match := re.fullmatch(r"(\d{1,2}):(\d{2})", text):
+        today = now.astimezone(user_zone())
+        return today.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0, tzinfo=None)
+    return isoparse(text.replace(" ", "T", 1))

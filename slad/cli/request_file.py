@@ -1,4 +1,4 @@
-"""Messages of the contract from JSON or YAML files."""
+"""Requests from JSON or YAML files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
-from slad.cli.failures import CannotUse, WrongInput
-from slad.cli.hours import parse_holiday, parse_hours
+from slad.cli.exits import EXIT_CANNOT_START, CommandError
+from slad.cli.schedule_text import parse_holiday, parse_hours
 
 M = TypeVar("M", bound=Message)
 
@@ -36,21 +36,21 @@ def read_message(path: Path, message: M) -> M:
     """Fills `message` from a file, `-` for standard input. Its keys are the fields of the contract.
 
     In a schedule, `hours` may stand for `entries` ("Mon-Fri 09:00-17:00"), and a holiday may be one text
-    ("yearly 12-25 Christmas Day"). Raises CannotUse, WrongInput.
+    ("yearly 12-25 Christmas Day"). Raises CommandError.
     """
     content = _read(path)
     if not isinstance(content, dict):
         shown = repr(content)[:40]
-        raise WrongInput(f"{name_of(path)}: it should hold keys and values, such as `schedule:`, not {shown}")
+        raise CommandError(f"{name_of(path)}: keys and values are needed, such as `schedule:`, not {shown}")
     try:
         _ease(content)
         return ParseDict(content, message)
     except (ValueError, ParseError) as error:
-        raise WrongInput(f"{name_of(path)}: {_untechnical(str(error))}") from error
+        raise CommandError(f"{name_of(path)}: {_untechnical(str(error))}") from error
 
 
 def name_of(path: Path) -> str:
-    """What a file is called in messages."""
+    """The name of a file in messages."""
     return "standard input" if path == STDIN else str(path)
 
 
@@ -59,26 +59,26 @@ def _read(path: Path) -> Any:
         text = sys.stdin.read() if path == STDIN else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise CannotUse(f"{name_of(path)} cannot be read: {reason}") from error
+        raise CommandError(f"{name_of(path)} cannot be read: {reason}", EXIT_CANNOT_START) from error
     try:
         if text.lstrip().startswith("{"):
             return json.loads(text)
         return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader
     except ValueError as error:
-        raise WrongInput(f"{name_of(path)} is not JSON: {error}") from error
+        raise CommandError(f"{name_of(path)} is not JSON: {error}") from error
     except yaml.YAMLError as error:
-        raise WrongInput(f"{name_of(path)} is not YAML: {' '.join(str(error).split())}") from error
+        raise CommandError(f"{name_of(path)} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _ease(content: dict[str, Any]) -> None:
-    """Puts the long form in the place of the short ones."""
+    """Replaces the short forms by the long ones."""
     schedule = content.get("schedule")
     if not isinstance(schedule, dict):
         return
     if "hours" in schedule:
         hours = schedule.pop("hours")
         if not isinstance(hours, str):
-            raise ValueError("schedule.hours: should be a text, such as 'Mon-Fri 09:00-17:00'")
+            raise ValueError("schedule.hours: must be a text, such as 'Mon-Fri 09:00-17:00'")
         try:
             schedule["entries"] = [_plain(entry) for entry in parse_hours(hours)]
         except ValueError as error:
@@ -96,5 +96,5 @@ def _plain(message: Message) -> dict[str, Any]:
 
 
 def _untechnical(text: str) -> str:
-    """protobuf's own words, less its types."""
+    """The message of protobuf without its types."""
     return " ".join(text.replace("Message type ", "").replace("slad.v1.", "").split())

@@ -1,4 +1,4 @@
-"""Trackings as rows of a file: JSON lines, or CSV for spreadsheets. What is written can be read again."""
+"""Files of trackings: JSON lines, or CSV for spreadsheets. `read_…` reads what `write_…` writes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.failures import WrongInput
-from slad.cli.hours import parse_holidays, parse_hours, write_holidays, write_hours
-from slad.cli.values import spoken
+from slad.cli.exits import CommandError
+from slad.cli.option_types import enum_word
+from slad.cli.schedule_text import parse_holidays, parse_hours, write_holidays, write_hours
 
 FORMATS: Final = ("jsonl", "csv")
 
@@ -69,7 +69,7 @@ def read_jsonl(file: Iterable[str]) -> Iterator[Row]:
         if not text.strip():
             continue
         if not text.lstrip().startswith("{"):
-            yield Row(line, None, problem="a line holds one JSON object")
+            yield Row(line, None, problem="each line must be one JSON object")
             continue
         try:
             yield Row(line, Parse(text, rpc.SlaTrackingImport()))
@@ -78,7 +78,7 @@ def read_jsonl(file: Iterable[str]) -> Iterator[Row]:
 
 
 def write_jsonl(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
-    """The other way."""
+    """Writes one tracking (slad.v1.SlaTrackingImport) a line."""
     for tracking in trackings:
         content = MessageToDict(tracking, preserving_proto_field_name=True)
         file.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
@@ -88,7 +88,7 @@ def write_jsonl(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> Non
 
 
 def read_csv(file: Iterable[str]) -> Iterator[Row]:
-    """Rows under a header of COLUMNS, in any order; what is not needed may be missing. Raises WrongInput."""
+    """Rows under a header of COLUMNS, in any order. Columns may be missing. Raises CommandError."""
     lines = iter(file)
     head = next(lines, "").removeprefix("\ufeff")
     delimiter = max(",;\t", key=head.count)
@@ -116,14 +116,14 @@ def _again(head: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _check_header(header: list[str]) -> None:
     if "ticket_id" not in header:
-        raise WrongInput(
-            f"the first line should name the columns, ticket_id among them: {', '.join(COLUMNS)}"
+        raise CommandError(
+            f"the first line must name the columns, with ticket_id among them: {', '.join(COLUMNS)}"
         )
     for name in header:
         if name not in COLUMNS and not name.startswith(ATTRIBUTE_PREFIX):
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLUMNS)}"
-            raise WrongInput(f"there is no column {name!r}; {hint}")
+            raise CommandError(f"there is no column {name!r}; {hint}")
 
 
 class _CellError(ValueError):
@@ -154,7 +154,7 @@ def _cell(cells: Mapping[str, str], column: str, parse: Callable[[str], Any]) ->
     try:
         return parse(cells[column])
     except (ValueError, OverflowError, ParseError) as error:
-        # Some say already what they are about.
+        # Some messages name the value already.
         told = str(error) if "'" in str(error) else f"{cells[column]!r}: {error}"
         raise _CellError(column, told) from None
 
@@ -183,7 +183,7 @@ def _fill_number(target: pb.SlaPolicyTarget, name: str, text: str) -> None:
 def _yes(text: str) -> bool:
     known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in known:
-        raise ValueError("neither true nor false")
+        raise ValueError("must be true or false")
     return known[text.lower()]
 
 
@@ -214,7 +214,7 @@ def _fill_json(row: rpc.SlaTrackingImport, name: str, text: str) -> None:
 def _fill_attributes(row: rpc.SlaTrackingImport, text: str) -> None:
     content = json.loads(text)
     if not isinstance(content, dict):
-        raise ValueError("attributes are a JSON object")  # noqa: TRY004 - told as any other wrong cell
+        raise ValueError("attributes must be a JSON object")  # noqa: TRY004 - reported as any other wrong cell
     for key, value in content.items():
         row.start.attributes[key] = str(value)
 
@@ -238,11 +238,11 @@ _FILLERS: Final[dict[str, Callable[[rpc.SlaTrackingImport, str], Any]]] = {
     "fired": lambda row, text: _fill_json(row, "fired", text),
     "attributes": _fill_attributes,
 }
-"""What a cell that is not empty puts into the row."""
+"""Column → what puts a cell that is not empty into the row."""
 
 
 def write_csv(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
-    """COLUMNS, then a row a tracking."""
+    """Writes a header of COLUMNS, then one tracking a row."""
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for tracking in trackings:
@@ -260,11 +260,11 @@ def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
     cells["timezone"] = start.schedule.timezone
     cells["hours"] = write_hours(start.schedule.entries)
     cells["holidays"] = write_holidays(start.schedule.holidays)
-    cells["pause_accounting"] = spoken(pb.PauseAccounting.Name(start.pause_accounting), _ACCOUNTING)
+    cells["pause_accounting"] = enum_word(pb.PauseAccounting.Name(start.pause_accounting), _ACCOUNTING)
     cells["pauses"] = "; ".join(
         f"{pause.paused_at.ToJsonString()}/"
         f"{pause.resumed_at.ToJsonString() if pause.HasField('resumed_at') else ''} "
-        f"{spoken(pb.SlaPauseReason.Name(pause.reason), _REASON)}"
+        f"{enum_word(pb.SlaPauseReason.Name(pause.reason), _REASON)}"
         for pause in row.pauses
     )
     if row.HasField("response_completed_at"):

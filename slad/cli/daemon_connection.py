@@ -1,10 +1,9 @@
-"""Talking to a running daemon from the command line."""
+"""The connection of a command to a running daemon."""
 
 from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from slad_client.credentials import bearer, tls
 from slad_client.errors import from_rpc_error
 from slad_client.sync import SladClient
 
-from slad.cli.params import EXIT_NOT_ALLOWED, EXIT_NOT_FOUND, EXIT_NOT_THERE, EXIT_REFUSED
+from slad.cli.exits import EXIT_NOT_ALLOWED, EXIT_NOT_FOUND, EXIT_NOT_THERE, EXIT_REFUSED, CommandError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +27,7 @@ TIMEOUT_S: Final = 10.0
 """How long a command waits for the daemon."""
 
 TOKEN_VARIABLE: Final = "SLAD_TOKEN"  # noqa: S105 - its name
-"""Holds a token. There is no option for it: everybody can read the command line of a process."""
+"""Holds a token. No option does: everybody can read the command line of a process."""
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -46,24 +45,24 @@ _EXIT_CODES: Final = {
 """Of all other statuses: EXIT_REFUSED."""
 
 _HINTS: Final = {
-    "TRACKING_NOT_FOUND": "`slad list --state all` shows those that there are",
-    "GENERATION_NOT_FOUND": "`slad status` without --generation shows the latest",
-    "TOKEN_REQUIRED": f"put one into {TOKEN_VARIABLE}, or say --token-file; or call over a unix: socket",
-    "TOKEN_NOT_FOUND": "`slad tokens list` shows those that there are",
-    "CONSUMER_NOT_FOUND": "`slad consumers list` shows those that there are",
-    "SINK_NOT_FOUND": "`slad sinks list` shows those that there are",
-    "EVENT_NOT_PARKED": "`slad sinks parked` shows those that are",
-    "TENANT_AMBIGUOUS": "say which: TENANT TICKET",
-    "TRACKING_COMPLETED": "`slad reopen` lets it run again",
-    "TRACKING_CANCELLED": "`slad reopen` lets it run again",
+    "TRACKING_NOT_FOUND": "`slad list --state all` shows all tickets",
+    "GENERATION_NOT_FOUND": "`slad status` without --generation shows the latest one",
+    "TOKEN_REQUIRED": f"set {TOKEN_VARIABLE}, or give --token-file; or call over a unix: socket",
+    "TOKEN_NOT_FOUND": "`slad tokens list` shows all tokens",
+    "CONSUMER_NOT_FOUND": "`slad consumers list` shows all consumers",
+    "SINK_NOT_FOUND": "`slad sinks list` shows all sinks",
+    "EVENT_NOT_PARKED": "`slad sinks parked` shows the parked events",
+    "TENANT_AMBIGUOUS": "name the tenant: TENANT TICKET",
+    "TRACKING_COMPLETED": "`slad reopen` reopens it",
+    "TRACKING_CANCELLED": "`slad reopen` reopens it",
     "TRACKING_EXISTS": "`slad retarget` changes its terms",
 }
-"""What to do, by the reason of a refusal (docs/errors.md)."""
+"""Reason of a refusal (docs/errors.md) → what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """Where the daemon is, and how it is spoken to."""
+    """Where the daemon is, and the credentials to call it with."""
 
     address: str
     """`host:port` or `unix:PATH`."""
@@ -95,7 +94,7 @@ class Daemon:
     def channel(self, *, unknown: str = "its release may be older") -> Iterator[grpc.Channel]:
         """A channel; a call that fails ends the command with one line and its exit code.
 
-        `unknown` is why a daemon may not know what is asked.
+        `unknown` says why a daemon may not know the call.
         """
         with self.open_channel() as channel:
             try:
@@ -116,20 +115,19 @@ class Daemon:
 
     def fail(self, error: SladError, unknown: str = "") -> NoReturn:
         """Ends the command with a line that says what went wrong, and what to do."""
-        click.echo(f"slad: {self._told(error, unknown)}", err=True)
-        sys.exit(_EXIT_CODES.get(error.code, EXIT_REFUSED))
+        raise CommandError(self._told(error, unknown), _EXIT_CODES.get(error.code, EXIT_REFUSED)) from error
 
     def _told(self, error: SladError, unknown: str) -> str:
         if not error.reason:  # not slad's own word
             if error.code is grpc.StatusCode.UNAVAILABLE:
-                over = " over TLS" if self.tls else ""
-                return (
-                    f"no daemon answers at {self.address}{over}; start it with `slad serve`, or say --address"
-                )
+                address = f"{self.address} over TLS" if self.tls else self.address
+                return f"no daemon answers at {address}; start it with `slad serve`, or give --address"
             if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return f"{self.address} did not answer within {TIMEOUT_S:.0f} s; it may yet do it"
+                return (
+                    f"{self.address} did not answer within {TIMEOUT_S:.0f} s; it may still do what was asked"
+                )
             if error.code is grpc.StatusCode.UNIMPLEMENTED:
-                return f"the daemon at {self.address} does not know this; {unknown}"
+                return f"the daemon at {self.address} does not know this call; {unknown}"
         hint = _HINTS.get(error.reason, "")
         message = " ".join(error.message.split()) or error.code.name
         return f"{message}; {hint}" if hint else message
@@ -196,7 +194,7 @@ def completing_daemon(ctx: click.Context) -> Daemon:
 
 
 def daemon_options(command: Command) -> Command:
-    """Adds the options that say where the daemon is; the command gets them as one `daemon: Daemon`."""
+    """Adds the options of the connection; the command gets them as one `daemon: Daemon`."""
 
     @click.option(
         "--address",
@@ -204,31 +202,35 @@ def daemon_options(command: Command) -> Command:
         show_default=True,
         envvar=ADDRESS_VARIABLE,
         metavar="ADDR",
-        help="Where the daemon listens: host:port or unix:PATH.",
+        help="The address of the daemon: host:port or unix:PATH.",
     )
     @click.option(
         "--token-file",
         type=_FILE,
         envvar="SLAD_TOKEN_FILE",
         metavar="FILE",
-        help=f"Holds the token to call with; a token itself goes into {TOKEN_VARIABLE}.",
+        help=f"The file with your token. {TOKEN_VARIABLE} can hold the token itself.",
     )
     @click.option(
         "--ca",
         type=_FILE,
         envvar="SLAD_CA",
         metavar="FILE",
-        help="Speak TLS, and trust certificates that these CAs (PEM) have signed.",
+        help="Use TLS and trust the certificates of these CAs (PEM).",
     )
     @click.option(
         "--client-certificate",
         type=_FILE,
         envvar="SLAD_CLIENT_CERTIFICATE",
         metavar="FILE",
-        help="Own certificate (PEM), where the daemon asks for one.",
+        help="Your certificate (PEM), if the daemon asks for one.",
     )
     @click.option(
-        "--client-key", type=_FILE, envvar="SLAD_CLIENT_KEY", metavar="FILE", help="Its private key (PEM)."
+        "--client-key",
+        type=_FILE,
+        envvar="SLAD_CLIENT_KEY",
+        metavar="FILE",
+        help="The private key of your certificate (PEM).",
     )
     @functools.wraps(command)
     def with_daemon(

@@ -1,4 +1,4 @@
-"""Options that state the terms of a ticket: its targets, its thresholds, and when time counts."""
+"""The options for the terms of a ticket: its targets, its thresholds, and when time counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import click
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.failures import WrongInput
-from slad.cli.files import read_message
-from slad.cli.hours import parse_holiday, parse_hours
-from slad.cli.values import OpenSpan, Percents
+from slad.cli.exits import CommandError
+from slad.cli.option_types import OpenSpan, Percents
+from slad.cli.request_file import read_message
+from slad.cli.schedule_text import parse_holiday, parse_hours
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,8 +26,8 @@ MAX_ESCALATIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms as they were typed; what a file says, the options override."""
+class TypedTerms:
+    """The terms as they were typed. Options override the file."""
 
     file: Path | None
     response: int | None
@@ -43,7 +43,7 @@ class Terms:
     priority: str
 
     def fill(self, request: R) -> R:
-        """`request` with the terms in it. Raises WrongInput."""
+        """`request` with the terms in it. Raises CommandError."""
         if self.file is not None:
             read_message(self.file, request)
         if self.policy and not isinstance(request, rpc.PreviewSlaRequest):
@@ -65,9 +65,9 @@ class Terms:
                 resolution_time_minutes=self.resolution,
             )
         if not request.targets:
-            raise WrongInput("no target: say --response 1h, --resolution 8h, or --file")
+            raise CommandError("no target: give --response 1h, --resolution 8h, or --file")
         if len(self.escalate) > MAX_ESCALATIONS:
-            raise WrongInput(f"--escalate takes up to {MAX_ESCALATIONS} percents, for levels 1 to 3")
+            raise CommandError(f"--escalate takes up to {MAX_ESCALATIONS} percents, for levels 1 to 3")
         for target in request.targets:
             for level, percent in enumerate(self.escalate, start=1):
                 setattr(target, f"escalation_{level}_percent", percent)
@@ -77,14 +77,14 @@ class Terms:
     def _fill_schedule(self, request: _TermsRequest) -> None:
         if self.always:
             if self.hours:
-                raise WrongInput("--24x7 and --hours contradict each other; give one")
+                raise CommandError("--24x7 and --hours contradict each other; give one")
             request.ClearField("schedule")
             return
         try:
             entries = [entry for text in self.hours for entry in parse_hours(text)]
             holidays = [parse_holiday(text) for text in self.holidays]
         except ValueError as error:
-            raise WrongInput(str(error)) from None
+            raise CommandError(str(error)) from None
         if entries:
             request.schedule.CopyFrom(pb.BusinessHoursSchedule(entries=entries))
         if self.tz:
@@ -97,32 +97,36 @@ class Terms:
         if all(target.is_24x7 for target in request.targets) or request.schedule.is_24x7:
             return
         if not request.schedule.entries:
-            raise WrongInput("when does time count? say --hours 'Mon-Fri 09:00-17:00', --24x7, or --file")
+            raise CommandError("no business hours: give --hours 'Mon-Fri 09:00-17:00', --24x7, or --file")
         if not request.schedule.timezone:
-            raise WrongInput("business hours are local to a time zone: say which, --tz Europe/Berlin")
+            raise CommandError("no time zone for the business hours: give --tz Europe/Berlin")
 
 
 def terms_options(command: Command) -> Command:
-    """Adds the options; the command gets them as one `terms: Terms`."""
+    """Adds the options; the command gets them as one `terms: TypedTerms`."""
 
     @click.option(
         "--file",
         "-f",
         type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
         metavar="FILE",
-        help="JSON or YAML with the fields of the request; the other options go before it.",
+        help="JSON or YAML with the fields of the request. The other options override it.",
     )
-    @click.option("--response", type=OpenSpan(), metavar="SPAN", help="Open time until the response: 1h30m.")
+    @click.option(
+        "--response", type=OpenSpan(), metavar="SPAN", help="The response target in open time: 1h30m."
+    )
     @click.option(
         "--resolution",
         "--target",
         "resolution",
         type=OpenSpan(),
         metavar="SPAN",
-        help="Open time until the resolution: 8h.",
+        help="The resolution target in open time: 8h.",
     )
-    @click.option("--hours", multiple=True, metavar="HOURS", help="'Mon-Fri 09:00-17:00'; may repeat.")
-    @click.option("--tz", default="", metavar="ZONE", help="The zone of --hours, such as Europe/Berlin.")
+    @click.option(
+        "--hours", multiple=True, metavar="HOURS", help="Business hours: 'Mon-Fri 09:00-17:00'; may repeat."
+    )
+    @click.option("--tz", default="", metavar="ZONE", help="The time zone of --hours, such as Europe/Berlin.")
     @click.option(
         "--holiday",
         "holidays",
@@ -130,18 +134,31 @@ def terms_options(command: Command) -> Command:
         metavar="DATE",
         help="'2026-04-03 Good Friday', 'yearly 12-25'; may repeat.",
     )
-    @click.option("--24x7", "always", is_flag=True, help="Every hour counts.")
+    @click.option("--24x7", "always", is_flag=True, help="Time counts around the clock.")
     @click.option(
-        "--notify", type=Percents(), default=(), metavar="PERCENTS", help="50,75,90 when none are given."
+        "--notify",
+        type=Percents(),
+        default=(),
+        metavar="PERCENTS",
+        help="When to warn, in percent of the target; by default 50,75,90.",
     )
     @click.option(
-        "--escalate", type=Percents(), default=(), metavar="PERCENTS", help="Of levels 1 to 3: 70,90,110."
+        "--escalate",
+        type=Percents(),
+        default=(),
+        metavar="PERCENTS",
+        help="When levels 1 to 3 are escalated to: 70,90,110.",
     )
-    @click.option("--policy", default="", metavar="ID", help="What the events name as the policy.")
-    @click.option("--priority", default="", metavar="ID", help="Which of the targets in the file counts.")
+    @click.option("--policy", default="", metavar="ID", help="The id of the policy, which the events carry.")
+    @click.option(
+        "--priority",
+        default="",
+        metavar="ID",
+        help="The id of the priority; it selects the target in --file.",
+    )
     @functools.wraps(command)
     def with_terms(*args: Any, **kwargs: Any) -> Any:
-        terms = Terms(**{field.name: kwargs.pop(field.name) for field in fields(Terms)})
+        terms = TypedTerms(**{field.name: kwargs.pop(field.name) for field in fields(TypedTerms)})
         return command(*args, terms=terms, **kwargs)
 
     return with_terms  # type: ignore[return-value]
