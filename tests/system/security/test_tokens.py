@@ -217,7 +217,8 @@ def slad(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_work_before_beside_and_after_the_daemon(tmp_path: Path) -> None:
     data = ("--data", str(tmp_path / "data"))
-    secrets = [slad("tokens", "create", "--tenant", "acme", "--role", "read", *data).stdout.strip()]
+    first = slad("tokens", "create", "--tenant", "acme", "--role", "read", "--create-database", *data)
+    secrets = [first.stdout.strip()]
     with slad_process("--listen", "127.0.0.1:0", *data) as daemon:
         (address,) = daemon.addresses
         admin = slad("tokens", "create", "--all-tenants", "--role", "admin", "--expires", "1h", *data)
@@ -261,7 +262,7 @@ def test_the_data_directory_is_for_its_owner_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (("create", "--role", "read"), 2, "say --tenant"),
+        (("create", "--role", "read"), 2, "give --tenant"),
         (("create", "--role", "king", "--all-tenants"), 2, "king"),
         (("create", "--role", "read", "--tenant", "a", "--all-tenants"), 7, "not both"),
         (("create", "--role", "read", "--tenant", ""), 7, "tenant_ids[0]: must not be empty"),
@@ -271,11 +272,29 @@ def test_the_data_directory_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_wrong_arguments_are_told(
     tmp_path: Path, arguments: tuple[str, ...], code: int, complaint: str
 ) -> None:
-    done = slad("tokens", *arguments, "--data", str(tmp_path / "data"))
+    data = str(tmp_path / "data")
+    slad("tokens", "create", "--all-tenants", "--role", "read", "--create-database", "--data", data)
+    done = slad("tokens", *arguments, "--data", data)
     assert done.returncode == code, done.stderr
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("revoke", "0123456789"),
+        ("rotate", "0123456789"),
+        ("create", "--all-tenants", "--role", "read"),
+    ],
+)
+def test_a_typo_in_data_makes_no_database(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = slad("tokens", *arguments, "--data", str(tmp_path / "typo"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"there is no database in {tmp_path}/typo; give --data" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_database_and_an_address_no_token_is_made_in_the_void(tmp_path: Path) -> None:
