@@ -15,7 +15,7 @@ from rich.text import Text
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli import drawing, times
+from slad.cli import drawing, time_text
 from slad.cli.drawing import BLOCKS, Stretch
 from slad.cli.explain import marks_of
 from slad.service.fields import Fields
@@ -79,14 +79,14 @@ def _lines() -> list[Text]:
     request.pauses[0].paused_at.FromJsonString(PAUSE[0])
     request.pauses[0].resumed_at.FromJsonString(PAUSE[1])
     request.as_of.FromJsonString(NOW)
-    now = times.ms(request.as_of)
+    now = time_text.ms(request.as_of)
     ticket = PreviewedTicket(RequestReader(Fields()).preview(request, now))
     reply = ticket.reply()
     status = pb.SlaStatus(state=pb.SLA_TRACKING_STATE_ACTIVE, timezone=ZONE, resolution=reply.resolution)
     status.as_of.CopyFrom(request.as_of)
     for threshold in status.resolution.thresholds:
         threshold.fired_at.CopyFrom(threshold.scheduled_at)
-    zone = times.zone(ZONE)
+    zone = time_text.zone(ZONE)
     assert zone is not None
     stretches = [Stretch(*segment) for segment in ticket.timeline(now)]
     return [
