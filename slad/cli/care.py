@@ -13,7 +13,7 @@ from click.exceptions import Exit
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.settings import configured_by, data_option
 from slad.daemon.configuration import CONNECTION_KEYS, Configuration
-from slad.engine.doctor import Finding, Verdict, examine
+from slad.engine.doctor import CheckResult, Verdict, examine
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
 from slad.storage.database import DATABASE_NAME
@@ -90,13 +90,13 @@ def doctor(configuration: Configuration, as_json: bool) -> None:
         raise Exit(EXIT_UNSOUND)
 
 
-def _temporal(configuration: Configuration) -> list[Finding]:
+def _temporal(configuration: Configuration) -> list[CheckResult]:
     try:
         # Only now, as it imports temporalio.
         from slad.temporal.passthrough.checkup import examine_link  # noqa: PLC0415
     except ImportError:
         text = "Temporal's client is not installed: pip install 'slad[temporal]'"
-        return [Finding(Verdict.FAILURE, "temporal", text)]
+        return [CheckResult(Verdict.FAILURE, "temporal", text)]
     return asyncio.run(examine_link(configuration.temporal().connection))
 
 

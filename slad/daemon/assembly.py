@@ -21,6 +21,7 @@ from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.engine_metrics import EngineMetrics
+from slad.engine.listeners import Listeners
 from slad.engine.queries import LoopQueries, Queries, QueryThread
 from slad.engine.storage_metrics import StorageMetrics
 from slad.engine.time_source import TimeSource
@@ -72,20 +73,17 @@ class Connections:
         self.data = data
         writer = data.writer()
         self.journal = Journal(writer, Checkpointer(writer, data.checkpointer()))
-        self.turns = Store(writer)
-        """What the engine reads in the transaction that it is about to write."""
-        self.temporal_turns = TemporalStore(writer)
-        self.temporal_outbox = TemporalStore(data.reader())
-        self.names = Store(data.reader())
-        self.statuses = Store(data.reader())
-        self.slow = QueryThread(Store(data.reader()))
+        self.catalog_connection = Store(data.reader())
+        self.status_connection = Store(data.reader())
+        self.outbox_connection = TemporalStore(data.reader())
+        self.slow_queries = QueryThread(Store(data.reader()))
 
     def close(self) -> None:
         """Closes them, the writer last: it folds the WAL into the database."""
-        self.slow.close()
-        self.statuses.close()
-        self.names.close()
-        self.temporal_outbox.close()
+        self.slow_queries.close()
+        self.outbox_connection.close()
+        self.status_connection.close()
+        self.catalog_connection.close()
         self.journal.close()
 
 
@@ -110,24 +108,29 @@ async def assemble(
     clock: TimeSource,
     tracing: Tracing | None,
     notice: Callable[[Exception], None],
+    turn_begins: Callable[[], None],
 ) -> Assembly:
-    """Puts a daemon together. `notice` is told of errors that nobody foresaw.
+    """Puts a daemon together. `notice` is told of errors that nobody foresaw, `turn_begins` of every turn.
 
     Raises PassThroughError, StorageError.
     """
-    data, names, slow, limits = connections.data, connections.names, connections.slow, settings.limits
+    data, journal, limits = connections.data, connections.journal, settings.limits
+    names, slow = connections.catalog_connection, connections.slow_queries
     catalog = Catalog(names)
-    hub = EventHub(connections.journal.counters().sequence, slow.events_after, names.sequence_gap())
-    temporal = await reach_temporal(
-        settings.temporal, connections.temporal_turns, connections.temporal_outbox
-    )
+    hub = EventHub(journal.counters().sequence, slow.events_after, names.sequence_gap())
+    outbox = connections.outbox_connection
+    temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox)
     engine = SlaEngine(
-        connections.journal,
-        connections.turns,
+        journal,
         catalog,
         clock,
-        hub.publish,
         temporal.carrier if temporal else LocalCarrier(),
+        Listeners(
+            events_committed=hub.publish,
+            turn_begins=turn_begins,
+            writable_changes=lambda writable: server.set_writable(writable),  # noqa: PLW0108 - made below
+            observer=tracing,
+        ),
         max_waiting=limits.waiting_commands,
     )
     pass_through = _pass_through(temporal, engine, names, clock) if temporal else None
@@ -146,7 +149,7 @@ async def assemble(
         SLA_BACKEND: SlaBackend(
             requests,
             engine,
-            LoopQueries(connections.statuses, catalog),
+            LoopQueries(connections.status_connection, catalog),
             slow,
             hub,
             consumers,
@@ -165,14 +168,15 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
-    log_of_calls = CallLog(settings.log.slow_calls_ms)
+    calls = CallLog(settings.log.slow_calls_ms)
+    server = SladServer(services, gate, notice, meters, calls, tracing, limits.message_bytes)
     return Assembly(
         engine,
         hub,
         sinks,
         pass_through,
         Retention(settings.retention, engine, slow, consumers, clock),
-        SladServer(services, gate, notice, meters, log_of_calls, tracing, limits.message_bytes),
+        server,
         [
             meters,
             EngineMetrics(engine, clock.now),

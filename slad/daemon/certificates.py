@@ -95,7 +95,7 @@ def examine(certificate: Path, key: Path) -> int:
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        return _meet(server, client)
+        return _shake_hands(server, client)
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(
             f"{certificate} would be refused by every client: {error.verify_message}; put a new one there"
@@ -104,7 +104,7 @@ def examine(certificate: Path, key: Path) -> int:
         raise CertificateError(f"{certificate} cannot be used: {_said(error)}") from error
 
 
-def _meet(server: ssl.SSLContext, client: ssl.SSLContext) -> int:
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> int:
     """A handshake over two buffers; the end of the certificate, UTC epoch ms."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     caller, callee = (

@@ -39,7 +39,7 @@ class Daemon:
         """What is wrong with the last reload."""
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
-        self.sight = Observability(settings)
+        self.observability = Observability(settings)
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
         self._certificates: Certificates | None = None
@@ -80,13 +80,21 @@ class Daemon:
     async def _run(self, data: DataDirectory, ready: Callable[[], None]) -> None:
         connections = Connections(data)
         try:
-            parts = await assemble(self._settings, connections, self.clock, self.sight.tracing, self._notice)
-            self._attend(parts)
+            parts = await assemble(
+                self._settings,
+                connections,
+                self.clock,
+                self.observability.tracing,
+                self._notice,
+                systemd.Watchdog(self.status).turn_begins,
+            )
+            self._standing = lambda: _standing(parts.engine)
+            self._reload = parts.reload_tokens
             self._listen(parts.server, data)
-            self.sight.serve_metrics(parts.metrics)
+            self.observability.serve_metrics(parts.metrics)
             await self._live(parts, ready)
         finally:
-            await self.sight.stop()
+            await self.observability.stop()
             connections.close()
 
     async def _live(self, parts: Assembly, ready: Callable[[], None]) -> None:
@@ -107,15 +115,6 @@ class Daemon:
         if self._damage is not None:
             raise self._damage
         log.info("stopped")
-
-    def _attend(self, parts: Assembly) -> None:
-        """Lets health, systemd and traces hear of the engine, and the tokens of a reload."""
-        engine = parts.engine
-        engine.on_writable = parts.server.set_writable
-        engine.observer = self.sight.tracing
-        self._standing = lambda: _standing(engine)
-        engine.on_turn = systemd.Pulse(self.status).beat
-        self._reload = parts.reload_tokens
 
     async def _stop_is_near(self, pump: asyncio.Task[None]) -> None:
         stopping = asyncio.create_task(self._stop.wait())

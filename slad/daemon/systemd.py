@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 STATUS_S: Final = 10.0
 """How often STATUS is told anew, if the watchdog does not ask for more."""
 
-BEATS: Final = 3
-"""Beats in the time after which the watchdog would end the daemon: two may get lost."""
+SIGNS: Final = 3
+"""Signs of life in the time after which systemd would end the daemon: two may get lost."""
 
 
 def notify(*lines: str) -> None:
@@ -34,11 +34,11 @@ def notify(*lines: str) -> None:
             log.debug("systemd cannot be told %s: %s", lines[0], error)
 
 
-class Pulse:
+class Watchdog:
     """Tells systemd that the timer loop turns (WATCHDOG=1), and how things stand (STATUS).
 
-    `beat` is for that loop, and nothing else: when it hangs, systemd hears nothing more and starts slad anew,
-    however well other threads are.
+    `turn_begins` is for that loop, and nothing else: when it hangs, systemd hears nothing more and restarts
+    slad, however well other threads are.
     """
 
     def __init__(self, status: Callable[[], str]) -> None:
@@ -48,10 +48,10 @@ class Pulse:
         watchdog_us = int(os.environ.get("WATCHDOG_USEC") or 0)
         if watchdog_us and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             self._state = ("WATCHDOG=1",)
-            self._interval_s = min(self._interval_s, watchdog_us / 1_000_000 / BEATS)
+            self._interval_s = min(self._interval_s, watchdog_us / 1_000_000 / SIGNS)
         self._next = monotonic() + self._interval_s
 
-    def beat(self) -> None:
+    def turn_begins(self) -> None:
         """To be called with every turn; most calls do nothing."""
         now = monotonic()
         if now >= self._next:

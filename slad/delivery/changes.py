@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 class Changes:
-    """Carries changes out to their end even if their caller goes away: what is durable is then known, too."""
+    """Carries changes to their end, even if their caller goes away: what is durable is then known, too."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def whole(self, change: Coroutine[Any, Any, T]) -> T:
+    async def complete(self, change: Coroutine[Any, Any, T]) -> T:
         """The result of `change`. Raises what it raises; a cancellation of the caller does not reach it."""
         task = asyncio.create_task(change)
         self._under_way.add(task)

@@ -1,4 +1,4 @@
-"""Durable consumers of the outbox: named cursors with stand-by streams (E2).
+"""Durable consumers of the event log: named cursors with stand-by streams (E2).
 
 Contract
   - A consumer is created by its first watch and remembered with what it has acknowledged.
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
 from slad.delivery.changes import Changes
-from slad.delivery.hub import EventHub, OutboxEvent
+from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
@@ -87,7 +87,7 @@ class Consumers:
         # What was sent before a restart is not known any more; it cannot be more than there was.
         self._consumers = {row.name: _Consumer(row, hub.head) for row in rows}
         self._creating = asyncio.Lock()
-        self._whole = Changes().whole
+        self._complete = Changes().complete
 
     async def views(self, owed: Callable[[int], Awaitable[int]]) -> list[ConsumerView]:
         """All consumers; `owed` counts the events after a sequence."""
@@ -117,14 +117,14 @@ class Consumers:
         self,
         name: str,
         after: int | None,
-        wanted: Callable[[OutboxEvent], bool],
+        wanted: Callable[[LoggedEvent], bool],
         tenants: Tenants = None,
-    ) -> AsyncGenerator[Sequence[OutboxEvent], None]:
+    ) -> AsyncGenerator[Sequence[LoggedEvent], None]:
         """The wanted events of a consumer, when it is this stream's turn. Raises Refused.
 
         `tenants` are the caller's; that only events of theirs are wanted is for the caller to see to.
         """
-        consumer = await self._whole(self._ensure(name, after, tenants))
+        consumer = await self._complete(self._ensure(name, after, tenants))
         if consumer.tenants != tenants:
             raise Refused(
                 Refusal.PERMISSION_DENIED,
@@ -155,14 +155,14 @@ class Consumers:
 
     async def acknowledge(self, name: str, sequence: int, tenants: Tenants = None) -> None:
         """Everything up to `sequence` has been dealt with. Raises Refused."""
-        await self._whole(self._acknowledge(name, sequence, tenants))
+        await self._complete(self._acknowledge(name, sequence, tenants))
 
     async def _acknowledge(self, name: str, sequence: int, tenants: Tenants) -> None:
-        consumer = self._known(name)
+        consumer = self._find(name)
         if consumer.tenants != tenants:
             raise _not_found(name)
         async with consumer.acknowledging:
-            self._known(name)  # it may have been removed while this waited
+            self._find(name)  # it may have been removed while this waited
             if sequence in (consumer.row.acknowledged, consumer.confirmed):
                 return
             if sequence < consumer.row.acknowledged:
@@ -183,11 +183,11 @@ class Consumers:
 
     async def remove(self, name: str, by: Caller = TRUSTED) -> None:
         """Forgets a consumer and its claim on events. Raises Refused, also while it has a stream open."""
-        await self._whole(self._remove(name, by))
+        await self._complete(self._remove(name, by))
 
     async def _remove(self, name: str, by: Caller) -> None:
         async with self._creating:
-            consumer = self._known(name)
+            consumer = self._find(name)
             if not by.covers(consumer.tenants):
                 raise _not_found(name)
             if consumer.streams:
@@ -211,7 +211,7 @@ class Consumers:
                 if consumer.acknowledged > consumer.row.acknowledged:
                     await self._store(consumer, consumer.row._replace(acknowledged=consumer.acknowledged))
 
-    def _known(self, name: str) -> _Consumer:
+    def _find(self, name: str) -> _Consumer:
         consumer = self._consumers.get(name)
         if consumer is None:
             raise _not_found(name)

@@ -1,4 +1,4 @@
-"""Event fan-out: the newest events from memory, older ones from the outbox on disk."""
+"""Event fan-out: the newest events from memory, older ones from the log on disk."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TAIL_BYTES: Final = 8 * 1024 * 1024
 PAGE: Final = 512
 """Events handed over at once (and so in one message of a watch)."""
 
-OutboxEvent = EventRow | StoredEvent
+LoggedEvent = EventRow | StoredEvent
 
 
 class EventHub:
-    """The outbox as a stream.
+    """The event log as a stream.
 
     Contract
       - `follow` yields every event after a sequence, once, in order, without end.
@@ -68,7 +68,7 @@ class EventHub:
             count -= self._gap.end - max(after, self._gap.start)
         return max(count, 0)
 
-    async def next_event(self, after: int) -> OutboxEvent | None:
+    async def next_event(self, after: int) -> LoggedEvent | None:
         """The first event after the sequence `after`."""
         page = self._from_tail(after)[:1] or await self._read_page(after, 1)
         return page[0] if page else None
@@ -85,7 +85,7 @@ class EventHub:
         self._news = asyncio.Event()
 
     def trim(self, up_to: int) -> None:
-        """Forgets the events up to a sequence, as they have been removed from the outbox."""
+        """Forgets the events up to a sequence, as they have been removed from the event log."""
         if self._tail:
             self._drop(max(0, up_to + 1 - self._tail[0].sequence))
 
@@ -94,7 +94,7 @@ class EventHub:
         self._closed = True
         self._news.set()
 
-    async def follow(self, after: int) -> AsyncGenerator[Sequence[OutboxEvent], None]:
+    async def follow(self, after: int) -> AsyncGenerator[Sequence[LoggedEvent], None]:
         """The events after the sequence `after`, up to PAGE at a time, as soon as there are any."""
         while True:
             if self._closed:

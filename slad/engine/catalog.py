@@ -28,7 +28,7 @@ MAX_TENANTS: Final = 16_384
 
 
 class LruCache(Generic[K, V]):
-    """A mapping that keeps what was used last."""
+    """A mapping of at most `size` items; the least recently used one makes room for a new one."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -42,7 +42,7 @@ class LruCache(Generic[K, V]):
         return value
 
     def put(self, key: K, value: V) -> V:
-        """Keeps `value`, and returns it."""
+        """Keeps `value` and returns it."""
         self._items[key] = value
         if len(self._items) > self._size:
             self._items.popitem(last=False)

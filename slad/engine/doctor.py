@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     FAILURE = "failure"
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One check; `text` says what was found and, unless it is well, what to do."""
 
     verdict: Verdict
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def examine(store: Store, now: int) -> Iterator[Finding]:
+def examine(store: Store, now: int) -> Iterator[CheckResult]:
     """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms.
 
     Of a schema that is not this slad's, only that: the other checks could not read it.
@@ -59,42 +59,42 @@ def examine(store: Store, now: int) -> Iterator[Finding]:
     yield from _pass_through(store, now)
 
 
-def _integrity(store: Store) -> Finding:
+def _integrity(store: Store) -> CheckResult:
     complaints = store.complaints()
     if complaints:
         text = f"the database is damaged, restore a backup: {'; '.join(complaints)}"
-        return Finding(Verdict.FAILURE, "integrity", text)
-    return Finding(Verdict.OK, "integrity", "sound")
+        return CheckResult(Verdict.FAILURE, "integrity", text)
+    return CheckResult(Verdict.OK, "integrity", "sound")
 
 
-def _schema(store: Store) -> Finding:
+def _schema(store: Store) -> CheckResult:
     found, known = store.schema_version(), migrations()[-1][0]
     if found > known:
         text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
-        return Finding(Verdict.FAILURE, "schema", text)
+        return CheckResult(Verdict.FAILURE, "schema", text)
     if found < known:
         text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
-        return Finding(Verdict.WARNING, "schema", text)
-    return Finding(Verdict.OK, "schema", f"{found}")
+        return CheckResult(Verdict.WARNING, "schema", text)
+    return CheckResult(Verdict.OK, "schema", f"{found}")
 
 
-def _zones(store: Store) -> Finding:
+def _zones(store: Store) -> CheckResult:
     used, installed = store.meta("tzdata"), version("tzdata")
     if used == installed:
-        return Finding(Verdict.OK, "time zones", f"tzdata {installed}")
+        return CheckResult(Verdict.OK, "time zones", f"tzdata {installed}")
     text = f"deadlines are derived from tzdata {used}, installed is {installed}; the next start derives anew"
-    return Finding(Verdict.WARNING, "time zones", text)
+    return CheckResult(Verdict.WARNING, "time zones", text)
 
 
-def _clock(store: Store, now: int) -> Finding:
+def _clock(store: Store, now: int) -> CheckResult:
     newest = store.newest_audit()
     if newest is not None and newest > now + LATE_MS:
         text = f"set back? It says {format_instant(now)}, the newest command is of {format_instant(newest)}"
-        return Finding(Verdict.WARNING, "clock", text)
-    return Finding(Verdict.OK, "clock", format_instant(now))
+        return CheckResult(Verdict.WARNING, "clock", text)
+    return CheckResult(Verdict.OK, "clock", format_instant(now))
 
 
-def _wakes(store: Store, now: int) -> Iterator[Finding]:
+def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
     catalog = Catalog(store)
     live = overdue = 0
     temporal = store.temporal()
@@ -118,15 +118,17 @@ def _wakes(store: Store, now: int) -> Iterator[Finding]:
                 wrong.append(f"{record.ticket_id} (stored {stored_at}, derived {wake_at})")
     if wrong:
         text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"
-        yield Finding(Verdict.FAILURE, "timers", text)
+        yield CheckResult(Verdict.FAILURE, "timers", text)
     else:
-        yield Finding(Verdict.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts")
+        yield CheckResult(
+            Verdict.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts"
+        )
     if overdue:
         text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
-        yield Finding(Verdict.WARNING, "overdue", text)
+        yield CheckResult(Verdict.WARNING, "overdue", text)
 
 
-def _pass_through(store: Store, now: int) -> Iterator[Finding]:
+def _pass_through(store: Store, now: int) -> Iterator[CheckResult]:
     temporal = store.temporal()
     if not temporal.is_in_use():
         return
@@ -135,19 +137,19 @@ def _pass_through(store: Store, now: int) -> Iterator[Finding]:
     if oldest is not None:
         text += f", {waiting} messages wait for it, the oldest for {(now - oldest) // SECOND_MS} s"
     stuck = oldest is not None and oldest < now - STUCK_MS
-    yield Finding(Verdict.WARNING if stuck else Verdict.OK, "pass-through", text)
+    yield CheckResult(Verdict.WARNING if stuck else Verdict.OK, "pass-through", text)
     parked = temporal.parked(EXAMPLES)
     if parked:
         names = ", ".join(f"{row.workflow_id} ({row.reason})" for row in parked)
         text = f"{temporal.count_parked()} workflows are parked, such as {names}; see `slad temporal release`"
-        yield Finding(Verdict.WARNING, "parked workflows", text)
+        yield CheckResult(Verdict.WARNING, "parked workflows", text)
 
 
-def _consumers(store: Store) -> Iterator[Finding]:
+def _consumers(store: Store) -> Iterator[CheckResult]:
     for consumer in store.consumers():
         lag = store.events_owed(consumer.acknowledged)
         parked = len(store.parked_tickets(consumer.name))
         text = f"{lag} events behind" + (
             f", {parked} parked: `slad sinks parked` shows them" if parked else ""
         )
-        yield Finding(Verdict.WARNING if parked else Verdict.OK, f"consumer {consumer.name}", text)
+        yield CheckResult(Verdict.WARNING if parked else Verdict.OK, f"consumer {consumer.name}", text)

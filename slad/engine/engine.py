@@ -19,39 +19,30 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
-from itertools import islice
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
-from slad.core import machine
-from slad.core.errors import InvalidField, Refusal, Refused, without_frames
+from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.tracking import TicketRef
 from slad.engine.carrier import Carrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
-from slad.engine.engine_metrics import EngineMeasures, TurnObserver, TurnReport
+from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute
+from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
-from slad.engine.unit_of_work import UnitOfWork, Write
+from slad.engine.turn import Job, Result, carry_out, fire_due
+from slad.engine.unit_of_work import UnitOfWork
 from slad.engine.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
 from slad.storage.journal import CannotWrite, Journal
 from slad.storage.kill_points import PUBLISHED, TURN_BUILT, kill_point
 from slad.storage.rows import Batch, EventRow
-from slad.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MAX_COMMANDS: Final = 128
-"""Commands in one transaction: bounds the time between two turns."""
-
-MAX_TIMERS: Final = 256
-"""Timers that fire in one transaction."""
 
 MAX_WAITING: Final = 10_000
 """Commands that may wait unless the operator says otherwise; more are refused at once (UNAVAILABLE)."""
@@ -66,18 +57,6 @@ TRIAL_BYTES: Final = 64 * 1024
 """What a trial writes: room for this much is room to go on."""
 
 
-class _Job(NamedTuple):
-    run: Callable[[UnitOfWork], Any]
-    done: asyncio.Future[Any]
-    cause: Any = None
-    """What the observer said of it."""
-    command: Command | None = None
-    """What `run` carries out, if it is a command."""
-
-
-_Result = tuple[_Job, Any, Exception | None]
-
-
 class _Advance(NamedTuple):
     target: int
     done: asyncio.Future[int]
@@ -89,39 +68,31 @@ class SlaEngine:
     def __init__(
         self,
         journal: Journal,
-        store: Store,
         catalog: Catalog,
         clock: TimeSource,
-        publish: Callable[[list[EventRow]], None],
         carrier: Carrier,
+        listeners: Listeners,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._journal = journal
-        self._store = store
+        self._store = journal.store
         self._catalog = catalog
         self._clock = clock
-        self._publish = publish
         self._carrier = carrier
-        self._timers = Timers(store)
+        self._listeners = listeners
+        self._timers = Timers(journal.store)
         self._counters = journal.counters()
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
         self.max_waiting = max_waiting
         """Commands that may wait."""
         self._advances: deque[_Advance] = deque()
         self._advanced_events = 0
         self._awake = asyncio.Event()
         self._stopping = False
-        self._unsettled: set[int] = set()
         self._trouble: str | None = None
-        self.on_turn: Callable[[], None] = lambda: None
-        """Told at the begin of every turn: at least once a second, but for the time that a commit takes."""
-        self.on_writable: Callable[[bool], None] = lambda writable: None
-        """Told when the disk begins to refuse (False), and when a commit has succeeded again (True)."""
         self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
-        self.measures = EngineMeasures()
-        self.observer: TurnObserver | None = None
-        """Told of every command and turn; None costs nothing."""
+        self.counts = EngineCounts()
         self._commit_took = 0
         self._fired = 0
 
@@ -172,7 +143,8 @@ class SlaEngine:
             message = f"{self.max_waiting} commands are waiting already"
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(run, done, self.observer and self.observer.cause(), command))
+        observer = self._listeners.observer
+        self._jobs.append(Job(run, done, observer and observer.cause(), command))
         self._awake.set()
         # A caller that goes away takes its future along, but not the command out of its transaction.
         return await done
@@ -201,10 +173,10 @@ class SlaEngine:
 
     async def run(self) -> None:
         """The pump. Returns after `stop`; raises only when slad cannot go on: DAMAGE of the file."""
-        results: list[_Result] = []
+        results: list[Result] = []
         try:
             while True:
-                self.on_turn()
+                self._listeners.turn_begins()
                 self._notice_step()
                 results = []
                 began = built = perf_counter_ns()
@@ -255,7 +227,7 @@ class SlaEngine:
         waits = self._jobs or self._advances or self._trouble is not None
         return bool(waits) or self._timers.has_due(self._until())
 
-    def _turn(self, results: list[_Result]) -> UnitOfWork:
+    def _turn(self, results: list[Result]) -> UnitOfWork:
         """Applies due timers and waiting commands; returns what is to be committed.
 
         What is to be answered goes into `results`, also when it raises.
@@ -263,79 +235,15 @@ class SlaEngine:
         """
         until = self._until()
         self._journal.begin()
-        self._timers.restore(self._unsettled)
-        self._unsettled.clear()
+        self._timers.restore()
         self._timers.fill(until)
         work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self._carrier.turn())
-        self._fire_due(work, until)
+        fire_due(work, self._timers, self._clock, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
-        takes = MAX_COMMANDS if self._trouble is None else 0
-        taken = list(islice(self._jobs, takes))
-        if len(taken) > 1:
-            work.foresee([job.command for job in taken if job.command is not None])
-        for job in taken:
-            self._jobs.popleft()
-            try:
-                results.append((job, job.run(work), None))
-            except (InvalidField, Refused) as error:
-                results.append((job, None, without_frames(error)))
-            except Exception as error:
-                results.append((job, None, error))
-                if isinstance(error, StorageError):
-                    raise
+        if self._trouble is None:
+            carry_out(work, self._jobs, results)
         return work
-
-    def _fire_due(self, work: UnitOfWork, until: int) -> None:
-        """Fires what is due, up to MAX_TIMERS, over all tickets in the order of the instants (C5)."""
-        left = MAX_TIMERS
-        while due := self._take_due(until, left):
-            if len(due) > 1:
-                work.tickets.foresee_keys([tracking_key for _, _, tracking_key in due])
-            last, place = due[-1][0], len(due)
-            while due and left:
-                wake_at, _, tracking_key = heappop(due)
-                self._clock.reach(wake_at)
-                work.now = max(self._clock.now(), wake_at)
-                next_wake = self._fire(work, wake_at, tracking_key)
-                left -= 1
-                if next_wake is not None and next_wake < last:
-                    # Overdue as well, with its place among those of other tickets.
-                    heappush(due, (next_wake, place, tracking_key))
-                    place += 1
-                else:
-                    self._timers.set(tracking_key, next_wake)
-            for wake_at, _, tracking_key in due:
-                self._timers.set(tracking_key, wake_at)
-
-    def _take_due(self, until: int, most: int) -> list[tuple[int, int, int]]:
-        """(wake, place, key) of the next timers that are due, in order; they are not armed any more."""
-        due: list[tuple[int, int, int]] = []
-        while len(due) < most and (timer := self._timers.pop(until)) is not None:
-            wake_at, tracking_key = timer
-            due.append((wake_at, len(due), tracking_key))
-            self._unsettled.add(tracking_key)
-        return due
-
-    def _fire(self, work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
-        """Fires one tracking; its next wake."""
-        try:
-            record = work.tickets.by_key(tracking_key)
-            if record is None or record.wake_at is None:
-                return None
-            calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-            transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
-            tenant_id = work.catalog.tenant_id(record.tenant_key)
-            ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
-            work.put(Write(ticket, tracking_key, transition))
-        except StorageError:
-            raise
-        except Exception:
-            # One ticket that cannot be read must not stop the clocks of all others.
-            self._unsettled.discard(tracking_key)
-            log.exception("tracking %d cannot fire; its timer is off until slad starts again", tracking_key)
-            return None
-        return transition.wake_at
 
     def _commit(self, batch: Batch) -> None:
         """On the writer's thread."""
@@ -343,29 +251,30 @@ class SlaEngine:
         self._journal.commit(batch)
         self._commit_took = perf_counter_ns() - began
 
-    def _count(self, work: UnitOfWork, events: list[EventRow], results: list[_Result]) -> None:
+    def _count(self, work: UnitOfWork, events: list[EventRow], results: list[Result]) -> None:
         now = self._clock.now()
-        self.measures.committed(self._commit_took, len(results), events, work.crossings, now)
+        self.counts.committed(self._commit_took, len(results), events, work.crossings, now)
         if not self._clock.is_virtual:
-            self.measures.fired(work.crossings[: self._fired], now)
+            self.counts.fired(work.crossings[: self._fired], now)
 
-    def _report(self, began: int, built: int, results: list[_Result], events: int, error: str = "") -> None:
-        if self.observer is not None:
-            causes = [job.cause for job, _, _ in results]
-            self.observer.turn(TurnReport(began, built, perf_counter_ns(), causes, events, error))
+    def _report(self, began: int, built: int, results: list[Result], events: int, error: str = "") -> None:
+        observer = self._listeners.observer
+        if observer is not None:
+            causes = [result.job.cause for result in results]
+            observer.turn(TurnReport(began, built, perf_counter_ns(), causes, events, error))
 
     def _committed(
         self,
         work: UnitOfWork,
         events: list[EventRow],
-        results: list[_Result],
+        results: list[Result],
     ) -> None:
-        self._unsettled.clear()
+        self._timers.settle()
         self._counters = work.counters
         for tracking_key, wake_at in work.tickets.wakes.items():
             self._timers.set(tracking_key, wake_at)
         if events:
-            self._publish(events)
+            self._listeners.events_committed(events)
         work.carrier.committed()
         kill_point(PUBLISHED)
         for job, result, error in results:
@@ -385,10 +294,10 @@ class SlaEngine:
                     advance.done.set_result(self._advanced_events)
                 self._advanced_events = 0
 
-    def _failed(self, error: Exception, results: list[_Result]) -> None:
-        self.measures.commit_failures += 1
+    def _failed(self, error: Exception, results: list[Result]) -> None:
+        self.counts.commit_failures += 1
         if self._trouble is None:
-            self.on_writable(False)
+            self._listeners.writable_changes(False)
         if str(error) != self._trouble:
             log.error("commit failed, nothing of it is in force: %s", error)
         self._trouble = str(error)
@@ -404,9 +313,9 @@ class SlaEngine:
         if self._trouble is not None:
             self._trouble = None
             log.info("commits succeed again")
-            self.on_writable(True)
+            self._listeners.writable_changes(True)
 
-    def _refuse(self, results: list[_Result], refused: Refused) -> None:
+    def _refuse(self, results: list[Result], refused: Refused) -> None:
         """Refuses the callers of a turn that came to nothing, and those that wait."""
         for job in [*(job for job, _, _ in results), *self._jobs]:
             _fail(job.done, refused)
@@ -420,7 +329,7 @@ class SlaEngine:
         now = self._clock.now()
         step = self._steps.step(now, self._clock.monotonic())
         if step:
-            self.measures.stepped(step)
+            self.counts.stepped(step)
             log.warning("the wall clock was stepped by %+d ms, to %s", step, format_instant(now))
             if step < 0:
                 self._timers.rewind(now)

@@ -259,7 +259,7 @@ class QueryThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._queries)
 
     async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
-        """The next events of the outbox (see `Store`)."""
+        """The next events of the event log (see `Store`)."""
         return await self._read(self._store.events_after, sequence, limit)
 
     async def oldest_event(self) -> int | None:

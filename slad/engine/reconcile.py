@@ -40,7 +40,7 @@ class Difference(NamedTuple):
     slad_value: str
 
 
-class Finding(NamedTuple):
+class TicketDifferences(NamedTuple):
     """All that differs about one ticket, and the command that would mend it."""
 
     ticket_id: str
@@ -59,7 +59,7 @@ class Reconciliation:
         self._listed: set[int] = set()
         self._missing: set[str] = set()
 
-    def compare(self, wanted: Start) -> Finding | None:
+    def compare(self, wanted: Start) -> TicketDifferences | None:
         """What differs about the ticket of one row. Raises InvalidField when it is listed twice."""
         record = None
         if self._tenant_key is not None:
@@ -77,7 +77,7 @@ class Reconciliation:
         differences = [*self._of_terms(wanted, record), *_of_facts(wanted, record)]
         return self._finding(wanted.ticket_id, differences, wanted, record) if differences else None
 
-    def orphans(self) -> Iterator[Finding]:
+    def orphans(self) -> Iterator[TicketDifferences]:
         """The live trackings that were in no row."""
         if self._tenant_key is None:
             return
@@ -91,14 +91,14 @@ class Reconciliation:
 
     def _finding(
         self, ticket_id: str, differences: list[Difference], wanted: Start | None, found: Record | None
-    ) -> Finding:
+    ) -> TicketDifferences:
         mend = Mend(
             tenant_id=self._tenant_id,
             ticket_id=ticket_id,
             wanted=wanted,
             expected=found.tracking if found else None,
         )
-        return Finding(ticket_id, differences, mend)
+        return TicketDifferences(ticket_id, differences, mend)
 
     def _of_terms(self, wanted: Start, record: Record) -> Iterator[Difference]:
         offer = wanted.terms

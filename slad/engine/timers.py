@@ -6,11 +6,10 @@ follow what is due soon, not the number of tickets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from slad.core.instants import MINUTE_MS
-from slad.core.wheel import TimingWheel
+from slad.core.wheel import INSTANT_LIMIT_MS, TimingWheel
 from slad.storage.store import Store
 
 HORIZON_MS: Final = 10 * MINUTE_MS
@@ -31,7 +30,7 @@ class TimersView(NamedTuple):
     late: int
     """Timers that were due already when they were armed, and wait beside the wheel."""
     overdue: int
-    """Of all: those whose instant has passed."""
+    """Of all: those whose instant has passed, also when they wait for a commit that does not succeed."""
     next_at: int | None
     """The earliest instant; None: there is no timer."""
     loaded_until: int
@@ -50,9 +49,11 @@ class Timers:
         self._wheel = TimingWheel(0)
         self.loaded_until = 0
         """Wakes before this instant are in memory."""
+        self._taken: dict[int, int] = {}
+        """First wakes, by key, of what was popped and is not settled."""
 
     def __len__(self) -> int:
-        return len(self._wheel)
+        return len(self._wheel) + sum(key not in self._wheel for key in self._taken)
 
     def fill(self, until: int) -> None:
         """Reads what wakes up to `until` and a horizon beyond, unless there is enough to do already."""
@@ -62,8 +63,14 @@ class Timers:
             expiry = self._wheel.next_expiry()
 
     def pop(self, until: int) -> tuple[int, int] | None:
-        """(wake, key) of the earliest wake up to `until` that is in memory; it is not armed any more."""
-        return self._wheel.pop(min(until, self.loaded_until - 1))
+        """(wake, key) of the earliest wake up to `until` that is in memory.
+
+        It is not armed any more, and waits to be settled: by `settle`, `restore` or `give_up`.
+        """
+        timer = self._wheel.pop(min(until, self.loaded_until - 1))
+        if timer is not None:
+            self._taken.setdefault(timer[1], timer[0])
+        return timer
 
     def has_due(self, until: int) -> bool:
         """Whether `fill` and `pop` may have something up to `until`."""
@@ -78,9 +85,19 @@ class Timers:
 
     def look(self, now: int) -> TimersView:
         """What is in memory, as of `now`."""
-        wheel = self._wheel
+        wheel, taken = self._wheel, self._taken
+        overdue = wheel.due(now) + sum(
+            wake_at <= now and (wheel.deadline_of(key) or INSTANT_LIMIT_MS) > now
+            for key, wake_at in taken.items()
+        )
+        deadlines = [*taken.values(), wheel.next_deadline() or INSTANT_LIMIT_MS]
+        next_at = min(deadlines)
         return TimersView(
-            wheel.occupancy(), wheel.overdue, wheel.due(now), wheel.next_deadline(), self.loaded_until
+            wheel.occupancy(),
+            wheel.overdue,
+            overdue,
+            None if next_at == INSTANT_LIMIT_MS else next_at,
+            self.loaded_until,
         )
 
     def set(self, tracking_key: int, wake_at: int | None) -> None:
@@ -90,10 +107,19 @@ class Timers:
         else:
             self._wheel.cancel(tracking_key)
 
-    def restore(self, tracking_keys: Iterable[int]) -> None:
-        """Takes the wakes of these trackings from the database again, after a commit that failed."""
-        for key in tracking_keys:
+    def settle(self) -> None:
+        """What was popped is committed."""
+        self._taken.clear()
+
+    def restore(self) -> None:
+        """Takes the wakes of what was popped from the database again: its commit failed."""
+        for key in self._taken:
             self.set(key, self._store.wake_of(key))
+        self._taken.clear()
+
+    def give_up(self, tracking_key: int) -> None:
+        """Says that what was popped cannot fire: it is not armed again."""
+        self._taken.pop(tracking_key, None)
 
     def rewind(self, now: int) -> None:
         """The clock was set back."""

@@ -52,12 +52,12 @@ class WriterThread(Generic[T]):
             # Not to be kept until the next one comes.
             del item, batch
             try:
-                loop.call_soon_threadsafe(_tell, done, error)
+                loop.call_soon_threadsafe(_resolve, done, error)
             except RuntimeError:
                 return  # the loop is gone, and with it whoever waited
 
 
-def _tell(done: asyncio.Future[None], error: BaseException | None) -> None:
+def _resolve(done: asyncio.Future[None], error: BaseException | None) -> None:
     if done.done():
         return
     if error is None:

@@ -16,7 +16,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
-from slad.delivery.hub import EventHub, OutboxEvent
+from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer, Command, Render
 from slad.engine.engine import SlaEngine
@@ -189,7 +189,7 @@ class SlaBackend:
         who = caller()
         watch = self._requests.watch(request, who)
 
-        def wanted(event: OutboxEvent) -> bool:
+        def wanted(event: LoggedEvent) -> bool:
             return self._wanted(watch, event)
 
         if watch.after is not None and watch.after > self._hub.head:
@@ -220,7 +220,7 @@ class SlaBackend:
         await self._consumers.acknowledge(consumer, sequence("sequence", request.sequence), caller().tenants)
         return b""
 
-    def _wanted(self, watch: WatchQuery, event: OutboxEvent) -> bool:
+    def _wanted(self, watch: WatchQuery, event: LoggedEvent) -> bool:
         if watch.types and event.type not in watch.types:
             return False
         return watch.tenants is None or self._catalog.tenant_id(event.tenant_key) in watch.tenants

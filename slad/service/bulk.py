@@ -18,7 +18,7 @@ from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.engine.commands import Answer, Mend, Start
 from slad.engine.engine import SlaEngine
 from slad.engine.handlers import execute
-from slad.engine.reconcile import Finding, Reconciliation
+from slad.engine.reconcile import Reconciliation, TicketDifferences
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
@@ -148,9 +148,9 @@ class Bulk:
         reconciliation: Reconciliation,
         first: rpc.ReconcileSlaTrackingsRequest,
         rest: AsyncIterator[rpc.ReconcileSlaTrackingsRequest],
-    ) -> list[Finding]:
+    ) -> list[TicketDifferences]:
         """The findings of a whole list, one more than are listed at the most."""
-        findings: list[Finding] = []
+        findings: list[TicketDifferences] = []
         index = 0
         ended = not first.explicit_end
         message: rpc.ReconcileSlaTrackingsRequest | None = first
@@ -171,8 +171,8 @@ class Bulk:
         message: rpc.ReconcileSlaTrackingsRequest,
         tenant_id: str,
         first: int,
-    ) -> list[Finding]:
-        findings: list[Finding] = []
+    ) -> list[TicketDifferences]:
+        findings: list[TicketDifferences] = []
         now = self._clock.now()
         for index, row in enumerate(message.trackings, start=first):
             try:
@@ -183,7 +183,7 @@ class Bulk:
                 findings.append(finding)
         return findings
 
-    async def _mend(self, findings: list[Finding]) -> list[bool]:
+    async def _mend(self, findings: list[TicketDifferences]) -> list[bool]:
         mended: list[bool] = []
         for begin in range(0, len(findings), ROWS_AT_ONCE):
             chunk = findings[begin : begin + ROWS_AT_ONCE]
@@ -192,7 +192,9 @@ class Bulk:
         return mended
 
 
-async def _on_thread(read: Callable[..., list[Finding]], *arguments: Any) -> list[Finding]:
+async def _on_thread(
+    read: Callable[..., list[TicketDifferences]], *arguments: Any
+) -> list[TicketDifferences]:
     """On a thread, as the reads of a long list must not hold up the event loop.
 
     Also when it is cancelled it returns only when they are over: then the view may be closed.
@@ -219,7 +221,7 @@ async def _next(
         raise Refused(Refusal.UNAVAILABLE, "LIST_SILENT", message) from None
 
 
-def _that_fit(findings: list[Finding]) -> list[Finding]:
+def _that_fit(findings: list[TicketDifferences]) -> list[TicketDifferences]:
     """As many of the findings as a reply may hold, at least one."""
     size = 0
     for count, finding in enumerate(findings):

@@ -94,7 +94,7 @@ class SlaDebug:
         process.tasks = len(asyncio.all_tasks())
 
     def _fill_clock(self, state: rpc.SlaClockState) -> None:
-        counts = self.engine.measures
+        counts = self.engine.counts
         set_ms(state.now, self.clock.now())
         state.virtual = self.clock.is_virtual
         state.steps_forward = counts.clock_steps_forward
@@ -112,7 +112,7 @@ class SlaDebug:
                 set_ms(wheel.levels.add(level=level, timers=timers).slot, SLOT_SPANS_MS[level])
 
     def _fill_writer(self, writer: rpc.SlaWriter) -> None:
-        engine, counts = self.engine, self.engine.measures
+        engine, counts = self.engine, self.engine.counts
         writer.queue_depth, writer.queue_limit = engine.waiting, engine.max_waiting
         writer.writable, writer.trouble = engine.writable, engine.trouble or ""
         writer.commits, writer.commit_failures = counts.commit_time.count, counts.commit_failures

@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from slad import __version__
-from slad.engine.engine_metrics import TurnReport
+from slad.engine.listeners import TurnReport
 from slad.service.calls import about
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DAMAGE
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
 from slad.storage.rows import Batch
+from slad.storage.store import Store
 
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room. SQLite tells only the first apart, and not everywhere."""
@@ -109,6 +110,8 @@ class Journal:
     def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer | None = None) -> None:
         self._connection = connection
         self._checkpointer = checkpointer
+        self.store = Store(connection)
+        """Reads what is committed and, within the transaction that `begin` began, nothing newer."""
 
     def counters(self) -> Counters:
         """The highest keys in use, by index look-ups."""
@@ -122,8 +125,8 @@ class Journal:
     def begin(self) -> None:
         """Begins the transaction that `commit` or `abandon` ends; one that was left open is abandoned.
 
-        Reads on this connection (see `Store`) then see one state of the database, and need no locks of their
-        own: a look-up takes 5 µs instead of 15.
+        Reads by `store` then see one state of the database, and need no locks of their own: a look-up takes
+        5 µs instead of 15.
         """
         self.abandon()
         self._connection.execute("BEGIN")

@@ -30,7 +30,7 @@ class Record(NamedTuple):
 
 
 class StoredEvent(NamedTuple):
-    """One event of the outbox; `body` is a serialized `slad.v1.SlaEvent`."""
+    """One event of the event log; `body` is a serialized `slad.v1.SlaEvent`."""
 
     sequence: int
     tenant_key: int

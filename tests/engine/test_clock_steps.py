@@ -70,7 +70,7 @@ def reached(slad: Rig) -> list[tuple[int, int, int]]:
 
 def steps(slad: Rig) -> tuple[int, int]:
     """(forward, backward) as they are counted."""
-    return slad.engine.measures.clock_steps_forward, slad.engine.measures.clock_steps_backward
+    return slad.engine.counts.clock_steps_forward, slad.engine.counts.clock_steps_backward
 
 
 async def looked(slad: Rig) -> None:

@@ -8,7 +8,7 @@ from random import Random
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import HOUR_MS
-from slad.engine import engine as engine_module
+from slad.engine.turn import MAX_TIMERS
 from tests.slad_under_test import MONDAY_9, slad_running, target
 
 
@@ -22,7 +22,7 @@ async def test_the_overdue_of_many_tickets_come_in_one_order(tmp_path: Path) -> 
     async with slad_running(tmp_path, now=MONDAY_9 + 3 * HOUR_MS) as slad:
         await slad.advance_to(slad.now)  # answered when all that is due is committed
         overdue = [event for event in await slad.events() if event.sequence > head]
-    assert len(overdue) > 2 * engine_module.MAX_TIMERS, "more than one turn takes"
+    assert len(overdue) > 2 * MAX_TIMERS, "more than one turn takes"
     instants = [event.threshold.scheduled_at.ToMilliseconds() for event in overdue]
     assert instants == sorted(instants)
     fired = [(event.ticket_id, event.phase, event.threshold.percent) for event in overdue]

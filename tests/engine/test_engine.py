@@ -19,6 +19,7 @@ from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer, Pause, Start, TermsOffer
 from slad.engine.engine import SlaEngine
+from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, VirtualClock
 from slad.storage.database import DataDirectory
 from slad.storage.journal import CannotWrite, Journal
@@ -48,15 +49,28 @@ class FaultyJournal(Journal):
         self.batches.append(batch)
 
 
+class Observer:
+    def __init__(self) -> None:
+        self.causes = 0
+        self.reports: list[TurnReport] = []
+
+    def cause(self) -> int:
+        self.causes += 1
+        return self.causes
+
+    def turn(self, report: TurnReport) -> None:
+        self.reports.append(report)
+
+
 class Rig:
     def __init__(self, data: DataDirectory, clock: Any) -> None:
         self.journal = FaultyJournal(data.writer())
-        self.store = Store(data.reader())
+        self.store = self.journal.store
         self.clock = clock
         self.published: list[EventRow] = []
-        self.engine = SlaEngine(
-            self.journal, self.store, Catalog(self.store), clock, self.published.extend, LocalCarrier()
-        )
+        self.observer = Observer()
+        listeners = Listeners(self.published.extend, observer=self.observer)
+        self.engine = SlaEngine(self.journal, Catalog(Store(data.reader())), clock, LocalCarrier(), listeners)
 
     async def start(self, ticket_id: str, minutes: int = 60) -> Answer:
         return await self.ask(
@@ -254,7 +268,7 @@ async def test_a_wall_clock_stepped_forward_fires_at_once_and_back_fires_nothing
         clock.set(NOW + 31 * MINUTE_MS)
         await until(lambda: len(slad.published) == 2)
         clock.set(NOW)
-        steps = slad.engine.measures
+        steps = slad.engine.counts
         await until(lambda: (steps.clock_steps_forward, steps.clock_steps_backward) == (1, 1))
         clock.set(NOW + 45 * MINUTE_MS)
         await until(lambda: (steps.clock_steps_forward, steps.clock_steps_backward) == (2, 1))

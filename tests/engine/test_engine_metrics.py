@@ -14,7 +14,7 @@ from slad.core.events import EventType, Phase
 from slad.core.metrics import Histogram, durations
 from slad.engine import engine as engine_module
 from slad.engine.commands import Start
-from slad.engine.engine_metrics import EngineMetrics, TurnReport
+from slad.engine.engine_metrics import EngineMetrics
 from tests.engine.test_engine import NOW, SteppedClock, promise, rig, settle, until
 
 MINUTE_MS = 60_000
@@ -39,7 +39,7 @@ def test_durations_are_taken_in_nanoseconds() -> None:
 
 async def test_commits_their_sizes_events_and_breaches(tmp_path: Path) -> None:
     async with rig(tmp_path) as slad:
-        counts = slad.engine.measures
+        counts = slad.engine.counts
         assert counts.last_commit_at is None
         slad.journal.gate.clear()
         starts = [asyncio.create_task(slad.start(f"T-{n}")) for n in range(20)]
@@ -69,8 +69,8 @@ async def test_breaches_that_a_late_start_finds_are_counted_but_are_not_late(tmp
             started_at=NOW - 120 * MINUTE_MS,
         )
         await slad.ask(start)
-        assert slad.engine.measures.breaches[Phase.RESPONSE] == 1
-        assert slad.engine.measures.lateness.count == 0
+        assert slad.engine.counts.breaches[Phase.RESPONSE] == 1
+        assert slad.engine.counts.lateness.count == 0
 
 
 async def test_lateness_of_what_a_timer_fires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ async def test_lateness_of_what_a_timer_fires(tmp_path: Path, monkeypatch: pytes
         await slad.start("A")
         clock.set(NOW + 30 * MINUTE_MS + 7)
         await until(lambda: len(slad.published) == 2)
-        lateness = slad.engine.measures.lateness
+        lateness = slad.engine.counts.lateness
         await until(lambda: lateness.count == 1)
         assert lateness.total == 7
 
@@ -93,7 +93,7 @@ async def test_a_turn_that_fails_counts_nothing_but_its_failure(
         slad.journal.failures = [apsw.FullError("disk full")]
         with pytest.raises(Refused):
             await slad.start("A")
-        counts = slad.engine.measures
+        counts = slad.engine.counts
         assert counts.commit_failures == 1
         assert counts.events[EventType.STARTED] == 0
         await until(lambda: slad.engine.writable)
@@ -115,21 +115,27 @@ async def test_timers_as_they_are_told(tmp_path: Path) -> None:
         assert values["slad_timers_overdue_seconds"] == 1.5
 
 
+async def test_what_waits_for_the_disk_counts_as_overdue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "RETRY_S", 0)
+    async with rig(tmp_path) as slad:
+        await slad.start("A", minutes=2)
+        await slad.start("B", minutes=4)
+        full = slad.journal.failures = [apsw.FullError("disk full")] * 1_000_000
+        advance = asyncio.create_task(slad.engine.advance(NOW + 3 * MINUTE_MS))
+        await until(lambda: not slad.engine.writable)
+        values = await told(EngineMetrics(slad.engine, lambda: NOW + 3 * MINUTE_MS))
+        assert (values["slad_timers_armed"], values["slad_timers_overdue"]) == (2, 2)
+        assert values["slad_timers_overdue_seconds"] == 120
+        full.clear()
+        await advance
+        values = await told(EngineMetrics(slad.engine, lambda: NOW + 3 * MINUTE_MS))
+        assert (values["slad_timers_overdue"], values["slad_timers_overdue_seconds"]) == (0, 0)
+
+
 async def told(source: EngineMetrics) -> dict[str, Any]:
     return {sample.metric.name: sample.value for sample in await source.samples() if not sample.labels}
-
-
-class Observer:
-    def __init__(self) -> None:
-        self.causes = 0
-        self.reports: list[TurnReport] = []
-
-    def cause(self) -> int:
-        self.causes += 1
-        return self.causes
-
-    def turn(self, report: TurnReport) -> None:
-        self.reports.append(report)
 
 
 async def test_an_observer_hears_of_every_turn_and_whose_commands_it_carried(
@@ -137,7 +143,7 @@ async def test_an_observer_hears_of_every_turn_and_whose_commands_it_carried(
 ) -> None:
     monkeypatch.setattr(engine_module, "RETRY_S", 0)
     async with rig(tmp_path) as slad:
-        observer = slad.engine.observer = Observer()
+        observer = slad.observer
         slad.journal.gate.clear()
         starts = [asyncio.create_task(slad.start(f"T-{n}")) for n in range(3)]
         await settle()

@@ -95,9 +95,9 @@ def test_the_refill_comes_before_anything_beyond_the_horizon_is_due(directory: D
 def test_restore_takes_the_stored_wake(directory: DataDirectory) -> None:
     timers = Timers(stored(directory, [NOW + 1, NOW + 2]))
     timers.fill(NOW)
-    assert timers.pop(NOW + 1) == (NOW + 1, 1)
-    timers.set(2, None)
-    timers.restore([1, 2])
+    assert [timers.pop(NOW + 2), timers.pop(NOW + 2)] == [(NOW + 1, 1), (NOW + 2, 2)]
+    timers.set(2, NOW + 9)
+    timers.restore()
     assert drain(timers, NOW + 2) == [(NOW + 1, 1), (NOW + 2, 2)]
 
 

@@ -1,4 +1,4 @@
-"""The reader behind one sink: a durable consumer of the outbox that delivers instead of streaming.
+"""The reader behind one sink: a durable consumer of the event log that delivers instead of streaming.
 
 Contract
   - At least once, in order: an event is acknowledged when its target has it, or when it is parked.
@@ -26,10 +26,10 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import Refusal, Refused
 from slad.core.instants import format_instant
 from slad.delivery.consumers import Consumers
-from slad.delivery.hub import OutboxEvent
+from slad.delivery.hub import LoggedEvent
 from slad.delivery.sinks.circuit import Circuit, SinkState
-from slad.delivery.sinks.parked import ParkedEvents, Ticket, ticket_of
-from slad.delivery.sinks.sink import Fault, Rejected, Sink, Unavailable
+from slad.delivery.sinks.parked import ParkedEvents, TicketKey, ticket_of
+from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 from slad.engine.time_source import TimeSource
 from slad.storage.rows import ParkedEventRow
 
@@ -44,7 +44,7 @@ GATHER_S: Final = 0.005
 alone does not wait."""
 
 RESTART_S: Final = 1.0
-"""Pause before the outbox is read again, when reading it or writing down progress failed."""
+"""Pause before the event log is read again, when reading it or writing down progress failed."""
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Courier:
         sink: Sink,
         *,
         after: int | None,
-        wanted: Callable[[OutboxEvent], bool],
+        wanted: Callable[[LoggedEvent], bool],
         attempts: int,
         circuit: Circuit,
         parked: ParkedEvents,
@@ -100,7 +100,7 @@ class Courier:
         self._hurry = asyncio.Event()
         self._told = ""
         """The last error that was logged, so that one that lasts is told once."""
-        self._second_chance: set[Ticket] = set()
+        self._second_chance: set[TicketKey] = set()
         self._done = 0
         self._acknowledged = 0
         self._progress = asyncio.Event()
@@ -209,7 +209,7 @@ class Courier:
         await self._wait(self._circuit.refused())
         return taken + 1
 
-    async def _redeliver(self, ticket: Ticket) -> None:
+    async def _redeliver(self, ticket: TicketKey) -> None:
         """Delivers what is parked of a ticket, up to the first event that is refused again."""
         while rows := await self._parked.first(ticket):
             taken, verdict = await self._send(
@@ -234,27 +234,27 @@ class Courier:
         while True:
             size = self._sink.batch if self._circuit.state is SinkState.READY else 1
             batch = events[:size]
-            fault = await self._attempt(batch)
-            taken = len(batch) if fault is None else fault.delivered
+            error = await self._attempt(batch)
+            taken = len(batch) if error is None else error.delivered
             if taken:
                 await self._succeeded(taken)
-            if fault is None:
+            if error is None:
                 return taken, None
             tried = 1 if taken else tried + 1
-            self._note(fault)
-            if isinstance(fault, Rejected) or (
-                isinstance(fault, Unavailable) and fault.suspect and tried >= self._attempts
+            self._note(error)
+            if isinstance(error, Rejected) or (
+                isinstance(error, Unavailable) and error.suspect and tried >= self._attempts
             ):
-                return taken, _Parked(tried, fault.message)
-            await self._pause(fault)
+                return taken, _Parked(tried, error.message)
+            await self._pause(error)
             if taken:
                 return taken, None
 
-    async def _attempt(self, events: Sequence[pb.SlaEvent]) -> Fault | None:
+    async def _attempt(self, events: Sequence[pb.SlaEvent]) -> DeliveryError | None:
         try:
             await self._sink.deliver(events)
-        except Fault as fault:
-            return fault
+        except DeliveryError as error:
+            return error
         except Exception as error:
             # Its text may hold anything, secrets too; where it came from does not.
             places = "".join(traceback.format_tb(error.__traceback__))
@@ -273,17 +273,17 @@ class Courier:
             await self._parked.release(self._second_chance)
             self._second_chance.clear()
 
-    def _note(self, fault: Fault) -> None:
+    def _note(self, error: DeliveryError) -> None:
         self.tally.failures += 1
         self.tally.last_failed_at = self._clock.now()
-        self.tally.last_error = fault.message
-        if fault.message != self._told:
-            log.warning("sink %s: %s", self._name, fault.message)
-            self._told = fault.message
+        self.tally.last_error = error.message
+        if error.message != self._told:
+            log.warning("sink %s: %s", self._name, error.message)
+            self._told = error.message
 
-    async def _pause(self, fault: Fault) -> None:
+    async def _pause(self, error: DeliveryError) -> None:
         before = self._circuit.state
-        pause = self._circuit.failed(fault.retry_after_s if isinstance(fault, Unavailable) else None)
+        pause = self._circuit.failed(error.retry_after_s if isinstance(error, Unavailable) else None)
         if self._circuit.state is SinkState.OPEN is not before:
             log.warning("sink %s: circuit open; one event is tried now and then", self._name)
         await self._wait(pause)

@@ -3,8 +3,8 @@
 Contract
   - While an event of a ticket is parked, all that follows on that ticket is parked behind it: the order of a
     ticket's events is kept, whatever happens.
-  - A parked event is stored with its body, so the outbox need not keep it. It is there until it is delivered
-    or discarded.
+  - A parked event is stored with its body, so the event log need not keep it. It is there until it is
+    delivered or discarded.
   - Released tickets are delivered again, ticket by ticket. This survives a restart.
 """
 
@@ -35,16 +35,16 @@ PAGE: Final = 128
 """Rows that are read at once."""
 
 
-class Ticket(NamedTuple):
-    """Whose event it is."""
+class TicketKey(NamedTuple):
+    """A ticket, whatever its generation: what the order of events is kept for."""
 
     tenant_id: str
     ticket_id: str
 
 
-def ticket_of(event: pb.SlaEvent | ParkedEventRow) -> Ticket:
+def ticket_of(event: pb.SlaEvent | ParkedEventRow) -> TicketKey:
     """Whose event it is."""
-    return Ticket(event.tenant_id, event.ticket_id)
+    return TicketKey(event.tenant_id, event.ticket_id)
 
 
 class ParkedEvents:
@@ -55,9 +55,9 @@ class ParkedEvents:
         self._engine = engine
         self._queries = queries
         self._clock = clock
-        self._held: dict[Ticket, set[int]] = {}
-        self._tickets: dict[int, Ticket] = {}
-        self._released: dict[Ticket, None] = {}
+        self._held: dict[TicketKey, set[int]] = {}
+        self._tickets: dict[int, TicketKey] = {}
+        self._released: dict[TicketKey, None] = {}
         self._changes = Changes()
         self._changing = asyncio.Lock()
         self.news = asyncio.Event()
@@ -66,7 +66,7 @@ class ParkedEvents:
     async def load(self) -> None:
         """Reads what is parked. To be called once, before anything else."""
         for tenant_id, ticket_id, sequence, released in await self._queries.parked_tickets(self._consumer):
-            ticket = Ticket(tenant_id, ticket_id)
+            ticket = TicketKey(tenant_id, ticket_id)
             self._hold(ticket, sequence)
             if released:
                 self._released[ticket] = None
@@ -83,7 +83,7 @@ class ParkedEvents:
         return self.count >= MAX_PARKED
 
     @property
-    def released(self) -> list[Ticket]:
+    def released(self) -> list[TicketKey]:
         """The tickets that are to be delivered again."""
         return list(self._released)
 
@@ -95,11 +95,11 @@ class ParkedEvents:
         """The next parked events after a sequence, in order."""
         return await self._queries.parked_events(self._consumer, after, limit)
 
-    async def first(self, ticket: Ticket) -> list[ParkedEventRow]:
+    async def first(self, ticket: TicketKey) -> list[ParkedEventRow]:
         """The first parked events of a ticket, in order."""
         return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
 
-    def find(self, sequence: int) -> Ticket | None:
+    def find(self, sequence: int) -> TicketKey | None:
         """Whose event a parked one is."""
         return self._tickets.get(sequence)
 
@@ -119,7 +119,7 @@ class ParkedEvents:
         """The target has taken these after all."""
         await self._alone(self._remove([row.sequence for row in rows]))
 
-    async def release(self, tickets: Iterable[Ticket]) -> int:
+    async def release(self, tickets: Iterable[TicketKey]) -> int:
         """Lets all parked events of these tickets be delivered again; how many they are."""
         return await self._alone(self._release(tickets))
 
@@ -142,7 +142,7 @@ class ParkedEvents:
             async with self._changing:
                 return await change
 
-        return await self._changes.whole(run())
+        return await self._changes.complete(run())
 
     async def _park(self, events: Sequence[pb.SlaEvent], attempts: int, reason: str) -> None:
         now = self._clock.now()
@@ -183,7 +183,7 @@ class ParkedEvents:
         await self._release(dict.fromkeys(gone.values()))
         return len(gone)
 
-    async def _release(self, tickets: Iterable[Ticket]) -> int:
+    async def _release(self, tickets: Iterable[TicketKey]) -> int:
         held = [ticket for ticket in tickets if ticket in self._held]
         if held:
             await self._engine.write(lambda work: work.rows.flag_for_redelivery(self._consumer, held, True))
@@ -203,6 +203,6 @@ class ParkedEvents:
                     del self._held[ticket]
                     self._released.pop(ticket, None)
 
-    def _hold(self, ticket: Ticket, sequence: int) -> None:
+    def _hold(self, ticket: TicketKey, sequence: int) -> None:
         self._held.setdefault(ticket, set()).add(sequence)
         self._tickets[sequence] = ticket

@@ -8,7 +8,7 @@ from typing import Protocol
 from slad_client.v1 import types_pb2 as pb
 
 
-class Fault(Exception):  # noqa: N818 - what is the case, not what it is
+class DeliveryError(Exception):
     """An attempt that did not deliver all of its events.
 
     `message` says why, for people; it is logged and shown, so it must not hold a secret. `delivered` is how
@@ -21,7 +21,7 @@ class Fault(Exception):  # noqa: N818 - what is the case, not what it is
         self.delivered = delivered
 
 
-class Unavailable(Fault):
+class Unavailable(DeliveryError):  # noqa: N818 - what is the case, not what it is
     """The target takes nothing at present; it is asked again after a while.
 
     `retry_after_s` is the shortest pause that the target asks for, in seconds. `suspect` says that the event
@@ -41,7 +41,7 @@ class Unavailable(Fault):
         self.suspect = suspect
 
 
-class Rejected(Fault):
+class Rejected(DeliveryError):  # noqa: N818
     """The target does not take this event: the first that was not delivered. It is set aside at once."""
 
 
@@ -50,7 +50,7 @@ class Sink(Protocol):
 
     Contract
       - `deliver` returns when every event is safe at the target, in order. This acknowledges them.
-      - When it raises, at most the first `Fault.delivered` count as delivered; all others come again.
+      - When it raises, at most the first `DeliveryError.delivered` count as delivered; all others come again.
       - Events come again after a failure or a restart, with the same `event_id`.
       - `deliver` ends by itself when the target hangs, and may be cancelled.
     """

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from slad.core.errors import Refusal, Refused
 from slad.delivery.consumers import SINK_PREFIX, Consumers
-from slad.delivery.hub import EventHub, OutboxEvent
+from slad.delivery.hub import EventHub, LoggedEvent
 from slad.delivery.sinks.circuit import Circuit, SinkState
 from slad.delivery.sinks.courier import Courier, Tally
 from slad.delivery.sinks.parked import ParkedEvents
@@ -130,14 +130,14 @@ class Sinks:
 
     async def parked(self, name: str, after: int, limit: int) -> list[ParkedEventRow]:
         """The next parked events of a sink after a sequence. Raises Refused."""
-        return await self._known(name).parked.page(after, limit)
+        return await self._find(name).parked.page(after, limit)
 
     async def replay(self, name: str, sequences: Iterable[int] | None) -> int:
         """Lets parked events be delivered again, with all that is parked of their tickets; None: all of them.
 
         Returns how many they are. The next attempt is made at once. Raises Refused.
         """
-        running = self._known(name)
+        running = self._find(name)
         if sequences is None:
             count = await running.parked.release_all()
         else:
@@ -148,7 +148,7 @@ class Sinks:
 
     async def discard(self, name: str, sequences: Sequence[int] | None) -> int:
         """Gives parked events up, None: all of them; how many they were. Raises Refused."""
-        parked = self._known(name).parked
+        parked = self._find(name).parked
         if sequences is None:
             return await parked.discard_all()
         for sequence in sequences:
@@ -156,7 +156,7 @@ class Sinks:
                 _not_parked(name, sequence)
         return await parked.discard(sequences)
 
-    def _known(self, name: str) -> _Running:
+    def _find(self, name: str) -> _Running:
         running = self._running.get(name)
         if running is None:
             raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", f"no sink {name!r} is configured")
@@ -180,7 +180,7 @@ class Sinks:
         )
         return _Running(settings, sink, parked, courier)
 
-    def _wanted(self, settings: SinkSettings, event: OutboxEvent) -> bool:
+    def _wanted(self, settings: SinkSettings, event: LoggedEvent) -> bool:
         if settings.types and event.type not in settings.types:
             return False
         return not settings.tenants or self._catalog.tenant_id(event.tenant_key) in settings.tenants

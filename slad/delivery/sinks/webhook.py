@@ -25,7 +25,7 @@ from slad import __version__
 from slad.core.instants import MINUTE_MS, SECOND_MS
 from slad.delivery.sinks import formats, signing
 from slad.delivery.sinks.guard import AddressGuard, Network
-from slad.delivery.sinks.sink import Fault, Rejected, Sink, Unavailable
+from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 from slad.delivery.sinks.table import Secret, SinkSettingsError, Table
 
 KEEPALIVE_S: Final = 4.0
@@ -90,8 +90,8 @@ class Webhook:
         for place, event in enumerate(events):
             try:
                 await self._post(event)
-            except Fault as fault:
-                fault.delivered = place
+            except DeliveryError as error:
+                error.delivered = place
                 raise
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Webhook:
             async with self._session.post(
                 self._settings.url, data=body, headers=self._headers(event, body), allow_redirects=False
             ) as answer:
-                fault = _fault(answer.status, answer.headers.get("Retry-After"), time.time())
+                error = _error_of(answer.status, answer.headers.get("Retry-After"), time.time())
                 await _drain(answer)
         except TimeoutError:
             within = f"{self._settings.timeout_s:g} s"
@@ -131,8 +131,8 @@ class Webhook:
             raise Unavailable(f"no HTTP answer ({type(error).__name__})", suspect=True) from None
         except SinkSettingsError as error:
             raise Unavailable(str(error)) from None
-        if fault is not None:
-            raise fault
+        if error is not None:
+            raise error
 
     def _headers(self, event: pb.SlaEvent, body: bytes) -> dict[str, str]:
         keys = [_key(secret) for secret in self._settings.keys]
@@ -157,7 +157,7 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else "no connection"
 
 
-def _fault(status: int, retry_after: str | None, now_s: float) -> Fault | None:
+def _error_of(status: int, retry_after: str | None, now_s: float) -> DeliveryError | None:
     """What an answer means (docs/events.md has the table)."""
     if 200 <= status < 300:
         return None

@@ -10,7 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from slad.core.errors import Refused
-from slad.engine.doctor import Finding, Verdict
+from slad.engine.doctor import CheckResult, Verdict
 from slad.temporal.connection import RPC_TIMEOUT, ConnectionSettings, connect
 from slad.temporal.faults import Fault
 from slad.temporal.passthrough.sender import Sender
@@ -19,24 +19,24 @@ LINK: Final = "temporal"
 WORKERS: Final = "temporal workers"
 
 
-async def examine_link(settings: ConnectionSettings) -> list[Finding]:
+async def examine_link(settings: ConnectionSettings) -> list[CheckResult]:
     """Checks the connection, the namespace, and that workers wait for workflows on the task queue."""
     try:
         client = await connect(settings, lazy=True)
         await Sender(settings, client).probe()
         workers = await _pollers(settings, client)
     except Refused as refused:
-        return [Finding(Verdict.FAILURE, LINK, f"{refused.message} ({refused.reason})")]
+        return [CheckResult(Verdict.FAILURE, LINK, f"{refused.message} ({refused.reason})")]
     except Fault as fault:
-        return [Finding(Verdict.FAILURE, LINK, f"{fault.refused.message} ({fault.refused.reason})")]
+        return [CheckResult(Verdict.FAILURE, LINK, f"{fault.refused.message} ({fault.refused.reason})")]
     where = f"{settings.address}, namespace {settings.namespace}"
-    found = [Finding(Verdict.OK, LINK, f"{where} can be used{', over TLS' if settings.uses_tls else ''}")]
+    found = [CheckResult(Verdict.OK, LINK, f"{where} can be used{', over TLS' if settings.uses_tls else ''}")]
     if workers:
         text = f"{len(workers)} on task queue {settings.task_queue}: {', '.join(sorted(workers)[:5])}"
-        found.append(Finding(Verdict.OK, WORKERS, text))
+        found.append(CheckResult(Verdict.OK, WORKERS, text))
     else:
         text = f"none on task queue {settings.task_queue}; start `slad temporal-worker`"
-        found.append(Finding(Verdict.WARNING, WORKERS, text))
+        found.append(CheckResult(Verdict.WARNING, WORKERS, text))
     return found
 
 

@@ -14,7 +14,7 @@ from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks.circuit import RetrySettings
 from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.settings import SinkSettings
-from slad.delivery.sinks.sink import Fault, Rejected, Unavailable
+from slad.delivery.sinks.sink import DeliveryError, Rejected, Unavailable
 from tests.delivery.sinks.desk import Desk, eventually
 from tests.slad_under_test import slad_running
 
@@ -41,8 +41,8 @@ class Puppet:
         self.batches.append(sequences)
         try:
             self.behave(events)
-        except Fault as fault:
-            self.got += sequences[: fault.delivered]
+        except DeliveryError as error:
+            self.got += sequences[: error.delivered]
             raise
         self.got += sequences
 

@@ -10,11 +10,11 @@ import pytest
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import Refusal, Refused
-from slad.delivery.sinks.parked import ParkedEvents, Ticket
+from slad.delivery.sinks.parked import ParkedEvents, TicketKey
 from slad.engine.time_source import VirtualClock
 from slad.storage.rows import Batch
 
-A, B = Ticket("acme", "A"), Ticket("acme", "B")
+A, B = TicketKey("acme", "A"), TicketKey("acme", "B")
 
 
 class Disk:
@@ -40,7 +40,7 @@ class Disk:
         return self.batches[-1]
 
 
-def event(sequence: int, ticket: Ticket) -> pb.SlaEvent:
+def event(sequence: int, ticket: TicketKey) -> pb.SlaEvent:
     return pb.SlaEvent(sequence=sequence, tenant_id=ticket.tenant_id, ticket_id=ticket.ticket_id)
 
 
@@ -57,7 +57,7 @@ async def test_it_holds_the_tickets_of_what_is_parked() -> None:
     found = await parked(Disk())
     assert found.count == 3
     assert found.holds(event(9, A))
-    assert not found.holds(event(9, Ticket("globex", "A")))
+    assert not found.holds(event(9, TicketKey("globex", "A")))
     assert (found.find(4), found.find(5)) == (A, None)
 
 
@@ -94,7 +94,7 @@ async def test_a_change_is_carried_out_though_its_caller_has_gone(change: str) -
     work = {
         "discard": lambda: found.discard([2]),
         "release": lambda: found.release([B]),
-        "park": lambda: found.park(event(8, Ticket("acme", "C")), 1, "no"),
+        "park": lambda: found.park(event(8, TicketKey("acme", "C")), 1, "no"),
     }[change]
     asking = asyncio.ensure_future(work())
     while disk.started == before:  # noqa: ASYNC110

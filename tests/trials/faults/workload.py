@@ -43,6 +43,7 @@ from slad.engine.commands import (
     TermsOffer,
 )
 from slad.engine.engine import SlaEngine
+from slad.engine.listeners import Listeners
 from slad.engine.queries import Queries, QueryThread
 from slad.engine.time_source import VirtualClock
 from slad.storage import database
@@ -165,9 +166,8 @@ class Life:
         self.clock = VirtualClock(self.diary.now)
         names = Catalog(store)
         self.hub = EventHub(self.journal.counters().sequence, slow_queries.events_after)
-        self.engine = SlaEngine(
-            self.journal, Store(writer), names, self.clock, self.hub.publish, LocalCarrier()
-        )
+        listeners = Listeners(self.hub.publish)
+        self.engine = SlaEngine(self.journal, names, self.clock, LocalCarrier(), listeners)
         self.consumers = Consumers(store.consumers(), self.engine, self.hub, self.clock)
         self.queries = Queries(store, names)
         self.retention = Retention(RETENTION, self.engine, slow_queries, self.consumers, self.clock)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from slad.core.errors import Refused
 from slad.core.events import EventType
-from slad.delivery.hub import OutboxEvent
+from slad.delivery.hub import LoggedEvent
 from tests.trials.simulation.ledger import Entry, Ledger, hold
 from tests.trials.simulation.system import System
 
@@ -25,10 +25,10 @@ class Reader:
         """An acknowledgement whose answer was not heard."""
         self.sent: list[int] = []
         """Sequences sent since it has connected."""
-        self._stream: AsyncGenerator[Sequence[OutboxEvent], None] | None = None
-        self._turn: asyncio.Task[Sequence[OutboxEvent]] | None = None
+        self._stream: AsyncGenerator[Sequence[LoggedEvent], None] | None = None
+        self._turn: asyncio.Task[Sequence[LoggedEvent]] | None = None
 
-    def wants(self, event: OutboxEvent) -> bool:
+    def wants(self, event: LoggedEvent) -> bool:
         return self.name != "mail" or event.type in THRESHOLDS
 
     def owed(self, ledger: Ledger) -> list[Entry]:
@@ -97,5 +97,5 @@ class Reader:
         self.acknowledged, self.attempted = acknowledged, None
 
     @staticmethod
-    async def _next(stream: AsyncGenerator[Sequence[OutboxEvent], None]) -> Sequence[OutboxEvent]:
+    async def _next(stream: AsyncGenerator[Sequence[LoggedEvent], None]) -> Sequence[LoggedEvent]:
         return await anext(stream)

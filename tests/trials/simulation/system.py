@@ -18,9 +18,11 @@ from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention, RetentionSettings
 from slad.engine import engine as engine_module
 from slad.engine import timers
+from slad.engine import turn as turn_module
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
+from slad.engine.listeners import Listeners
 from slad.engine.queries import Queries, QueryThread
 from slad.storage import journal as journal_module
 from slad.storage.database import DataDirectory
@@ -44,8 +46,8 @@ def turned(knobs: Knobs, at_kill_point: Callable[[str], None]) -> Iterator[None]
         (timers, "HORIZON_MS", knobs.horizon_minutes * MINUTE_MS),
         (timers, "REFILL_MS", knobs.horizon_minutes * MINUTE_MS // 2),
         (timers, "PAGE", knobs.timers_page),
-        (engine_module, "MAX_TIMERS", knobs.max_timers),
-        (engine_module, "MAX_COMMANDS", knobs.max_commands),
+        (turn_module, "MAX_TIMERS", knobs.max_timers),
+        (turn_module, "MAX_COMMANDS", knobs.max_commands),
         (engine_module, "TRIAL_BYTES", 1024),
         (hub_module, "TAIL", knobs.hub_tail),
         (hub_module, "PAGE", knobs.hub_page),
@@ -71,9 +73,8 @@ class System:
         self._slow._thread = AtOnce()  # type: ignore[assignment]
         directory = Catalog(self.store)
         self.hub = EventHub(self.journal.counters().sequence, self._slow.events_after)
-        self.engine = SlaEngine(
-            self.journal, Store(writer), directory, clock, self.hub.publish, LocalCarrier()
-        )
+        listeners = Listeners(self.hub.publish)
+        self.engine = SlaEngine(self.journal, directory, clock, LocalCarrier(), listeners)
         self.engine._writer = WritesAtOnce(self.engine._commit)  # type: ignore[assignment]
         self.consumers = Consumers(self.store.consumers(), self.engine, self.hub, clock)
         self.queries = Queries(self.store, directory)

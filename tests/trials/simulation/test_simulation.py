@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slad.core import machine
+from slad.core import machine, settle
 from slad.delivery.consumers import Consumers
 from slad.storage.journal import Journal
 from slad.storage.rows import ConsumerRow
@@ -87,7 +87,8 @@ def test_a_commit_that_is_not_one_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _forget_that_clocks_are_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_known", lambda tracking, now: now)
+    for module in (machine, settle):
+        monkeypatch.setattr(module, "latest_known", lambda tracking, now: now)
 
 
 SLOWER = Send((Command("A", Retarget(Promise(200, 500))),))

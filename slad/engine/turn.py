@@ -1,0 +1,125 @@
+"""One turn of the pump: what is due fires, then waiting commands are carried out, all in one unit of work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from slad.core import machine
+from slad.core.errors import InvalidField, Refused, without_frames
+from slad.core.tracking import TicketRef
+from slad.engine.commands import Command
+from slad.engine.time_source import TimeSource
+from slad.engine.timers import Timers
+from slad.engine.unit_of_work import UnitOfWork, Write
+from slad.storage.database import StorageError
+
+log = logging.getLogger(__name__)
+
+MAX_COMMANDS: Final = 128
+"""Commands in one transaction: bounds the time between two turns."""
+
+MAX_TIMERS: Final = 256
+"""Timers that fire in one transaction."""
+
+
+class Job(NamedTuple):
+    """Something that waits for its turn."""
+
+    run: Callable[[UnitOfWork], Any]
+    done: asyncio.Future[Any]
+    cause: Any = None
+    """What the observer said of it."""
+    command: Command | None = None
+    """What `run` carries out, if it is a command."""
+
+
+class Result(NamedTuple):
+    """What came of a job, to be told after the commit."""
+
+    job: Job
+    value: Any
+    error: Exception | None
+
+
+def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) -> None:
+    """Fires what is due, up to MAX_TIMERS, over all tickets in the order of the instants (C5).
+
+    Raises StorageError when the database cannot be read.
+    """
+    left = MAX_TIMERS
+    while due := _take_due(timers, until, left):
+        if len(due) > 1:
+            work.tickets.foresee_keys([tracking_key for _, _, tracking_key in due])
+        last, place = due[-1][0], len(due)
+        while due and left:
+            wake_at, _, tracking_key = heappop(due)
+            clock.reach(wake_at)
+            work.now = max(clock.now(), wake_at)
+            left -= 1
+            try:
+                next_wake = _fire(work, wake_at, tracking_key)
+            except StorageError:
+                raise
+            except Exception:
+                # One ticket that cannot be read must not stop the clocks of all others.
+                timers.give_up(tracking_key)
+                log.exception(
+                    "tracking %d cannot fire; its timer is off until slad starts again", tracking_key
+                )
+                continue
+            if next_wake is not None and next_wake < last:
+                # Overdue as well, with its place among those of other tickets.
+                heappush(due, (next_wake, place, tracking_key))
+                place += 1
+            else:
+                timers.set(tracking_key, next_wake)
+        for wake_at, _, tracking_key in due:
+            timers.set(tracking_key, wake_at)
+
+
+def carry_out(work: UnitOfWork, waiting: deque[Job], results: list[Result]) -> None:
+    """Runs the next jobs that wait, up to MAX_COMMANDS.
+
+    What came of each goes into `results`, also when it raises.
+    Raises StorageError when the database cannot be read.
+    """
+    taken = list(islice(waiting, MAX_COMMANDS))
+    if len(taken) > 1:
+        work.foresee([job.command for job in taken if job.command is not None])
+    for job in taken:
+        waiting.popleft()
+        try:
+            results.append(Result(job, job.run(work), None))
+        except (InvalidField, Refused) as error:
+            results.append(Result(job, None, without_frames(error)))
+        except Exception as error:
+            results.append(Result(job, None, error))
+            if isinstance(error, StorageError):
+                raise
+
+
+def _take_due(timers: Timers, until: int, most: int) -> list[tuple[int, int, int]]:
+    """(wake, place, key) of the next timers that are due, in order; they are not armed any more."""
+    due: list[tuple[int, int, int]] = []
+    while len(due) < most and (timer := timers.pop(until)) is not None:
+        wake_at, tracking_key = timer
+        due.append((wake_at, len(due), tracking_key))
+    return due
+
+
+def _fire(work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
+    """Fires one tracking; its next wake."""
+    record = work.tickets.by_key(tracking_key)
+    if record is None or record.wake_at is None:
+        return None
+    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
+    transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
+    tenant_id = work.catalog.tenant_id(record.tenant_key)
+    work.put(Write(TicketRef(tenant_id, record.ticket_id, record.generation), tracking_key, transition))
+    return transition.wake_at
