@@ -110,7 +110,7 @@ class Week:
         self._before = list(accumulate((layout.total_ms for layout in self.layouts), initial=0))
         self._total_ms = self._before[7]
         if not self._total_ms:
-            raise ValueError("a week without windows never opens")
+            raise ValueError("a week without windows would never open")
 
     def upto(self, day: int) -> tuple[int, Layout]:
         """See `OpenHours`."""
@@ -189,7 +189,7 @@ class Years:
         self._before = list(accumulate((totals[kind] for kind in _KINDS), initial=0))
         self._total_ms = self._before[YEARS_PER_CYCLE]
         if not self._total_ms:
-            raise ValueError("a year of nothing but holidays never opens")
+            raise ValueError("a year of holidays only would never open")
 
     def _kind_totals(self) -> list[int]:
         usual = [layout.total_ms for layout in self._week.layouts]

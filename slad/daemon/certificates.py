@@ -54,7 +54,7 @@ class Certificates:
         Raises CertificateError; then nothing has changed.
         """
         if (settings.client_ca is None) != (self._settings.client_ca is None):
-            raise CertificateError("tls.client_ca can be set and unset by a restart only")
+            raise CertificateError("tls.client_ca can only be set or unset by a restart")
         self._fresh, self._settings = self._read(settings), settings
 
     def _take_fresh(self) -> Any:  # grpcio's stubs do not know that None means: as before
@@ -69,7 +69,7 @@ class Certificates:
         ends_at = examine(certificate, key)
         left = (ends_at - int(time.time() * 1_000)) // DAY_MS
         if left < WARN_DAYS:
-            log.warning("%s ends on %s; put a new one there and reload", certificate, format_instant(ends_at))
+            log.warning("%s ends on %s; replace it and reload", certificate, format_instant(ends_at))
         roots = None
         if settings.client_ca is not None:
             roots = _bytes(settings.client_ca, "client CA")
@@ -98,7 +98,7 @@ def examine(certificate: Path, key: Path) -> int:
         return _shake_hands(server, client)
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(
-            f"{certificate} would be refused by every client: {error.verify_message}; put a new one there"
+            f"every client would refuse {certificate}: {error.verify_message}; replace it"
         ) from error
     except ssl.SSLError as error:
         raise CertificateError(f"{certificate} cannot be used: {_said(error)}") from error
@@ -120,7 +120,7 @@ def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> int:
         shown = caller.getpeercert() if caller.version() and caller.cipher() else None
         if shown:
             return int(ssl.cert_time_to_seconds(str(shown["notAfter"]))) * SECOND_MS
-    raise ssl.SSLError("the handshake does not end")
+    raise ssl.SSLError("the TLS handshake does not end")
 
 
 def _context(protocol: int, authorities: Path) -> ssl.SSLContext:
@@ -140,7 +140,7 @@ def _bytes(path: Path, what: str) -> bytes:
 
 
 def _no_password() -> str:
-    raise CertificateError("the key is encrypted; slad has nobody to ask for its password")
+    raise CertificateError("the key is encrypted; slad cannot ask for its password")
 
 
 def _said(error: ssl.SSLError) -> str:

@@ -132,7 +132,7 @@ class Daemon:
             try:
                 await retention.run()
             except StorageError as error:
-                log.warning("nothing was removed this time: %s", error)
+                log.warning("old events could not be removed this time: %s", error)
                 self._notice(error)
 
     def _notice(self, error: Exception) -> None:
@@ -169,7 +169,7 @@ def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
     try:
         daemon.reload(read_again())
     except (ValueError, StorageError) as error:
-        log.error("reload failed, everything is as it was: %s", error)  # noqa: TRY400 - no bug, no traceback
+        log.error("the reload failed; nothing has changed: %s", error)  # noqa: TRY400 - no bug, no traceback
         daemon.complaint = f"reload failed: {error}"
     else:
         log.info("reloaded")

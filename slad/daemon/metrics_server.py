@@ -67,7 +67,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("a scrape broke off", exc_info=True)
+        log.debug("a scrape ended early", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):

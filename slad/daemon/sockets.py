@@ -113,9 +113,7 @@ def _bind(server: SladServer, address: str, credentials: grpc.ServerCredentials 
     except RuntimeError:
         port = 0
     if not port:
-        raise AddressError(
-            f"cannot listen on {address}: it is taken, or may not be used; try another --listen"
-        )
+        raise AddressError(f"cannot listen on {address}: it is in use or not allowed; try another --listen")
     return port
 
 
@@ -128,7 +126,7 @@ def _make_way(path: Path) -> None:
     except OSError as error:
         raise AddressError(f"cannot listen on unix:{path}: {error.strerror}") from error
     if not stat.S_ISSOCK(mode):
-        raise AddressError(f"cannot listen on unix:{path}: there is a file that is no socket")
+        raise AddressError(f"cannot listen on unix:{path}: there is a file that is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(os.fspath(path))

@@ -31,7 +31,7 @@ def notify(*lines: str) -> None:
             channel.sendall("\n".join(lines).encode())
         except OSError as error:
             # A supervisor that does not listen is no reason to stop the clocks.
-            log.debug("systemd cannot be told %s: %s", lines[0], error)
+            log.debug("systemd cannot be notified of %s: %s", lines[0], error)
 
 
 class Watchdog:

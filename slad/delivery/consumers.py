@@ -239,4 +239,4 @@ class Consumers:
 
 
 def _not_found(name: str) -> Refused:
-    return Refused(Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it has to watch first")
+    return Refused(Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it must watch first")

@@ -14,7 +14,7 @@ LAG = Metric("slad_consumer_lag_events", MetricKind.GAUGE, "Events not yet ackno
 LAG_TIME = Metric(
     "slad_consumer_lag_seconds",
     MetricKind.GAUGE,
-    "Age of the oldest event not yet acknowledged; 0: there is none.",
+    "Age of the oldest event not yet acknowledged; 0 if there is none.",
     ("consumer",),
 )
 STREAMS = Metric(

@@ -68,7 +68,7 @@ class Retention:
             try:
                 await self.sweep()
             except Refused as refused:
-                log.warning("nothing was removed this time: %s", refused)
+                log.warning("old events could not be removed this time: %s", refused)
             except Exception:
                 # It is not worth a daemon, and the next sweep may do better.
                 log.exception("retention failed")

@@ -299,7 +299,7 @@ class SlaEngine:
         if self._trouble is None:
             self._listeners.writable_changes(False)
         if str(error) != self._trouble:
-            log.error("commit failed, nothing of it is in force: %s", error)
+            log.error("a commit failed; nothing of it took effect: %s", error)
         self._trouble = str(error)
         if isinstance(error, CannotWrite) and error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")

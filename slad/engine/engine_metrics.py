@@ -23,7 +23,7 @@ OVERDUE = Metric("slad_timers_overdue", MetricKind.GAUGE, "Timers in memory whos
 MOST_OVERDUE = Metric(
     "slad_timers_overdue_seconds",
     MetricKind.GAUGE,
-    "How long ago the earliest timer in memory was due; 0: it is not.",
+    "How long ago the earliest timer in memory was due; 0: it is not due.",
 )
 QUEUE = Metric("slad_queue_depth", MetricKind.GAUGE, "Commands that wait for their turn.")
 COMMIT_TIME = Metric(
@@ -33,12 +33,12 @@ COMMIT_COMMANDS = Metric(
     "slad_commit_commands", MetricKind.HISTOGRAM, "Commands that shared a commit; 0: timers alone."
 )
 COMMIT_FAILURES = Metric(
-    "slad_commit_failures_total", MetricKind.COUNTER, "Commits that failed; nothing of them is there."
+    "slad_commit_failures_total", MetricKind.COUNTER, "Commits that failed; nothing of them took effect."
 )
 LAST_COMMIT = Metric(
     "slad_last_commit_timestamp_seconds", MetricKind.GAUGE, "When the last commit ended, by slad's clock."
 )
-WRITABLE = Metric("slad_writable", MetricKind.GAUGE, "1: commands are carried out; 0: the disk refuses.")
+WRITABLE = Metric("slad_writable", MetricKind.GAUGE, "1: commands are carried out; 0: the disk refuses them.")
 HEAD = Metric("slad_head_sequence", MetricKind.GAUGE, "The sequence of the newest event.")
 STEPS = Metric(
     "slad_clock_steps_total",

@@ -11,10 +11,12 @@ from slad.storage.database import DataDirectory
 
 DATABASE = Metric("slad_database_size_bytes", MetricKind.GAUGE, "Size of slad.db.")
 DATABASE_FREE = Metric(
-    "slad_database_free_bytes", MetricKind.GAUGE, "What of slad.db is free and will be used again."
+    "slad_database_free_bytes", MetricKind.GAUGE, "Free space in slad.db that will be used again."
 )
 WAL = Metric(
-    "slad_wal_size_bytes", MetricKind.GAUGE, "Size of slad.db-wal, which is folded into slad.db now and then."
+    "slad_wal_size_bytes",
+    MetricKind.GAUGE,
+    "Size of slad.db-wal, which is merged into slad.db from time to time.",
 )
 DISK_FREE = Metric(
     "slad_disk_free_bytes", MetricKind.GAUGE, "Free space of the file system that holds the data."

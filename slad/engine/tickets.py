@@ -114,7 +114,7 @@ def sole_holder(holders: dict[int, bool], ticket_id: str) -> int:
         raise Refused(
             Refusal.FAILED_PRECONDITION,
             "TENANT_AMBIGUOUS",
-            f"several tenants have a ticket {ticket_id!r}; say which with tenant_id",
+            f"several tenants have a ticket {ticket_id!r}; name one in tenant_id",
         )
     return candidates[0]
 

@@ -280,7 +280,7 @@ class Gate:
         if now - self._complained_at >= COMPLAINT_S:
             self._complained_at = now
             log.warning(
-                "callers without a good token were refused",
+                "callers without a valid token were refused",
                 extra={"peer": peer, "reason": error.reason, "calls": self._refused},
             )
             self._refused = 0

@@ -77,9 +77,9 @@ def _chosen(
 ) -> Sequence[int] | None:
     """The sequences that are meant; None: all."""
     if request.all and request.sequences:
-        raise InvalidField("sequences", "CONTRADICTORY", "either all, or some sequences")
+        raise InvalidField("sequences", "CONTRADICTORY", "give either all or sequences")
     if not request.all and not request.sequences:
-        raise InvalidField("sequences", "REQUIRED", "say which, or all")
+        raise InvalidField("sequences", "REQUIRED", "give sequences, or all")
     at_most("sequences", request.sequences, MAX_SEQUENCES)
     return None if request.all else tuple(dict.fromkeys(request.sequences))
 

@@ -161,7 +161,7 @@ class Bulk:
             ended = ended or message.end
             message = await _next(rest)
         if not ended:
-            raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was mended")
+            raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was changed")
         room = MAX_LISTED + 1 - len(findings)
         return findings + await _on_thread(lambda: list(islice(reconciliation.orphans(), room)))
 
@@ -217,7 +217,7 @@ async def _next(
         async with asyncio.timeout(MAX_SILENCE_S):
             return await anext(rest, None)
     except TimeoutError:
-        message = f"nothing came for {MAX_SILENCE_S:g} s; nothing was mended, send the list again"
+        message = f"nothing arrived for {MAX_SILENCE_S:g} s; nothing was changed, send the list again"
         raise Refused(Refusal.UNAVAILABLE, "LIST_SILENT", message) from None
 
 

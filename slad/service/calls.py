@@ -118,7 +118,7 @@ CALLS = Metric("slad_calls_total", MetricKind.COUNTER, "Calls that ended, by gRP
 DURATION = Metric(
     "slad_call_duration_seconds",
     MetricKind.HISTOGRAM,
-    "How long calls took that succeeded; not of streams of events.",
+    "How long successful calls took; without streams of events.",
     ("rpc",),
 )
 OPEN = Metric("slad_calls_open", MetricKind.GAUGE, "Calls and streams under way.", ("rpc",))

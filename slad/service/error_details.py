@@ -53,7 +53,7 @@ def status_of(error: Exception) -> status_pb2.Status:
             retry.retry_delay.seconds = RETRY_DELAY_S
             status.details.add().Pack(retry)
         return status
-    return _status(code_pb2.INTERNAL, "internal error; the log of slad says more", "INTERNAL")
+    return _status(code_pb2.INTERNAL, "internal error; see the log of slad", "INTERNAL")
 
 
 def code_and_reason(error: BaseException) -> tuple[str, str]:
@@ -72,7 +72,7 @@ async def abort(
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
     if not isinstance(error, InvalidField | Refused):
-        log.error("unforeseen error in a call", exc_info=error, extra=about)
+        log.error("unexpected error in a call", exc_info=error, extra=about)
     status = rpc_status.to_status(status_of(error))
     # gRPC's own error refers to it, and lives on in a cycle.
     without_frames(error)

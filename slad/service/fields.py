@@ -91,7 +91,7 @@ def page_key(token: str) -> int:
         return 0
     # 15 digits keep it within SQLite's integers.
     if not re.fullmatch("[0-9a-f]{1,15}", token):
-        raise InvalidField("page_token", "MALFORMED_TOKEN", "not a token that slad gave out")
+        raise InvalidField("page_token", "MALFORMED_TOKEN", "not a token that slad issued")
     return int(token, 16)
 
 

@@ -72,7 +72,9 @@ def _with_closed_time(
         reopened_at = instant(item, "reopened_at", path)
         if closed_at is None or reopened_at is None:
             missing = "closed_at" if closed_at is None else "reopened_at"
-            raise InvalidField(f"{path}.{missing}", "REQUIRED", "a closed stretch has a beginning and an end")
+            raise InvalidField(
+                f"{path}.{missing}", "REQUIRED", "a closed stretch needs a beginning and an end"
+            )
         if closed_at < earliest:
             raise InvalidField(f"{path}.closed_at", "BEFORE_START", "before the start of the tracking")
         if reopened_at < closed_at:
@@ -112,14 +114,16 @@ def _fired(items: Sequence[rpc.SlaFiredThreshold], earliest: int, now: int) -> I
         scheduled_at = instant(item, "scheduled_at", path)
         fired_at = instant(item, "fired_at", path)
         if scheduled_at is None:
-            raise InvalidField(f"{path}.scheduled_at", "REQUIRED", "a threshold fires at an instant")
+            raise InvalidField(
+                f"{path}.scheduled_at", "REQUIRED", "a threshold needs the instant at which it fired"
+            )
         if scheduled_at < earliest:
             raise InvalidField(f"{path}.scheduled_at", "BEFORE_START", "before the start of the tracking")
         if item.retractions < 0:
-            raise InvalidField(f"{path}.retractions", "NEGATIVE", "a number of retractions")
+            raise InvalidField(f"{path}.retractions", "NEGATIVE", "must be a number of retractions")
         if fired_at is None and not item.retractions:
             raise InvalidField(
-                f"{path}.fired_at", "REQUIRED", "only what was retracted has no instant of firing"
+                f"{path}.fired_at", "REQUIRED", "only a retracted threshold has no instant of firing"
             )
         yield Fired(
             phase,

@@ -33,11 +33,11 @@ SCRAPE_TIMEOUT_S: Final = 8.0
 BUILD = Metric(
     "slad_build_info",
     MetricKind.GAUGE,
-    "Always 1; what runs.",
+    "Always 1; its labels say what runs.",
     ("version", "python", "grpcio", "sqlite", "tzdata"),
 )
 SCRAPE_ERRORS = Metric(
-    "slad_scrape_errors_total", MetricKind.COUNTER, "Parts of slad that could not be asked in a scrape."
+    "slad_scrape_errors_total", MetricKind.COUNTER, "Parts of slad that gave no metrics in a scrape."
 )
 
 _FAMILIES: Final[dict[MetricKind, Any]] = {
@@ -97,7 +97,7 @@ class MetricsCollector(Collector):
                 found += await source.samples()
             except Exception:
                 self._errors += 1
-                log.exception("%s could not be asked for its metrics", type(source).__name__)
+                log.exception("%s gave no metrics", type(source).__name__)
         return [Sample(BUILD, 1, self._build), Sample(SCRAPE_ERRORS, self._errors), *found]
 
 

@@ -237,7 +237,7 @@ class RequestReader:
             paused_at = instant(item, "paused_at", path)
             resumed_at = instant(item, "resumed_at", path)
             if paused_at is None:
-                raise InvalidField(f"{path}.paused_at", "REQUIRED", "a pause has a beginning")
+                raise InvalidField(f"{path}.paused_at", "REQUIRED", "a pause needs a beginning")
             if earliest is None:
                 raise InvalidField(path, "OVERLAPS", "the pause before it is still running")
             if paused_at < earliest:

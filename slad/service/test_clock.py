@@ -40,7 +40,7 @@ class TestClock:
         by = duration_ms(request, "by")
         if target is None:
             if by is None:
-                raise InvalidField("to", "REQUIRED", "say how far, with `to` or `by`")
+                raise InvalidField("to", "REQUIRED", "give `to` or `by`")
             target = self._clock.now() + by
         if target > MAX_INSTANT_MS:
             raise InvalidField("by", "OUT_OF_RANGE", "past the year 9999")

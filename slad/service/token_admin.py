@@ -55,7 +55,7 @@ class SlaTokens:
 
     def _tenants(self, request: rpc.CreateSlaTokenRequest) -> Tenants:
         if bool(request.tenant_ids) == request.all_tenants:
-            raise InvalidField("tenant_ids", "REQUIRED", "name tenants, or say all_tenants; not both")
+            raise InvalidField("tenant_ids", "REQUIRED", "give tenant_ids or all_tenants, not both")
         if request.all_tenants:
             return None
         at_most("tenant_ids", request.tenant_ids, MAX_TENANTS)

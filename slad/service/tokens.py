@@ -94,13 +94,15 @@ class Tokens:
         """A new token and its secret."""
         if not by.covers(tenants):
             raise Refused(
-                Refusal.PERMISSION_DENIED, "TENANT_NOT_ALLOWED", "a token can be made for own tenants only"
+                Refusal.PERMISSION_DENIED,
+                "TENANT_NOT_ALLOWED",
+                "you can create tokens for your own tenants only",
             )
         if len(self._rows) >= MAX_TOKENS:
             raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_TOKENS", f"there are {MAX_TOKENS} already")
         now = self.now()
         if expires_at is not None and expires_at <= now:
-            raise InvalidField("expires_at", "IN_THE_PAST", "a token must be good for a while")
+            raise InvalidField("expires_at", "IN_THE_PAST", "a token must be valid for some time")
         token_id = secrets.token_hex(ID_BYTES)
         while token_id in self._rows:
             token_id = secrets.token_hex(ID_BYTES)

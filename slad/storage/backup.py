@@ -64,7 +64,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
         former: Path | None = None
         if database.exists():
             if not replace:
-                raise DatabaseError(f"there is a database in {data} already; say --replace to move it aside")
+                raise DatabaseError(f"there is a database in {data} already; give --replace to move it aside")
             former = _free_name(database)
         try:
             incoming = database.with_name(f"{DATABASE_NAME}.incoming")
@@ -93,7 +93,7 @@ def check(path: Path) -> None:
                 raise DatabaseError(f"{path} is not a database of slad")
             version = connection.pragma("user_version")
             if version > migrations()[-1][0]:
-                raise DatabaseError(f"{path} has schema {version}, of a later slad than this")
+                raise DatabaseError(f"{path} has schema {version}, which a later slad wrote")
             complaints = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
         finally:
             connection.close()

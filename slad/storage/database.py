@@ -133,7 +133,7 @@ class DataDirectory:
         if owner != os.geteuid() == 0:
             name = owner_of(self.database)
             raise DatabaseError(
-                f"{self.database} belongs to {name}, who could not open any more what root leaves there; "
+                f"{self.database} belongs to {name}, who could not open files that root creates there; "
                 f"run slad as {name}"
             )
 

@@ -88,21 +88,21 @@ async def connect(settings: ConnectionSettings, *, lazy: bool = False) -> Client
 
 
 CAUSES: Final = (
-    ("dns error", "its name cannot be looked up"),
+    ("dns error", "its host name cannot be resolved"),
     ("ConnectionRefused", "nothing listens there"),
     ("InvalidContentType", "it does not speak TLS"),
     (
         "InvalidCertificate",
         "its certificate is not trusted; see temporal.tls_ca, temporal.tls_server_name",
     ),
-    ("CertificateRequired", "it wants a certificate; see temporal.tls_cert"),
+    ("CertificateRequired", "it requires a certificate; see temporal.tls_cert"),
     ("AlertReceived", "it does not accept the TLS of this side; see temporal.tls_cert"),
     ("Unauthenticated", "it does not accept the caller; see temporal.api_key"),
     ("PermissionDenied", "it does not accept the caller; see temporal.api_key"),
     # With TLS 1.3 a client is connected before the server has seen its certificate, or that it has none.
     (
         "call error after connection",
-        "it ended the connection; see temporal.tls_cert, if it wants a certificate",
+        "it ended the connection; see temporal.tls_cert, if it requires a certificate",
     ),
 )
 """What is found in an error of Temporal's client, and what it means. Its own words are for the log."""

@@ -95,19 +95,21 @@ def _denied(settings: ConnectionSettings) -> Refused:
     return Refused(
         Refusal.FAILED_PRECONDITION,
         "TEMPORAL_PERMISSION_DENIED",
-        f"Temporal at {settings.address} does not let slad use namespace {settings.namespace!r}",
+        f"Temporal at {settings.address} does not allow slad to use namespace {settings.namespace!r}",
     )
 
 
 def _busy() -> Refused:
-    return Refused(Refusal.RESOURCE_EXHAUSTED, "TEMPORAL_BUSY", "Temporal takes no more calls for the moment")
+    return Refused(
+        Refusal.RESOURCE_EXHAUSTED, "TEMPORAL_BUSY", "Temporal accepts no more calls at the moment"
+    )
 
 
 def _too_large() -> Refused:
     return Refused(
         Refusal.FAILED_PRECONDITION,
         "TEMPORAL_PAYLOAD_TOO_LARGE",
-        "the schedule or the facts of the ticket are more than Temporal takes in one message",
+        "the schedule or the facts of the ticket are more than Temporal accepts in one message",
     )
 
 
@@ -115,5 +117,5 @@ def _refused(status: RPCStatusCode) -> Refused:
     return Refused(
         Refusal.FAILED_PRECONDITION,
         "TEMPORAL_REFUSED",
-        f"Temporal refuses the message ({status.name}); the log of slad says more",
+        f"Temporal refuses the message ({status.name}); see the log of slad",
     )

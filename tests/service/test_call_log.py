@@ -70,7 +70,7 @@ async def test_an_unforeseen_error_is_logged_with_the_call_that_met_it(
         monkeypatch.setattr(slad.daemon.clock, "now", lambda: 1 // 0)
         assert (await refused(slad.start("T-1"))).reason == "INTERNAL"
         monkeypatch.undo()
-    (line,) = lines(caplog, "unforeseen error")
+    (line,) = lines(caplog, "unexpected error")
     assert (line["rpc"], line["tenant_id"], line["ticket_id"]) == ("StartSlaTracking", "acme", "T-1")
     assert line["exc_info"]
 

@@ -66,7 +66,7 @@ async def test_restore_refuses_a_running_slad_and_a_database_that_is_there(tmp_p
         back_up(tmp_path / "data", tmp_path / "copy")
         with pytest.raises(DatabaseError, match="held by another slad"):
             restore(tmp_path / "copy", tmp_path / "data", replace=True)
-    with pytest.raises(DatabaseError, match="say --replace"):
+    with pytest.raises(DatabaseError, match="give --replace"):
         restore(tmp_path / "copy", tmp_path / "data")
 
 

@@ -25,7 +25,7 @@ class SinkState(IntEnum):
     RETRYING = 2
     """The last attempt failed; another one follows soon."""
     OPEN = 3
-    """The circuit is open: one event is tried now and then."""
+    """The circuit is open: it tries one event at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,9 +148,9 @@ class Courier:
             except Refused as refused:
                 if refused.kind is Refusal.UNAVAILABLE and refused.reason == "STOPPING":
                     return
-                log.warning("sink %s goes on in a moment: %s", self._name, refused)
+                log.warning("sink %s continues in a moment: %s", self._name, refused)
             except Exception:
-                log.exception("sink %s goes on in a moment", self._name)
+                log.exception("sink %s continues in a moment", self._name)
             await asyncio.sleep(RESTART_S)
 
     async def _follow(self) -> None:
@@ -258,8 +258,8 @@ class Courier:
         except Exception as error:
             # Its text may hold anything, secrets too; where it came from does not.
             places = "".join(traceback.format_tb(error.__traceback__))
-            log.error("sink %s: unforeseen %s\n%s", self._name, type(error).__name__, places)  # noqa: TRY400
-            return Unavailable(f"unforeseen error ({type(error).__name__}); the log says where", suspect=True)
+            log.error("sink %s: unexpected %s\n%s", self._name, type(error).__name__, places)  # noqa: TRY400
+            return Unavailable(f"unexpected error ({type(error).__name__}); the log says where", suspect=True)
         return None
 
     async def _succeeded(self, count: int) -> None:
@@ -285,7 +285,7 @@ class Courier:
         before = self._circuit.state
         pause = self._circuit.failed(error.retry_after_s if isinstance(error, Unavailable) else None)
         if self._circuit.state is SinkState.OPEN is not before:
-            log.warning("sink %s: circuit open; one event is tried now and then", self._name)
+            log.warning("sink %s: circuit open; it tries one event at a time", self._name)
         await self._wait(pause)
 
     async def _wait(self, pause_s: float) -> None:

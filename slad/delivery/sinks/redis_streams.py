@@ -176,7 +176,7 @@ class _Credentials(CredentialProvider):
 # --- what went wrong
 
 TROUBLES: Final[Mapping[str, str]] = {
-    "NOAUTH": "the Redis server wants a password",
+    "NOAUTH": "the Redis server requires a password",
     "WRONGPASS": "the Redis server refuses the user name or the password",
     "NOPERM": "the Redis user has no permission for these commands or keys",
     "READONLY": "the Redis server is a read-only replica",

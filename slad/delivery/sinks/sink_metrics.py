@@ -9,9 +9,9 @@ from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.delivery.sinks.circuit import SinkState
 from slad.delivery.sinks.sinks import Sinks
 
-READY = Metric("slad_sink_ready", MetricKind.GAUGE, "1: the last attempt went well; 0: it failed.", ("sink",))
+READY = Metric("slad_sink_ready", MetricKind.GAUGE, "1: the last attempt succeeded; 0: it failed.", ("sink",))
 DELIVERED = Metric(
-    "slad_sink_delivered_total", MetricKind.COUNTER, "Events that the target has taken.", ("sink",)
+    "slad_sink_delivered_total", MetricKind.COUNTER, "Events that the target has accepted.", ("sink",)
 )
 FAILURES = Metric("slad_sink_failures_total", MetricKind.COUNTER, "Attempts that failed.", ("sink",))
 PARKED = Metric(
@@ -20,7 +20,7 @@ PARKED = Metric(
 LAST_DELIVERY = Metric(
     "slad_sink_last_delivery_timestamp_seconds",
     MetricKind.GAUGE,
-    "When an event was last taken, by slad's clock.",
+    "When an event was last accepted, by slad's clock.",
     ("sink",),
 )
 

@@ -163,9 +163,9 @@ def _error_of(status: int, retry_after: str | None, now_s: float) -> DeliveryErr
         return None
     pause = _pause(retry_after, now_s)
     if 300 <= status < 400:
-        return Unavailable(f"answers {status}: it redirects, which is not followed")
+        return Unavailable(f"answers {status}: it redirects; slad does not follow")
     if status in (TOO_MANY, TOO_EARLY):
-        return Unavailable(f"answers {status}: it wants a pause", retry_after_s=pause)
+        return Unavailable(f"answers {status}: it asks for a pause", retry_after_s=pause)
     if status in NOT_ABOUT_THE_EVENT:
         return Unavailable(f"answers {status}: its url or credentials are wrong")
     if 400 <= status < 500 and status != REQUEST_TIMEOUT:

@@ -53,7 +53,7 @@ class PassThroughView(NamedTuple):
     carried: int
     """Live trackings that Temporal carries."""
     late: int
-    """Those of them with a threshold overdue beyond the grace, and no report."""
+    """Those of them with a threshold that is overdue beyond the grace period without a report."""
     parked: int
     parked_first: list[ParkedRow]
     """The longest parked."""

@@ -90,7 +90,7 @@ class Examiner:
                 if fault.concern is Concern.LINK:
                     self._link.lost(fault)
             except (Refused, StorageError) as error:
-                log.warning("overdue tickets cannot be looked after yet: %s", error)
+                log.warning("overdue tickets cannot be examined yet: %s", error)
 
     async def look(self) -> None:
         """One round over the tickets at which it is time to look. Raises Fault, Refused, StorageError."""

@@ -92,11 +92,11 @@ class Forwarder:
             try:
                 pause = await self._serve(name)
             except (Refused, StorageError) as error:
-                log.warning("what Temporal was told cannot be noted yet: %s", error)
+                log.warning("what Temporal was sent cannot be recorded yet: %s", error)
                 pause = WRITE_RETRY_S
             except Exception:
                 # One ticket that cannot be read must not stop all others.
-                log.exception("workflow %s cannot be served; its messages wait until slad starts again", name)
+                log.exception("workflow %s cannot be served; its messages wait until slad restarts", name)
             finally:
                 self._lanes.give_back(name, pause)
 
@@ -127,7 +127,7 @@ class Forwarder:
     async def _outwait(self, name: str, leftover: Leftover) -> float:
         pause = self._pause(name)
         if self._tries[name] > LEFTOVER_PATIENCE:
-            log.warning("the workflow %s of an earlier generation does not end by itself; it is ended", name)
+            log.warning("the workflow %s of an earlier generation does not end by itself; slad ends it", name)
             await self._sender.end(name, leftover.run_id, "its ticket has a new tracking")
         return pause
 

@@ -88,9 +88,9 @@ def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = N
         raise InvalidField(
             "ticket_id",
             "TOO_LONG_FOR_TEMPORAL",
-            f"the id of its workflow would have {length} bytes, Temporal takes {MAX_WORKFLOW_ID_BYTES}",
+            f"the id of its workflow would have {length} bytes, Temporal accepts {MAX_WORKFLOW_ID_BYTES}",
         )
     if offer is not None and offer.schedule is not None and len(offer.schedule.body) > MAX_SCHEDULE_BYTES:
         raise InvalidField(
-            "schedule", "TOO_LARGE_FOR_TEMPORAL", "so many holidays or entries are more than Temporal takes"
+            "schedule", "TOO_LARGE_FOR_TEMPORAL", "so many holidays or entries are more than Temporal accepts"
         )

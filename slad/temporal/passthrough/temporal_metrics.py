@@ -14,21 +14,21 @@ REACHABLE = Metric(
     "slad_temporal_reachable", MetricKind.GAUGE, "1: Temporal answered when last asked; 0: not."
 )
 WAITING = Metric(
-    "slad_temporal_outbox_messages", MetricKind.GAUGE, "Messages that Temporal has not taken yet."
+    "slad_temporal_outbox_messages", MetricKind.GAUGE, "Messages that Temporal has not accepted yet."
 )
 OLDEST = Metric(
     "slad_temporal_outbox_oldest_seconds",
     MetricKind.GAUGE,
-    "How long the oldest of them has waited; or 0.",
+    "How long the oldest of them has waited; 0 if there is none.",
 )
 CARRIED = Metric("slad_temporal_trackings", MetricKind.GAUGE, "Live trackings that Temporal carries.")
 LATE = Metric(
     "slad_temporal_late_trackings",
     MetricKind.GAUGE,
-    "Those of them with a threshold overdue beyond the grace, and no report.",
+    "Those of them with a threshold that is overdue beyond the grace period without a report.",
 )
 PARKED = Metric(
-    "slad_temporal_parked_workflows", MetricKind.GAUGE, "Workflows that slad has given up on for now."
+    "slad_temporal_parked_workflows", MetricKind.GAUGE, "Workflows that slad has set aside for an operator."
 )
 FALLBACKS = Metric(
     "slad_temporal_fallbacks_total",

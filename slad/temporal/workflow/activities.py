@@ -55,7 +55,7 @@ class SladActivities:
         """
         if self._worker is None:
             raise ApplicationError(
-                "this worker was told of no daemon to report to", type="NO_DAEMON", non_retryable=True
+                "this worker has no daemon to report to", type="NO_DAEMON", non_retryable=True
             )
         reports = wire.read(document, ThresholdReports)
         try:
@@ -76,7 +76,7 @@ class SladActivities:
             ) from None
         if rpc.SLA_REPORT_OUTCOME_EARLY in reply.outcomes:
             # Reports that were taken are known when this one is sent again.
-            raise ApplicationError("by the daemon's clock the threshold is not due yet", type="EARLY")
+            raise ApplicationError("the threshold is not due yet by the daemon's clock", type="EARLY")
 
 
 def _request(reports: ThresholdReports) -> rpc.ReportSlaThresholdsRequest:

@@ -124,7 +124,7 @@ class AlgaOutlet:
         try:
             return wire.read(answer or {"closed": False}, ClosedTicket)
         except InvalidField as error:
-            workflow.logger.warning("the answer to %s makes no sense: %s", Activity.CHECK_CLOSED.value, error)
+            workflow.logger.warning("the answer to %s is invalid: %s", Activity.CHECK_CLOSED.value, error)
             return ClosedTicket(closed=False)
 
     async def _tell(self, clock: TicketClock, events: Sequence[Event]) -> None:

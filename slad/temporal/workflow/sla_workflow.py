@@ -69,7 +69,7 @@ class SlaTicketWorkflow:
             raise ApplicationError(str(self._refusal), type=INVALID_INPUT, non_retryable=True)
         clock, given = self._clock, self._given
         if clock is None or given is None:
-            workflow.logger.warning("nothing is promised to this ticket")
+            workflow.logger.warning("this ticket has no targets")
             return
         effects = await self._effects(given)
         outlet = _outlet(effects)

@@ -98,7 +98,7 @@ async def test_an_error_of_the_sinks_code_is_a_failed_attempt_and_its_text_stays
         await desk.until(lag=0, parked=1, state=rpc.SLA_SINK_STATE_READY)
         (parked,) = await desk.at_rest()
         assert parked.event.ticket_id == "B"
-        assert parked.reason == "unforeseen error (KeyError); the log says where"
+        assert parked.reason == "unexpected error (KeyError); the log says where"
     assert list(dict.fromkeys(puppet.got)) == [1, 3]
     assert "test_courier.py" in caplog.text
     assert "hush-hush" not in caplog.text

@@ -239,7 +239,7 @@ async def test_a_wrong_password_and_then_the_right_one_without_a_restart(
         assert [event["subject"] for event in events(server.client(password="s3cret-word"))] == ["A"]
         async with desk(tmp_path / "other", s=table(server)) as running:
             await running.tickets("B")
-            await failing(running, "the Redis server wants a password")
+            await failing(running, "the Redis server requires a password")
     told = capfd.readouterr()
     assert "s3cret-word" not in told.err + told.out
 

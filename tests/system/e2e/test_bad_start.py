@@ -72,7 +72,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with slad_process("--listen", "127.0.0.1:0", "--data", str(tmp_path / "a")) as slad:
         (address,) = slad.addresses
         line = refused("--listen", address, "--data", tmp_path / "b")
-        assert f"cannot listen on {address}: it is taken" in line
+        assert f"cannot listen on {address}: it is in use" in line
     assert starts(tmp_path / "b")
 
 
@@ -120,7 +120,7 @@ def test_a_data_directory_of_another_user(tmp_path: Path) -> None:
     DataDirectory(data).close()
     for path in (*data.iterdir(), data):
         os.chown(path, 12345, 12345)
-    assert "slad.db belongs to user 12345, who could not open any more what root leaves there" in refused(
+    assert "slad.db belongs to user 12345, who could not open files that root creates there" in refused(
         "--data", data
     )
     line = refused("--data", data, before=POWERLESS)

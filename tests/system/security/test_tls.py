@@ -158,7 +158,7 @@ def test_certificates_that_no_client_would_take_are_refused_with_one_line(
     junk.write_text("not PEM")
     gone = tmp_path / "gone"
     for certificate, key, complaint in (
-        (*expired, "would be refused by every client: certificate has expired"),
+        (*expired, "certificate has expired"),
         (*early, "certificate is not yet valid"),
         (good[0], expired[1], "is not the key of"),
         (junk, good[1], "not PEM"),
@@ -176,7 +176,7 @@ def test_certificates_that_no_client_would_take_are_refused_with_one_line(
     data = ("--data", str(tmp_path / "data"))
     done = slad("serve", *data, "--tls-cert", str(expired[0]), "--tls-key", str(expired[1]))
     assert done.returncode == 3
-    assert "expired.pem would be refused by every client" in done.stderr
+    assert "every client would refuse" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "data").exists(), "nothing half started"
     half = slad("serve", *data, "--tls-cert", str(good[0]))
