@@ -82,7 +82,9 @@ def _zones(store: Store) -> CheckResult:
     used, installed = store.meta("tzdata"), version("tzdata")
     if used == installed:
         return CheckResult(Verdict.OK, "time zones", f"tzdata {installed}")
-    text = f"deadlines come from tzdata {used}, but {installed} is installed; the next start derives them again"
+    text = (
+        f"deadlines come from tzdata {used}, but {installed} is installed; the next start derives them again"
+    )
     return CheckResult(Verdict.WARNING, "time zones", text)
 
 

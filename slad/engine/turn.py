@@ -70,7 +70,7 @@ def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) ->
                 # One ticket that cannot be read must not stop the clocks of all others.
                 timers.give_up(tracking_key)
                 log.exception(
-                    "tracking %d cannot fire; its timer is off until slad starts again", tracking_key
+                    "tracking %d cannot fire; its timer stays off until slad restarts", tracking_key
                 )
                 continue
             if next_wake is not None and next_wake < last:
