@@ -101,7 +101,7 @@ class SladServer:
         self._health = health.aio.HealthServicer()
         self._names = names
         self._writable = True
-        self._telling: set[asyncio.Task[None]] = set()
+        self._publishing: set[asyncio.Task[None]] = set()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable([*names, health.SERVICE_NAME], self._server, gate)
 
@@ -118,15 +118,15 @@ class SladServer:
         """Begins to serve, and says so (grpc.health.v1)."""
         await self._server.start()
         for name in ("", *self._names):
-            await self._tell(name)
+            await self._publish_health(name)
 
     def set_writable(self, writable: bool) -> None:
         """Lets health say whether commands can be carried out: the status of SlaBackend. Queries go on."""
         self._writable = writable
         # Beside the caller, as it has to wait for peers that watch health and are slow.
-        task = asyncio.create_task(self._tell(SLA_BACKEND.full_name))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task = asyncio.create_task(self._publish_health(SLA_BACKEND.full_name))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls and waits up to `grace_s` seconds for those under way.
@@ -136,7 +136,7 @@ class SladServer:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
-    async def _tell(self, name: str) -> None:
+    async def _publish_health(self, name: str) -> None:
         serving = self._writable or name != SLA_BACKEND.full_name
         status = health_pb2.HealthCheckResponse
         await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
