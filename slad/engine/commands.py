@@ -15,7 +15,7 @@ from slad.core.machine import ReopenMode
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
-from slad.core.terms import Terms
+from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, Terms
 from slad.core.tracking import Fired, PauseAccounting, TicketRef, Tracking
 
 
@@ -26,6 +26,7 @@ class OnExisting(IntEnum):
     REPLACE = 2
     FAIL = 3
     CONTINUE_CANCELLED = 4
+    CONTINUE_OR_NEW = 5
 
 
 class ScheduleOffer(NamedTuple):
@@ -43,6 +44,7 @@ class TermsOffer(msgspec.Struct, frozen=True):
     response_ms: int
     resolution_ms: int
     notification_percents: tuple[int, ...]
+    """Empty: the caller says nothing of them."""
     escalation_percents: tuple[int, int, int]
     schedule: ScheduleOffer | None
     """None: every hour counts."""
@@ -50,13 +52,16 @@ class TermsOffer(msgspec.Struct, frozen=True):
     """The path of the chosen target in the request, for errors: `targets[0]`."""
 
     def under(self, schedule_key: int, policy_id: str) -> Terms:
-        """The terms, given the key of their schedule and the policy that they come from."""
+        """The terms, given the key of their schedule and the policy that they come from.
+
+        Without notification thresholds of their own they have the default ones (C4).
+        """
         return Terms(
             policy_id,
             self.priority_id,
             self.response_ms,
             self.resolution_ms,
-            self.notification_percents,
+            self.notification_percents or DEFAULT_NOTIFICATION_PERCENTS,
             self.escalation_percents,
             schedule_key,
         )

@@ -34,6 +34,8 @@ from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry
 from slad.storage.store import Record
 
+_CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
+
 
 class Outcome(NamedTuple):
     """What a command amounts to: the answer, and the transitions to store."""
@@ -71,31 +73,22 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
 
 def _start(work: UnitOfWork, command: Start) -> Outcome:
     latest = work.tickets.latest(command.tenant_id, command.ticket_id)
-    live = latest is not None and latest.state is TrackingState.ACTIVE
-    if latest is not None and live and command.on_existing is not OnExisting.REPLACE:
-        if command.on_existing is OnExisting.FAIL:
-            raise Refused(
-                Refusal.ALREADY_EXISTS,
-                "TRACKING_EXISTS",
-                f"ticket {command.ticket_id!r} is tracked already, since "
-                f"{format_instant(latest.tracking.started_at)}",
-            )
+    if latest is not None and _stays(command, latest):
         return _unchanged(work, command.tenant_id, latest)
-    terms = work.catalog.accept(command.terms, command.policy_id)
+    live = latest if latest is not None and latest.state is TrackingState.ACTIVE else None
+    heir_of = latest if latest is not None and _may_continue(command, latest, work.now) else None
+    former = heir_of.tracking.terms if heir_of is not None else None
+    terms = _terms(work, command, former if former and former.policy_id == command.policy_id else None)
     calendar = work.catalog.calendar(terms.schedule_key)
-    engine = work.carrier.choose(
-        command.tenant_id, command.ticket_id, latest if live else None, command.terms
-    )
+    engine = work.carrier.choose(command.tenant_id, command.ticket_id, live, command.terms)
     tracking = _tracking(command, terms, work.now, engine)
-    heir = latest is not None and not live and _may_continue(command, latest, work.now)
     writes = []
-    if latest is not None and live:
-        cancelled = _record(work, latest, FactKind.CANCEL)
-        writes.append(_write(command.tenant_id, latest, cancelled))
+    if live is not None:
+        writes.append(_write(command.tenant_id, live, _record(work, live, FactKind.CANCEL)))
     try:
-        if latest is not None and heir:
+        if heir_of is not None:
             transition = machine.continue_cancelled(
-                latest.tracking, tracking, calendar, work.now, suppress_past=command.suppress_past
+                heir_of.tracking, tracking, calendar, work.now, suppress_past=command.suppress_past
             )
         else:
             transition = machine.begin(tracking, calendar, work.now, suppress_past=command.suppress_past)
@@ -104,6 +97,32 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     generation = latest.generation + 1 if latest is not None else 1
     write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition)
     return Outcome(_answer(write), (*writes, write))
+
+
+def _stays(command: Start, latest: Record) -> bool:
+    """Whether a start leaves the latest tracking as it is (M1). Raises Refused (ALREADY_EXISTS)."""
+    if latest.state is TrackingState.COMPLETED:
+        return command.on_existing is OnExisting.CONTINUE_CANCELLED
+    if latest.state is TrackingState.CANCELLED or command.on_existing is OnExisting.REPLACE:
+        return False
+    if command.on_existing is OnExisting.FAIL:
+        raise Refused(
+            Refusal.ALREADY_EXISTS,
+            "TRACKING_EXISTS",
+            f"ticket {command.ticket_id!r} is tracked already, since "
+            f"{format_instant(latest.tracking.started_at)}",
+        )
+    return True
+
+
+def _may_continue(command: Start, latest: Record, now: int) -> bool:
+    """Whether a start takes over the latest tracking (M1)."""
+    if command.on_existing not in _CONTINUING or latest.state is not TrackingState.CANCELLED:
+        return False
+    if command.continue_within_ms is None:
+        return True
+    ended_at = fold(latest.tracking.facts).ended_at
+    return ended_at is not None and now - ended_at <= command.continue_within_ms
 
 
 def _pause(work: UnitOfWork, command: Pause) -> Outcome:
@@ -167,11 +186,12 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         )
     if live is None:
         assert command.wanted is not None
-        return _start(work, command.wanted)
+        # The PSA has it open: a ticket that was completed here is a new obligation.
+        return _start(work, _even_if_completed(command.wanted))
     if command.wanted is None:
         return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
     start = command.wanted
-    terms = work.catalog.accept(start.terms, start.policy_id)
+    terms = _terms(work, start, live.tracking.terms)
     wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
     calendar = work.catalog.calendar(terms.schedule_key)
     try:
@@ -181,6 +201,20 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     except ClockOutOfRange as error:
         raise start.terms.out_of_range(error.phase) from None
     return _outcome(command.tenant_id, live, transition)
+
+
+def _even_if_completed(start: Start) -> Start:
+    if start.on_existing is OnExisting.CONTINUE_CANCELLED:
+        return msgspec.structs.replace(start, on_existing=OnExisting.CONTINUE_OR_NEW)
+    return start
+
+
+def _terms(work: UnitOfWork, command: Start, former: Terms | None) -> Terms:
+    """The terms of a start; where it says nothing of notification thresholds, those of `former` stay."""
+    terms = work.catalog.accept(command.terms, command.policy_id)
+    if former is None or command.terms.notification_percents:
+        return terms
+    return msgspec.structs.replace(terms, notification_percents=former.notification_percents)
 
 
 def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) -> Tracking:
@@ -229,18 +263,6 @@ def _record(
         effective_at=effective_at,
         detail=detail,
     )
-
-
-def _may_continue(command: Start, latest: Record, now: int) -> bool:
-    if (
-        command.on_existing is not OnExisting.CONTINUE_CANCELLED
-        or latest.state is not TrackingState.CANCELLED
-    ):
-        return False
-    if command.continue_within_ms is None:
-        return True
-    ended_at = fold(latest.tracking.facts).ended_at
-    return ended_at is not None and now - ended_at <= command.continue_within_ms
 
 
 def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:

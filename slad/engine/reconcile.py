@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+import msgspec
+
 from slad.core.errors import InvalidField
 from slad.core.events import Phase
-from slad.core.facts import History, fold
+from slad.core.facts import Fact, FactKind, History, fold
 from slad.core.instants import MINUTE_MS, format_instant
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
-from slad.core.tracking import PauseAccounting
+from slad.core.tracking import PauseAccounting, Tracking
 from slad.engine.catalog import EVERY_HOUR, Catalog
 from slad.engine.commands import Mend, Start
 from slad.storage.store import Record, Store
@@ -49,9 +51,13 @@ class TicketDifferences(NamedTuple):
 
 
 class Reconciliation:
-    """Compares the rows of one tenant with a snapshot (see `Store.snapshot`). For one thread at a time."""
+    """Compares the rows of one tenant with a snapshot (see `Store.snapshot`). For one thread at a time.
 
-    def __init__(self, snapshot: Store, tenant_id: str) -> None:
+    Instants of starts, pauses and responses that differ by `tolerance_ms` or less are the same.
+    """
+
+    def __init__(self, snapshot: Store, tenant_id: str, tolerance_ms: int = 0) -> None:
+        self._tolerance_ms = tolerance_ms
         self._store = snapshot
         self._catalog = Catalog(snapshot)
         self._tenant_id = tenant_id
@@ -74,6 +80,8 @@ class Reconciliation:
         if record.tracking_key in self._listed:
             raise _listed_twice(wanted.ticket_id)
         self._listed.add(record.tracking_key)
+        if self._tolerance_ms:
+            wanted = _snapped(wanted, record.tracking, self._tolerance_ms)
         differences = [*self._of_terms(wanted, record), *_of_facts(wanted, record)]
         return self._finding(wanted.ticket_id, differences, wanted, record) if differences else None
 
@@ -110,6 +118,8 @@ class Reconciliation:
             offer.under(-1 if schedule_key is None else schedule_key, wanted.policy_id), offer.target_path
         )
         known = _spell_terms(record.tracking.terms, offer.target_path)
+        if not offer.notification_percents:
+            del asked["start.notification_thresholds"]
         asked["start.pause_accounting"] = wanted.accounting.name
         known["start.pause_accounting"] = PauseAccounting(record.tracking.accounting).name
         if wanted.started_at is not None:
@@ -118,6 +128,34 @@ class Reconciliation:
         for field, value in asked.items():
             if value != known[field]:
                 yield Difference(DifferenceKind.DIFFERENT_TARGET, field, value, known[field])
+
+
+def _snapped(wanted: Start, tracking: Tracking, tolerance_ms: int) -> Start:
+    """`wanted` with slad's own instants where they differ by no more than the tolerance."""
+    started_at = wanted.started_at
+    if started_at is not None and abs(started_at - tracking.started_at) <= tolerance_ms:
+        started_at = tracking.started_at
+    own = list(_instants(fold(tracking.facts)))
+    facts: list[Fact] = []
+    for fact in wanted.facts:
+        near = [at for kind, at in own if kind == fact.kind and abs(at - fact.at) <= tolerance_ms]
+        at = min(near, key=lambda at: abs(at - fact.at), default=fact.at)
+        if near:
+            own.remove((FactKind(fact.kind), at))
+        # Not out of order, and not before a start that is another than slad's.
+        earliest = facts[-1].at if facts else started_at or at
+        facts.append(msgspec.structs.replace(fact, at=max(at, earliest)))
+    return msgspec.structs.replace(wanted, started_at=started_at, facts=tuple(facts))
+
+
+def _instants(history: History) -> Iterator[tuple[FactKind, int]]:
+    for stop in history.stops:
+        if stop.reason:
+            yield FactKind.PAUSE, stop.from_ms
+        if stop.resumed and stop.to_ms is not None:
+            yield FactKind.RESUME, stop.to_ms
+    if history.response_at is not None:
+        yield FactKind.RESPOND, history.response_at
 
 
 def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:

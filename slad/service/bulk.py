@@ -23,6 +23,7 @@ from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
 from slad.service.access import attributed, tenant_not_allowed
+from slad.service.fields import duration_ms
 from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
@@ -120,10 +121,16 @@ class Bulk:
         if first is None:
             raise InvalidField("tenant_id", "REQUIRED", "the stream held no message")
         tenant_id = self._requests.fields.required_id("tenant_id", first.tenant_id)
+        if first.apply and not first.explicit_end:
+            message = "with `apply` the list has to say where it ends: one that was cut off mends nothing"
+            raise InvalidField("explicit_end", "REQUIRED", message)
+        tolerance_ms = duration_ms(first, "tolerance") or 0
         snapshot = self._snapshot().snapshot()
         try:
             await viewed()
-            findings = await self._compare_all(Reconciliation(snapshot, tenant_id), first, stream)
+            findings = await self._compare_all(
+                Reconciliation(snapshot, tenant_id, tolerance_ms), first, stream
+            )
         finally:
             snapshot.close()
         if first.apply:

@@ -13,7 +13,6 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import InvalidField
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
-from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS
 from slad.engine.catalog import LruCache
 from slad.engine.commands import ScheduleOffer, TermsOffer
 from slad.service.fields import Fields, at_most, percent
@@ -69,7 +68,7 @@ class TermsReader:
             priority_id=request.priority_id or target.priority_id,
             response_ms=response_ms,
             resolution_ms=resolution_ms,
-            notification_percents=tuple(sorted(percents)) or DEFAULT_NOTIFICATION_PERCENTS,
+            notification_percents=tuple(sorted(percents)),
             escalation_percents=(
                 target.escalation_1_percent,
                 target.escalation_2_percent,

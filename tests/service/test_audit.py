@@ -69,6 +69,8 @@ async def test_each_command_bears_its_token(tmp_path: Path) -> None:
         listed = rpc.ReconcileSlaTrackingsRequest(
             tenant_id="acme",
             apply=True,
+            explicit_end=True,
+            end=True,
             trackings=[rpc.SlaTrackingImport(start=start_request(ticket_id="T-3"))],
         )
         await slad.backend.ReconcileSlaTrackings(iter([listed]), **ours)

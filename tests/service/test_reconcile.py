@@ -49,11 +49,23 @@ Row = rpc.SlaTrackingImport
 
 
 def requests(
-    rows: Iterable[Row], *, tenant: str = "acme", apply: bool = False, size: int = 1_000
+    rows: Iterable[Row],
+    *,
+    tenant: str = "acme",
+    apply: bool = False,
+    size: int = 1_000,
+    tolerance: Any = None,
 ) -> list[rpc.ReconcileSlaTrackingsRequest]:
     every = list(rows)
     parts = [every[at : at + size] for at in range(0, len(every), size)] or [[]]
-    return [rpc.ReconcileSlaTrackingsRequest(tenant_id=tenant, apply=apply, trackings=part) for part in parts]
+    messages = [
+        rpc.ReconcileSlaTrackingsRequest(
+            tenant_id=tenant, apply=apply, explicit_end=apply, trackings=part, tolerance=tolerance
+        )
+        for part in parts
+    ]
+    messages[-1].end = True
+    return messages
 
 
 async def reconcile(slad: Slad, *rows: Row, **how: Any) -> rpc.ReconcileSlaTrackingsResponse:
@@ -172,10 +184,11 @@ CASES = [
         [(TARGET, "start.notification_thresholds", "50, 80, 95", "50, 80")],
     ),
     Case(
-        "default thresholds",
-        full(notification_thresholds=[]),
+        "other thresholds",
+        full(notification_thresholds=[50, 75, 90]),
         [(TARGET, "start.notification_thresholds", "50, 75, 90", "50, 80")],
     ),
+    Case("thresholds left out", full(notification_thresholds=[]), []),
     Case("the same thresholds in another order", full(notification_thresholds=[80, 50, 80]), []),
     Case("policy", full(policy_id="silver"), [(TARGET, "start.policy_id", "silver", "gold")]),
     Case(
@@ -835,7 +848,7 @@ async def test_a_client_that_leaves_while_its_list_is_compared_is_no_error(
         loop.call_soon_threadsafe(compares.set)
         goes_on.wait(30)
 
-    def held(reconciliation: Any, *_: object) -> list[Any]:
+    def held(_: object, reconciliation: Any, *rest: object) -> list[Any]:
         connection = reconciliation._store._connection
         connection.create_scalar_function("hold", hold)
         connection.execute("SELECT hold()").fetchall()
@@ -845,7 +858,7 @@ async def test_a_client_that_leaves_while_its_list_is_compared_is_no_error(
 
     closed = asyncio.Event()
     close = Store.close
-    monkeypatch.setattr(bulk, "_compare", held)
+    monkeypatch.setattr(bulk.Bulk, "_compare", held)
     async with slad_running(tmp_path) as slad:
         monkeypatch.setattr(Store, "close", lambda store: (close(store), closed.set())[0])
         call = slad.backend.ReconcileSlaTrackings()
@@ -886,7 +899,7 @@ async def test_a_list_that_stops_before_its_explicit_end_mends_nothing(tmp_path:
         await slad.start("orphan")
         before = await everything(slad)
         first = rpc.ReconcileSlaTrackingsRequest(tenant_id="acme", apply=True, explicit_end=True)
-        rows = requests(good(50), apply=True)[0]
+        rows = rpc.ReconcileSlaTrackingsRequest(trackings=good(50))
         for messages in ([first], [first, rows]):
             got = await refused(slad.backend.ReconcileSlaTrackings(iter(messages)))
             assert got.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -896,3 +909,97 @@ async def test_a_list_that_stops_before_its_explicit_end_mends_nothing(tmp_path:
         reply = await slad.backend.ReconcileSlaTrackings(iter([first, rows, end]))
         assert all(difference.mended for difference in reply.differences)
         assert await everything(slad) != before
+
+
+async def test_apply_without_an_explicit_end_is_refused(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start("orphan")
+        before = await everything(slad)
+        request = rpc.ReconcileSlaTrackingsRequest(tenant_id="acme", apply=True, end=True)
+        got = await refused(slad.backend.ReconcileSlaTrackings(iter([request])))
+        assert got.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert (got.fields, got.reason) == (["explicit_end"], "REQUIRED")
+        assert await everything(slad) == before
+
+
+# --- what a list leaves out, and what is near enough
+
+
+async def test_a_row_without_thresholds_neither_differs_in_them_nor_changes_them(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(notification_thresholds=[60, 80], targets=[target(60, None, (0, 0, 0))])
+        await slad.advance(minutes=40)
+        before = await slad.events()
+        silent = row(started_at=None, notification_thresholds=[], targets=[target(60, None, (0, 0, 0))])
+        assert await differences(slad, silent, apply=True) == []
+        assert await slad.events() == before
+        silent.start.policy_id = "silver"
+        found = await differences(slad, silent, apply=True)
+        assert [(d.field, d.mended) for d in found] == [("start.policy_id", True)]
+        clock = (await status_of(slad)).response
+        assert [t.percent for t in clock.thresholds] == [60, 80, 100]
+        assert told((await slad.events())[len(before) :]) == ["RETARGETED"], "60 stays fired"
+
+
+async def test_an_imported_row_without_thresholds_leaves_those_of_a_live_ticket(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(notification_thresholds=[60, 80], targets=[target(60, None, (0, 0, 0))])
+        reply = await import_rows(slad, row(notification_thresholds=[]))
+        assert (reply.created, reply.kept) == (0, 1)
+        assert [t.percent for t in (await status_of(slad)).response.thresholds] == [60, 80, 100]
+
+
+def off(ms: int) -> Row:
+    """The ticket of `test_…_within_the_tolerance…`, with each instant off by so much."""
+    return row(
+        started_at=MONDAY_9 + ms,
+        pauses=[
+            pause_of(MONDAY_9 + 5 * MINUTE_MS - ms, MONDAY_9 + 10 * MINUTE_MS + ms),
+            pause_of(MONDAY_9 + 20 * MINUTE_MS + ms),
+        ],
+        response_at=MONDAY_9 + 15 * MINUTE_MS - ms,
+    )
+
+
+async def tolerated(slad: Slad) -> None:
+    await slad.start("T-1")
+    await slad.advance(minutes=30)
+    await pause(slad, "T-1", MONDAY_9 + 5 * MINUTE_MS)
+    await resume(slad, "T-1", MONDAY_9 + 10 * MINUTE_MS)
+    await complete(slad, "T-1", RESPONSE, effective_at=stamp(MONDAY_9 + 15 * MINUTE_MS))
+    await pause(slad, "T-1", MONDAY_9 + 20 * MINUTE_MS)
+
+
+@pytest.mark.parametrize("ms", [1, 1_500, 2_000])
+async def test_instants_within_the_tolerance_are_the_same_and_slads_stay(tmp_path: Path, ms: int) -> None:
+    async with slad_running(tmp_path) as slad:
+        await tolerated(slad)
+        before = await everything(slad)
+        assert await differences(slad, off(ms), apply=True, tolerance={"seconds": 2}) == []
+        assert await everything(slad) == before
+        found = await differences(slad, off(ms))
+        assert {d.field for d in found} == {"start.started_at", "pauses", "response_completed_at"}, (
+            "default: 0"
+        )
+
+
+async def test_instants_beyond_the_tolerance_differ_and_those_within_stay_when_mended(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await tolerated(slad)
+        found = await differences(slad, off(2_001), tolerance={"seconds": 2})
+        assert {d.field for d in found} == {"start.started_at", "pauses", "response_completed_at"}
+        wanted = off(1_000)
+        wanted.response_completed_at.FromMilliseconds(MONDAY_9 + 16 * MINUTE_MS)
+        found = await differences(slad, wanted, apply=True, tolerance={"seconds": 2})
+        assert [(d.field, d.mended) for d in found] == [("response_completed_at", True)]
+        got = await status_of(slad)
+        assert got.started_at.ToMilliseconds() == MONDAY_9
+        assert got.response.completed_at.ToMilliseconds() == MONDAY_9 + 16 * MINUTE_MS
+        assert got.total_pause_minutes == 15
+        assert await differences(slad, wanted, tolerance={"seconds": 2}) == []
+
+
+async def test_a_tolerance_is_not_negative(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        got = await refused(reconcile(slad, row("T-1"), tolerance={"seconds": -1}))
+        assert (got.fields, got.reason) == (["tolerance"], "MALFORMED_DURATION")

@@ -211,7 +211,7 @@ async def test_m1_continue_cancelled_retracts_what_the_new_policy_makes_untrue(t
         assert told(await slad.events())[-1] == "RESPONSE 75 REACHED"
 
 
-async def test_m1_continue_cancelled_only_within_the_window_and_only_after_a_cancel(tmp_path: Path) -> None:
+async def test_m1_continue_cancelled_only_within_the_window(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start()
         await cancel(slad)
@@ -220,10 +220,87 @@ async def test_m1_continue_cancelled_only_within_the_window_and_only_after_a_can
             on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED, continue_within={"seconds": 600}
         )
         assert reply.status.started_at.ToMilliseconds() == MONDAY_9 + 11 * MINUTE_MS
+
+
+async def test_m1_continue_cancelled_keeps_a_completed_ticket_completed(tmp_path: Path) -> None:
+    """A PSA whose ticket is closed may change its policy by cancel and start: no clock comes alive."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await slad.advance(minutes=10)
+        await complete(slad, RESPONSE)
+        await complete(slad, RESOLUTION)
+        before = await slad.events()
+        assert (await refused(cancel(slad))).reason == "TRACKING_COMPLETED"
+        for _ in range(2):
+            reply = await slad.start(
+                policy_id="silver",
+                on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED,
+                continue_within={"seconds": 600},
+            )
+            assert not reply.created
+            assert reply.status.state == pb.SLA_TRACKING_STATE_COMPLETED
+            assert (reply.status.generation, reply.status.policy_id) == (1, "gold")
+            await slad.advance(hours=24)
+        assert await slad.events() == before, "nothing is told, and no clock runs"
+
+
+@pytest.mark.parametrize(
+    "on_existing",
+    [pb.ON_EXISTING_KEEP, pb.ON_EXISTING_FAIL, pb.ON_EXISTING_REPLACE, pb.ON_EXISTING_CONTINUE_OR_NEW],
+)
+async def test_m1_any_other_start_after_a_completed_ticket_is_the_next_generation(
+    tmp_path: Path, on_existing: pb.OnExisting
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
         await complete(slad, RESOLUTION)
         await slad.advance(minutes=1)
+        reply = await slad.start(on_existing=on_existing)
+        assert reply.created
+        assert reply.status.generation == 2
+        assert reply.status.started_at.ToMilliseconds() == MONDAY_9 + MINUTE_MS
+
+
+async def test_m1_continue_cancelled_after_a_reopening_continues_the_reopened_life(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await complete(slad, RESOLUTION)
+        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME, **IDS))
+        await cancel(slad)
         reply = await slad.start(on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED)
-        assert reply.status.started_at.ToMilliseconds() == MONDAY_9 + 12 * MINUTE_MS
+        assert reply.created
+        assert (reply.status.generation, reply.status.state) == (3, pb.SLA_TRACKING_STATE_ACTIVE)
+
+
+async def test_m1_continue_or_new_continues_a_cancelled_ticket(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await slad.advance(minutes=10)
+        await cancel(slad)
+        reply = await slad.start(on_existing=pb.ON_EXISTING_CONTINUE_OR_NEW)
+        assert reply.status.started_at.ToMilliseconds() == MONDAY_9
+
+
+@pytest.mark.parametrize(
+    ("again", "policy_id", "expected"),
+    [([], "gold", [60, 80, 100]), ([], "silver", [50, 75, 90, 100]), ([20], "gold", [20, 100])],
+)
+async def test_m1_thresholds_that_a_continuing_start_leaves_out_stay_under_the_same_policy(
+    tmp_path: Path, again: list[int], policy_id: str, expected: list[int]
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        terms = {"targets": [target(100, None, (0, 0, 0))], "policy_id": "gold"}
+        await slad.start(notification_thresholds=[60, 80, 100], **terms)
+        await slad.advance(minutes=65)
+        await cancel(slad)
+        reply = await slad.start(
+            **(terms | {"policy_id": policy_id}),
+            notification_thresholds=again,
+            on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED,
+        )
+        assert percents(reply.status.response) == expected
+        if policy_id == "gold" and not again:
+            assert told(await slad.events())[-2:] == ["CANCELLED", "STARTED"], "60 fires once"
 
 
 async def test_m1_a_start_in_the_past_fires_what_is_past_at_once_or_silently(tmp_path: Path) -> None:

@@ -172,20 +172,22 @@ export class SladClient {
   /**
    * Compares the open tickets of one tenant, all of them, with slad's, and mends slad's side with `apply`. Give
    * the rows as a function: it is called when slad has taken its view, so that what it reads is not older.
-   * `timeoutMs` is 10 minutes by default.
+   * Instants that differ by no more than `tolerance` (milliseconds) are the same. `timeoutMs` is 10 minutes by
+   * default.
    */
   async reconcileSlaTrackings(
-    request: { tenant_id: string; apply?: boolean },
+    request: Pick<Input<rpc.ReconcileSlaTrackingsRequest>, "tenant_id" | "apply" | "tolerance">,
     rows: Rows | (() => Rows | Promise<Rows>),
     options: CallOptions = {},
   ): Promise<rpc.ReconcileSlaTrackingsResponse> {
-    const { tenant_id, apply } = checkedMessage("ReconcileSlaTrackingsRequest", request);
+    const { tenant_id, apply, tolerance } = checkedMessage("ReconcileSlaTrackingsRequest", request);
     const first = {
       tenant_id: (tenant_id ?? "") as string,
       apply: apply === true,
       explicit_end: true,
       end: false,
       trackings: [],
+      tolerance: tolerance as rpc.ReconcileSlaTrackingsRequest["tolerance"],
     };
     return this.bulk(SlaBackendService.reconcileSlaTrackings, options, async (stream) => {
       await stream.write(first);

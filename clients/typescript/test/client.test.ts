@@ -169,6 +169,11 @@ test("import and reconciliation", async (t) => {
   const mended = await client.reconcileSlaTrackings({ tenant_id: "acme", apply: true }, open);
   assert.ok(mended.differences.every((difference) => difference.mended));
   assert.deepEqual((await client.reconcileSlaTrackings({ tenant_id: "acme" }, open)).differences, []);
+  const startedLater = new Date(started_at.getTime() + 1_500);
+  const later = [row("T-0", { started_at: startedLater }), row("new", { started_at: startedLater })];
+  assert.equal((await client.reconcileSlaTrackings({ tenant_id: "acme" }, later)).differences.length, 2);
+  const near = await client.reconcileSlaTrackings({ tenant_id: "acme", tolerance: 2_000 }, later);
+  assert.deepEqual(near.differences, []);
 
   await assert.rejects(client.importSlaTrackings([row("T-9", { policy_id: 7 })]), (error) => {
     assert.ok(error instanceof InvalidArgument);

@@ -166,7 +166,9 @@ async def test_a_read_token_compares_but_does_not_mend(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
         made = await create(local, tenant_ids=["acme"], role=tokens_pb2.SLA_ROLE_READ)
         for apply in (False, True):
-            request = rpc.ReconcileSlaTrackingsRequest(tenant_id="acme", apply=apply)
+            request = rpc.ReconcileSlaTrackingsRequest(
+                tenant_id="acme", apply=apply, explicit_end=apply, end=True
+            )
             request.trackings.add(start=start_request())
 
             async def stream(request: Any = request) -> Any:

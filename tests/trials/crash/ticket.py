@@ -156,14 +156,16 @@ def _start(ticket: Ticket, request: rpc.StartSlaTrackingRequest, now: int) -> Ou
         at = _now(latest, now)
         ticket = ticket.with_latest(replace(latest, facts=put(latest.facts, Fact(at, Kind.CANCEL))))
         told.append(Told(latest.number, pb.SLA_EVENT_TYPE_CANCELLED, at))
+    ended_as = latest.history.life if latest is not None and latest.history.life.ended else None
+    if ended_as is Life.COMPLETED and request.on_existing == pb.ON_EXISTING_CONTINUE_CANCELLED:
+        return ticket, Effect()
     number = len(ticket.generations) + 1
     attributes = tuple(sorted(request.attributes.items()))
     started_at = request.started_at.ToMilliseconds() if request.HasField("started_at") else now
     born = Generation(number, terms_of(request), started_at, (), attributes)
-    continues = (
-        request.on_existing == pb.ON_EXISTING_CONTINUE_CANCELLED
-        and latest is not None
-        and latest.history.life is Life.CANCELLED
+    continues = ended_as is Life.CANCELLED and request.on_existing in (
+        pb.ON_EXISTING_CONTINUE_CANCELLED,
+        pb.ON_EXISTING_CONTINUE_OR_NEW,
     )
     if continues:
         assert latest is not None
@@ -171,6 +173,8 @@ def _start(ticket: Ticket, request: rpc.StartSlaTrackingRequest, now: int) -> Ou
             f for f in latest.facts if not (f.kind is Kind.CANCEL and f.at == latest.history.ended_at)
         )
         born = replace(born, started_at=latest.started_at, facts=facts)
+        if not request.notification_thresholds and request.policy_id == latest.terms.policy_id:
+            born = replace(born, terms=replace(born.terms, notifications=latest.terms.notifications))
     told.append(Told(number, pb.SLA_EVENT_TYPE_STARTED, now if continues else started_at))
     if born.history.life is Life.PAUSED:
         # The pause that the cancel had cut short goes on, and who hears of this generation hears of it.

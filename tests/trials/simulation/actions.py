@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from slad.storage import kill_points
@@ -24,6 +24,10 @@ class Promise:
         both = {"response": self.response, "resolution": self.resolution}
         return {phase: target for phase, target in both.items() if target}
 
+    def but(self, notify: tuple[int, ...]) -> Promise:
+        """The same, with `notify` where it says nothing of whom to tell."""
+        return self if self.notify else replace(self, notify=notify)
+
     @property
     def percents(self) -> list[int]:
         return sorted({*self.notify, *(percent for percent in self.escalate if percent), 100})
@@ -34,6 +38,7 @@ class Existing(StrEnum):
     REPLACE = "REPLACE"
     FAIL = "FAIL"
     CONTINUE_CANCELLED = "CONTINUE_CANCELLED"
+    CONTINUE_OR_NEW = "CONTINUE_OR_NEW"
 
 
 @dataclass(frozen=True)

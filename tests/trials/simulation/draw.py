@@ -92,7 +92,7 @@ class _Drawer:
         return Promise(
             random.choice((0, 100, 200)),
             random.choice((100, 200, 500, 1000)),
-            tuple(sorted(random.sample(PERCENTS, random.randint(1, 3)))),
+            tuple(sorted(random.sample(PERCENTS, random.choice((0, 1, 1, 2, 2, 3, 3))))),
             random.choice(((0, 0, 0), (levels[0], levels[1], levels[2]))),
             random.random() < 0.5,
         )

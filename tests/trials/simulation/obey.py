@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.trials.simulation.actions import Command, Existing, Fact, Reopen, Retarget, Start
+from tests.trials.simulation.actions import Command, Existing, Fact, Promise, Reopen, Retarget, Start
 from tests.trials.simulation.model import ALLOWED, Generation, Op, Ticket
 
 Tickets = dict[tuple[str, str], Ticket]
+
+
+DEFAULT_NOTIFY = (50, 75, 90)
 
 
 class Expected(NamedTuple):
@@ -53,14 +56,18 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
         if start.existing is not Existing.REPLACE:
             return Expected()
         _put(ticket.latest, Op(_by_now(ticket.latest, now), "cancel"), now)
-    born = Generation(start.promise, now if start.ago is None else now - start.ago)
+    ended = ticket.latest if ticket.generations else None
+    if ended and ended.history.life == "completed" and start.existing is Existing.CONTINUE_CANCELLED:
+        return Expected()
+    born = Generation(_stated(start.promise), now if start.ago is None else now - start.ago)
     judged_as_of = now
     if (
-        start.existing is Existing.CONTINUE_CANCELLED
-        and ticket.generations
-        and ticket.latest.history.life == "cancelled"
+        start.existing in (Existing.CONTINUE_CANCELLED, Existing.CONTINUE_OR_NEW)
+        and ended
+        and ended.history.life == "cancelled"
     ):
-        cancelled = ticket.latest
+        cancelled = ended
+        born.promise = start.promise.but(cancelled.promise.notify)
         judged_as_of = cancelled.known(now)
         born.start, born.inherits = cancelled.start, True
         born.announced, born.judged = dict(cancelled.announced), cancelled.judged
@@ -90,10 +97,11 @@ def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
     life = latest.history.life
     if life in ("completed", "cancelled"):
         return Expected(f"TRACKING_{life.upper()}")
-    if retarget.promise == latest.promise:
+    promise = _stated(retarget.promise)
+    if promise == latest.promise:
         return Expected()
     latest.former.append(latest.promise)
-    latest.promise = retarget.promise
+    latest.promise = promise
     latest.settle(latest.known(now), silent=retarget.suppress_past)
     return Expected(changed=True)
 
@@ -118,6 +126,10 @@ def _reopen(ticket: Ticket, reopen: Reopen, now: int) -> Expected:
     ticket.generations.append(born)
     born.settle(born.known(now))
     return Expected(changed=True)
+
+
+def _stated(promise: Promise) -> Promise:
+    return promise.but(DEFAULT_NOTIFY)
 
 
 def _put(generation: Generation, op: Op, now: int) -> None:

@@ -136,7 +136,9 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Percents at which people are told, 1 to 1000; when none are given: 50, 75, 90. 100 is always one."""
+        """Percents at which people are told, 1 to 1000; 100 is always one. When none are given: as they were, if this
+        takes over a cancelled tracking of the same policy_id (CONTINUE_CANCELLED), otherwise 50, 75, 90.
+        """
 
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -148,8 +150,8 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def continue_within(self) -> google.protobuf.duration_pb2.Duration:
-        """With CONTINUE_CANCELLED: take over only what was cancelled at most this long before now. Absent:
-        however long ago.
+        """With CONTINUE_CANCELLED and CONTINUE_OR_NEW: take over only what was cancelled at most this long before now.
+        Absent: however long ago.
         """
 
     def __init__(
@@ -184,7 +186,7 @@ class StartSlaTrackingResponse(google.protobuf.message.Message):
     CREATED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     created: builtins.bool
-    """False: the tracking was live already, and is as it was."""
+    """False: the tracking was live already, or completed (see OnExisting), and is as it was; `status` says which."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -1270,7 +1272,9 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     slad since the view was taken is not mended. The view is not held for ever: a stream on which nothing comes
     for 300 s is ended (UNAVAILABLE, LIST_SILENT).
 
-    A stream that was cut off can hardly be told from one that has ended. Who mends had better say `explicit_end`.
+    A stream that was cut off can hardly be told from one that has ended, so who mends has to say `explicit_end`.
+
+    A row without notification_thresholds says nothing of them: they are neither compared nor changed.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1280,10 +1284,11 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     TRACKINGS_FIELD_NUMBER: builtins.int
     EXPLICIT_END_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
+    TOLERANCE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """Read from the first message of the stream."""
     apply: builtins.bool
-    """Mend what differs; read from the first message of the stream."""
+    """Mend what differs; needs explicit_end. Read from the first message of the stream."""
     explicit_end: builtins.bool
     """The list is whole when a message has said `end`; a stream that ends before is refused, and nothing mended.
     Read from the first message of the stream.
@@ -1292,6 +1297,12 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     """This is the last message."""
     @property
     def trackings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaTrackingImport]: ...
+    @property
+    def tolerance(self) -> google.protobuf.duration_pb2.Duration:
+        """Instants of starts, pauses and responses that differ by no more than this are the same, and slad's stay.
+        Absent: 0. Read from the first message of the stream.
+        """
+
     def __init__(
         self,
         *,
@@ -1300,8 +1311,11 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
         trackings: collections.abc.Iterable[Global___SlaTrackingImport] | None = ...,
         explicit_end: builtins.bool = ...,
         end: builtins.bool = ...,
+        tolerance: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apply", b"apply", "end", b"end", "explicit_end", b"explicit_end", "tenant_id", b"tenant_id", "trackings", b"trackings"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["tolerance", b"tolerance"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["apply", b"apply", "end", b"end", "explicit_end", b"explicit_end", "tenant_id", b"tenant_id", "tolerance", b"tolerance", "trackings", b"trackings"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReconcileSlaTrackingsRequest: typing_extensions.TypeAlias = ReconcileSlaTrackingsRequest

@@ -153,7 +153,12 @@ class _OnExistingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """A live tracking is an error, ALREADY_EXISTS."""
     ON_EXISTING_CONTINUE_CANCELLED: _OnExisting.ValueType  # 4
     """After a cancelled tracking the new generation takes over its start, pauses, completions and fired
-    thresholds, so that a policy change by cancel and start does not restart the clock. Otherwise as KEEP.
+    thresholds, so that a policy change by cancel and start does not restart the clock. A completed tracking
+    is returned as it is, `created = false`. Otherwise as KEEP.
+    """
+    ON_EXISTING_CONTINUE_OR_NEW: _OnExisting.ValueType  # 5
+    """As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
+    generation, and its clocks begin anew.
     """
 
 class OnExisting(_OnExisting, metaclass=_OnExistingEnumTypeWrapper):
@@ -169,7 +174,12 @@ ON_EXISTING_FAIL: OnExisting.ValueType  # 3
 """A live tracking is an error, ALREADY_EXISTS."""
 ON_EXISTING_CONTINUE_CANCELLED: OnExisting.ValueType  # 4
 """After a cancelled tracking the new generation takes over its start, pauses, completions and fired
-thresholds, so that a policy change by cancel and start does not restart the clock. Otherwise as KEEP.
+thresholds, so that a policy change by cancel and start does not restart the clock. A completed tracking
+is returned as it is, `created = false`. Otherwise as KEEP.
+"""
+ON_EXISTING_CONTINUE_OR_NEW: OnExisting.ValueType  # 5
+"""As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
+generation, and its clocks begin anew.
 """
 Global___OnExisting: typing_extensions.TypeAlias = OnExisting
 

@@ -430,6 +430,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     trackings: { list: { message: "SlaTrackingImport" } },
     explicit_end: "bool",
     end: "bool",
+    tolerance: "span",
   },
   ReconcileSlaTrackingsResponse: {
     differences: { list: { message: "SlaDifference" } },
@@ -503,6 +504,7 @@ export const ENUMS: Readonly<Record<string, readonly string[]>> = {
     "ON_EXISTING_REPLACE",
     "ON_EXISTING_FAIL",
     "ON_EXISTING_CONTINUE_CANCELLED",
+    "ON_EXISTING_CONTINUE_OR_NEW",
   ],
   ReopenMode: [
     "REOPEN_MODE_UNSPECIFIED",

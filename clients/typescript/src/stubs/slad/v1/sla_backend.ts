@@ -145,7 +145,10 @@ export interface StartSlaTrackingRequest {
   schedule:
     | BusinessHoursSchedule
     | undefined;
-  /** Percents at which people are told, 1 to 1000; when none are given: 50, 75, 90. 100 is always one. */
+  /**
+   * Percents at which people are told, 1 to 1000; 100 is always one. When none are given: as they were, if this
+   * takes over a cancelled tracking of the same policy_id (CONTINUE_CANCELLED), otherwise 50, 75, 90.
+   */
   notification_thresholds: number[];
   /** By default now. The past is normal, back to the year 2000; thresholds already past fire at once. */
   started_at: Date | undefined;
@@ -157,8 +160,8 @@ export interface StartSlaTrackingRequest {
   /** Returned with status and events; at most 32, keys to 100 and values to 1000 characters. */
   attributes: { [key: string]: string };
   /**
-   * With CONTINUE_CANCELLED: take over only what was cancelled at most this long before now. Absent:
-   * however long ago.
+   * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: take over only what was cancelled at most this long before now.
+   * Absent: however long ago.
    */
   continue_within: Duration | undefined;
 }
@@ -169,7 +172,7 @@ export interface StartSlaTrackingRequest_AttributesEntry {
 }
 
 export interface StartSlaTrackingResponse {
-  /** False: the tracking was live already, and is as it was. */
+  /** False: the tracking was live already, or completed (see OnExisting), and is as it was; `status` says which. */
   created: boolean;
   status: SlaStatus | undefined;
 }
@@ -524,12 +527,14 @@ export interface RejectedSlaTracking {
  * slad since the view was taken is not mended. The view is not held for ever: a stream on which nothing comes
  * for 300 s is ended (UNAVAILABLE, LIST_SILENT).
  *
- * A stream that was cut off can hardly be told from one that has ended. Who mends had better say `explicit_end`.
+ * A stream that was cut off can hardly be told from one that has ended, so who mends has to say `explicit_end`.
+ *
+ * A row without notification_thresholds says nothing of them: they are neither compared nor changed.
  */
 export interface ReconcileSlaTrackingsRequest {
   /** Read from the first message of the stream. */
   tenant_id: string;
-  /** Mend what differs; read from the first message of the stream. */
+  /** Mend what differs; needs explicit_end. Read from the first message of the stream. */
   apply: boolean;
   trackings: SlaTrackingImport[];
   /**
@@ -539,6 +544,11 @@ export interface ReconcileSlaTrackingsRequest {
   explicit_end: boolean;
   /** This is the last message. */
   end: boolean;
+  /**
+   * Instants of starts, pauses and responses that differ by no more than this are the same, and slad's stay.
+   * Absent: 0. Read from the first message of the stream.
+   */
+  tolerance: Duration | undefined;
 }
 
 export interface ReconcileSlaTrackingsResponse {
@@ -4169,7 +4179,7 @@ export const RejectedSlaTracking: MessageFns<RejectedSlaTracking> = {
 };
 
 function createBaseReconcileSlaTrackingsRequest(): ReconcileSlaTrackingsRequest {
-  return { tenant_id: "", apply: false, trackings: [], explicit_end: false, end: false };
+  return { tenant_id: "", apply: false, trackings: [], explicit_end: false, end: false, tolerance: undefined };
 }
 
 export const ReconcileSlaTrackingsRequest: MessageFns<ReconcileSlaTrackingsRequest> = {
@@ -4188,6 +4198,9 @@ export const ReconcileSlaTrackingsRequest: MessageFns<ReconcileSlaTrackingsReque
     }
     if (message.end !== false) {
       writer.uint32(40).bool(message.end);
+    }
+    if (message.tolerance !== undefined) {
+      Duration.encode(message.tolerance, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -4245,6 +4258,14 @@ export const ReconcileSlaTrackingsRequest: MessageFns<ReconcileSlaTrackingsReque
             message.end = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tolerance = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4267,6 +4288,9 @@ export const ReconcileSlaTrackingsRequest: MessageFns<ReconcileSlaTrackingsReque
     message.trackings = object.trackings?.map((e) => SlaTrackingImport.fromPartial(e)) || [];
     message.explicit_end = object.explicit_end ?? false;
     message.end = object.end ?? false;
+    message.tolerance = (object.tolerance !== undefined && object.tolerance !== null)
+      ? Duration.fromPartial(object.tolerance)
+      : undefined;
     return message;
   },
 };

@@ -263,9 +263,15 @@ export const OnExisting = {
   ON_EXISTING_FAIL: "ON_EXISTING_FAIL",
   /**
    * ON_EXISTING_CONTINUE_CANCELLED - After a cancelled tracking the new generation takes over its start, pauses, completions and fired
-   * thresholds, so that a policy change by cancel and start does not restart the clock. Otherwise as KEEP.
+   * thresholds, so that a policy change by cancel and start does not restart the clock. A completed tracking
+   * is returned as it is, `created = false`. Otherwise as KEEP.
    */
   ON_EXISTING_CONTINUE_CANCELLED: "ON_EXISTING_CONTINUE_CANCELLED",
+  /**
+   * ON_EXISTING_CONTINUE_OR_NEW - As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
+   * generation, and its clocks begin anew.
+   */
+  ON_EXISTING_CONTINUE_OR_NEW: "ON_EXISTING_CONTINUE_OR_NEW",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -277,6 +283,7 @@ export namespace OnExisting {
   export type ON_EXISTING_REPLACE = typeof OnExisting.ON_EXISTING_REPLACE;
   export type ON_EXISTING_FAIL = typeof OnExisting.ON_EXISTING_FAIL;
   export type ON_EXISTING_CONTINUE_CANCELLED = typeof OnExisting.ON_EXISTING_CONTINUE_CANCELLED;
+  export type ON_EXISTING_CONTINUE_OR_NEW = typeof OnExisting.ON_EXISTING_CONTINUE_OR_NEW;
   export type UNRECOGNIZED = typeof OnExisting.UNRECOGNIZED;
 }
 
@@ -297,6 +304,9 @@ export function onExistingFromJSON(object: any): OnExisting {
     case 4:
     case "ON_EXISTING_CONTINUE_CANCELLED":
       return OnExisting.ON_EXISTING_CONTINUE_CANCELLED;
+    case 5:
+    case "ON_EXISTING_CONTINUE_OR_NEW":
+      return OnExisting.ON_EXISTING_CONTINUE_OR_NEW;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -316,6 +326,8 @@ export function onExistingToNumber(object: OnExisting): number {
       return 3;
     case OnExisting.ON_EXISTING_CONTINUE_CANCELLED:
       return 4;
+    case OnExisting.ON_EXISTING_CONTINUE_OR_NEW:
+      return 5;
     case OnExisting.UNRECOGNIZED:
     default:
       return -1;
