@@ -1,7 +1,8 @@
-"""Writes what the documents say of each command from the commands themselves (`make docs`).
+"""Writes what the documents say of commands and settings from these themselves (`make docs`).
 
-That is the reference in docs/command-line.md, behind its mark, the man page docs/man/slad.1, and
-the picture of README.md. With --check nothing is written, and a difference is an error.
+That is the reference in docs/command-line.md, behind its mark, the tables of settings in
+docs/configuration.md and docs/events.md, the man page docs/man/slad.1, and the picture of README.md.
+With --check nothing is written, and a difference is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from docs.picture import picture
 from slad.cli import exits
 from slad.cli.daemon_connection import daemon_options
 from slad.cli.main import SECTIONS, main
-from slad.daemon.configuration import SETTINGS
+from slad.config.reader import SETTINGS
+from slad.config.sinks import TYPES, SinkSettings
+from slad.config.tables import REQUIRED, Setting, settings_of
 
 HERE: Final = Path(__file__).resolve().parent
 REFERENCE: Final = HERE / "command-line.md"
@@ -29,7 +32,10 @@ MAN_PAGE: Final = HERE / "man" / "slad.1"
 PICTURE: Final = HERE / "images" / "ticket.svg"
 BEGIN: Final = "<!-- made by `make docs` from here on -->\n"
 
-SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS}
+WITH_SETTINGS: Final = (HERE / "configuration.md", HERE / "events.md")
+TABLE: Final = re.compile(r"(<!-- `make docs` makes the table `(\w+)` -->\n).*?(<!-- end -->)", re.DOTALL)
+
+SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS.values()}
 CONNECTION: Final = click.command("connection")(daemon_options(lambda: None))
 CONNECTION_FLAGS: Final = {option.opts[0] for option in CONNECTION.params}
 
@@ -255,13 +261,13 @@ def _roff_options(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _settings() -> Iterator[str]:
-    for setting in SETTINGS:
-        default = setting.show(setting.default)
+    for setting in SETTINGS.values():
+        default = setting.kind.show(setting.default)
         yield ".TP"
-        if setting.secret:
+        if setting.kind.is_secret:
             yield rf"\fB{_roff(setting.variable)}\fR"
         else:
-            yield rf"\fB{_roff(f'{setting.flag} {setting.metavar or setting.kind.name}')}\fR"
+            yield rf"\fB{_roff(f'{setting.flag} {setting.kind.metavar}')}\fR"
         yield _roff(f"{setting.help} [{setting.variable}]" + (f" [default: {default}]" if default else ""))
 
 
@@ -277,13 +283,57 @@ def _roff(text: str) -> str:
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
 
 
+# --- tables of settings
+
+
+def settings_table(name: str) -> str:
+    """The table of this name: `settings`, `sinks`, or those of one type of sinks."""
+    return "\n".join(_settings_table() if name == "settings" else _sink_table(name)) + "\n"
+
+
+def _settings_table() -> Iterator[str]:
+    yield "| key | flag | variable | default | |"
+    yield "|---|---|---|---|---|"
+    for setting in SETTINGS.values():
+        flag = "" if setting.kind.is_secret else f"`{setting.flag} {setting.kind.metavar}`"
+        yield _row(f"`{setting.key}`", flag, f"`{setting.variable}`", _default(setting), setting.help)
+
+
+def _sink_table(name: str) -> Iterator[str]:
+    shared = {setting.key for setting in settings_of(SinkSettings)}
+    yield "| key | default | |"
+    yield "|---|---|---|"
+    if name == "sinks":
+        yield _row("`type`", "", f"{', '.join(f'`{kind}`' for kind in TYPES)}.")
+    for setting in sorted(settings_of(TYPES.get(name, SinkSettings)), key=_may_be_left_out):
+        if name == "sinks" or setting.key not in shared:
+            yield _row(f"`{setting.key}`", _default(setting), setting.help)
+
+
+def _may_be_left_out(setting: Setting) -> bool:
+    return setting.default is not REQUIRED
+
+
+def _default(setting: Setting) -> str:
+    shown = "" if setting.default is REQUIRED else setting.kind.show(setting.default)
+    return f"`{shown}`" if shown else ""
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |".replace("|  |", "| |")
+
+
 # --- writing
 
 
 def documents() -> dict[Path, str]:
     """Path → what it should hold."""
     intro = REFERENCE.read_text("utf-8").partition(BEGIN)[0]
-    return {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page(), PICTURE: picture()}
+    found = {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page(), PICTURE: picture()}
+    for path in WITH_SETTINGS:
+        text = path.read_text("utf-8")
+        found[path] = TABLE.sub(lambda m: f"{m[1]}\n{settings_table(m[2])}\n{m[3]}", text)
+    return found
 
 
 def stale() -> list[Path]:

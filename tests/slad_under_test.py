@@ -18,8 +18,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.settings import Settings
 from slad.daemon.daemon import Daemon
-from slad.daemon.settings import Settings
 from slad.engine.time_source import TimeSource
 from tests.core.tickets import at
 
@@ -103,7 +103,7 @@ async def daemon_running(
     **settings: Any,
 ) -> AsyncIterator[Slad]:
     """The daemon alone."""
-    daemon = Daemon(Settings(tuple(listen), data, now, **settings), clock)
+    daemon = Daemon(Settings(listen=tuple(listen), data=data, virtual_clock=now, **settings), clock)
     ready = asyncio.Event()
     running = asyncio.create_task(daemon.run(ready.set))
     waiting = asyncio.create_task(ready.wait())

@@ -12,7 +12,7 @@ from click.exceptions import Exit
 
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.settings import configured_by, data_option
-from slad.daemon.configuration import CONNECTION_KEYS, Configuration
+from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.engine.doctor import CheckResult, Verdict, examine
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups

@@ -8,7 +8,9 @@ from itertools import groupby
 import click
 
 from slad.cli.settings import configured
-from slad.daemon.configuration import SETTINGS, Configuration, Setting
+from slad.config.reader import SETTINGS, SINKS, Configuration
+from slad.config.tables import Setting
+from slad.delivery.sinks.kinds import check_sinks
 
 
 @click.group()
@@ -23,7 +25,7 @@ def config() -> None:
 @configured
 def check_command(configuration: Configuration) -> None:
     """Say whether the configuration can be used."""
-    configuration.settings()
+    configuration.settings(check_sinks)
     click.echo(f"ok: {configuration.path}" if configuration.path else "ok: no file, so options and defaults")
 
 
@@ -32,18 +34,17 @@ def check_command(configuration: Configuration) -> None:
 @configured
 def show_command(configuration: Configuration, as_json: bool) -> None:
     """Show every setting with its origin, in a form that can serve as the file."""
-    configuration.settings()
+    configuration.settings(check_sinks)
     if as_json:
-        click.echo(json.dumps({s.key: _described(s, configuration) for s in SETTINGS}, indent=2))
+        click.echo(json.dumps({key: _described(s, configuration) for key, s in SETTINGS.items()}, indent=2))
         return
-    for table, settings in groupby(SETTINGS, lambda setting: setting.key.rpartition(".")[0]):
+    for table, settings in groupby(SETTINGS.values(), lambda setting: setting.key.rpartition(".")[0]):
         if table:
             click.echo(f"\n[{table}]")
         for setting in settings:
             click.echo(_line(setting, configuration))
-    for table, named in configuration.tables.items():
-        for name in named:
-            click.echo(f"\n# [{table}.{name}] is as in {configuration.path}")
+    for name in configuration.sinks:
+        click.echo(f"\n# [{SINKS}.{name}] is as in {configuration.path}")
 
 
 def _line(setting: Setting, configuration: Configuration) -> str:
@@ -51,22 +52,23 @@ def _line(setting: Setting, configuration: Configuration) -> str:
     name = setting.key.rpartition(".")[2]
     if value is None:
         return f"# {name} is not set"
-    if setting.secret:
+    if setting.kind.is_secret:
         return f"# {name} is secret  # {origin}"
     return f"{name} = {_toml(setting, value)}  # {origin}"
 
 
 def _toml(setting: Setting, value: object) -> str:
-    if isinstance(value, bool | int) and setting.kind.show(value) == str(value).lower():
-        return setting.kind.show(value)
+    shown = setting.kind.show(value)
+    if isinstance(value, bool | int) and shown == str(value).lower():
+        return shown
     # JSON's lists and texts are TOML's.
-    return json.dumps(value if setting.kind.several else setting.kind.show(value), ensure_ascii=False)
+    return json.dumps(value if setting.kind.is_list else shown, ensure_ascii=False)
 
 
 def _described(setting: Setting, configuration: Configuration) -> dict[str, object]:
     value, origin = configuration.values[setting.key]
     return {
-        "value": setting.show(value) if value is not None else None,
+        "value": setting.kind.show(value) if value is not None else None,
         "origin": origin,
         "flag": setting.flag,
         "variable": setting.variable,

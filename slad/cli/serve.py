@@ -10,11 +10,12 @@ import uvloop
 
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.settings import configured
+from slad.config.addresses import AddressError
+from slad.config.reader import Configuration
 from slad.daemon import logs
 from slad.daemon.certificates import CertificateError
-from slad.daemon.configuration import Configuration
 from slad.daemon.daemon import serve
-from slad.daemon.sockets import AddressError
+from slad.delivery.sinks.kinds import check_sinks
 from slad.storage.lock import DatabaseError
 from slad.temporal.passthrough.lifecycle import PassThroughError
 
@@ -30,12 +31,12 @@ def serve_command(configuration: Configuration) -> None:
     Exit code 0 after a clean stop, 2 when the configuration is wrong, 3 when an address, a certificate, the
     data directory or Temporal's client cannot be used.
     """
-    settings = configuration.settings()
+    settings = configuration.settings(check_sinks)
     logs.set_up(settings.log.format, settings.log.level)
     try:
         _collect_seldom()
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
-        uvloop.run(serve(settings, lambda: configuration.reloaded().settings()))
+        uvloop.run(serve(settings, lambda: configuration.reloaded().settings(check_sinks)))
     except (AddressError, CertificateError, DatabaseError, PassThroughError) as error:
         raise CommandError(str(error), EXIT_CANNOT_START) from error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,17 +13,9 @@ import click
 from click.core import ParameterSource
 
 from slad.cli.exits import CommandError
-from slad.daemon.configuration import (
-    BY_KEY,
-    ENVIRONMENT,
-    FLAG,
-    SETTINGS,
-    ConfigurationError,
-    Setting,
-    Value,
-    configure,
-)
-from slad.daemon.kinds import Kind
+from slad.config.kinds import Kind, SettingError
+from slad.config.reader import ENVIRONMENT, FLAG, SETTINGS, ConfigurationError, Value, configure
+from slad.config.tables import Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,18 +23,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class KindType(click.ParamType[Any]):
     """A kind of setting, for click."""
 
-    def __init__(self, kind: Kind[Any]) -> None:
+    def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.name = kind.name.lower()
+        self.name = kind.metavar.lower()
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parses `value`."""
         if not isinstance(value, str):
             return value
         try:
-            return self.kind.from_text(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+            return self.kind.from_text(value, "")
+        except SettingError as error:
+            self.fail(error.problem, param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -56,14 +49,14 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
     A configuration that cannot be used ends it with one line and exit code 2.
     """
-    return configured_by(*(setting.key for setting in SETTINGS))(command)
+    return configured_by(*SETTINGS)(command)
 
 
 def configured_by(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """As `configured`, with options for the settings of these keys only."""
-    settings = [BY_KEY[key] for key in keys]
     # A secret has no flag: everybody can read the command line of a process.
-    return lambda command: _configured(command, [setting for setting in settings if not setting.secret])
+    options = [SETTINGS[key] for key in keys if not SETTINGS[key].kind.is_secret]
+    return lambda command: _configured(command, options)
 
 
 def _configured(command: Callable[..., Any], options: Sequence[Setting]) -> Callable[..., Any]:
@@ -71,9 +64,9 @@ def _configured(command: Callable[..., Any], options: Sequence[Setting]) -> Call
     @click.pass_context
     def with_configuration(context: click.Context, /, *, config: Path | None, **others: Any) -> Any:
         given = {
-            setting.key: Value(os.environ[setting.variable], ENVIRONMENT)
-            for setting in SETTINGS
-            if setting.secret and os.environ.get(setting.variable)
+            key: Value(os.environ[setting.variable], ENVIRONMENT)
+            for key, setting in SETTINGS.items()
+            if setting.kind.is_secret and os.environ.get(setting.variable)
         }
         for setting in options:
             value = others.pop(setting.parameter)
@@ -90,14 +83,13 @@ def _configured(command: Callable[..., Any], options: Sequence[Setting]) -> Call
     return config_option(with_configuration)
 
 
-class configuration_errors:  # noqa: N801 - used as a context
+@contextmanager
+def configuration_errors() -> Iterator[None]:
     """A ConfigurationError inside ends the command with one line and exit code 2."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ConfigurationError):
-            raise CommandError(str(error)) from None
+    try:
+        yield
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from None
 
 
 def config_option(command: Command) -> Command:
@@ -121,19 +113,18 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
                 data = configure({}, config)["data"]
         return command(data=data, **others)
 
-    return _option(BY_KEY["data"])(config_option(with_data))
+    return _option(SETTINGS["data"])(config_option(with_data))
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
-    kind, default = setting.kind, setting.show(setting.default)
+    default = setting.kind.show(setting.default)
     return click.option(
         setting.flag,
         setting.parameter,
-        # A list's flag may repeat: each holds one item.
-        type=str if kind.several else KindType(kind),
-        multiple=kind.several,
+        type=KindType(setting.kind.item),
+        multiple=setting.kind.is_list,
         default=None,
         envvar=setting.variable,
-        metavar=setting.metavar or kind.name,
+        metavar=setting.kind.metavar,
         help=f"{setting.help}  [default: {default}]" if default else setting.help,
     )

@@ -13,9 +13,9 @@ from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNFORESEEN, CommandError
 from slad.cli.help_text import example
 from slad.cli.settings import configured_by
+from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.core.errors import Refused
 from slad.daemon import logs, systemd
-from slad.daemon.configuration import CONNECTION_KEYS, Configuration
 
 KEYS: Final = ("log.format", "log.level", *CONNECTION_KEYS)
 """The settings that the worker shares with the daemon."""

@@ -29,9 +29,9 @@ from slad.cli.help_text import example
 from slad.cli.option_types import enum_word
 from slad.cli.output import Columns, Printer, output_option
 from slad.cli.settings import KindType, data_option
+from slad.config.kinds import Span, kind_of
 from slad.core.access import TRUSTED
 from slad.core.errors import InvalidField, Refusal, Refused
-from slad.daemon.kinds import SPAN
 from slad.daemon.sockets import control_address, is_answered
 from slad.service.access import become
 from slad.service.fields import Fields
@@ -44,6 +44,8 @@ from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch, TokenRow
 from slad.storage.store import Store
+
+SPAN: Final = KindType(kind_of(Span))
 
 ROLES: Final = {"read": rpc.SLA_ROLE_READ, "write": rpc.SLA_ROLE_WRITE, "admin": rpc.SLA_ROLE_ADMIN}
 
@@ -98,7 +100,7 @@ def _through(command: Callable[..., Any]) -> Callable[..., Any]:
     help="read: queries and events; write: also commands; admin: also tokens and consumers.",
 )
 @click.option("--name", default="", metavar="NAME", help="A note for people: who has the token.")
-@click.option("--expires", type=KindType(SPAN), metavar="SPAN", help="The token expires after this long.")
+@click.option("--expires", type=SPAN, metavar="SPAN", help="The token expires after this long.")
 @click.option(
     "--create-database",
     is_flag=True,
@@ -145,7 +147,7 @@ def revoke_command(call: Call, token_id: str) -> None:
 @click.argument("token_id", metavar="TOKEN")
 @click.option(
     "--grace",
-    type=KindType(SPAN),
+    type=SPAN,
     metavar="SPAN",
     help="How long the old secret stays valid; by default not at all.",
 )

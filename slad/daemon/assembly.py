@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
+from slad.config.addresses import is_local
+from slad.config.settings import Settings
 from slad.core.metrics import MetricSource
-from slad.daemon.settings import Settings
-from slad.daemon.sockets import is_local
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
+from slad.config.settings import TlsSettings
 from slad.core.instants import DAY_MS, SECOND_MS, format_instant
 
 log = logging.getLogger(__name__)
@@ -24,17 +24,6 @@ _ROUNDS: Final = 10
 
 class CertificateError(ValueError):
     """A certificate or key cannot be used; the message says which, why, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """Files in PEM. Without a certificate there is no TLS."""
-
-    cert: Path | None = None
-    """The server's, then those that lead to its CA."""
-    key: Path | None = None
-    client_ca: Path | None = None
-    """With it, callers need a certificate that one of these CAs has signed (mTLS)."""
 
 
 class Certificates:

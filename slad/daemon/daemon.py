@@ -7,14 +7,15 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from typing import Final
 
 from slad import __version__
+from slad.config.settings import Settings
 from slad.core.instants import format_instant
 from slad.daemon import systemd
 from slad.daemon.assembly import Assembly, Connections, assemble
 from slad.daemon.certificates import Certificates
 from slad.daemon.observability import Observability
-from slad.daemon.settings import STOP_GRACE_S, Settings
 from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
 from slad.engine.engine import SlaEngine
@@ -23,6 +24,9 @@ from slad.service.server import SladServer
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 
 log = logging.getLogger(__name__)
+
+STOP_GRACE_S: Final = 5.0
+"""How long calls under way may take to finish after SIGTERM."""
 
 
 class Daemon:

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from slad.daemon.sockets import AddressError, split_host_port
+from slad.config.addresses import AddressError, split_host_port
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from slad.config.addresses import is_local
+from slad.config.settings import Settings
 from slad.core.metrics import MetricSource
-from slad.daemon.settings import Settings
-from slad.daemon.sockets import is_local
 
 if TYPE_CHECKING:
     from slad.daemon.metrics_server import MetricsServer
@@ -25,11 +25,11 @@ class Observability:
         self._settings = settings
         self._metrics: MetricsServer | None = None
         self.tracing: Tracing | None = None
-        if settings.traces_endpoint is not None:
+        if settings.traces.endpoint is not None:
             from slad.service.tracing import Tracing  # noqa: PLC0415
 
-            self.tracing = Tracing.to_collector(settings.traces_endpoint)
-            log.info("traces go to %s", settings.traces_endpoint)
+            self.tracing = Tracing.to_collector(settings.traces.endpoint)
+            log.info("traces go to %s", settings.traces.endpoint)
 
     @property
     def metrics_address(self) -> str | None:

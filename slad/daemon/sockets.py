@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import stat
@@ -11,6 +10,7 @@ from typing import Final
 
 import grpc
 
+from slad.config.addresses import AddressError, check, split_host_port
 from slad.service.server import SladServer
 
 CONTROL_NAME: Final = "control.sock"
@@ -22,10 +22,6 @@ PRIVATE_MODE: Final = 0o600
 
 MAX_SOCKET_PATH: Final = 107
 """Bytes of the path of a Unix socket."""
-
-
-class AddressError(ValueError):
-    """An address cannot be listened on; the message says why and what to do."""
 
 
 def listen(
@@ -53,29 +49,6 @@ def listen(
     return f"{split_host_port(address)[0]}:{_bind(server, address, credentials)}"
 
 
-def split_host_port(address: str, otherwise: str = "not host:port") -> tuple[str, int]:
-    """`host:port` as its parts, an IPv6 host in brackets.
-
-    Raises AddressError, which says that it is `otherwise`.
-    """
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise AddressError(f"{address!r} is {otherwise}")
-    return host, int(port)
-
-
-def check(address: str, *, with_tls: bool) -> None:
-    """Whether `address` is one, and may be listened on. Raises AddressError."""
-    if address.startswith("unix:"):
-        return
-    split_host_port(address, "neither host:port nor unix:PATH")
-    if not with_tls and not is_local(address):
-        raise AddressError(
-            f"{address} can be reached from other machines, so it needs TLS: set tls.cert and "
-            "tls.key, or listen on 127.0.0.1 or a unix: socket"
-        )
-
-
 def control_address(data: Path) -> str:
     """The Unix socket in a data directory, for those who may write there anyhow."""
     path = data / CONTROL_NAME
@@ -94,17 +67,6 @@ def is_answered(address: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine can reach `address`."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _bind(server: SladServer, address: str, credentials: grpc.ServerCredentials | None = None) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from slad.config.settings import RetentionSettings
 from slad.core.errors import Refused
-from slad.core.instants import DAY_MS
 from slad.delivery.consumers import Consumers
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import recorded_at
@@ -24,18 +23,6 @@ SWEEP_SIZE: Final = 500
 
 SWEEP_ROUNDS: Final = 200
 """Transactions of one sweep; what is left waits for the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionSettings:
-    """How long things are kept."""
-
-    events_ms: int = 30 * DAY_MS
-    """Acknowledged events are kept this long, in ms, for timelines and for consumers yet to come."""
-    max_events: int = 10_000_000
-    """Beyond this number the oldest acknowledged events go earlier."""
-    requests_ms: int = 7 * DAY_MS
-    """Answers to request ids are kept this long, in ms (M6)."""
 
 
 class Retention:

@@ -14,13 +14,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from slad.config.settings import RequestLimits
 from slad.core.errors import InvalidField
 from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
 from slad.core.machine import MAX_AHEAD_MS
 from slad.core.terms import MAX_PERCENT
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
-from slad.service.limits import DEFAULT_LIMITS, DEFAULT_PAGE_SIZE, RequestLimits
+from slad.service.limits import DEFAULT_LIMITS, DEFAULT_PAGE_SIZE
 
 E = TypeVar("E", bound=int)
 

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
-    """What the operator may set. Lengths are in characters, all else in items."""
-
-    id_length: int = 200
-    """Of ids and names."""
-    targets: int = 200
-    thresholds: int = 50
-    entries: int = 1_000
-    """Weekly windows of a schedule."""
-    holidays: int = 10_000
-    pauses: int = 1_000
-    """Of a preview, and of an imported row."""
-    attributes: int = 32
-    attribute_length: int = 1_000
-    """Of a value."""
-    page_size: int = 1_000
-
+from slad.config.settings import RequestLimits
 
 DEFAULT_LIMITS: Final = RequestLimits()
 """Where no operator has set any."""

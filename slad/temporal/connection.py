@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refusal, Refused
 
 if TYPE_CHECKING:
@@ -20,34 +20,6 @@ log = logging.getLogger(__name__)
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
 """How long one call to Temporal may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """How to reach a namespace of Temporal."""
-
-    address: str = "127.0.0.1:7233"
-    """host:port of the frontend."""
-    namespace: str = "default"
-    task_queue: str = "sla-workflows"
-    """Where the workers of `slaTicketWorkflow` take their tasks from."""
-    api_key: str | None = None
-    """Of Temporal Cloud, or of a frontend that asks for one. Implies TLS."""
-    tls: bool = False
-    """TLS, with the certificates that the system trusts unless `tls_ca` names others."""
-    tls_ca: Path | None = None
-    """PEM file of the authorities that vouch for the server. Implies TLS."""
-    tls_cert: Path | None = None
-    """PEM file of the client's certificate (mTLS). Implies TLS."""
-    tls_key: Path | None = None
-    """PEM file of its private key."""
-    tls_server_name: str | None = None
-    """The name on the server's certificate, if it is not the host of `address`."""
-
-    @property
-    def uses_tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self.tls or any((self.api_key, self.tls_ca, self.tls_cert))
 
 
 async def connect(settings: ConnectionSettings, *, lazy: bool = False) -> Client:

@@ -7,8 +7,9 @@ from typing import Final
 
 from temporalio.service import RPCError, RPCStatusCode
 
+from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refusal, Refused
-from slad.temporal.connection import ConnectionSettings, unreachable
+from slad.temporal.connection import unreachable
 
 NAMESPACE_NOT_FOUND: Final = b"NamespaceNotFoundFailure"
 """In the details of the status: tells a missing namespace from a missing workflow."""

@@ -13,7 +13,7 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.daemon.settings import LimitSettings
+from slad.config.settings import LimitSettings
 from slad.delivery import hub
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub

@@ -16,11 +16,12 @@ from slad_client.v1 import admin_pb2, admin_pb2_grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.settings import RetentionSettings
 from slad.core.instants import DAY_MS, MINUTE_MS
 from slad.daemon import assembly
 from slad.delivery import hub
 from slad.delivery.hub import EventHub
-from slad.delivery.retention import Retention, RetentionSettings
+from slad.delivery.retention import Retention
 from slad.storage.journal import Journal
 from slad.storage.rows import Batch
 from tests.delivery.test_consumers import ack, start, watching

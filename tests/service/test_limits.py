@@ -10,8 +10,7 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.daemon.settings import LimitSettings
-from slad.service.limits import RequestLimits
+from slad.config.settings import LimitSettings, RequestLimits
 from tests.slad_under_test import OFFICE, Slad, refused, slad_running, target
 
 SMALL = RequestLimits(

@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as col
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from slad_client.v1 import sla_backend_pb2 as rpc
 
+from slad.config.settings import TracesSettings
 from slad.service import tracing
 from tests.slad_under_test import Slad, refused, slad_running, start_request
 
@@ -56,7 +57,10 @@ async def collecting() -> AsyncIterator[Collector]:
 @asynccontextmanager
 async def traced(data: Path) -> AsyncIterator[tuple[Slad, Collector]]:
     """A daemon that traces; at its end the collector has all spans."""
-    async with collecting() as collector, slad_running(data, traces_endpoint=collector.address) as slad:
+    async with (
+        collecting() as collector,
+        slad_running(data, traces=TracesSettings(collector.address)) as slad,
+    ):
         yield slad, collector
 
 
@@ -149,7 +153,7 @@ async def test_a_collector_that_is_gone_costs_no_call_and_little_of_the_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tracing, "FLUSH_S", 0.1)
-    async with slad_running(tmp_path, traces_endpoint="http://127.0.0.1:1") as slad:
+    async with slad_running(tmp_path, traces=TracesSettings("http://127.0.0.1:1")) as slad:
         assert (await slad.start("T-1")).created
     assert "did not take the last traces" in caplog.text
 

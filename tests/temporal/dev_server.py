@@ -17,8 +17,7 @@ from slad_client.v1 import pass_through_pb2 as rpc
 from slad_client.v1 import pass_through_pb2_grpc
 from temporalio.client import Client
 
-from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
+from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import Effects, workflow_id
 from slad.temporal.workflow.worker import make_worker
 from tests.paths import TOOLS

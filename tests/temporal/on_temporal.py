@@ -22,10 +22,9 @@ from google.protobuf.empty_pb2 import Empty
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
 
+from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
 from slad.core.instants import MINUTE_MS
 from slad.engine.time_source import VirtualClock
-from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import MONDAY_9, Slad, daemon_running

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
+from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refused
-from slad.temporal.connection import ConnectionSettings, connect
+from slad.temporal.connection import connect
 from slad.temporal.faults import Concern, fault_of
 from tests.temporal.on_temporal import free_port
 

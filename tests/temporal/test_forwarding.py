@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from slad.config.settings import RoutingSettings
 from slad.core.facts import Fact, FactKind
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
@@ -19,7 +20,7 @@ from slad.storage.rows import Batch, OutboxRow
 from slad.storage.store import Record
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.messages import START, UPDATE, change_message
-from slad.temporal.passthrough.routing import Routing, RoutingSettings
+from slad.temporal.passthrough.routing import Routing
 
 TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
 PAUSED, RESUMED = Fact(10, FactKind.PAUSE, 1), Fact(20, FactKind.RESUME)
@@ -88,10 +89,10 @@ def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str)
 
 
 def test_while_temporal_is_away_the_fallback_decides() -> None:
-    for fallback, engine in ((False, Engine.TEMPORAL), (True, Engine.LOCAL)):
-        routing = Routing(RoutingSettings("temporal", fallback_local=fallback), lambda: False)
+    for fallback, engine in (("wait", Engine.TEMPORAL), ("local", Engine.LOCAL)):
+        routing = Routing(RoutingSettings("temporal", fallback=fallback), lambda: False)
         assert routing.choose("acme") is engine
-        assert routing.fallbacks == (1 if fallback else 0)
+        assert routing.fallbacks == (fallback == "local")
 
 
 def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ async def test_fallback_gives_a_ticket_to_the_local_engine(tmp_path: Path) -> No
     folder.mkdir()
     # Never killed while it makes its own database: that would be another test.
     with dev_server(folder, is_up=False) as server:
-        routing = {"fallback_local": True}
+        routing = {"fallback": "local"}
         async with pass_through(server, tmp_path, "fallback", is_up=False, routing=routing) as tried:
 
             async def noticed() -> bool:

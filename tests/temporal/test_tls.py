@@ -6,13 +6,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import trustme
+from msgspec.structs import replace
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceResponse,
     DescribeTaskQueueResponse,
@@ -20,10 +20,9 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowExecutionStatus
 
+from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
 from slad.engine.doctor import Verdict
-from slad.temporal.connection import ConnectionSettings
 from slad.temporal.passthrough.checkup import examine_link
-from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
 from slad.temporal.workflow.wire import workflow_id
 from tests.slad_under_test import daemon_running
 from tests.system.security.test_tls import put

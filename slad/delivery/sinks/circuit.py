@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from slad.config.sinks import RetrySettings
 from slad.core.instants import SECOND_MS
 
 OPEN_AFTER: Final = 5
@@ -26,18 +26,6 @@ class SinkState(IntEnum):
     """The last attempt failed; another one follows soon."""
     OPEN = 3
     """The circuit is open: it tries one event at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrySettings:
-    """How attempts follow each other."""
-
-    backoff_min_ms: int = 500
-    """The pause after a first failure; it doubles with each further one."""
-    backoff_max_ms: int = 30 * SECOND_MS
-    """The longest pause, and the one between attempts while the circuit is open."""
-    attempts: int = 8
-    """Attempts after which an event that the target fails on, without refusing it, is set aside."""
 
 
 class Circuit:

@@ -11,8 +11,9 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
+from slad.config.kinds import Network
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 """What `getaddrinfo` gives for one address."""
 

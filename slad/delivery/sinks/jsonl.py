@@ -15,21 +15,21 @@ from typing import Final
 
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.kinds import SettingError
+from slad.config.sinks import JsonlSettings
 from slad.delivery.sinks import formats
 from slad.delivery.sinks.sink import Sink, Unavailable
-from slad.delivery.sinks.table import Table
 
 BATCH: Final = 256
 BLOCK: Final = 4_096
 """Bytes that are read at once, from the end, to find the last whole line."""
 
 
-def configure(table: Table) -> Callable[[], Sink]:
-    """`path`, and `source` as in any CloudEvent."""
-    path, source = Path(table.text("path")), table.text("source", "slad")
-    if not path.parent.is_dir():
-        raise table.wrong("path", f"{path.parent} is not a directory")
-    return lambda: JsonLines(path, source)
+def prepare(settings: JsonlSettings) -> Callable[[], Sink]:
+    """How to open such a sink. Raises SettingError."""
+    if not settings.path.parent.is_dir():
+        raise SettingError("path", f"{settings.path.parent} is not a directory")
+    return lambda: JsonLines(settings.path, settings.source)
 
 
 class JsonLines:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -21,54 +20,26 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.kinds import Secret, SecretError, SettingError
+from slad.config.sinks import RedisSettings
 from slad.core.events import EventType
-from slad.core.instants import MINUTE_MS, SECOND_MS
+from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats
 from slad.delivery.sinks.sink import Sink, Unavailable
-from slad.delivery.sinks.table import Secret, SinkSettingsError, Table
 
 BATCH: Final = 64
 """Events in one transaction: making them takes about 2 ms of the event loop."""
 
 DEFAULT_PORT: Final = 6379
-MAX_LENGTH: Final = 1_000_000_000
+DEFAULT_SOURCE: Final = "slad"
 
 CLOUD_EVENTS, ALGA = "cloudevents", "alga"
 STREAMS: Final = {CLOUD_EVENTS: "slad:events", ALGA: "alga-psa:event-stream:global:{event_type}"}
 FIELDS: Final = {CLOUD_EVENTS: {"event": "{event}"}, ALGA: {"event": "{event}", "channel": "global"}}
 ALGA_TYPES: Final = {EventType.THRESHOLD_REACHED.name: "TICKET_SLA_THRESHOLD_REACHED"}
-NOTIFICATIONS, ALL = "notifications", "all"
 
 IN_STREAM: Final = frozenset({"event_type", "tenant_id"})
 IN_FIELDS: Final = IN_STREAM | {"event", "event_id", "ticket_id", "sequence"}
-
-
-@dataclass(frozen=True, slots=True)
-class RedisSettings:
-    """Where events go, and in which form."""
-
-    connection: Mapping[str, Any]
-    """Arguments of `redis.asyncio.Redis`, without user name and password."""
-    target: str
-    username: str
-    password: Secret | None
-    stream: str
-    fields: Mapping[str, str]
-    max_length: int
-    """Entries that a stream keeps, about; 0: all."""
-    source: str = "slad"
-    """CloudEvents: the source."""
-    alga: bool = False
-    event_types: Mapping[str, str] = field(default_factory=dict)
-    """AlgaPSA: names of slad's event types → its own; others are left out."""
-    above_100: str = ""
-    """AlgaPSA: the type under which thresholds above 100 % go; empty: they are left out."""
-    payload: Mapping[str, str] = field(default_factory=dict)
-    all_thresholds: bool = False
-    """AlgaPSA: also escalations, and what is superseded. Its subscriber tells people of whatever comes, as of
-    the policy's highest threshold at or below that percent."""
-    workflow_stream: str = ""
-    """AlgaPSA: the stream of its workflow engine, to which each event goes as well; empty: to none."""
 
 
 class RedisStreams:
@@ -78,19 +49,19 @@ class RedisStreams:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
-        password = settings.password
+        password, style = settings.password, settings.format
+        self._stream = settings.stream or STREAMS[style]
+        self._fields = settings.fields or FIELDS[style]
+        self._event_types = ALGA_TYPES if settings.event_types is None else settings.event_types
+        self._payload = formats.PAYLOAD if settings.payload is None else settings.payload
+        arguments, self.target = _connection(settings)
         self._client = redis.Redis(
-            **settings.connection,
+            **arguments,
             credential_provider=_Credentials(settings.username, password) if password else None,
             retry=Retry(NoBackoff(), 0),  # attempts are the courier's business
             client_name="slad",
             protocol=2,
         )
-
-    @property
-    def target(self) -> str:
-        """The server."""
-        return self._settings.target
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
         """Adds an entry an event, unless the format leaves it out. Raises Unavailable."""
@@ -102,7 +73,7 @@ class RedisStreams:
             pipeline.xadd(stream, fields, maxlen=self._settings.max_length or None, approximate=True)
         try:
             results = await pipeline.execute(raise_on_error=False)
-        except SinkSettingsError as error:
+        except SecretError as error:
             raise Unavailable(str(error)) from None
         except (exceptions.RedisError, OSError) as error:
             raise _unavailable(error) from error
@@ -117,31 +88,27 @@ class RedisStreams:
     def _entries(self, event: pb.SlaEvent) -> list[tuple[str, dict[Any, Any]]]:
         """(stream, fields) of all that goes out for `event`."""
         settings = self._settings
-        if not settings.alga:
-            body = formats.cloud_event(event, settings.source)
+        if not settings.is_alga:
+            body = formats.cloud_event(event, settings.source or DEFAULT_SOURCE)
             return [self._entry(event, formats.type_name(event), body)]
         kind = self._alga_type(event)
         if not kind:
             return []
-        body = formats.alga_event(event, kind, settings.payload)
+        body = formats.alga_event(event, kind, self._payload)
         entries = [self._entry(event, kind, body)]
         if settings.workflow_stream:
             entries.append((settings.workflow_stream, formats.alga_workflow_fields(event, body)))
         return entries
 
-    def _alga_type(self, event: pb.SlaEvent) -> str:
-        """What `event` is called on AlgaPSA's bus; empty: it is left out."""
-        settings, threshold = self._settings, event.threshold
+    def _alga_type(self, event: pb.SlaEvent) -> str | None:
+        """What `event` is called on AlgaPSA's bus; None: it is left out."""
+        threshold, kind = event.threshold, self._event_types.get(formats.type_name(event))
         if event.type != pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
-            return settings.event_types.get(formats.type_name(event), "")
+            return kind
         if threshold.percent > formats.NOMINAL_PERCENT:
-            return settings.above_100
+            return self._settings.above_100
         is_told = threshold.notification and not threshold.notification_superseded
-        return (
-            settings.event_types.get(formats.type_name(event), "")
-            if is_told or settings.all_thresholds
-            else ""
-        )
+        return kind if is_told or self._settings.thresholds == "all" else None
 
     def _entry(self, event: pb.SlaEvent, kind: str, body: Mapping[str, Any]) -> tuple[str, dict[Any, Any]]:
         values = {
@@ -152,14 +119,14 @@ class RedisStreams:
             "ticket_id": event.ticket_id,
             "sequence": event.sequence,
         }
-        fields = {name: template.format_map(values) for name, template in self._settings.fields.items()}
-        return self._settings.stream.format_map(values), fields
+        fields = {name: template.format_map(values) for name, template in self._fields.items()}
+        return self._stream.format_map(values), fields
 
 
 class _Credentials(CredentialProvider):
     """Reads the password anew for each connection, so that a changed one needs no restart."""
 
-    def __init__(self, username: str, password: Secret) -> None:
+    def __init__(self, username: str | None, password: Secret) -> None:
         self._username = username
         self._password = password
 
@@ -223,94 +190,71 @@ def _cause(error: BaseException | None, kind: type[ssl.SSLError]) -> ssl.SSLErro
 # --- settings
 
 
-def configure(table: Table) -> Callable[[], Sink]:
-    """Takes the settings of docs/events.md out of `table`."""
-    connection, target = _connection(table)
-    alga = table.choice("format", (CLOUD_EVENTS, ALGA), CLOUD_EVENTS) == ALGA
-    style = ALGA if alga else CLOUD_EVENTS
-    settings = RedisSettings(
-        connection=connection,
-        target=target,
-        username=table.text("username", ""),
-        password=table.secret("password"),
-        stream=_template(table, "stream", table.text("stream", STREAMS[style]), IN_STREAM),
-        fields=table.mapping("fields", FIELDS[style]),
-        max_length=table.integer("max_length", 100_000, 0, MAX_LENGTH),
-        alga=alga,
-        source="" if alga else table.text("source", "slad"),
-        event_types=table.mapping("event_types", ALGA_TYPES) if alga else {},
-        above_100=table.text("above_100", "") if alga else "",
-        payload=table.mapping("payload", formats.PAYLOAD) if alga else {},
-        all_thresholds=alga and table.choice("thresholds", (NOTIFICATIONS, ALL), NOTIFICATIONS) == ALL,
-        workflow_stream=table.text("workflow_stream", "") if alga else "",
-    )
-    if settings.username and settings.password is None:
-        raise table.wrong("username", "needs password_file or password_env")
-    if not settings.fields:
-        raise table.wrong("fields", "an entry has at least one field")
-    for name, template in settings.fields.items():
-        _template(table, f"fields.{name}", template, IN_FIELDS)
-    for name in settings.event_types:
+def prepare(settings: RedisSettings) -> Callable[[], Sink]:
+    """How to open such a sink. Raises SettingError."""
+    _connection(settings)
+    _check_template("stream", settings.stream or "", IN_STREAM)
+    if settings.fields == {}:
+        raise SettingError("fields", "an entry has at least one field")
+    for name, template in (settings.fields or {}).items():
+        _check_template(f"fields.{name}", template, IN_FIELDS)
+    for name in settings.event_types or {}:
         if name not in EventType.__members__:
-            raise table.wrong(f"event_types.{name}", f"is not one of {', '.join(EventType.__members__)}")
-    for name, value in settings.payload.items():
+            raise SettingError(f"event_types.{name}", f"is not one of {', '.join(EventType.__members__)}")
+    for name, value in (settings.payload or {}).items():
         if value not in formats.SOURCES and not value.startswith(formats.ATTRIBUTE):
             known = ", ".join(sorted(formats.SOURCES))
-            raise table.wrong(f"payload.{name}", f"{value!r} is not one of {known}, attributes.NAME")
+            raise SettingError(f"payload.{name}", f"{value!r} is not one of {known}, attributes.NAME")
     return lambda: RedisStreams(settings)
 
 
-def _connection(table: Table) -> tuple[dict[str, Any], str]:
-    """(arguments for the client, the target for people)."""
-    timeout = table.span_ms("timeout", "5s", 1, MINUTE_MS) / SECOND_MS
+def _connection(settings: RedisSettings) -> tuple[dict[str, Any], str]:
+    """(arguments for the client, the target for people). Raises SettingError."""
+    timeout, url = settings.timeout_ms / SECOND_MS, _url(settings.url)
     arguments: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    url, files = _url(table), {key: table.file(key) for key in ("ca_file", "cert_file", "key_file")}
     if url.scheme == "unix":
         arguments["unix_socket_path"] = url.path
         target = f"unix://{url.path}"
+        database = parse_qs(url.query).get("db", ["0"])[0]
     else:
         arguments |= {"host": url.hostname, "port": url.port or DEFAULT_PORT}
         target = f"{url.scheme}://{url.hostname}:{arguments['port']}"
-    database = (
-        parse_qs(url.query).get("db", ["0"])[0] if url.scheme == "unix" else url.path.strip("/")
-    ) or "0"
+        database = url.path.strip("/") or "0"
     if not database.isdecimal():
-        raise table.wrong("url", f"{database!r} is not the number of a database")
+        raise SettingError("url", f"{database!r} is not the number of a database")
     arguments["db"] = int(database)
+    files = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    given = {name: path for name in files if (path := getattr(settings, name)) is not None}
     if url.scheme == "rediss":
-        names = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
         arguments |= {"ssl": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
-        arguments |= {names[key]: path for key, path in files.items()}
-    else:
-        for key in (key for key, path in files.items() if path):
-            raise table.wrong(key, "is for TLS; write the url with rediss://")
+        arguments |= {files[name]: str(path) for name, path in given.items()}
+    elif given:
+        raise SettingError(next(iter(given)), "is for TLS; write the url with rediss://")
     return arguments, target
 
 
-def _url(table: Table) -> SplitResult:
-    text = table.text("url")
+def _url(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
         _ = url.port
     except ValueError as error:
-        raise table.wrong("url", f"is not a URL: {error}") from None
+        raise SettingError("url", f"is not a URL: {error}") from None
     if url.scheme not in ("redis", "rediss", "unix"):
-        raise table.wrong("url", "begins with redis://, rediss:// or unix://")
+        raise SettingError("url", "begins with redis://, rediss:// or unix://")
     if "@" in url.netloc:
-        raise table.wrong(
-            "url", "holds no user name or password; use username and password_file or password_env"
-        )
+        problem = "holds no user name or password; use username and password_file or password_env"
+        raise SettingError("url", problem)
     if not (url.path if url.scheme == "unix" else url.hostname):
-        raise table.wrong("url", "names no server")
+        raise SettingError("url", "names no server")
     return url
 
 
-def _template(table: Table, key: str, template: str, known: frozenset[str]) -> str:
+def _check_template(key: str, template: str, known: frozenset[str]) -> None:
     try:
         names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise table.wrong(key, f"{template!r}: {error}") from None
+        raise SettingError(key, f"{template!r}: {error}") from None
     for name in names:
         if name not in known:
-            raise table.wrong(key, f"{{{name}}} is not one of {', '.join(f'{{{k}}}' for k in sorted(known))}")
-    return template
+            options = ", ".join(f"{{{option}}}" for option in sorted(known))
+            raise SettingError(key, f"{{{name}}} is not one of {options}")

@@ -18,14 +18,18 @@ MIN_BYTES, MAX_BYTES = 24, 64
 """The sizes of a key that Standard Webhooks allows."""
 
 
+class KeyFormatError(ValueError):
+    """A secret is no key; the message goes on after `the secret`."""
+
+
 def decode_key(secret: str) -> bytes:
-    """The key that a secret such as `whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD` is. Raises ValueError."""
+    """The key that a secret such as `whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD` is. Raises KeyFormatError."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is not Base64, with or without whsec_ before it") from None
+        raise KeyFormatError("is not Base64, with or without whsec_ before it") from None
     if not MIN_BYTES <= len(key) <= MAX_BYTES:
-        raise ValueError(f"stands for {len(key)} bytes; {MIN_BYTES} to {MAX_BYTES} are allowed")
+        raise KeyFormatError(f"stands for {len(key)} bytes; {MIN_BYTES} to {MAX_BYTES} are allowed")
     return key
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, NoReturn
 
+from slad.config.sinks import SinkSettings
 from slad.core.errors import Refusal, Refused
 from slad.delivery.consumers import SINK_PREFIX, Consumers
 from slad.delivery.hub import EventHub, LoggedEvent
 from slad.delivery.sinks.circuit import Circuit, SinkState
 from slad.delivery.sinks.courier import Courier, Tally
+from slad.delivery.sinks.kinds import prepare
 from slad.delivery.sinks.parked import ParkedEvents
-from slad.delivery.sinks.settings import SinkSettings
 from slad.delivery.sinks.sink import Sink
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
@@ -43,7 +44,7 @@ class SinkView(NamedTuple):
 
 
 class _Running(NamedTuple):
-    settings: SinkSettings
+    kind: str
     sink: Sink
     parked: ParkedEvents
     courier: Courier
@@ -54,7 +55,7 @@ class Sinks:
 
     def __init__(
         self,
-        settings: Sequence[SinkSettings],
+        settings: Mapping[str, SinkSettings],
         consumers: Consumers,
         hub: EventHub,
         engine: SlaEngine,
@@ -74,14 +75,12 @@ class Sinks:
 
     async def start(self) -> None:
         """Opens every sink and lets it deliver. To be called once."""
-        for settings in self._settings:
-            running = self._open(settings)
+        for name, settings in self._settings.items():
+            running = self._open(name, settings)
             await running.parked.load()
-            self._running[settings.name] = running
-            self._tasks[settings.name] = asyncio.create_task(
-                running.courier.run(), name=f"slad-sink-{settings.name}"
-            )
-            log.info("sink %s delivers to %s", settings.name, running.sink.target)
+            self._running[name] = running
+            self._tasks[name] = asyncio.create_task(running.courier.run(), name=f"slad-sink-{name}")
+            log.info("sink %s delivers to %s", name, running.sink.target)
 
     async def stop(self) -> None:
         """Lets attempts under way finish and notes down what was delivered. The hub must be closed before."""
@@ -111,12 +110,12 @@ class Sinks:
         """How every sink stands."""
         standing = {view.name: view for view in await self._consumers.views(self._queries.events_owed)}
         found = []
-        for name, (settings, sink, parked, courier) in sorted(self._running.items()):
+        for name, (kind, sink, parked, courier) in sorted(self._running.items()):
             consumer = standing.get(SINK_PREFIX + name)
             found.append(
                 SinkView(
                     name,
-                    settings.kind,
+                    kind,
                     sink.target,
                     SINK_PREFIX + name,
                     courier.state,
@@ -162,26 +161,26 @@ class Sinks:
             raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", f"no sink {name!r} is configured")
         return running
 
-    def _open(self, settings: SinkSettings) -> _Running:
-        consumer = SINK_PREFIX + settings.name
-        sink = settings.open()
+    def _open(self, name: str, settings: SinkSettings) -> _Running:
+        consumer = SINK_PREFIX + name
+        sink = prepare(name, settings)()
         parked = ParkedEvents(consumer, self._engine, self._queries, self._clock)
         courier = Courier(
-            settings.name,
+            name,
             consumer,
             sink,
-            after=self._hub.head if settings.from_now else None,
+            after=self._hub.head if settings.start == "now" else None,
             wanted=lambda event: self._wanted(settings, event),
-            attempts=settings.retry.attempts,
-            circuit=Circuit(settings.retry),
+            attempts=settings.attempts,
+            circuit=Circuit(settings),
             parked=parked,
             consumers=self._consumers,
             clock=self._clock,
         )
-        return _Running(settings, sink, parked, courier)
+        return _Running(settings.kind, sink, parked, courier)
 
     def _wanted(self, settings: SinkSettings, event: LoggedEvent) -> bool:
-        if settings.types and event.type not in settings.types:
+        if settings.events and event.type not in settings.events:
             return False
         return not settings.tenants or self._catalog.tenant_id(event.tenant_key) in settings.tenants
 

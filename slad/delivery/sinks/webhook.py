@@ -7,12 +7,10 @@ environment are not used, and private addresses are not connected to unless thei
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -22,11 +20,12 @@ import aiohttp
 from slad_client.v1 import types_pb2 as pb
 
 from slad import __version__
-from slad.core.instants import MINUTE_MS, SECOND_MS
+from slad.config.kinds import Secret, SecretError, SettingError
+from slad.config.sinks import WebhookSettings
+from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats, signing
-from slad.delivery.sinks.guard import AddressGuard, Network
+from slad.delivery.sinks.guard import AddressGuard
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
-from slad.delivery.sinks.table import Secret, SinkSettingsError, Table
 
 KEEPALIVE_S: Final = 4.0
 """How long an idle connection is kept: less than most servers do, so that no request meets a closing one."""
@@ -43,47 +42,31 @@ NOT_ABOUT_THE_EVENT: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 
 TOO_EARLY, TOO_MANY, REQUEST_TIMEOUT = 425, 429, 408
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookSettings:
-    """Where events go, and how."""
-
-    url: str
-    origin: str
-    """The url without path and query, which may be secrets."""
-    keys: tuple[Secret, ...]
-    authorization: Secret | None
-    allowed: tuple[Network, ...]
-    tls: ssl.SSLContext | None
-    timeout_s: float
-    source: str
-
-
 class Webhook:
     """Posts to one endpoint."""
 
     batch = 1
 
     def __init__(self, settings: WebhookSettings) -> None:
+        url = _url(settings)
         self._settings = settings
-        self._guard = AddressGuard(settings.allowed)
+        self._timeout_s = settings.timeout_ms / SECOND_MS
+        self.target = f"{url.scheme}://{url.netloc}"
+        """The url without path and query, which may be secrets."""
+        self._guard = AddressGuard(settings.allow_networks)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=1,
-                ssl=settings.tls or True,
+                ssl=_tls(settings) if url.scheme == "https" else True,
                 keepalive_timeout=KEEPALIVE_S,
                 socket_factory=self._guard.open_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             auto_decompress=False,
             trust_env=False,
             headers={"User-Agent": f"slad/{__version__}"},
         )
-
-    @property
-    def target(self) -> str:
-        """Scheme, host and port."""
-        return self._settings.origin
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
         """Posts the events, one by one. Raises Unavailable, Rejected."""
@@ -108,7 +91,7 @@ class Webhook:
                 error = _error_of(answer.status, answer.headers.get("Retry-After"), time.time())
                 await _drain(answer)
         except TimeoutError:
-            within = f"{self._settings.timeout_s:g} s"
+            within = f"{self._timeout_s:g} s"
             raise Unavailable(f"no answer within {within}", suspect=True) from None
         except aiohttp.ClientConnectorCertificateError as error:
             reason = getattr(error.certificate_error, "verify_message", "")
@@ -129,13 +112,13 @@ class Webhook:
         except aiohttp.ClientError as error:
             # It broke off, or what it sent is not HTTP; it may be this event that it does not survive.
             raise Unavailable(f"no HTTP answer ({type(error).__name__})", suspect=True) from None
-        except SinkSettingsError as error:
+        except SecretError as error:
             raise Unavailable(str(error)) from None
         if error is not None:
             raise error
 
     def _headers(self, event: pb.SlaEvent, body: bytes) -> dict[str, str]:
-        keys = [_key(secret) for secret in self._settings.keys]
+        keys = [_key(secret) for secret in (*self._settings.secret_file, *self._settings.secret_env)]
         found = signing.headers(event.event_id, int(time.time()), body, keys)
         found["Content-Type"] = "application/cloudevents+json"
         if self._settings.authorization is not None:
@@ -190,80 +173,58 @@ def _pause(retry_after: str | None, now_s: float) -> float | None:
 def _key(secret: Secret) -> bytes:
     try:
         return signing.decode_key(secret.read())
-    except ValueError as error:
-        if isinstance(error, SinkSettingsError):
-            raise
-        raise SinkSettingsError(secret.key, f"the secret {error}") from None
+    except signing.KeyFormatError as error:
+        raise SecretError(f"the secret {error}") from None
 
 
 # --- settings
 
 
-def configure(table: Table) -> Callable[[], Sink]:
-    """Takes the settings of docs/events.md out of `table`."""
-    url = _url(table)
-    settings = WebhookSettings(
-        url=url.geturl(),
-        origin=f"{url.scheme}://{url.netloc}",
-        keys=table.secrets("secret"),
-        authorization=table.secret("authorization"),
-        allowed=tuple(_network(table, text) for text in table.texts("allow_networks")),
-        tls=_tls(table) if url.scheme == "https" else None,
-        timeout_s=table.span_ms("timeout", "10s", 1, 5 * MINUTE_MS) / SECOND_MS,
-        source=table.text("source", "slad"),
-    )
-    for secret in settings.keys:
-        _key(secret)
+def prepare(settings: WebhookSettings) -> Callable[[], Sink]:
+    """How to open such a sink. Raises SettingError."""
+    if _url(settings).scheme == "https":
+        _tls(settings)
+    for field in ("secret_file", "secret_env"):
+        for secret in getattr(settings, field):
+            try:
+                _key(secret)
+            except SecretError as error:
+                raise SettingError(field, str(error)) from None
     return lambda: Webhook(settings)
 
 
-def _url(table: Table) -> SplitResult:
+def _url(settings: WebhookSettings) -> SplitResult:
     try:
-        url = urlsplit(table.text("url"))
+        url = urlsplit(settings.url)
         _ = url.port
-    except ValueError as error:
-        if isinstance(error, SinkSettingsError):
-            raise
-        raise table.wrong("url", "is not a URL") from None
-    if url.scheme == "http" and not table.flag("allow_http", False):
-        raise table.wrong("url", "is not https://; what is sent could be read by others (allow_http = true)")
-    if url.scheme == "https":
-        table.flag("allow_http", False)
-    elif url.scheme != "http":
-        raise table.wrong("url", "begins with https://")
+    except ValueError:
+        raise SettingError("url", "is not a URL") from None
+    if url.scheme == "http" and not settings.allow_http:
+        problem = "is not https://; what is sent could be read by others (allow_http = true)"
+        raise SettingError("url", problem)
+    if url.scheme not in ("http", "https"):
+        raise SettingError("url", "begins with https://")
     if not url.hostname:
-        raise table.wrong("url", "names no host")
+        raise SettingError("url", "names no host")
     if "@" in url.netloc:
-        raise table.wrong(
-            "url", "holds no user name or password; use authorization_file or authorization_env"
-        )
+        problem = "holds no user name or password; use authorization_file or authorization_env"
+        raise SettingError("url", problem)
     if url.fragment:
-        raise table.wrong("url", "has no use for a #fragment")
+        raise SettingError("url", "has no use for a #fragment")
     return url
 
 
-def _network(table: Table, text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        raise table.wrong(
-            "allow_networks", f"{text!r} is not a network such as 10.0.0.0/8: {error}"
-        ) from None
-
-
-def _tls(table: Table) -> ssl.SSLContext:
-    files = {key: table.file(key) for key in ("ca_file", "cert_file", "key_file")}
+def _tls(settings: WebhookSettings) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    key = "ca_file"
+    field = "ca_file"
     try:
-        if files["ca_file"]:
-            context.load_verify_locations(files["ca_file"])
-        key = "cert_file"
-        if files["cert_file"]:
-            context.load_cert_chain(files["cert_file"], files["key_file"])
-        elif files["key_file"]:
-            raise table.wrong("key_file", "needs cert_file")
+        if settings.ca_file is not None:
+            context.load_verify_locations(settings.ca_file)
+        field = "cert_file"
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
     except ssl.SSLError as error:
-        raise table.wrong(key, f"{files[key]} cannot be used: {error.reason or 'not PEM'}") from None
+        reason = error.reason or "not PEM"
+        raise SettingError(field, f"{getattr(settings, field)} cannot be used: {reason}") from None
     return context

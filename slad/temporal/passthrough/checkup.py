@@ -9,9 +9,10 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
+from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refused
 from slad.engine.doctor import CheckResult, Verdict
-from slad.temporal.connection import RPC_TIMEOUT, ConnectionSettings, connect
+from slad.temporal.connection import RPC_TIMEOUT, connect
 from slad.temporal.faults import Fault
 from slad.temporal.passthrough.sender import Sender
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from temporalio.client import Client
 
+from slad.config.settings import TemporalSettings
 from slad.core.tracking import Engine
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
@@ -24,7 +25,7 @@ from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.messages import LEAVE
 from slad.temporal.passthrough.repair import Moved, hand_over, is_wanted, restart_workflow
-from slad.temporal.passthrough.routing import Routing, TemporalSettings
+from slad.temporal.passthrough.routing import Routing
 from slad.temporal.passthrough.sender import Sender
 from slad.temporal.passthrough.temporal_carrier import TemporalCarrier, temporal_turn
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slad.config.settings import TemporalSettings
 from slad.core.errors import Refused
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.connection import connect
-from slad.temporal.passthrough.routing import TemporalSettings
 
 if TYPE_CHECKING:
     from slad.temporal.passthrough.control import TemporalSide

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
+from slad.config.settings import RoutingSettings
 from slad.core.errors import InvalidField
-from slad.core.instants import SECOND_MS
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
-from slad.temporal.connection import ConnectionSettings
 from slad.temporal.workflow.wire import workflow_id
 
 log = logging.getLogger(__name__)
@@ -22,35 +20,6 @@ MAX_WORKFLOW_ID_BYTES: Final = 1_000
 
 MAX_SCHEDULE_BYTES: Final = 512 * 1024
 """Stored bytes of a schedule. As JSON it is at most three times as large, and Temporal takes 2 MiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingSettings:
-    """Whose tickets Temporal carries."""
-
-    mode: str = "local"
-    """local, temporal, or by-tenant."""
-    tenants: tuple[str, ...] = ()
-    """by-tenant: names or patterns (`*`, `?`, `[abc]`) of the tenants whose tickets Temporal carries."""
-    fallback_local: bool = False
-    """Whether the local engine takes a ticket that starts while Temporal cannot be reached."""
-    grace_ms: int = 60 * SECOND_MS
-    """How long after a threshold is due its workflow is looked at, if no report has come."""
-
-    @property
-    def uses_temporal(self) -> bool:
-        """Whether any ticket may go to Temporal."""
-        return self.mode != "local"
-
-
-@dataclass(frozen=True, slots=True)
-class TemporalSettings:
-    """Pass-through: whose tickets Temporal carries, and where it is."""
-
-    routing: RoutingSettings = field(default_factory=RoutingSettings)
-    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
-    repair: str = "restart"
-    """restart or park: what becomes of a workflow that ended or vanished under a live ticket."""
 
 
 class Routing:
@@ -70,7 +39,7 @@ class Routing:
             settings.mode == "temporal" or any(fnmatchcase(tenant_id, p) for p in settings.tenants)
         ):
             return Engine.LOCAL
-        if not settings.fallback_local or self.is_reachable():
+        if settings.fallback == "wait" or self.is_reachable():
             self._is_falling_back = False
             return Engine.TEMPORAL
         if not self._is_falling_back:

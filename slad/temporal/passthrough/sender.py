@@ -12,12 +12,13 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from slad.config.settings import ConnectionSettings
 from slad.core.events import PauseReason
 from slad.core.facts import REPORTED, FactKind
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
 from slad.storage.temporal_store import Waiting
-from slad.temporal.connection import RPC_TIMEOUT, ConnectionSettings
+from slad.temporal.connection import RPC_TIMEOUT
 from slad.temporal.faults import Concern, Fault, fault_of
 from slad.temporal.passthrough.messages import LEAVE, START, UPDATE
 from slad.temporal.workflow import documents

@@ -23,8 +23,9 @@ from temporalio.runtime import (
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refusal, Refused
-from slad.temporal.connection import ConnectionSettings, connect
+from slad.temporal.connection import connect
 from slad.temporal.faults import fault_of
 from slad.temporal.workflow.activities import Metadata, SladActivities
 from slad.temporal.workflow.sla_workflow import SlaTicketWorkflow

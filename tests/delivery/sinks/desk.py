@@ -12,7 +12,7 @@ from typing import Any
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import admin_pb2_grpc
 
-from slad.delivery.sinks.settings import sink_settings
+from slad.config.sinks import read_sinks
 from tests.slad_under_test import Slad, slad_running
 
 PATIENCE_S = 60
@@ -23,7 +23,7 @@ QUICK = {"backoff_min": "1ms", "backoff_max": "20ms"}
 @asynccontextmanager
 async def desk(data: Path, **tables: Mapping[str, Any]) -> AsyncIterator[Desk]:
     """A daemon in this event loop, with the sinks that the tables describe."""
-    async with slad_running(data, sinks=sink_settings(tables)) as slad:
+    async with slad_running(data, sinks=read_sinks(tables)) as slad:
         yield Desk(slad)
 
 

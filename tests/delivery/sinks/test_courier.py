@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.sinks import SinkSettings
 from slad.core.errors import Refusal, Refused
-from slad.delivery.sinks.circuit import RetrySettings
+from slad.delivery.sinks import kinds
 from slad.delivery.sinks.parked import ParkedEvents
-from slad.delivery.sinks.settings import SinkSettings
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Unavailable
 from tests.delivery.sinks.desk import Desk, eventually
 from tests.slad_under_test import slad_running
 
-RETRY = RetrySettings(backoff_min_ms=1, backoff_max_ms=20, attempts=3)
+
+class Puppets(SinkSettings, frozen=True, kw_only=True):
+    """The settings of a type of sinks that only this test knows."""
+
+    kind = "puppet"
+
+    puppet: Any
+    backoff_min_ms: int = 1
+    backoff_max_ms: int = 20
+    attempts: int = 3
+
+
+def prepare(settings: Puppets) -> Callable[[], Puppet]:
+    return lambda: cast(Puppet, settings.puppet)
+
+
+@pytest.fixture(autouse=True)
+def puppets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kinds.KINDS, "puppet", kinds.Kind(__name__))
 
 
 class Puppet:
@@ -32,9 +50,6 @@ class Puppet:
         self.got: list[int] = []
         self.closed = 0
         self.behave: Callable[[Sequence[pb.SlaEvent]], None] = lambda events: None
-
-    def __call__(self) -> Puppet:
-        return self
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
         sequences = [event.sequence for event in events]
@@ -51,7 +66,7 @@ class Puppet:
 
 
 def running(data: Path, puppet: Puppet) -> Any:
-    return slad_running(data, sinks=(SinkSettings("s", "puppet", puppet, retry=RETRY),))
+    return slad_running(data, sinks={"s": Puppets(puppet=puppet)})
 
 
 async def test_batches_are_bounded_and_in_order_and_the_sink_is_closed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slad.delivery.sinks import jsonl
-from slad.delivery.sinks.settings import KINDS
+from slad.delivery.sinks.kinds import KINDS
 from tests.delivery.sinks.desk import QUICK, Desk, desk
 
 

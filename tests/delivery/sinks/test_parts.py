@@ -14,8 +14,9 @@ from slad_client.v1 import admin_pb2
 from slad_client.v1 import types_pb2 as pb
 from standardwebhooks.webhooks import Webhook
 
+from slad.config.sinks import RetrySettings
 from slad.delivery.sinks import formats, signing
-from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, OPEN_AFTER, Circuit, RetrySettings, SinkState
+from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, OPEN_AFTER, Circuit, SinkState
 from slad.delivery.sinks.guard import AddressGuard
 
 TYPES = [value for value in pb.SlaEventType.values() if value]

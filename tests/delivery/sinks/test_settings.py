@@ -11,16 +11,24 @@ from typing import Any
 
 import pytest
 
+from slad.config.kinds import SettingError
+from slad.config.reader import ConfigurationError, configure
+from slad.config.settings import Settings
+from slad.config.sinks import SinkSettings, read_sinks
 from slad.core.events import EventType
-from slad.daemon.configuration import ConfigurationError, configure
-from slad.delivery.sinks.circuit import RetrySettings
-from slad.delivery.sinks.settings import KINDS, sink_settings
-from slad.delivery.sinks.table import SinkSettingsError
+from slad.delivery.sinks.kinds import KINDS, check_sinks
 from tests.paths import ROOT
 
 REDIS = {"type": "redis", "url": "redis://localhost"}
 HOOK = {"type": "webhook", "url": "https://hooks.example.org/slad"}
 ALGA = REDIS | {"format": "alga"}
+
+
+def checked(tables: dict[str, Any]) -> dict[str, SinkSettings]:
+    """The sinks that these tables describe, looked at by their types too."""
+    sinks = read_sinks(tables)
+    check_sinks(Settings(sinks=sinks))
+    return sinks
 
 
 def test_what_all_sinks_share() -> None:
@@ -32,16 +40,17 @@ def test_what_all_sinks_share() -> None:
         "backoff_max": "5m",
         "attempts": 3,
     }
-    (sink,) = sink_settings({"psa": REDIS | shared})
-    assert (sink.name, sink.kind, sink.from_now) == ("psa", "redis", True)
-    assert sink.types == {EventType.STARTED, EventType.THRESHOLD_REACHED}
+    sink = checked({"psa": REDIS | shared})["psa"]
+    assert (sink.kind, sink.start) == ("redis", "now")
+    assert sink.events == {EventType.STARTED, EventType.THRESHOLD_REACHED}
     assert sink.tenants == {"acme"}
-    assert sink.retry == RetrySettings(250, 300_000, 3)
+    assert (sink.backoff_min_ms, sink.backoff_max_ms, sink.attempts) == (250, 300_000, 3)
 
 
 def test_by_default_everything_from_the_oldest_event_on() -> None:
-    (sink,) = sink_settings({"psa": REDIS})
-    assert (sink.from_now, sink.types, sink.tenants, sink.retry) == (False, set(), set(), RetrySettings())
+    sink = checked({"psa": REDIS})["psa"]
+    assert (sink.start, sink.events, sink.tenants) == ("oldest", set(), set())
+    assert (sink.backoff_min_ms, sink.backoff_max_ms, sink.attempts) == (500, 30_000, 8)
 
 
 @pytest.mark.parametrize(
@@ -116,21 +125,21 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
     ids=lambda value: value[:60] if isinstance(value, str) else "",
 )
 def test_a_mistake_is_an_error_that_names_its_key(content: Any, error: str) -> None:
-    with pytest.raises(SinkSettingsError) as caught:
-        sink_settings({"x": content})
+    with pytest.raises(SettingError) as caught:
+        checked({"x": content})
     assert str(caught.value).startswith(error)
     assert "hush" not in str(caught.value)
 
 
 def test_a_name_is_plain() -> None:
-    with pytest.raises(SinkSettingsError, match=r"sinks\.a b: a name is 1 to 64 letters"):
-        sink_settings({"a b": REDIS})
+    with pytest.raises(SettingError, match=r"sinks\.a b: a name is 1 to 64 letters"):
+        checked({"a b": REDIS})
 
 
 def test_a_secret_of_the_wrong_size_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", "whsec_aHVzaA==")
-    with pytest.raises(SinkSettingsError) as caught:
-        sink_settings({"x": HOOK | {"secret_env": "HOOK_SECRET"}})
+    with pytest.raises(SettingError) as caught:
+        checked({"x": HOOK | {"secret_env": "HOOK_SECRET"}})
     assert str(caught.value) == "sinks.x.secret_env: the secret stands for 4 bytes; 24 to 64 are allowed"
 
 
@@ -144,15 +153,16 @@ def test_a_package_that_is_missing_is_named(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, KINDS[content["type"]].module, raising=False)
-    with pytest.raises(SinkSettingsError) as caught:
-        sink_settings({"x": content})
+    with pytest.raises(SettingError) as caught:
+        checked({"x": content})
     assert str(caught.value).startswith(f"sinks.x.type: {content['type']!r} needs the package {package!r}")
     assert str(caught.value).endswith(f"pip install 'slad[{extra}]'")
 
 
 def test_nothing_is_imported_for_sinks_that_are_not_configured() -> None:
     program = (
-        "import sys, slad.daemon.daemon, slad.daemon.configuration as c; c.configure({}).settings();"
+        "import sys, slad.daemon.daemon; from slad.config.reader import configure;"
+        "from slad.delivery.sinks.kinds import check_sinks; configure({}).settings(check_sinks);"
         "print([n for n in ('redis', 'aiohttp', 'slad.delivery.sinks.jsonl') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -162,20 +172,21 @@ def test_nothing_is_imported_for_sinks_that_are_not_configured() -> None:
 def test_the_tables_are_read_from_the_configuration_file(tmp_path: Path) -> None:
     path = tmp_path / "slad.toml"
     path.write_text('[sinks.psa]\ntype = "redis"\nurl = "redis://localhost"\n', "utf-8")
-    assert [sink.name for sink in configure({}, path).settings().sinks] == ["psa"]
+    assert list(configure({}, path).settings(check_sinks).sinks) == ["psa"]
     path.write_text('[sinks.psa]\ntype = "redis"\nurl = ""\n', "utf-8")
     with pytest.raises(ConfigurationError, match=rf"{path}: sinks\.psa\.url: is empty"):
         configure({}, path).settings()
 
 
 def test_the_examples_of_the_document_are_configurations(tmp_path: Path) -> None:
-    """Each ```toml block of docs/events.md, with files of the test's own in place of its."""
+    """Each ```toml block of docs/events.md that has a table, with files of the test's own in place of its."""
     text = (ROOT / "docs" / "events.md").read_text("utf-8")
     blocks = [block.split("```")[0] for block in text.split("```toml\n")[1:]]
+    blocks = [block for block in blocks if "[sinks." in block]
     assert len(blocks) == 4
     for block in blocks:
         here = block.replace("/run/secrets/", f"{tmp_path}/").replace("/var/lib/slad/", f"{tmp_path}/")
         for path in re.findall(rf'"({tmp_path}/[^"]+)"', here):
             if not path.endswith(".jsonl"):
                 Path(path).write_text("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "utf-8")
-        assert sink_settings(tomllib.loads(here)["sinks"])
+        assert checked(tomllib.loads(here)["sinks"])

@@ -14,7 +14,7 @@ from slad.cli.daemon_connection import TOKEN_VARIABLE
 from slad.cli.lazy_group import DEBUG_VARIABLE
 from slad.cli.main import main
 from slad.cli.serve import serve_command
-from slad.daemon.configuration import SETTINGS
+from slad.config.reader import SETTINGS
 from tests.paths import ROOT
 
 DOCUMENTS = [
@@ -129,23 +129,12 @@ def test_every_option_and_its_variable_is_documented_and_no_other() -> None:
         TOKEN_VARIABLE,
         *(str(option.envvar) for option in options() if option.envvar),
     }
-    variables |= {setting.variable for setting in SETTINGS if setting.secret}
+    variables |= {setting.variable for setting in SETTINGS.values() if setting.kind.is_secret}
     for option in options():
         name = next(opt for opt in option.opts if opt.startswith("--"))
         assert re.search(rf"{name}\b", told), f"{name} is in none of {PLACES}"
     named = set(re.findall(r"\bSLAD_[A-Z_]*[A-Z]\b", told))
     assert named == variables, f"documented or existing only: {named ^ variables}"
-
-
-def test_every_setting_has_its_row_with_all_its_names_and_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([a-z_.]+)` (\| .*) \|$", text("docs/configuration.md"), re.MULTILINE))
-    assert list(rows) == [setting.key for setting in SETTINGS]
-    for setting in SETTINGS:
-        flag, variable, default, told = (c.strip() for c in rows[setting.key].split("|")[1:])
-        assert flag.strip("`").split()[:1] == ([] if setting.secret else [setting.flag])
-        assert variable == f"`{setting.variable}`"
-        assert default.strip("`") == setting.show(setting.default)
-        assert told
 
 
 def test_every_rule_that_is_cited_is_in_the_semantics() -> None:

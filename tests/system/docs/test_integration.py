@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.config.settings import RetentionSettings
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from slad.delivery.retention import RetentionSettings
 from tests.paths import ROOT
 from tests.service.test_import import FRIDAY_9, announced, import_rows, pause_of, row, standing, status_of
 from tests.service.test_reconcile import differences, reconcile

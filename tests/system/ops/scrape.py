@@ -14,10 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.daemon.settings import MetricsSettings
-from slad.delivery.sinks.settings import sink_settings
-from slad.temporal.connection import ConnectionSettings
-from slad.temporal.passthrough.routing import RoutingSettings, TemporalSettings
+from slad.config.settings import ConnectionSettings, MetricsSettings, RoutingSettings, TemporalSettings
+from slad.config.sinks import read_sinks
 from tests.delivery.sinks.desk import Desk
 from tests.paths import ROOT
 from tests.slad_under_test import Slad, refused, slad_running
@@ -87,7 +85,7 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
     breaches its response, T-2 is answered in time although the caller says it was not, T-3 is paused.
     """
     lines = {"type": "jsonl", "path": f"{data}.jsonl"}
-    sinks = sink_settings({"s": lines}) if with_sink else ()
+    sinks = read_sinks({"s": lines}) if with_sink else {}
     async with slad_running(data, metrics=ANYWHERE, sinks=sinks) as slad:
         for number in (1, 2, 3):
             await slad.start(f"T-{number}")

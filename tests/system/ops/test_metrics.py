@@ -11,11 +11,11 @@ from urllib.request import urlopen
 import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 
+from slad.config.addresses import AddressError
+from slad.config.settings import MetricsSettings
+from slad.config.sinks import read_sinks
 from slad.core.metrics import Metric, MetricKind, Sample
 from slad.daemon.metrics_server import MetricsServer
-from slad.daemon.settings import MetricsSettings
-from slad.daemon.sockets import AddressError
-from slad.delivery.sinks.settings import sink_settings
 from slad.service import prometheus
 from slad.service.prometheus import MetricsCollector
 from slad.storage.backup import back_up, restore
@@ -91,7 +91,7 @@ async def test_a_sink_that_delivers_and_one_that_cannot(tmp_path: Path) -> None:
     good = {"type": "jsonl", "path": str(tmp_path / "events.jsonl")}
     bad = {"type": "jsonl", "path": str(tmp_path / "folder")}
     (tmp_path / "folder").mkdir()
-    sinks = sink_settings({"good": good, "bad": bad})
+    sinks = read_sinks({"good": good, "bad": bad})
     async with slad_running(tmp_path / "data", metrics=ANYWHERE, sinks=sinks) as slad:
         await slad.start("T-1")
         desk = Desk(slad)

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from slad_client import NotFound, Unauthenticated, Unavailable, tls
 from slad_client.sync import SladClient
 
-from slad.daemon.certificates import CertificateError, Certificates, TlsSettings, examine
+from slad.config.settings import TlsSettings
+from slad.daemon.certificates import CertificateError, Certificates, examine
 from tests.system.e2e.slad_process import COMMAND, SladProcess, slad_process
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -181,7 +182,7 @@ def test_certificates_that_no_client_would_take_are_refused_with_one_line(
     assert not (tmp_path / "data").exists(), "nothing half started"
     half = slad("serve", *data, "--tls-cert", str(good[0]))
     assert (half.returncode, half.stderr) == (
-        2, "slad: tls.cert and tls.key go together: set both, or neither\n"
+        2, "slad: tls.cert: goes with tls.key: set both, or neither\n"
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import apsw
 import pytest
 
+from slad.config.settings import RetentionSettings
 from slad.core.errors import Refused
 from slad.core.events import PauseReason, Phase
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
@@ -23,7 +24,7 @@ from slad.core.machine import ReopenMode
 from slad.core.schedule import build_schedule
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.delivery.retention import Retention, RetentionSettings
+from slad.delivery.retention import Retention
 from slad.engine import engine as engine_module
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog

@@ -10,12 +10,13 @@ from unittest.mock import patch
 
 import apsw
 
+from slad.config.settings import RetentionSettings
 from slad.core.instants import DAY_MS, MINUTE_MS
 from slad.delivery import hub as hub_module
 from slad.delivery import retention as retention_module
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.delivery.retention import Retention, RetentionSettings
+from slad.delivery.retention import Retention
 from slad.engine import engine as engine_module
 from slad.engine import timers
 from slad.engine import turn as turn_module
