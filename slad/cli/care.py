@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -72,22 +73,32 @@ def doctor(configuration: Configuration, as_json: bool) -> None:
     when all is well or only warnings were found, 5 when something is wrong.
     """
     try:
-        with backups.inspect(configuration["data"]) as store:
-            findings = list(examine(store, WallClock().now()))
-            is_in_use = store.temporal().is_in_use()
+        is_sound = True
+        for result in _checks(configuration):
+            is_sound &= _tell(result, as_json)
     except DatabaseError as error:
         raise _failed(error) from error
-    uses_temporal = is_in_use or configuration["engine"] != "local"
-    if uses_temporal:
-        findings += _temporal(configuration)
-    for verdict, check, text in findings:
-        if as_json:
-            found = {"verdict": verdict.name, "check": check, "text": text}
-            click.echo(json.dumps(found, ensure_ascii=False))
-        else:
-            click.echo(f"{_MARKS[verdict]}  {check}: {text}")
-    if any(verdict is Verdict.FAILURE for verdict, _, _ in findings):
+    if not is_sound:
         raise Exit(EXIT_UNSOUND)
+
+
+def _checks(configuration: Configuration) -> Iterator[CheckResult]:
+    with backups.inspect(configuration["data"]) as store:
+        yield from examine(store, WallClock().now())
+        uses_temporal = store.temporal().is_in_use() or configuration["engine"] != "local"
+    if uses_temporal:
+        yield from _temporal(configuration)
+
+
+def _tell(result: CheckResult, as_json: bool) -> bool:
+    """Prints a check as soon as it is made; whether nothing is wrong."""
+    verdict, check, text = result
+    if as_json:
+        found = {"verdict": verdict.name, "check": check, "text": text}
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        click.echo(f"{_MARKS[verdict]}  {check}: {text}")
+    return verdict is not Verdict.FAILURE
 
 
 def _temporal(configuration: Configuration) -> list[CheckResult]:

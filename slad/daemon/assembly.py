@@ -52,6 +52,7 @@ from slad.service.worker import SlaWorker
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
+from slad.storage.open_files import OpenFiles
 from slad.storage.rows import TokenRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
@@ -72,7 +73,7 @@ class Connections:
     def __init__(self, data: DataDirectory) -> None:
         self.data = data
         writer = data.writer()
-        self.journal = Journal(writer, Checkpointer(writer, data.checkpointer()))
+        self.journal = Journal(writer, Checkpointer(writer, data.checkpointer()), OpenFiles(data.database))
         self.catalog_connection = Store(data.reader())
         self.status_connection = Store(data.reader())
         self.outbox_connection = TemporalStore(data.reader())

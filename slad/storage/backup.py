@@ -11,9 +11,11 @@ from typing import Final
 
 import apsw
 
-from slad.storage.database import APPLICATION_ID, DATABASE_NAME, migrations
-from slad.storage.lock import DatabaseError, DirectoryLock
+from slad.storage.database import APPLICATION_ID, DAMAGE, DATABASE_NAME, migrations
+from slad.storage.kill_points import RESTORE_COPIED, kill_point
+from slad.storage.lock import DatabaseError, DirectoryLock, explained
 from slad.storage.store import Store
+from slad.storage.swap import COMPLETE, INCOMING, finish_restore, sync
 
 PAGES_AT_ONCE: Final = 1_024
 """Pages that are copied between two reports of progress."""
@@ -32,8 +34,7 @@ def back_up(data: Path, target: Path, progress: Progress = lambda done, total: N
     slad may run meanwhile: the copy is of one moment, and nobody waits for it. Raises DatabaseError.
     """
     source_path = data / DATABASE_NAME
-    if not source_path.is_file():
-        raise DatabaseError(f"there is no database in {data}")
+    must_be_there(source_path)
     if target.exists():
         raise DatabaseError(f"{target} exists already; a backup never overwrites")
     partial = target.with_name(f"{target.name}.partial")
@@ -42,44 +43,50 @@ def back_up(data: Path, target: Path, progress: Progress = lambda done, total: N
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         _copy(source_path, partial, progress)
         check(partial)
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
+    except apsw.FullError as error:
+        raise DatabaseError(f"{target} cannot be written: the disk is full; make room there") from error
     except apsw.Error as error:
-        raise DatabaseError(f"{source_path} cannot be copied: {error}") from error
+        raise DatabaseError(f"{source_path} cannot be copied to {target}: {error}") from error
     except OSError as error:
-        raise DatabaseError(f"{target} cannot be written: {error.strerror}") from error
+        raise DatabaseError(f"{target} cannot be written: {explained(error, target)}") from error
     finally:
         partial.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
 
 
 def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
     """Makes `backup` the database of `data`; the path to which a former database was moved, if there was one.
 
+    Once the copy is complete it is put in place as a whole: what a crash leaves undone the next start does.
     Raises DatabaseError: the backup is no good, slad is running, or there is a database and not `replace`.
     """
     check(backup)
     with DirectoryLock(data):
         database = data / DATABASE_NAME
-        former: Path | None = None
-        if database.exists():
-            if not replace:
-                raise DatabaseError(f"there is a database in {data} already; give --replace to move it aside")
-            former = _free_name(database)
         try:
-            incoming = database.with_name(f"{DATABASE_NAME}.incoming")
-            with backup.open("rb") as source, open(incoming, "wb", opener=_private) as copy:
-                shutil.copyfileobj(source, copy)
-            _skip_sequences(incoming)
-            give_to_owner_of(data, incoming)
-            _sync(incoming)
-            if former is not None:
-                _set_aside(database, former)
-            incoming.rename(database)
-            _sync(data)
+            finish_restore(database)
+            if database.exists() and not replace:
+                raise DatabaseError(f"there is a database in {data} already; give --replace to move it aside")
+            incoming = database.with_name(INCOMING)
+            try:
+                with backup.open("rb") as source, open(incoming, "wb", opener=_private) as copy:
+                    shutil.copyfileobj(source, copy)
+                _skip_sequences(incoming)
+                give_to_owner_of(data, incoming)
+                sync(incoming)
+                incoming.rename(database.with_name(COMPLETE))
+            finally:
+                incoming.unlink(missing_ok=True)
+            sync(data)
+            kill_point(RESTORE_COPIED)
+            return finish_restore(database)
+        except apsw.FullError as error:
+            raise DatabaseError(f"{data} cannot be written: the disk is full; make room") from error
         except OSError as error:
-            raise DatabaseError(f"{data} cannot be written: {error.strerror}") from error
-        return former
+            raise DatabaseError(f"{data} cannot be written: {explained(error, data)}") from error
 
 
 def check(path: Path) -> None:
@@ -110,16 +117,51 @@ def inspect(data: Path) -> Iterator[Store]:
     Raises DatabaseError, also for what goes wrong while it is read.
     """
     path = data / DATABASE_NAME
-    if not path.is_file():
-        raise DatabaseError(f"there is no database in {data}")
+    must_be_there(path)
     try:
-        store = Store(apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)).snapshot()
+        store = Store(_open_to_look(path)).snapshot()
         try:
             yield store
         finally:
             store.close()
-    except apsw.Error as error:
+    except DAMAGE as error:
         raise DatabaseError(f"{path} is damaged ({error}); restore a backup") from error
+    except apsw.Error as error:
+        raise DatabaseError(f"{path} cannot be read: {error}") from error
+
+
+def must_be_there(database: Path) -> None:
+    """Raises DatabaseError unless the file of the database is there and may be read."""
+    try:
+        with database.open("rb"):
+            return
+    except FileNotFoundError:
+        if database.with_name(COMPLETE).exists():
+            text = f"a restore in {database.parent} was interrupted; the next start of slad completes it"
+            raise DatabaseError(text) from None
+        raise DatabaseError(f"there is no database in {database.parent}") from None
+    except OSError as error:
+        raise DatabaseError(f"{database} cannot be opened: {explained(error, database)}") from error
+
+
+def _open_to_look(path: Path) -> apsw.Connection:
+    """A connection that changes nothing, and leaves no file that was not there."""
+    wal = path.with_name(f"{path.name}-wal")
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        # The last connection to close removes the WAL that it made, but is not to fold in another's.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(wal.exists()))
+        connection.pragma("query_only", True)
+        return connection
+    if not wal.exists() or not wal.stat().st_size:
+        # Nobody can write, so nobody has to be locked out; and no lock could be written down.
+        uri = f"{path.absolute().as_uri()}?immutable=1"
+        return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    try:
+        return apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.CantOpenError as error:
+        text = f"{wal} cannot be read where nothing can be written: copy {path.parent} and examine the copy"
+        raise DatabaseError(text) from error
 
 
 def _copy(source_path: Path, target: Path, progress: Progress) -> None:
@@ -173,29 +215,5 @@ def give_to_owner_of(data: Path, path: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _set_aside(database: Path, former: Path) -> None:
-    # What the WAL holds belongs to it, so it goes along under the matching name.
-    for suffix in ("", "-wal"):
-        path = database.with_name(database.name + suffix)
-        if path.exists():
-            path.rename(former.with_name(former.name + suffix))
-    database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
-
-
-def _free_name(database: Path) -> Path:
-    number = 1
-    while (path := database.with_name(f"{database.name}.before-restore-{number}")).exists():
-        number += 1
-    return path
-
-
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

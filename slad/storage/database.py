@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from slad.storage.lock import DatabaseError, DirectoryLock, explained, owner_of
+from slad.storage.swap import finish_restore, refuse_leftovers
 
 DATABASE_NAME: Final = "slad.db"
 
@@ -36,7 +38,17 @@ DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
 """The StorageErrors that say that the file is not as it was written: another attempt will not help."""
 
 
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room. SQLite tells only the first apart, and not everywhere."""
+
 SQLITE_VERSION: Final = apsw.sqlite_lib_version()
+
+
+def is_full(error: Exception, system_errno: int) -> bool:
+    """Whether the disk, or what slad may take of it, is full."""
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError | apsw.CantOpenError) and system_errno in NO_ROOM
+    )
 
 
 class DiskUsage(NamedTuple):
@@ -138,8 +150,10 @@ class DataDirectory:
             )
 
     def _prepare(self) -> None:
-        # The file must never be readable by others, not even between its creation and a chmod.
         try:
+            finish_restore(self.database)
+            refuse_leftovers(self.database)
+            # The file must never be readable by others, not even between its creation and a chmod.
             os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise DatabaseError(f"{self.database} cannot be opened: {explained(error, self.path)}") from error
@@ -150,10 +164,13 @@ class DataDirectory:
                     migrate(connection)
                     self._look_through(connection)
                     _note_time_zones(connection)
+                except apsw.Error as error:
+                    if is_full(error, connection.system_errno):
+                        text = f"{self.database} cannot be opened: the disk is full; make room"
+                        raise DatabaseError(text) from error
+                    raise
                 finally:
                     connection.close()
-        except apsw.FullError as error:
-            raise DatabaseError(f"{self.database} cannot be opened: the disk is full; make room") from error
         except apsw.Error as error:
             raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
 
@@ -199,7 +216,9 @@ def migrate(connection: apsw.Connection) -> None:
                 connection.pragma("user_version", number)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # Some failures (disk full, I/O) have rolled back by themselves.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
 

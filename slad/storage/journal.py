@@ -10,29 +10,25 @@ Contract
 
 from __future__ import annotations
 
-import errno
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import apsw
 
 from slad.storage.checkpoint import Checkpointer
-from slad.storage.database import DAMAGE
+from slad.storage.database import DAMAGE, is_full
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
+from slad.storage.open_files import FilesLost, OpenFiles
 from slad.storage.rows import Batch
 from slad.storage.store import Store
-
-NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when there is no room. SQLite tells only the first apart, and not everywhere."""
 
 
 class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
     """A batch could not be made durable; nothing of it is there."""
 
-    def __init__(self, cause: apsw.Error, system_errno: int = 0) -> None:
+    def __init__(self, cause: Exception, system_errno: int = 0) -> None:
         super().__init__(str(cause))
-        no_room = isinstance(cause, apsw.IOError) and system_errno in NO_ROOM
-        self.disk_full = isinstance(cause, apsw.FullError) or no_room
+        self.disk_full = is_full(cause, system_errno)
 
 
 WRITES: Final = (
@@ -104,11 +100,18 @@ class Counters(NamedTuple):
 class Journal:
     """The writing connection.
 
-    `checkpointer` is told of every commit; without one SQLite checkpoints within commits.
+    `checkpointer` is told of every commit; without one SQLite checkpoints within commits. `files` are looked
+    at before every transaction.
     """
 
-    def __init__(self, connection: apsw.Connection, checkpointer: Checkpointer | None = None) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        checkpointer: Checkpointer | None = None,
+        files: OpenFiles | None = None,
+    ) -> None:
         self._connection = connection
+        self._files = files
         self._checkpointer = checkpointer
         self.store = Store(connection)
         """Reads what is committed and, within the transaction that `begin` began, nothing newer."""
@@ -125,10 +128,17 @@ class Journal:
     def begin(self) -> None:
         """Begins the transaction that `commit` or `abandon` ends; one that was left open is abandoned.
 
+        Raises CannotWrite when the files are not the database's any more.
+
         Reads by `store` then see one state of the database, and need no locks of their own: a look-up takes
         5 µs instead of 15.
         """
         self.abandon()
+        if self._files is not None:
+            try:
+                self._files.check()
+            except FilesLost as error:
+                raise CannotWrite(error) from error
         self._connection.execute("BEGIN")
 
     def abandon(self) -> None:

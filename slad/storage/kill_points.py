@@ -23,6 +23,16 @@ PUBLISHED: Final = "published"
 """Watchers have been woken; the callers are not answered."""
 
 ALL: Final = (TURN_BUILT, ROWS_WRITTEN, COMMITTED, PUBLISHED)
+"""Those of a running daemon, in the order in which it comes to them."""
+
+RESTORE_COPIED: Final = "restore-copied"
+"""The copy of a restore is complete; nothing is moved."""
+
+WAL_MOVED: Final = "wal-moved"
+"""The WAL of the former database is moved aside, the database is not."""
+
+DATABASE_MOVED: Final = "database-moved"
+"""The former database is moved aside; its place is empty."""
 
 
 class _Trial:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -14,6 +20,8 @@ from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine.doctor import Verdict, examine
 from slad.storage import backup as backups
 from slad.storage.backup import SEQUENCE_STRIDE, back_up, inspect, restore
+from slad.storage.database import DataDirectory
+from slad.storage.kill_points import DATABASE_MOVED, RESTORE_COPIED, WAL_MOVED
 from slad.storage.lock import DatabaseError
 from tests.slad_under_test import MONDAY_9, slad_running, target, told
 
@@ -123,3 +131,85 @@ async def test_the_doctor_finds_all_well_and_then_what_is_wrong(tmp_path: Path) 
         sick = {f.check: f for f in examine(store, MONDAY_9 + 31 * MINUTE_MS)}
     assert sick["time zones"].verdict is Verdict.WARNING
     assert "timers" not in sick, "they are derived anew anyway"
+
+
+RESTORE = [sys.executable, "-m", "slad", "restore", "--replace"]
+
+
+@pytest.mark.parametrize("moment", [RESTORE_COPIED, WAL_MOVED, DATABASE_MOVED])
+async def test_a_restore_that_is_killed_is_completed_by_the_next_start(tmp_path: Path, moment: str) -> None:
+    data = tmp_path / "data"
+    async with slad_running(data) as slad:
+        await slad.start("kept")
+        await asyncio.to_thread(back_up, data, tmp_path / "copy")
+        await slad.start("lost")
+        # As a daemon that was killed leaves it: with a WAL.
+        shutil.copytree(data, tmp_path / "killed", ignore=shutil.ignore_patterns("*.sock"))
+    data = tmp_path / "killed"
+    command = [*RESTORE, "--data", str(data), str(tmp_path / "copy")]
+    killed = await asyncio.to_thread(
+        subprocess.run, command, env={**os.environ, "SLAD_KILL_POINT": f"{moment}:1"}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    async with slad_running(data) as slad:
+        assert await tickets(slad) == {"kept"}
+    former = tmp_path / "former"
+    former.mkdir()
+    for path in data.glob("slad.db.before-restore-1*"):
+        shutil.copy(path, former / path.name.replace(".before-restore-1", ""))
+    async with slad_running(former) as slad:
+        assert await tickets(slad) == {"kept", "lost"}, "the former database is whole, its WAL beside it"
+
+
+async def tickets(slad: Any) -> set[str]:
+    found = await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest(page_size=1000))
+    return {tracking.ticket_id for tracking in found.trackings}
+
+
+@pytest.mark.parametrize("left", ["slad.db-wal", "slad.db.before-restore-2", "slad.db.incoming"])
+def test_no_database_begins_anew_beside_what_is_left_of_another(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_bytes(b"something")
+    with pytest.raises(
+        DatabaseError, match=f"there is no slad.db in {tmp_path}, but {left}: .*slad restore FILE"
+    ):
+        DataDirectory(tmp_path)
+    assert not (tmp_path / "slad.db").exists()
+    (tmp_path / left).unlink()
+    DataDirectory(tmp_path).close()
+
+
+async def test_to_look_at_a_database_leaves_and_changes_nothing(tmp_path: Path) -> None:
+    data, killed = tmp_path / "data", tmp_path / "killed"
+    async with slad_running(data) as slad:
+        await slad.start("A")
+        shutil.copytree(data, killed, ignore=shutil.ignore_patterns("*.sock", "*-shm"))
+    for place in (data, killed):
+        before = {path.name: path.read_bytes() for path in place.iterdir() if path.suffix != ".sock"}
+        with inspect(place) as store:
+            assert len(list(store.of_all(0, 10))) == 1
+        after = {path.name: path.read_bytes() for path in place.iterdir() if path.suffix != ".sock"}
+        assert {name: after[name] for name in before} == before
+        assert set(after) - set(before) <= {"slad.db-shm"}, "there is no WAL, unless there was one"
+
+
+async def test_a_database_that_cannot_be_written_is_sound_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start("A")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with inspect(tmp_path) as store:
+        assert all(verdict is Verdict.OK for verdict, _, _ in examine(store, MONDAY_9))
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("slad.db-")]
+
+
+def test_without_permission_it_is_said_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DataDirectory(tmp_path).close()
+    monkeypatch.setattr(Path, "open", _forbidden)
+    told = r"slad.db cannot be opened: Permission denied: .* belongs to .*slad runs as"
+    with pytest.raises(DatabaseError, match=told), inspect(tmp_path):
+        pass
+
+
+def _forbidden(*_: Any, **__: Any) -> Any:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
