@@ -2,6 +2,8 @@
 # node_modules and dist of proto, clients/typescript and examples is touched.
 
 PYTHON ?= python3
+# What pip says while it installs: a bar for people, nothing in CI.
+PROGRESS := $(if $(CI),--quiet,--disable-pip-version-check)
 BIN := .venv/bin
 TOOLS := .tools/bin
 SETUP := .venv/.slad-setup
@@ -91,21 +93,32 @@ simulate: $(SETUP) ## Live through 10,000 simulated worlds
 	$(BIN)/python -m tests.trials.simulation $(ARGS)
 
 bench: $(SETUP) ## Measure slad beside its peers and write docs/performance.md; ARGS name rows
-	$(BIN)/python -m pip install --quiet --editable '.[temporal]' --group bench
+	$(BIN)/python -m pip install --quiet --editable clients/python --editable '.[temporal]' --group bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 audit: $(SETUP) $(RELEASE)/.slad-setup ## Known vulnerabilities of what slad depends on
 	@$(BIN)/python -m release.audit $(RELEASE)/bin/pip-audit
 
-dist: $(SETUP) $(RELEASE)/.slad-setup ## sdist, wheel, bill of materials and a draft of the release notes, in dist/
+dist: $(SETUP) $(RELEASE)/.slad-setup ## The packages slad, slad-client and @slad/client, checked, with a bill of materials and release notes, in dist/
 	rm -rf dist build/release
+	$(BIN)/python -m build --outdir dist clients/python
 	$(BIN)/python -m build --outdir dist .
+	$(RELEASE)/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory dist-typescript; \
+	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
+	else echo "skipped: @slad/client; install Node 20 or later (npm)"; fi
 	$(PYTHON) -m venv --without-pip build/release
 	$(BIN)/python -m pip --python build/release/bin/python install --quiet dist/*.whl
 	$(RELEASE)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON \
 	  --output-file dist/slad.cdx.json build/release/bin/python
 	$(BIN)/python -m release.notes > dist/NOTES.md
 	@ls dist
+
+.PHONY: dist-typescript
+dist-typescript: $(TYPESCRIPT_SETUP)
+	cd $(TYPESCRIPT) && npm run --silent build
+	cd $(TYPESCRIPT) && npm pack --ignore-scripts --dry-run
+	cd $(TYPESCRIPT) && npm pack --ignore-scripts --silent --pack-destination ../../dist >/dev/null
 
 soak: $(SETUP) ## An hour of mixed load with a million tickets pending, for docs/performance.md
 	$(MAKE) --no-print-directory bench ARGS="soak $(ARGS)"
@@ -114,12 +127,13 @@ clean: ## Remove what make has made (not ./data)
 	rm -rf .venv .tools proto/node_modules build dist
 	rm -rf $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist examples/algapsa/node_modules
 
-$(SETUP): pyproject.toml
+$(SETUP): pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "slad needs Python 3.11 or later; say which with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "making .venv, once: slad, what it depends on and the tools of its tests (a minute or less)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install $(PROGRESS) --editable clients/python --editable . --group dev
 	@touch $@
 
 # Without a lock file: one made on one platform lacks the binaries of the others. The version is exact.

@@ -15,9 +15,12 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 
+OWN = ("slad", "slad-client")
+"""The packages of this repository."""
+
 
 def needed(name: str) -> Iterator[str]:
-    """What `name` with its extras depends on, directly or not, as far as it is installed; itself not."""
+    """What `name` with its extras depends on, directly or not, as far as it is installed; not slad's own."""
     seen: set[str] = set()
     waiting = [(name, frozenset(distribution(name).metadata.get_all("Provides-Extra") or ()))]
     while waiting:
@@ -26,7 +29,7 @@ def needed(name: str) -> Iterator[str]:
             requires = distribution(of).requires or ()
         except PackageNotFoundError:
             continue
-        if of != name:
+        if of not in OWN:
             yield of
         for text in requires:
             requirement = Requirement(text)

@@ -5,6 +5,7 @@ which blocks. They are imported from their modules, so that it is always said wh
 and grpc.aio); here is what both share. The messages are in `slad_client.v1.types_pb2`.
 """
 
+from slad_client._enums import short_name
 from slad_client._policy import CHANNEL_OPTIONS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
 from slad_client.credentials import Token, tls
 from slad_client.errors import (
@@ -27,6 +28,8 @@ from slad_client.errors import (
     Unimplemented,
     Unknown,
 )
+
+__version__ = "0.1.0"
 
 __all__ = [
     "CHANNEL_OPTIONS",
@@ -53,5 +56,6 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "short_name",
     "tls",
 ]

@@ -3,8 +3,9 @@
 The clients take name, signature and documentation of their methods from the functions here (see `method_of`).
 Common to all: `timeout` is for the whole call, retries included, in seconds or as a timedelta; `retry` is
 NO_RETRY or another policy; both are the client's own by default. Instants are aware datetimes, or Timestamps
-as they come in replies. A command without a `request_id` gets one, so that it can be retried safely. What a
-field means, and what happens when it is left out, is said in proto/slad/v1.
+as they come in replies. A command without a `request_id` gets one, so that it can be retried safely. An enum
+value is a constant of `types_pb2` or its name, with or without its prefix: "AWAITING_CLIENT". What a field
+means, and what happens when it is left out, is said in proto/slad/v1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from slad_client._enums import Named, number, numbers
 from slad_client._policy import RETRIED_COMMAND, RETRIED_QUERY, RetryPolicy, UnaryCall, Watch
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -41,10 +43,10 @@ def start_sla_tracking(
     priority_id: str = "",
     notification_thresholds: Sequence[int] = (),
     started_at: Instant | None = None,
-    on_existing: pb.OnExisting.ValueType = pb.ON_EXISTING_UNSPECIFIED,
+    on_existing: Named[pb.OnExisting.ValueType] = pb.ON_EXISTING_UNSPECIFIED,
     continue_within: timedelta | None = None,
     suppress_past: bool = False,
-    pause_accounting: pb.PauseAccounting.ValueType = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
+    pause_accounting: Named[pb.PauseAccounting.ValueType] = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
     attributes: Mapping[str, str] | None = None,
     request_id: str | None = None,
     timeout: Span | None = None,
@@ -69,10 +71,10 @@ def start_sla_tracking(
         priority_id=priority_id,
         schedule=schedule,
         notification_thresholds=notification_thresholds,
-        started_at=_timestamp("started_at", started_at),
-        on_existing=on_existing,
+        started_at=timestamp("started_at", started_at),
+        on_existing=number("on_existing", pb.OnExisting, on_existing),
         suppress_past=suppress_past,
-        pause_accounting=pause_accounting,
+        pause_accounting=number("pause_accounting", pb.PauseAccounting, pause_accounting),
         request_id=request_id or _fresh_id(),
         attributes=attributes,
         continue_within=_duration(continue_within),
@@ -83,7 +85,7 @@ def start_sla_tracking(
 def pause_sla(
     *,
     ticket_id: str,
-    reason: pb.SlaPauseReason.ValueType,
+    reason: Named[pb.SlaPauseReason.ValueType],
     tenant_id: str = "",
     effective_at: Instant | None = None,
     request_id: str | None = None,
@@ -101,8 +103,8 @@ def pause_sla(
     request = rpc.PauseSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
-        reason=reason,
-        effective_at=_timestamp("effective_at", effective_at),
+        reason=number("reason", pb.SlaPauseReason, reason),
+        effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("PauseSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
@@ -124,7 +126,7 @@ def resume_sla(
     request = rpc.ResumeSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
-        effective_at=_timestamp("effective_at", effective_at),
+        effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("ResumeSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
@@ -133,7 +135,7 @@ def resume_sla(
 def complete_sla(
     *,
     ticket_id: str,
-    phase: pb.SlaPhase.ValueType,
+    phase: Named[pb.SlaPhase.ValueType],
     tenant_id: str = "",
     met: bool | None = None,
     effective_at: Instant | None = None,
@@ -151,9 +153,9 @@ def complete_sla(
     request = rpc.CompleteSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
-        phase=phase,
+        phase=number("phase", pb.SlaPhase, phase),
         met=met,
-        effective_at=_timestamp("effective_at", effective_at),
+        effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("CompleteSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
@@ -175,7 +177,7 @@ def cancel_sla(
     request = rpc.CancelSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
-        effective_at=_timestamp("effective_at", effective_at),
+        effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("CancelSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
@@ -190,12 +192,15 @@ def retarget_sla(
     policy_id: str = "",
     priority_id: str = "",
     notification_thresholds: Sequence[int] = (),
+    started_at: Instant | None = None,
     suppress_past: bool = False,
     request_id: str | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.RetargetSlaResponse]:
     """Puts a live tracking under other terms, of which all are to be given (M5). What has happened stays.
+
+    `started_at` moves the start, not past the first fact of the ticket; without it the start stays.
 
     The arguments are those of `start_sla_tracking`. Thresholds already past under the new terms fire at once,
     or are recorded silently with `suppress_past`; those that are no longer true are retracted.
@@ -210,6 +215,7 @@ def retarget_sla(
         priority_id=priority_id,
         schedule=schedule,
         notification_thresholds=notification_thresholds,
+        started_at=timestamp("started_at", started_at),
         suppress_past=suppress_past,
         request_id=request_id or _fresh_id(),
     )
@@ -219,7 +225,7 @@ def retarget_sla(
 def reopen_sla(
     *,
     ticket_id: str,
-    mode: pb.ReopenMode.ValueType,
+    mode: Named[pb.ReopenMode.ValueType],
     tenant_id: str = "",
     effective_at: Instant | None = None,
     request_id: str | None = None,
@@ -237,8 +243,8 @@ def reopen_sla(
     request = rpc.ReopenSlaRequest(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
-        mode=mode,
-        effective_at=_timestamp("effective_at", effective_at),
+        mode=number("mode", pb.ReopenMode, mode),
+        effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("ReopenSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
@@ -282,7 +288,7 @@ def get_sla_timeline(
         tenant_id=tenant_id,
         ticket_id=ticket_id,
         generation=generation,
-        until=_timestamp("until", until),
+        until=timestamp("until", until),
         include_audit=include_audit,
     )
     return UnaryCall("GetSlaTimeline", request, RETRIED_QUERY, _timeout(timeout), retry)
@@ -297,7 +303,7 @@ def preview_sla(
     started_at: Instant | None = None,
     pauses: Sequence[pb.SlaPause] = (),
     as_of: Instant | None = None,
-    pause_accounting: pb.PauseAccounting.ValueType = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
+    pause_accounting: Named[pb.PauseAccounting.ValueType] = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.PreviewSlaResponse]:
@@ -312,10 +318,10 @@ def preview_sla(
         priority_id=priority_id,
         schedule=schedule,
         notification_thresholds=notification_thresholds,
-        started_at=_timestamp("started_at", started_at),
+        started_at=timestamp("started_at", started_at),
         pauses=pauses,
-        as_of=_timestamp("as_of", as_of),
-        pause_accounting=pause_accounting,
+        as_of=timestamp("as_of", as_of),
+        pause_accounting=number("pause_accounting", pb.PauseAccounting, pause_accounting),
     )
     return UnaryCall("PreviewSla", request, RETRIED_QUERY, _timeout(timeout), retry)
 
@@ -323,8 +329,8 @@ def preview_sla(
 def list_sla_trackings(
     *,
     tenant_id: str = "",
-    states: Sequence[pb.SlaTrackingState.ValueType] = (),
-    statuses: Sequence[pb.SlaTimerStatus.ValueType] = (),
+    states: Sequence[Named[pb.SlaTrackingState.ValueType]] = (),
+    statuses: Sequence[Named[pb.SlaTimerStatus.ValueType]] = (),
     due_before: Instant | None = None,
     page_size: int = 0,
     timeout: Span | None = None,
@@ -339,9 +345,9 @@ def list_sla_trackings(
     """
     request = rpc.ListSlaTrackingsRequest(
         tenant_id=tenant_id,
-        states=states,
-        statuses=statuses,
-        due_before=_timestamp("due_before", due_before),
+        states=numbers("states", pb.SlaTrackingState, states),
+        statuses=numbers("statuses", pb.SlaTimerStatus, statuses),
+        due_before=timestamp("due_before", due_before),
         page_size=page_size,
     )
     return UnaryCall("ListSlaTrackings", request, RETRIED_QUERY, _timeout(timeout), retry)
@@ -379,7 +385,7 @@ def watch_sla_events(
     consumer: str = "",
     after_sequence: int | None = None,
     tenant_id: str = "",
-    types: Sequence[pb.SlaEventType.ValueType] = (),
+    types: Sequence[Named[pb.SlaEventType.ValueType]] = (),
     acknowledge: bool = False,
     ack_every: int = 100,
     ack_interval: Span = 1.0,
@@ -407,7 +413,10 @@ def watch_sla_events(
     if ack_every < 1:
         raise ValueError(f"ack_every: {ack_every} is not a number of events")
     request = rpc.WatchSlaEventsRequest(
-        consumer=consumer, after_sequence=after_sequence, tenant_id=tenant_id, types=types
+        consumer=consumer,
+        after_sequence=after_sequence,
+        tenant_id=tenant_id,
+        types=numbers("types", pb.SlaEventType, types),
     )
     return Watch(request, acknowledge, ack_every, seconds("ack_interval", ack_interval), reconnect)
 
@@ -434,7 +443,8 @@ def _timeout(timeout: Span | None) -> float | None:
     return None if timeout is None else seconds("timeout", timeout)
 
 
-def _timestamp(name: str, instant: Instant | None) -> Timestamp | None:
+def timestamp(name: str, instant: Instant | None) -> Timestamp | None:
+    """An instant as it is sent; `name` is what the caller knows it by. Raises ValueError for a naive one."""
     if not isinstance(instant, datetime):
         return instant
     if instant.utcoffset() is None:

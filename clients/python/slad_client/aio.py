@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import grpc
 
 from slad_client import _calls
+from slad_client._handlers import HANDLER_RETRY, Dealing, Handlers
 from slad_client._policy import (
     CHANNEL_OPTIONS,
     DEFAULT_TARGET,
@@ -24,11 +26,13 @@ from slad_client._policy import (
     Watch,
     closed,
 )
-from slad_client.credentials import Token
-from slad_client.errors import SladError
+from slad_client.credentials import Token, bearer
+from slad_client.errors import SladError, from_rpc_error
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import test_clock_pb2
 from slad_client.v1 import types_pb2 as pb
 from slad_client.v1.sla_backend_pb2_grpc import SlaBackendStub
+from slad_client.v1.test_clock_pb2_grpc import TestClockStub
 
 P = ParamSpec("P")
 Reply = TypeVar("Reply")
@@ -102,9 +106,13 @@ class SladClient:
             asyncio.get_running_loop()  # gRPC would quietly take up with another loop
             merged = {**CHANNEL_OPTIONS, **(options or {})}
             channel = self._owned = _open(target, tls, list(merged.items()))
+        self._target = target if self._owned else "a channel of the caller"
         self._stub = SlaBackendStub(channel)
         self._streams: set[grpc.aio.Call] = set()
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.SladClient of {self._target}{', closed' if self._closed else ''}>"
 
     start_sla_tracking = _unary(_calls.start_sla_tracking)
     pause_sla = _unary(_calls.pause_sla)
@@ -189,6 +197,143 @@ class SladClient:
                     stream.cancel()
                     self._streams.discard(stream)
                 await self._sleep(delay)
+
+
+class SlaEventConsumer(
+    Handlers[Callable[[pb.SlaEvent], Awaitable[Any]], Callable[[pb.SlaEvent, Exception], Awaitable[Any]]]
+):
+    """A durable consumer that calls handlers, and acknowledges an event when all of them have returned.
+
+    Events are dealt with one by one, in order. A handler that raises is tried again, and with it those that
+    have not been called yet; see `on_giving_up`. After a crash an event may come again, so handlers should
+    know an `event_id` that they have seen.
+
+        consumer = SlaEventConsumer(slad, "psa")
+
+        @consumer.on_breach
+        async def tell(event): ...
+
+        await consumer.run()
+
+    Args:
+        client: What it watches with.
+        consumer: The name under which slad remembers it. Replicas share it; one is served at a time.
+        tenant_id: Only this tenant's events.
+        after_sequence: Where a consumer that slad does not know begins; by default with the oldest event.
+        retry: How a handler that fails is tried again.
+        sleep: Waits before that; for tests.
+    """
+
+    def __init__(
+        self,
+        client: SladClient,
+        consumer: str,
+        *,
+        tenant_id: str = "",
+        after_sequence: int | None = None,
+        retry: RetryPolicy = HANDLER_RETRY,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__()
+        self._client = client
+        self._watch = _calls.watch_sla_events(
+            consumer=consumer, tenant_id=tenant_id, after_sequence=after_sequence, acknowledge=True
+        )
+        self._retry = retry
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Consumes, over all breaks of the connection. Ends when the client is closed or its task cancelled.
+
+        Raises what `watch_sla_events` raises, and the error of a handler that kept failing when there is no
+        `on_giving_up`.
+        """
+        async with contextlib.aclosing(self._client._watch(self._watch)) as events:
+            async for event in events:
+                await self._deal(Dealing(event, self, self._retry))
+
+    async def _deal(
+        self,
+        dealing: Dealing[
+            Callable[[pb.SlaEvent], Awaitable[Any]], Callable[[pb.SlaEvent, Exception], Awaitable[Any]]
+        ],
+    ) -> None:
+        while True:
+            try:
+                for handler in dealing.handlers():
+                    await handler(dealing.event)
+            except Exception as error:
+                delay = dealing.after(error)
+                if delay is None and dealing.giving_up:
+                    await dealing.giving_up(dealing.event, error)
+                    return
+            else:
+                return
+            await self._sleep(delay or 0.0)
+
+
+class SladTestClock:
+    """The virtual clock of `slad serve --virtual-clock`, for a PSA's own tests.
+
+    Args:
+        target: `host:port` or `unix:PATH`.
+        token: Who is calling, where slad asks for it; it needs the role admin.
+        tls: Credentials for a daemon that speaks TLS; see `slad_client.tls`.
+        channel: Used in place of `target` and `tls`; it stays open when the clock is closed.
+        timeout: Of a call: seconds or a timedelta. Years take some seconds.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        token: Token | None = None,
+        tls: grpc.ChannelCredentials | None = None,
+        channel: grpc.aio.Channel | None = None,
+        timeout: _calls.Span = 60.0,
+    ) -> None:
+        self._token, self._timeout = token, _calls.seconds("timeout", timeout)
+        self._owned: grpc.aio.Channel | None = None
+        if channel is None:
+            channel = self._owned = _open(target, tls, list(CHANNEL_OPTIONS.items()))
+        self._stub = TestClockStub(channel)
+
+    async def now(self) -> datetime:
+        """slad's time, in UTC. Raises Unimplemented when slad goes by real time, as do the others."""
+        reply = await self._call("GetTime", test_clock_pb2.GetTimeRequest())
+        return cast(datetime, reply.now.ToDatetime(UTC))
+
+    async def advance(self, by: timedelta) -> int:
+        """Moves time on. What falls due on the way is committed when it returns: so many events."""
+        request = test_clock_pb2.AdvanceTimeRequest()
+        request.by.FromTimedelta(by)
+        return int((await self._call("AdvanceTime", request)).events_committed)
+
+    async def advance_to(self, to: datetime) -> int:
+        """Moves time to an instant, as `advance` does. Raises ValueError for a naive one."""
+        request = test_clock_pb2.AdvanceTimeRequest(to=_calls.timestamp("to", to))
+        return int((await self._call("AdvanceTime", request)).events_committed)
+
+    async def close(self) -> None:
+        """Closes the channel if it is the clock's."""
+        if self._owned:
+            await self._owned.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _call(self, name: str, request: object) -> Any:
+        call: Any = getattr(self._stub, name)
+        metadata = None if self._token is None else bearer(self._token)
+        try:
+            return await call(request, timeout=self._timeout, metadata=metadata)
+        except grpc.RpcError as failure:
+            raise from_rpc_error(failure) from failure
 
 
 def _open(

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 
 
 class FieldViolation(NamedTuple):
@@ -67,6 +66,9 @@ class SladError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class _OfStatus(SladError):
@@ -176,6 +178,9 @@ class Unknown(_OfStatus):
     STATUS = grpc.StatusCode.UNKNOWN
 
 
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+"""Where gRPC's richer error model puts a google.rpc.Status."""
+
 _CLASSES: Final[dict[grpc.StatusCode, type[_OfStatus]]] = {
     kind.STATUS: kind for kind in _OfStatus.__subclasses__()
 }
@@ -202,12 +207,16 @@ def from_rpc_error(error: grpc.RpcError, request_id: str = "") -> SladError:
 
 
 def _details(call: Any) -> Sequence[Any]:
-    try:
-        status = rpc_status.from_call(call)
-    except (ValueError, DecodeError):
-        # Not a google.rpc.Status, or not of this error: something in between has put it there.
-        return ()
-    return status.details if status else ()
+    for key, value in call.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            try:
+                status = status_pb2.Status.FromString(value)
+            except (DecodeError, TypeError):
+                return ()
+            # One of another error was put there by something in between.
+            known = (call.code().value[0], call.details() or "")
+            return status.details if (status.code, status.message) == known else ()
+    return ()
 
 
 def _unpack(detail: Any, message: Any) -> Any:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.packages.wheelhouse import build
+from tests.system.packages.wheelhouse import build, build_client
 
 
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(sdist, wheel) of this tree."""
-    return build(tmp_path_factory.mktemp("dist"))
+    """(sdist, wheel) of this tree, with those of the client beside them."""
+    folder = tmp_path_factory.mktemp("dist")
+    build_client(folder)
+    return build(folder)

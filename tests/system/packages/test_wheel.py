@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,9 +14,11 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
+import slad_client
 
 from release.notes import CHANGELOG, notes
 from slad import __version__
+from tests.system.e2e.slad_process import slad_process
 from tests.system.packages.wheelhouse import ROOT, collect, run
 
 CALL = """
@@ -55,6 +58,41 @@ def test_a_fresh_environment_serves(tmp_path: Path, distributions: tuple[Path, P
         assert daemon.wait(60) == 0
 
 
+def test_the_client_has_an_environment_of_its_own(tmp_path: Path, distributions: tuple[Path, Path]) -> None:
+    """With the newest of what it depends on, and nothing of the daemon."""
+    fresh = tmp_path / "venv"
+    (wheel,) = distributions[1].parent.glob("slad_client-*.whl")
+    run(sys.executable, "-m", "venv", fresh)
+    run(fresh / "bin/pip", "--disable-pip-version-check", "install", "--quiet", wheel, cwd=tmp_path)
+    installed = {line.split("==")[0] for line in run(fresh / "bin/pip", "freeze", cwd=tmp_path).split()}
+    assert {"apsw", "click", "rich", "uvloop", "slad"} & installed == set()
+    assert {"grpcio", "protobuf"} <= installed
+    with slad_process("--listen", f"unix:{tmp_path}/s", "--data", str(tmp_path / "data")):
+        called = run(fresh / "bin/python", "-I", "-c", CALL, f"unix:{tmp_path}/s", cwd=tmp_path)
+    assert called == "True 60000\n"
+
+
+def test_the_packages_have_one_version_and_the_same_license() -> None:
+    package = json.loads((ROOT / "clients/typescript/package.json").read_text("utf-8"))
+    assert __version__ == slad_client.__version__ == package["version"]
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert f"slad-client>={__version__}" in needed
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Apache License" in text
+    for client in ("python", "typescript"):
+        assert (ROOT / "clients" / client / "LICENSE").read_text("utf-8") == text
+
+
+def test_the_license_is_in_every_package(distributions: tuple[Path, Path]) -> None:
+    folder = distributions[1].parent
+    for wheel in folder.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as file:
+            assert [name for name in file.namelist() if name.endswith("/licenses/LICENSE")], wheel
+    for sdist in folder.glob("*.tar.gz"):
+        with tarfile.open(sdist) as archive:
+            assert [name for name in archive.getnames() if name.count("/") == 1 and name.endswith("/LICENSE")]
+
+
 def test_the_version_stands_in_one_place(distributions: tuple[Path, Path]) -> None:
     sdist, wheel = distributions
     assert wheel.name == f"slad-{__version__}-py3-none-any.whl"
@@ -77,9 +115,9 @@ def test_the_wheel_has_what_runs_and_the_sdist_what_it_is_made_of(distributions:
         inside = set(file.namelist())
     steps = {f"slad/storage/schema/{path.name}" for path in (ROOT / "slad/storage/schema").glob("*.sql")}
     units = {f"slad/daemon/units/slad{suffix}.service" for suffix in ("", "@")}
-    assert steps | units | {"slad_client/py.typed"} <= inside
+    assert steps | units <= inside
     tops = {name.split("/")[0] for name in inside}
-    assert tops == {"slad", "slad_client", f"slad-{__version__}.dist-info", f"slad-{__version__}.data"}
+    assert tops == {"slad", f"slad-{__version__}.dist-info", f"slad-{__version__}.data"}
     assert f"slad-{__version__}.data/data/share/man/man1/slad.1" in inside
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
