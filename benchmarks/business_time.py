@@ -20,9 +20,11 @@ from timeit import Timer
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from slad.core.schedule import Schedule, build_schedule
+from slad.core.schedule import Schedule, build_schedule, parse_date_override
 
 ZONE: Final = "Europe/Berlin"
 OPENS, CLOSES = 8, 18
@@ -84,12 +86,26 @@ def office() -> tuple[Schedule, Walk]:
         holidays=[(date, is_recurring, "") for date, is_recurring in HOLIDAYS],
     )
     dates = [(*map(int, date.split("-")), is_recurring) for date, is_recurring in HOLIDAYS]
-    # The same rules for both: those of the pinned package.
+    # The same rules for both: those of the tzdata package.
     with resources.files("tzdata").joinpath("zoneinfo", *ZONE.split("/")).open("rb") as file:
         zone = ZoneInfo.from_file(file, key=ZONE)
     one_off = frozenset((year, month, day) for year, month, day, recurs in dates if not recurs)
     recurring = frozenset((month, day) for _, month, day, recurs in dates if recurs)
     return schedule, Walk(zone, one_off, recurring)
+
+
+def with_overrides(schedule: Schedule) -> Schedule:
+    """The schedule with half days, make-up Sundays, summer hours and closures, for ten years and for ever."""
+    half_day, summer = ("09:00", "13:00"), ("07:00", "15:00")
+    overrides = [
+        parse_date_override("2000-12-24", "", True, "Christmas Eve", [half_day]),
+        parse_date_override("2000-12-27", "2001-01-02", True, "Closed", []),
+        parse_date_override("2000-07-01", "2000-08-31", True, "Summer", [summer]),
+    ]
+    for year in range(2026, 2037):
+        overrides.append(parse_date_override(f"{year}-06-07", "", False, "Open Sunday", [half_day]))
+        overrides.append(parse_date_override(f"{year}-02-10", f"{year}-03-11", False, "Ramadan", [summer]))
+    return msgspec.structs.replace(schedule, date_overrides=tuple(overrides))
 
 
 def cpu_us(action: Callable[[], object], *, repeats: int = REPEATS) -> float:

@@ -1,4 +1,4 @@
-"""A deadline over 90 days, calendar warm, against a walk over the minutes; compiling a schedule."""
+"""Deadlines with a warm calendar, against a walk over the minutes, and with date overrides; compiling."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from functools import partial
 from time import thread_time
 from timeit import Timer
 
-from benchmarks.business_time import START, cpu_us, office, starts
+from benchmarks.business_time import START, cpu_us, office, starts, with_overrides
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 from slad.core.calendar import compile_calendar
 from slad.core.instants import DAY_MS
 
 SPAN_MS = 90 * DAY_MS
+TEN_YEARS_MS = 3_652 * DAY_MS
 
 
 def run(options: Options) -> Result:
@@ -22,7 +23,15 @@ def run(options: Options) -> Result:
     open_ms = calendar.open_between(START, START + SPAN_MS)
     if calendar.advance(START, open_ms) != walk.advance(START, open_ms):
         raise AssertionError("slad and the walk differ")
-    figures: dict[str, list[float]] = {"us": [], "walk us": [], "ratio": [], "compile us": []}
+    figures: dict[str, list[float]] = {
+        "us": [],
+        "walk us": [],
+        "ratio": [],
+        "compile us": [],
+        "overrides ratio": [],
+    }
+    overridden = compile_calendar(with_overrides(schedule))
+    years_ms = calendar.open_between(START, START + TEN_YEARS_MS)
     start = starts()
     for _ in range(options.repeats):
         deadline = cpu_us(lambda: calendar.advance(next(start), open_ms))
@@ -30,6 +39,8 @@ def run(options: Options) -> Result:
         figures["us"].append(deadline)
         figures["walk us"].append(walked)
         figures["ratio"].append(walked / deadline)
+        plain = cpu_us(lambda: calendar.advance(next(start), years_ms))
+        figures["overrides ratio"].append(cpu_us(lambda: overridden.advance(next(start), years_ms)) / plain)
         figures["compile us"].append(cpu_us(lambda: compile_calendar(schedule).advance(START, open_ms)))
     return Result("calendar", figures)
 
@@ -42,6 +53,7 @@ ROW = Row(
         Target("ratio", 5_000, at_least=True),
         Target("us", 5, at_least=False, unit="µs"),
         Target("compile us", 300, at_least=False, unit="µs"),
+        Target("overrides ratio", 1.3, at_least=False),
     ),
     run,
     15,

@@ -1,11 +1,11 @@
 """The open hours of a schedule on the local time line, without regard to any zone.
 
-Whether a local instant is open depends on its time of day and on three things about its date: the day of the
-week, whether the date is a holiday, and whether the date before is one (B3). So each date has one of few
-*layouts*, and three layers, each correcting the one below it, tell which one and how much was open before:
+Whether a local instant is open depends on its time of day and on what opens on its date and on the one before
+it (`slad.core.openings`). So each date has one of few *layouts*, and three layers, each correcting the one
+below it, tell which one and how much was open before:
 
-    Exceptions  one-off holidays and the dates after them: sorted, with running totals
-    Years       recurring holidays: 14 kinds of year, repeating every 400 years
+    Exceptions  holidays and overrides of one year, and the dates after them: sorted, with running totals
+    Years       recurring holidays and overrides: 14 kinds of year, repeating every 400 years
     Week        the windows: the same seven layouts for ever
 
 Every layer answers two questions by bisection, so that no answer depends on the length of a span (B7):
@@ -21,8 +21,7 @@ from itertools import accumulate
 from typing import Final, Protocol
 
 from slad.core.civil import DAYS_PER_CYCLE, MONTH_STARTS, YEAR_STARTS, YEARS_PER_CYCLE, is_leap
-from slad.core.instants import DAY_MS
-from slad.core.schedule import Holiday, Window
+from slad.core.openings import Opening, Openings, Stretches
 
 
 class Layout:
@@ -73,8 +72,25 @@ class Layout:
         return list(zip(self._starts, self._ends, strict=True))
 
 
-HOLIDAY: Final = Layout(())
-"""The layout of every holiday, told from other closed dates by its identity."""
+CLOSED_DAY: Final = Layout(())
+"""The layout of every date that is closed as a whole (B3), told from others without hours by its identity."""
+
+
+class Layouts:
+    """The layouts that openings of two dates in a row make; each is made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Stretches, Stretches], Layout] = {}
+
+    def of(self, opening: Opening, before: Opening) -> Layout:
+        """The layout of a date with `opening`, after one with the opening `before`."""
+        if opening.closed:
+            return CLOSED_DAY
+        key = opening.own, before.spilt
+        layout = self._made.get(key)
+        if layout is None:
+            layout = self._made[key] = Layout((*opening.own, *before.spilt))
+        return layout
 
 
 class OpenHours(Protocol):
@@ -93,24 +109,12 @@ class OpenHours(Protocol):
 class Week:
     """The weekly windows alone (B2). Days of the week count from day 0's, Saturday."""
 
-    def __init__(self, windows: Iterable[Window]) -> None:
-        own: list[list[tuple[int, int]]] = [[] for _ in range(7)]
-        spilt: list[list[tuple[int, int]]] = [[] for _ in range(7)]
-        for window in windows:
-            day = (window.day_of_week + 1) % 7
-            own[day].append((window.start_ms, min(window.end_ms, DAY_MS)))
-            if window.end_ms > DAY_MS:
-                spilt[(day + 1) % 7].append((0, window.end_ms - DAY_MS))
-        self.layouts: Final = [Layout(own[day] + spilt[day]) for day in range(7)]
-        # The day after a holiday lacks what the holiday's windows would have spilt into it (B3).
-        self.after_holiday: Final = [
-            Layout(own[day]) if spilt[day] else layout for day, layout in enumerate(self.layouts)
-        ]
-        self.spills: Final = any(spilt)
+    def __init__(self, openings: Openings, made: Layouts) -> None:
+        weekly = openings.weekly
+        self.layouts: Final = [made.of(weekly[day], weekly[day - 1]) for day in range(7)]
         self._before = list(accumulate((layout.total_ms for layout in self.layouts), initial=0))
         self._total_ms = self._before[7]
-        if not self._total_ms:
-            raise ValueError("a week without windows would never open")
+        self.opens: Final = self._total_ms > 0
 
     def upto(self, day: int) -> tuple[int, Layout]:
         """See `OpenHours`."""
@@ -127,38 +131,43 @@ class Week:
 class Exceptions:
     """Some dates that differ from the layer below, which holds for all the others."""
 
-    def __init__(self, below: OpenHours, dates: Sequence[tuple[int, Layout]]) -> None:
-        """`dates` are (day, layout) in order, each day once."""
+    def __init__(self, below: OpenHours, runs: Sequence[tuple[int, int, Layout]]) -> None:
+        """`runs` are (first day, end, layout): dates [first, end) of one layout each; in order and apart."""
         self._below = below
-        self._days = [day for day, _ in dates]
-        self._layouts = [layout for _, layout in dates]
-        # By exception: the total before it, and how far totals are off between the one before it and it.
+        self._firsts = [first for first, _, _ in runs]
+        self._ends = [end for _, end, _ in runs]
+        self._layouts = [layout for _, _, layout in runs]
+        self._totals = [(end - first) * layout.total_ms for first, end, layout in runs]
+        # By run: the total before it, and how far totals are off between the one before it and it.
         self._before: list[int] = []
         self._corrections = [0]
         correction = 0
-        for day, layout in dates:
-            total_ms, usual = below.upto(day)
-            self._before.append(total_ms + correction)
-            correction += layout.total_ms - usual.total_ms
+        for (first, end, _), total_ms in zip(runs, self._totals, strict=True):
+            before_ms, usual = below.upto(first)
+            usual_ms = usual.total_ms if end == first + 1 else below.upto(end)[0] - before_ms
+            self._before.append(before_ms + correction)
+            correction += total_ms - usual_ms
             self._corrections.append(correction)
 
     def upto(self, day: int) -> tuple[int, Layout]:
         """See `OpenHours`."""
-        index = bisect_right(self._days, day)
-        if index and self._days[index - 1] == day:
-            return self._before[index - 1], self._layouts[index - 1]
+        index = bisect_right(self._firsts, day)
+        if index and day < self._ends[index - 1]:
+            layout = self._layouts[index - 1]
+            return self._before[index - 1] + (day - self._firsts[index - 1]) * layout.total_ms, layout
         total_ms, layout = self._below.upto(day)
         return total_ms + self._corrections[index], layout
 
     def reach(self, open_ms: int) -> tuple[int, int, Layout]:
         """See `OpenHours`."""
-        # The last exception before which less than `open_ms` is open: it, or a date between it and the next.
+        # The last run before which less than `open_ms` is open: in it, or between it and the next.
         index = bisect_left(self._before, open_ms)
         if index:
             rest_ms = open_ms - self._before[index - 1]
-            layout = self._layouts[index - 1]
-            if rest_ms <= layout.total_ms:
-                return self._days[index - 1], rest_ms, layout
+            if rest_ms <= self._totals[index - 1]:
+                layout = self._layouts[index - 1]
+                days, rest_ms = divmod(rest_ms - 1, layout.total_ms)
+                return self._firsts[index - 1] + days, rest_ms + 1, layout
         return self._below.reach(open_ms - self._corrections[index])
 
 
@@ -167,51 +176,73 @@ _KINDS: Final = tuple(YEAR_STARTS[year] % 7 + 7 * is_leap(year) for year in rang
 
 
 class Years:
-    """The weekly windows minus the recurring holidays (B4)."""
+    """The weekly windows but for what differs every year (B4, B8)."""
 
-    def __init__(self, week: Week, dates: Iterable[tuple[int, int]]) -> None:
-        """`dates` are the holidays as (month, day)."""
+    def __init__(self, week: Week, openings: Openings, made: Layouts) -> None:
         self._week = week
-        # By is_leap: the days of the year that are holidays, and those that only follow one.
-        self._closed: list[list[int]] = []
-        self._following: list[list[int]] = []
-        unique = set(dates)
-        for leap, starts in enumerate(MONTH_STARTS):
-            days = {starts[month - 1] + day - 1 for month, day in unique if leap or (month, day) != (2, 29)}
-            # What follows 31 December is 1 January, of every year.
-            following = {(day + 1) % starts[12] for day in days} - days if week.spills else set()
-            self._closed.append(sorted(days))
-            self._following.append(sorted(following))
+        self._openings = openings
+        self._made = made
+        self._patterns: dict[tuple[Opening | None, Opening | None], list[Layout]] = {}
+        # By is_leap: the days of the year that differ, each with its layouts by day of the week.
+        self._special = [self._special_days(leap) for leap in (False, True)]
         # A kind of year is a stretch of weeks in which 1 January is day `kind % 7`, made when asked for.
         self._kinds: list[Exceptions | None] = [None] * 14
         self._lead = [week.upto(first)[0] for first in range(7)]
         totals = self._kind_totals()
-        self._before = list(accumulate((totals[kind] for kind in _KINDS), initial=0))
+        self._before = list(accumulate([totals[kind] for kind in _KINDS], initial=0))
         self._total_ms = self._before[YEARS_PER_CYCLE]
         if not self._total_ms:
-            raise ValueError("a year of holidays only would never open")
+            raise ValueError("a schedule that would never open")
+
+    def _special_days(self, leap: bool) -> list[tuple[int, list[Layout]]]:
+        starts = MONTH_STARTS[leap]
+        length = starts[12]
+        openings = {
+            starts[month - 1] + day - 1: opening
+            for (month, day), opening in self._openings.recurring.items()
+            if leap or (month, day) != (2, 29)
+        }
+        days = set(openings)
+        if any(opening.spilt for opening in (*self._openings.weekly, *openings.values())):
+            # What follows 31 December is 1 January, of every year.
+            days |= {(day + 1) % length for day in openings}
+        return [
+            (day, self._layouts(openings.get(day), openings.get((day - 1) % length))) for day in sorted(days)
+        ]
+
+    def _layouts(self, opening: Opening | None, before: Opening | None) -> list[Layout]:
+        """By day of the week, the layouts of two dates in a row; None: the week's."""
+        key = opening, before
+        layouts = self._patterns.get(key)
+        if layouts is None:
+            weekly = self._openings.weekly
+            layouts = self._patterns[key] = [
+                self._made.of(opening or weekly[day], before or weekly[day - 1]) for day in range(7)
+            ]
+        return layouts
 
     def _kind_totals(self) -> list[int]:
         usual = [layout.total_ms for layout in self._week.layouts]
-        reduced = [layout.total_ms for layout in self._week.after_holiday]
-        lost_closed = usual * 54  # of each day from a Saturday on, for a year and a week
-        lost_following = [one - other for one, other in zip(usual, reduced, strict=True)] * 54
         totals = []
         for kind in range(14):
             leap, first = divmod(kind, 7)
             total_ms = self._week.upto(first + MONTH_STARTS[leap][12])[0] - self._lead[first]
-            total_ms -= sum([lost_closed[first + day] for day in self._closed[leap]])
-            total_ms -= sum([lost_following[first + day] for day in self._following[leap]])
+            for day, layouts in self._special[leap]:
+                day_of_week = (first + day) % 7
+                total_ms += layouts[day_of_week].total_ms - usual[day_of_week]
             totals.append(total_ms)
         return totals
 
     def _make_kind(self, kind: int) -> Exceptions:
         leap, first = divmod(kind, 7)
-        dates = [(first + day, HOLIDAY) for day in self._closed[leap]]
-        after = self._week.after_holiday
-        dates += [(first + day, after[(first + day) % 7]) for day in self._following[leap]]
-        dates.sort(key=_day_of)
-        made = self._kinds[kind] = Exceptions(self._week, dates)
+        usual = self._week.layouts
+        runs: list[tuple[int, int, Layout]] = []
+        for day_of_year, layouts in self._special[leap]:
+            day = first + day_of_year
+            layout = layouts[day % 7]
+            if layout is not usual[day % 7]:
+                _append(runs, day, day + 1, layout)
+        made = self._kinds[kind] = Exceptions(self._week, runs)
         return made
 
     def upto(self, day: int) -> tuple[int, Layout]:
@@ -235,18 +266,50 @@ class Years:
         return cycle * DAYS_PER_CYCLE + YEAR_STARTS[year] + day - first, rest_ms, layout
 
 
-def _day_of(date: tuple[int, Layout]) -> int:
-    return date[0]
+def _append(runs: list[tuple[int, int, Layout]], first: int, end: int, layout: Layout) -> None:
+    """Adds dates [first, end), to the last run if they go on with it."""
+    if runs and runs[-1][1] == first and runs[-1][2] is layout:
+        first = runs.pop()[0]
+    runs.append((first, end, layout))
 
 
-def without_holidays(week: Week, holidays: Iterable[Holiday]) -> OpenHours:
-    """The layers over `week` that the holidays call for (B3, B4)."""
-    recurring = [(holiday.month, holiday.day) for holiday in holidays if holiday.is_recurring]
-    below: OpenHours = Years(week, recurring) if recurring else week
-    days = {holiday.day_number for holiday in holidays if not holiday.is_recurring}
-    dates: list[tuple[int, Layout]] = []
-    for day in sorted(days):
-        dates.append((day, HOLIDAY))
-        if week.spills and day + 1 not in days and below.upto(day + 1)[1] is not HOLIDAY:
-            dates.append((day + 1, week.after_holiday[(day + 1) % 7]))
-    return Exceptions(below, dates) if dates else below
+def open_hours(openings: Openings) -> OpenHours:
+    """The layers that a schedule's openings call for."""
+    made = Layouts()
+    week = Week(openings, made)
+    below: OpenHours = Years(week, openings, made) if openings.recurring else week
+    if below is week and not week.opens:
+        raise ValueError("a schedule that would never open")
+    if not openings.one_off:
+        return below
+    runs: list[tuple[int, int, Layout]] = []
+    before: Opening | None = None  # of the date before `end`
+    end = openings.one_off[0][0]
+    for first, last, opening in openings.one_off:
+        if before is not None and end < first:
+            _append_follower(runs, end, before, openings, made)
+            before = None
+        if opening.closed:
+            _append(runs, first, last + 1, CLOSED_DAY)
+        else:
+            layout = made.of(opening, before or openings.of_every_year(first - 1))
+            _append(runs, first, first + 1, layout)
+            if last > first:
+                _append(runs, first + 1, last + 1, made.of(opening, opening))
+        before, end = opening, last + 1
+    if before is not None:
+        _append_follower(runs, end, before, openings, made)
+    return Exceptions(below, runs)
+
+
+def _append_follower(
+    runs: list[tuple[int, int, Layout]], day: int, before: Opening, openings: Openings, made: Layouts
+) -> None:
+    """The date after a one-off opening differs if another would have run over into it (B3)."""
+    usual_before = openings.of_every_year(day - 1)
+    if before.spilt == usual_before.spilt:
+        return
+    opening = openings.of_every_year(day)
+    layout = made.of(opening, before)
+    if layout is not made.of(opening, usual_before):
+        _append(runs, day, day + 1, layout)

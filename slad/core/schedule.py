@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from dateutil.parser import isoparser
 
-from slad.core.civil import day_number, days_in_month
+from slad.core.civil import MONTH_STARTS, date_of, day_number, days_in_month
 from slad.core.errors import InvalidField
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from slad.core.zone_names import is_place, suggestions
@@ -56,14 +57,38 @@ class Holiday:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """When time counts (B1). Of a 24x7 schedule nothing else is kept, so all of them are equal."""
+class DateOverride:
+    """Other hours on the local dates [from_day, to_day], day numbers of `slad.core.civil` (B8).
+
+    `hours` are (start_ms, end_ms) as in `Window`, on each of the dates; none: they are closed. A recurring
+    one holds on the same months and days of every year.
+    """
+
+    from_day: int
+    to_day: int
+    is_recurring: bool
+    hours: tuple[tuple[int, int], ...]
+    name: str = ""
+
+
+class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When time counts (B1). Of a 24x7 schedule nothing else is kept, so all of them are equal.
+
+    The stored form of one without overrides is that of before there were any, and so is its digest.
+    """
 
     timezone: str
     is_24x7: bool
     windows: tuple[Window, ...]
     holidays: tuple[Holiday, ...]
+    date_overrides: tuple[DateOverride, ...] = ()
 
+
+MAX_DATE_OVERRIDES: Final = 1_000
+MAX_OVERRIDDEN_DATES: Final = 365
+"""Dates that one override covers."""
+
+_LEAP_YEAR: Final = day_number(2000, 1, 1)
 
 ALWAYS: Final = Schedule(timezone="", is_24x7=True, windows=(), holidays=())
 """The 24x7 schedule."""
@@ -75,12 +100,15 @@ def build_schedule(
     is_24x7: bool,
     entries: Sequence[tuple[int, str, str, bool]],
     holidays: Sequence[tuple[str, bool, str]],
+    date_overrides: Sequence[tuple[str, str, bool, str, Sequence[tuple[str, str]]]] = (),
 ) -> Schedule:
     """The schedule that a caller describes, or `InvalidField` for the first thing wrong with it (B6).
 
     `entries` are (day_of_week, start_time, end_time, is_enabled), `holidays` (holiday_date, is_recurring,
-    name). Field paths are relative to the schedule: `timezone`, `entries[2].end_time`,
-    `holidays[0].holiday_date`; `entries` or `holidays` alone if they keep the schedule closed for ever.
+    name), `date_overrides` (from_date, to_date, is_recurring, name, entries of (start_time, end_time)).
+    Field paths are relative to the schedule: `timezone`, `entries[2].end_time`,
+    `date_overrides[0].entries[1].end_time`; `entries`, `holidays` or `date_overrides` alone if they keep the
+    schedule closed for ever.
     """
     if is_24x7:
         return ALWAYS
@@ -94,25 +122,66 @@ def build_schedule(
                 _check_disabled(day_of_week, start_time, end_time)
         except InvalidField as error:
             raise error.under(f"entries[{index}]") from None
-    if not windows:
-        raise InvalidField(
-            "entries", "SCHEDULE_NEVER_OPENS", "no entry is enabled, so the schedule would never open"
-        )
     closed = []
     for index, (holiday_date, is_recurring, name) in enumerate(holidays):
         try:
             closed.append(parse_holiday(holiday_date, is_recurring, name))
         except InvalidField as error:
             raise error.under(f"holidays[{index}]") from None
-    # Each window opens on the date it starts on, and in 400 years each date of the year, 29 February too,
-    # falls on each day of the week: a single date left free is enough.
-    if len({(holiday.month, holiday.day) for holiday in closed if holiday.is_recurring}) == 366:
-        raise InvalidField(
-            "holidays",
-            "SCHEDULE_NEVER_OPENS",
-            "the recurring holidays close every date of the year, so the schedule would never open",
-        )
-    return Schedule(timezone, False, tuple(windows), tuple(closed))
+    if len(date_overrides) > MAX_DATE_OVERRIDES:
+        text = f"{len(date_overrides)} items, at most {MAX_DATE_OVERRIDES} are allowed"
+        raise InvalidField("date_overrides", "TOO_MANY", text)
+    overrides = []
+    for index, described in enumerate(date_overrides):
+        try:
+            overrides.append(parse_date_override(*described))
+        except InvalidField as error:
+            raise error.under(f"date_overrides[{index}]") from None
+    schedule = Schedule(timezone, False, tuple(windows), tuple(closed), tuple(overrides))
+    _check_it_opens(schedule)
+    return schedule
+
+
+def recurring_overrides(schedule: Schedule) -> dict[tuple[int, int], int]:
+    """By (month, day), 29 February too: the place of the last recurring override that holds there."""
+    if not any(override.is_recurring for override in schedule.date_overrides):
+        return {}
+    places: list[int | None] = [None] * 366
+    for place, override in enumerate(schedule.date_overrides):
+        if override.is_recurring:
+            first, last = (_day_of_year(day) for day in (override.from_day, override.to_day))
+            if first <= last:
+                places[first : last + 1] = [place] * (last + 1 - first)
+            else:  # over the turn of the year
+                places[first:] = [place] * (366 - first)
+                places[: last + 1] = [place] * (last + 1)
+    return {date_of(_LEAP_YEAR + day)[1:]: place for day, place in enumerate(places) if place is not None}
+
+
+def _day_of_year(day: int) -> int:
+    """The place of a date's month and day in a leap year."""
+    _, month, day_of_month = date_of(day)
+    return MONTH_STARTS[True][month - 1] + day_of_month - 1
+
+
+def _check_it_opens(schedule: Schedule) -> None:
+    """Refuses a schedule that has no date left on which something opens.
+
+    A window opens on the date on which it starts, and in 400 years each date of the year, 29 February too,
+    falls on each day of the week: a single date of the year is enough. Dates of one year alone are not.
+    """
+    closed = {(holiday.month, holiday.day) for holiday in schedule.holidays if holiday.is_recurring}
+    places = recurring_overrides(schedule)
+    opening = {date for date, place in places.items() if schedule.date_overrides[place].hours}
+    if opening or (schedule.windows and len(closed | places.keys()) < 366):
+        return
+    if not schedule.windows:
+        field, text = "entries", "no entry is enabled"
+    elif len(closed) == 366:
+        field, text = "holidays", "the recurring holidays close every date of the year"
+    else:
+        field, text = "date_overrides", "the recurring holidays and overrides close every date of the year"
+    raise InvalidField(field, "SCHEDULE_NEVER_OPENS", f"{text}, so the schedule would never open")
 
 
 def _check_timezone(timezone: str) -> None:
@@ -138,6 +207,11 @@ def parse_window(day_of_week: int, start_time: str, end_time: str) -> Window:
     Raises `InvalidField` for `day_of_week`, `start_time` or `end_time`.
     """
     _check_day_of_week(day_of_week)
+    return Window(day_of_week, *_parse_hours(start_time, end_time))
+
+
+def _parse_hours(start_time: str, end_time: str) -> tuple[int, int]:
+    """(start_ms, end_ms) as in `Window`."""
     start_ms = _parse_start(start_time)
     end_ms = _parse_time("end_time", end_time)
     if start_ms == end_ms:
@@ -146,7 +220,7 @@ def parse_window(day_of_week: int, start_time: str, end_time: str) -> Window:
             "EMPTY_WINDOW",
             f"the window ends at {_quoted(end_time)}, when it starts; a whole day is 00:00 to 24:00",
         )
-    return Window(day_of_week, start_ms, end_ms if end_ms > start_ms else end_ms + DAY_MS)
+    return start_ms, end_ms if end_ms > start_ms else end_ms + DAY_MS
 
 
 def _check_disabled(day_of_week: int, start_time: str, end_time: str) -> None:
@@ -191,7 +265,7 @@ def _parse_time(field: str, text: str) -> int:
     )
 
 
-# --- holidays -------------------------------------------------------------------------------------------
+# --- dates ----------------------------------------------------------------------------------------------
 
 _DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ](.+))?")
 
@@ -202,14 +276,40 @@ def parse_holiday(holiday_date: str, is_recurring: bool, name: str = "") -> Holi
     The date is taken as it is written, whatever zone the rest names. Raises `InvalidField` for
     `holiday_date`.
     """
-    match = _DATE.fullmatch(holiday_date)
+    year, month, day = _parse_date("holiday_date", holiday_date)
+    return Holiday(year, month, day, is_recurring, name.strip())
+
+
+def parse_date_override(
+    from_date: str, to_date: str, is_recurring: bool, name: str, entries: Sequence[tuple[str, str]]
+) -> DateOverride:
+    """An override from dates as in `parse_holiday`, an empty `to_date` being `from_date`, and times (B8).
+
+    Raises `InvalidField` for `from_date`, `to_date` or `entries[0].end_time`.
+    """
+    from_day = day_number(*_parse_date("from_date", from_date))
+    to_day = day_number(*_parse_date("to_date", to_date)) if to_date else from_day
+    if to_day < from_day:
+        raise InvalidField("to_date", "BEFORE_FROM_DATE", f"{_quoted(to_date)} is before from_date")
+    if to_day - from_day >= MAX_OVERRIDDEN_DATES:
+        text = f"{to_day - from_day + 1} dates, at most {MAX_OVERRIDDEN_DATES} are allowed"
+        raise InvalidField("to_date", "TOO_MANY_DATES", text)
+    hours = []
+    for index, (start_time, end_time) in enumerate(entries):
+        try:
+            hours.append(_parse_hours(start_time, end_time))
+        except InvalidField as error:
+            raise error.under(f"entries[{index}]") from None
+    return DateOverride(from_day, to_day, is_recurring, tuple(hours), name.strip())
+
+
+def _parse_date(field: str, text: str) -> tuple[int, int, int]:
+    match = _DATE.fullmatch(text)
     if match is not None and (match[4] is None or _is_time(match[4])):
         year, month, day = int(match[1]), int(match[2]), int(match[3])
         if year >= 1 and 1 <= month <= 12 and 1 <= day <= days_in_month(year, month):
-            return Holiday(year, month, day, is_recurring, name.strip())
-    raise InvalidField(
-        "holiday_date", "MALFORMED_DATE", f"{_quoted(holiday_date)} is not a date of the calendar, YYYY-MM-DD"
-    )
+            return year, month, day
+    raise InvalidField(field, "MALFORMED_DATE", f"{_quoted(text)} is not a date of the calendar, YYYY-MM-DD")
 
 
 def _is_time(text: str) -> bool:
@@ -218,6 +318,26 @@ def _is_time(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# --- back in words --------------------------------------------------------------------------------------
+
+
+def format_date(day: int) -> str:
+    """A day number as the date that `parse_holiday` reads."""
+    year, month, day_of_month = date_of(day)
+    return f"{year:04}-{month:02}-{day_of_month:02}"
+
+
+def format_hours(start_ms: int, end_ms: int) -> tuple[str, str]:
+    """(start_time, end_time) as `parse_window` reads them."""
+    return _format_time(start_ms), _format_time(end_ms if end_ms <= DAY_MS else end_ms - DAY_MS)
+
+
+def _format_time(time_ms: int) -> str:
+    minutes, seconds = divmod(time_ms // SECOND_MS, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{seconds:02}" if seconds else text
 
 
 def _quoted(text: str) -> str:

@@ -10,8 +10,8 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Tenants
 from slad.core.facts import fold
-from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
-from slad.core.schedule import Schedule
+from slad.core.instants import MINUTE_MS
+from slad.core.schedule import Schedule, format_date, format_hours
 from slad.core.terms import Terms
 from slad.engine.event_codec import set_ms
 from slad.engine.queries import LiveTracking, Queries, QueryThread
@@ -99,23 +99,24 @@ def schedule_message(schedule: Schedule) -> pb.BusinessHoursSchedule:
     """A schedule as a caller would state it; read again, it is the same."""
     message = pb.BusinessHoursSchedule(timezone=schedule.timezone, is_24x7=schedule.is_24x7)
     for window in schedule.windows:
-        end_ms = window.end_ms if window.end_ms <= DAY_MS else window.end_ms - DAY_MS
+        start_time, end_time = format_hours(window.start_ms, window.end_ms)
         message.entries.add(
-            day_of_week=window.day_of_week,
-            start_time=_time(window.start_ms),
-            end_time=_time(end_ms),
-            is_enabled=True,
+            day_of_week=window.day_of_week, start_time=start_time, end_time=end_time, is_enabled=True
         )
     for holiday in schedule.holidays:
         message.holidays.add(
             holiday_name=holiday.name,
-            holiday_date=f"{holiday.year:04}-{holiday.month:02}-{holiday.day:02}",
+            holiday_date=format_date(holiday.day_number),
             is_recurring=holiday.is_recurring,
         )
+    for override in schedule.date_overrides:
+        added = message.date_overrides.add(
+            name=override.name,
+            from_date=format_date(override.from_day),
+            to_date=format_date(override.to_day),
+            is_recurring=override.is_recurring,
+        )
+        for start_ms, end_ms in override.hours:
+            start_time, end_time = format_hours(start_ms, end_ms)
+            added.entries.add(start_time=start_time, end_time=end_time)
     return message
-
-
-def _time(time_ms: int) -> str:
-    minutes, seconds = divmod(time_ms // SECOND_MS, 60)
-    text = f"{minutes // 60:02}:{minutes % 60:02}"
-    return f"{text}:{seconds:02}" if seconds else text

@@ -129,16 +129,33 @@ class TermsReader:
         at_most("entries", message.entries, limits.entries)
         at_most("holidays", message.holidays, limits.holidays)
         for index, holiday in enumerate(message.holidays):
-            if len(holiday.holiday_name) > limits.id_length:
-                text = f"at most {limits.id_length} characters"
-                raise InvalidField(f"holidays[{index}].holiday_name", "TOO_LONG", text)
+            self._check_name(f"holidays[{index}].holiday_name", holiday.holiday_name)
+        for index, override in enumerate(message.date_overrides):
+            path = f"date_overrides[{index}]"
+            at_most(f"{path}.entries", override.entries, limits.entries)
+            self._check_name(f"{path}.name", override.name)
         schedule = build_schedule(
             timezone=message.timezone,
             is_24x7=False,
             entries=[(e.day_of_week, e.start_time, e.end_time, e.is_enabled) for e in message.entries],
             holidays=[(h.holiday_date, h.is_recurring, h.holiday_name) for h in message.holidays],
+            date_overrides=[
+                (
+                    override.from_date,
+                    override.to_date,
+                    override.is_recurring,
+                    override.name,
+                    [(e.start_time, e.end_time) for e in override.entries],
+                )
+                for override in message.date_overrides
+            ],
         )
         return ScheduleOffer(schedule, *encode_schedule(schedule))
+
+    def _check_name(self, path: str, name: str) -> None:
+        if len(name) > self._fields.limits.id_length:
+            text = f"at most {self._fields.limits.id_length} characters"
+            raise InvalidField(path, "TOO_LONG", text)
 
 
 def _check_minutes(path: str, minutes: int) -> None:

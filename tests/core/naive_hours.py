@@ -16,6 +16,9 @@ from slad.core.schedule import Schedule, build_schedule
 Entry = tuple[int, str, str, bool]
 """day_of_week, start_time, end_time, is_enabled"""
 
+Override = tuple[str, str, bool, str, tuple[tuple[str, str], ...]]
+"""from_date, to_date, is_recurring, name, (start_time, end_time)s"""
+
 ONE_DAY = timedelta(days=1)
 
 
@@ -38,12 +41,48 @@ class NaiveHours:
     timezone: str
     entries: tuple[Entry, ...]
     holidays: tuple[tuple[str, bool, str], ...] = ()
+    overrides: tuple[Override, ...] = ()
 
     def schedule(self) -> Schedule:
         """The same schedule for slad."""
         return build_schedule(
-            timezone=self.timezone, is_24x7=False, entries=self.entries, holidays=self.holidays
+            timezone=self.timezone,
+            is_24x7=False,
+            entries=self.entries,
+            holidays=self.holidays,
+            date_overrides=self.overrides,
         )
+
+    def override(self, day: date) -> tuple[tuple[str, str], ...] | None:
+        """The hours of the last override that covers a date (B8)."""
+        for first, end, is_recurring, _, hours in reversed(self.overrides):
+            last = end or first
+            if is_recurring:
+                here, first, last = f"{day:%m-%d}", first[5:], last[5:]  # noqa: PLW2901
+                covers = first <= here <= last if first <= last else here >= first or here <= last
+            else:
+                covers = first <= day.isoformat() <= last
+            if covers:
+                return hours
+        return None
+
+    def is_closed(self, day: date) -> bool:
+        """B3 and B8."""
+        hours = self.override(day)
+        return self.is_holiday(day) if hours is None else not hours
+
+    def windows(self, day: date) -> list[tuple[time, time]]:
+        """What starts on a date, as (start, end); an end before the start is on the next date."""
+        hours = self.override(day)
+        if hours is None:
+            weekday = day.isoweekday() % 7
+            hours = tuple(
+                (start, end) for on, start, end, enabled in self.entries if enabled and on == weekday
+            )
+        return [
+            (time.fromisoformat(start), time.max if end.startswith("24:00") else time.fromisoformat(end))
+            for start, end in hours
+        ]
 
     def is_holiday(self, day: date) -> bool:
         """B4."""
@@ -53,22 +92,16 @@ class NaiveHours:
         )
 
     def is_open_locally(self, local: datetime) -> bool:
-        """B2 and B3."""
-        if self.is_holiday(local.date()):
+        """B2, B3 and B8."""
+        today, day_before, now = local.date(), local.date() - ONE_DAY, local.time()
+        if self.is_closed(today):
             return False
-        for day_of_week, start_text, end_text, is_enabled in self.entries:
-            if not is_enabled:
-                continue
-            start = time.fromisoformat(start_text)
-            end = time.max if end_text.startswith("24:00") else time.fromisoformat(end_text)
-            now, past_midnight = local.time(), end < start
-            if local.isoweekday() % 7 == day_of_week and now >= start and (now < end or past_midnight):
+        for start, end in self.windows(today):
+            if now >= start and (now < end or end < start):
                 return True
-            day_before = local.date() - ONE_DAY
-            is_after = past_midnight and day_before.isoweekday() % 7 == day_of_week
-            if is_after and now < end and not self.is_holiday(day_before):
-                return True
-        return False
+        if self.is_closed(day_before):
+            return False
+        return any(end < start and now < end for start, end in self.windows(day_before))
 
     def is_open(self, at_ms: int) -> bool:
         """B5: what the zone's clocks show decides."""

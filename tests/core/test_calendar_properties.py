@@ -6,21 +6,26 @@ Examples are drawn to where things go wrong: changes of clocks, midnights, holid
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from slad.core.calendar import NEAR_AFTER, Calendar, compile_calendar
+from slad.core.calendar import Calendar, compile_calendar
 from slad.core.civil import date_of, day_number, days_in_month, weekday, year_of
-from slad.core.errors import DeadlineOutOfRange
+from slad.core.errors import DeadlineOutOfRange, InvalidField
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, SECOND_MS
-from slad.core.openhours import Week, without_holidays
-from slad.core.zones import load_zone
-from tests.core.naive_hours import Entry, NaiveHours, ms
+from slad.core.near_weeks import NEAR_AFTER
+from slad.core.openhours import open_hours
+from slad.core.openings import Openings
+from slad.core.zone_names import NO_PLACES
+from slad.core.zones import load_zone, zone_names
+from tests.core.naive_hours import Entry, NaiveHours, Override, ms
 
 ZONES = [
     "UTC",
@@ -91,6 +96,35 @@ def entries(draw: st.DrawFn) -> tuple[Entry, ...]:
     return tuple(found)
 
 
+HALF_HOURS = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(48)]
+CAUSES = {
+    "weekend",
+    "outside business hours",
+    *(
+        cause + name
+        for cause in ("holiday", "closed", "half day", "special hours")
+        for name in ("", ": Fair")
+    ),
+}
+
+
+@st.composite
+def overrides_about(draw: st.DrawFn, there: date) -> tuple[Override, ...]:
+    """Of both kinds, near a date or anywhere; closed ones, half days, nights, the turn of the year."""
+    found: list[Override] = []
+    for _ in range(draw(st.integers(0, 4))):
+        first = there + timedelta(draw(st.integers(-6, 6) | st.integers(-400, 400)))
+        last = first + timedelta(draw(st.integers(0, 3) | st.integers(0, 364)))
+        hours = []
+        for _ in range(draw(st.integers(0, 2))):
+            start, end = draw(st.sampled_from(HALF_HOURS)), draw(st.sampled_from([*HALF_HOURS, "24:00"]))
+            hours.append((start, "24:00" if start == end else end))
+        until = "" if first == last and draw(st.booleans()) else last.isoformat()
+        name = draw(st.sampled_from(["", "Fair"]))
+        found.append((first.isoformat(), until, draw(st.booleans()), name, tuple(hours)))
+    return tuple(found)
+
+
 @st.composite
 def hours_at(draw: st.DrawFn) -> tuple[NaiveHours, int]:
     """A schedule, and a moment that its holidays lie around."""
@@ -103,7 +137,11 @@ def hours_at(draw: st.DrawFn) -> tuple[NaiveHours, int]:
         is_recurring = draw(st.booleans())
         same_day = date(2024, day.month, day.day) if is_recurring else day
         holidays.append((same_day.isoformat(), is_recurring, draw(st.sampled_from(["", "Fair"]))))
-    return NaiveHours(zone, draw(entries()), tuple(holidays)), moment
+    naive = NaiveHours(zone, draw(entries()), tuple(holidays), draw(overrides_about(there)))
+    with suppress(InvalidField):  # it may never open
+        naive.schedule()
+        return naive, moment
+    return reject()
 
 
 calendars = hours_at().map(lambda drawn: compile_calendar(drawn[0].schedule()))
@@ -158,7 +196,7 @@ def test_open_time_agrees_with_counting_seconds(
         (day, f"{start}:{opens:02}", end if end == "24:00" else f"{end}:{closes:02}", enabled)
         for day, start, end, enabled in naive.entries
     )
-    naive = NaiveHours(naive.timezone, timed, naive.holidays)
+    naive = NaiveHours(naive.timezone, timed, naive.holidays, naive.overrides)
     start += closes * SECOND_MS
     end = start + seconds * SECOND_MS
     made = compile_calendar(naive.schedule())
@@ -178,6 +216,30 @@ def test_every_change_of_clocks_agrees_with_counting(zone: str) -> None:
         )
         made = compile_calendar(naive.schedule())
         assert made.open_between(start, end) == naive.count(start, end, MINUTE_MS), (at_ms, naive)
+
+
+def test_overrides_agree_with_counting_near_the_clock_changes_of_all_zones() -> None:
+    """B8 in every zone of the database, minute by minute over its latest change."""
+    for zone in sorted(zone_names() - NO_PLACES):
+        dice = random.Random(zone)
+        at_ms = changes(zone)[-1] // MINUTE_MS * MINUTE_MS
+        there = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+        overrides: list[Override] = []
+        for _ in range(3):
+            first = there + timedelta(dice.randint(-2, 1))
+            last = first + timedelta(dice.randint(0, 2))
+            hours = tuple(
+                (f"{dice.randrange(24):02}:{dice.choice((0, 15, 30)):02}", f"{dice.randrange(24):02}:45")
+                for _ in range(dice.randint(0, 2))
+            )
+            overrides.append((first.isoformat(), last.isoformat(), dice.random() < 0.5, "", hours))
+        naive = NaiveHours(
+            zone, ((0, "22:00", "06:00", True), (3, "00:00", "24:00", True)), (), tuple(overrides)
+        )
+        made = compile_calendar(naive.schedule())
+        for start in (at_ms - 150 * MINUTE_MS, at_ms - dice.randint(0, 40) * HOUR_MS):
+            end = start + 240 * MINUTE_MS
+            assert made.open_between(start, end) == naive.count(start, end, MINUTE_MS), (zone, naive)
 
 
 @settings(max_examples=40)
@@ -324,7 +386,7 @@ def test_segments_partition_time(
         if part.is_open:
             assert part.cause == ""
         else:
-            assert part.cause in {"weekend", "outside business hours", "holiday", "holiday: Fair"}
+            assert part.cause in CAUSES
 
 
 # --- the layers below -----------------------------------------------------------------------------------
@@ -334,9 +396,13 @@ def test_segments_partition_time(
 @given(hours_at(), st.integers(-(10**6), 5 * 10**6))
 def test_dates_and_totals_are_inverse_in_every_layer(drawn: tuple[NaiveHours, int], day: int) -> None:
     schedule = drawn[0].schedule()
-    week = Week(schedule.windows)
-    recurring = [holiday for holiday in schedule.holidays if holiday.is_recurring]
-    for hours in (week, without_holidays(week, recurring), without_holidays(week, schedule.holidays)):
+    recurring = msgspec.structs.replace(
+        schedule,
+        holidays=tuple(holiday for holiday in schedule.holidays if holiday.is_recurring),
+        date_overrides=tuple(override for override in schedule.date_overrides if override.is_recurring),
+    )
+    week = msgspec.structs.replace(schedule, holidays=(), date_overrides=())
+    for hours in (open_hours(Openings(made)) for made in (week, recurring, schedule)):
         before, layout = hours.upto(day)
         assert hours.upto(day + 1)[0] == before + layout.total_ms
         if layout.total_ms:

@@ -27,6 +27,16 @@ def schedule_of(case: Mapping[str, Any]) -> Schedule:
             (e["day_of_week"], e["start_time"], e["end_time"], e["is_enabled"]) for e in case["entries"]
         ],
         holidays=[(h["holiday_date"], h["is_recurring"], "") for h in case["holidays"]],
+        date_overrides=[
+            (
+                override["from_date"],
+                override.get("to_date", ""),
+                override["is_recurring"],
+                "",
+                [(e["start_time"], e["end_time"]) for e in override["entries"]],
+            )
+            for override in case.get("date_overrides", ())
+        ],
     )
 
 

@@ -69,6 +69,15 @@ def add_holiday(date: str) -> Callable[[pb.BusinessHoursSchedule], object]:
     return lambda changed: changed.holidays.add(holiday_date=date)
 
 
+def bad_override(what: str, field: str, reason: str, **fields: Any) -> Case:
+    return bad_schedule(
+        f"override: {what}",
+        f"schedule.date_overrides[0].{field}",
+        reason,
+        lambda changed: changed.date_overrides.add(**fields),
+    )
+
+
 def every_day_off(changed: pb.BusinessHoursSchedule) -> None:
     for month, days in enumerate((31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), start=1):
         for day in range(1, days + 1):
@@ -184,6 +193,44 @@ CASES = [
     bad_schedule("always holiday", "schedule.holidays", "SCHEDULE_NEVER_OPENS", every_day_off),
     bad_schedule(
         "30 February", "schedule.holidays[0].holiday_date", "MALFORMED_DATE", add_holiday("2026-02-30")
+    ),
+    bad_override("no date", "from_date", "MALFORMED_DATE", from_date="Christmas"),
+    bad_override("30 February", "to_date", "MALFORMED_DATE", from_date="2026-02-01", to_date="2026-02-30"),
+    bad_override(
+        "to before from", "to_date", "BEFORE_FROM_DATE", from_date="2026-12-24", to_date="2026-12-23"
+    ),
+    bad_override("366 dates", "to_date", "TOO_MANY_DATES", from_date="2026-01-01", to_date="2027-01-01"),
+    bad_override(
+        "window ends when it starts",
+        "entries[1].end_time",
+        "EMPTY_WINDOW",
+        from_date="2026-12-24",
+        entries=[
+            pb.DateOverrideEntry(start_time="09:00", end_time="13:00"),
+            pb.DateOverrideEntry(start_time="14:00", end_time="14:00"),
+        ],
+    ),
+    bad_override(
+        "no time",
+        "entries[0].start_time",
+        "MALFORMED_TIME",
+        from_date="2026-12-24",
+        entries=[pb.DateOverrideEntry(start_time="nine", end_time="13:00")],
+    ),
+    bad_override("long name", "name", "TOO_LONG", from_date="2026-12-24", name=LONG),
+    bad_schedule(
+        "1001 overrides",
+        "schedule.date_overrides",
+        "TOO_MANY",
+        lambda changed: changed.date_overrides.extend([pb.DateOverride(from_date="2026-12-24")] * 1_001),
+    ),
+    bad_schedule(
+        "always overridden",
+        "schedule.date_overrides",
+        "SCHEDULE_NEVER_OPENS",
+        lambda changed: changed.date_overrides.add(
+            from_date="2026-01-01", to_date="2026-12-31", is_recurring=True
+        ),
     ),
     bad_schedule("no date", "schedule.holidays[0].holiday_date", "MALFORMED_DATE", add_holiday("Christmas")),
     bad_schedule(

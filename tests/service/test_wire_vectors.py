@@ -18,7 +18,11 @@ from tests.core.tickets import at
 from tests.paths import VECTORS
 from tests.slad_under_test import slad_running, stamp
 
-BUSINESS_TIME = json.loads((VECTORS / "business_time.json").read_text())["cases"]
+BUSINESS_TIME = [
+    case
+    for name in ("business_time.json", "date_overrides.json")
+    for case in json.loads((VECTORS / name).read_text())["cases"]
+]
 SCENARIOS = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
 
 OPS = {

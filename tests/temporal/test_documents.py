@@ -174,7 +174,13 @@ def test_odd_windows_survive_too() -> None:
             (3, "22:00", "00:00", True),
         ],
         holidays=[("2026-12-25", True, "Christmas Day"), ("0400-02-29", True, "")],
+        date_overrides=[
+            ("2026-12-24", "", True, "Christmas Eve", [("09:00", "13:00"), ("22:00", "00:00")]),
+            ("2026-12-27", "2027-01-02", False, "", []),
+        ],
     )
+    sent = json.loads(json.dumps(wire.to_json(documents.schedule_document(schedule))))
+    assert documents.read_schedule(wire.read(sent, wire.BusinessHoursSchedule)) == schedule
     assert documents.read_schedule(documents.schedule_document(schedule)) == schedule
 
 

@@ -13,8 +13,8 @@ from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason, Phase
 from slad.core.facts import Fact, FactKind
-from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, from_datetime, to_datetime
-from slad.core.schedule import ALWAYS, Schedule, build_schedule
+from slad.core.instants import MINUTE_MS, from_datetime, to_datetime
+from slad.core.schedule import ALWAYS, DateOverride, Schedule, build_schedule, format_date, format_hours
 from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT, Terms
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
 from slad.temporal.workflow.wire import (
@@ -28,6 +28,7 @@ from slad.temporal.workflow.wire import (
     TicketWorkflowInput,
     UpdateSignal,
 )
+from slad.temporal.workflow.wire import DateOverride as OverrideDocument
 
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
@@ -95,26 +96,36 @@ def target_document(terms: Terms, *, every_hour: bool) -> PolicyTarget:
 def schedule_document(schedule: Schedule | None, tenant_id: str = "") -> BusinessHoursSchedule:
     """A schedule as AlgaPSA's; `read_schedule` gives the same back. None: every hour counts."""
     schedule = schedule or ALWAYS
+    entries = []
+    for window in schedule.windows:
+        start_time, end_time = format_hours(window.start_ms, window.end_ms)
+        entries.append(
+            BusinessHoursEntry(day_of_week=window.day_of_week, start_time=start_time, end_time=end_time)
+        )
     return BusinessHoursSchedule(
         tenant=tenant_id or None,
         timezone=schedule.timezone or "UTC",
         is_24x7=schedule.is_24x7,
-        entries=tuple(
-            BusinessHoursEntry(
-                day_of_week=window.day_of_week,
-                start_time=_time_of_day(window.start_ms),
-                end_time=_time_of_day(window.end_ms if window.end_ms <= DAY_MS else window.end_ms - DAY_MS),
-            )
-            for window in schedule.windows
-        ),
+        entries=tuple(entries),
         holidays=tuple(
             Holiday(
-                holiday_date=f"{holiday.year:04}-{holiday.month:02}-{holiday.day:02}",
+                holiday_date=format_date(holiday.day_number),
                 is_recurring=holiday.is_recurring,
                 holiday_name=holiday.name,
             )
             for holiday in schedule.holidays
         ),
+        slad_date_overrides=tuple(map(_override_document, schedule.date_overrides)) or msgspec.UNSET,
+    )
+
+
+def _override_document(override: DateOverride) -> OverrideDocument:
+    return OverrideDocument(
+        name=override.name,
+        from_date=format_date(override.from_day),
+        to_date=format_date(override.to_day),
+        is_recurring=override.is_recurring,
+        hours=tuple(format_hours(start_ms, end_ms) for start_ms, end_ms in override.hours),
     )
 
 
@@ -128,12 +139,6 @@ def _required(tracking: Tracking | None) -> Tracking:
     if tracking is None:
         raise InvalidField("slad.tracking", "REQUIRED", "the state of a ticket has a tracking")
     return tracking
-
-
-def _time_of_day(time_ms: int) -> str:
-    hours, rest = divmod(time_ms, HOUR_MS)
-    minutes, rest = divmod(rest, MINUTE_MS)
-    return f"{hours:02}:{minutes:02}" + (f":{rest // SECOND_MS:02}" if rest else "")
 
 
 # --- what a workflow is given
@@ -187,6 +192,10 @@ def read_schedule(document: BusinessHoursSchedule) -> Schedule:
             holidays=[
                 (holiday.holiday_date, holiday.is_recurring, holiday.holiday_name)
                 for holiday in document.holidays or ()
+            ],
+            date_overrides=[
+                (override.from_date, override.to_date, override.is_recurring, override.name, override.hours)
+                for override in document.slad_date_overrides or ()
             ],
         )
     except InvalidField as error:

@@ -123,6 +123,17 @@ class Holiday(_Row, frozen=True, kw_only=True):
     holiday_id: str = ""
 
 
+class DateOverride(_Row, frozen=True, kw_only=True):
+    """Dates with other hours (B8). Slad's own; AlgaPSA's schedules have none."""
+
+    name: str = ""
+    from_date: str
+    to_date: str
+    is_recurring: bool = False
+    hours: tuple[tuple[str, str], ...] = ()
+    """(start_time, end_time) each."""
+
+
 class BusinessHoursSchedule(_Row, frozen=True, kw_only=True):
     """When time counts (AlgaPSA's IBusinessHoursScheduleWithEntries)."""
 
@@ -134,6 +145,8 @@ class BusinessHoursSchedule(_Row, frozen=True, kw_only=True):
     is_24x7: bool = False
     entries: tuple[BusinessHoursEntry, ...] | None = None
     holidays: tuple[Holiday, ...] | None = None
+    slad_date_overrides: tuple[DateOverride, ...] | msgspec.UnsetType = msgspec.UNSET
+    """A worker that knows nothing of it counts by the week."""
 
 
 class Effects(_Message, frozen=True, kw_only=True):
