@@ -14,7 +14,7 @@ TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test quick lint format proto proto-release client-typescript docs crash faults fuzz simulate bench audit dist clean
+.PHONY: help setup run test quick lint format proto proto-release client-typescript docs site crash faults fuzz simulate bench audit dist clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,11 +38,12 @@ quick: $(SETUP) ## Lint of what has changed and the fast tests, in under a minut
 lint: $(SETUP) ## Style, types, layers, contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py $(TYPESCRIPT)/generate.py docs/generate.py \
+	$(BIN)/mypy slad clients/python/slad_client clients/python/generate.py $(TYPESCRIPT)/generate.py docs/generate.py docs/site_hooks.py \
 	  benchmarks release
 	$(BIN)/lint-imports
 	$(BIN)/python clients/python/generate.py --check
 	$(BIN)/python docs/generate.py --check
+	@$(MAKE) --no-print-directory site
 	@$(MAKE) --no-print-directory audit
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory lint-proto lint-typescript; \
 	elif [ "$$SLAD_REQUIRE_ALL" = 1 ]; then echo "npm is missing: install Node 20 or later" >&2; exit 1; \
@@ -79,6 +80,9 @@ proto-release: $(BUF) ## Make the present contract the one that later ones must 
 
 docs: $(SETUP) ## Write the reference and the man page from the commands
 	$(BIN)/python docs/generate.py
+
+site: $(SETUP) ## Build the documents as a site, in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 crash: $(SETUP) ## Kill slad 1,000 times under load, and see what is lost; ARGS go to it, as to those below
 	$(BIN)/python -m tests.trials.crash $(ARGS)
