@@ -92,7 +92,7 @@ def _lines() -> list[Text]:
     return [
         Text("10 office hours to solve it, Mon-Fri 09:00-17:00 in Berlin"),
         Text(),
-        *drawing.draw(stretches, list(marks_of(status)), now, zone, BLOCKS),
+        *drawing.draw(stretches, list(marks_of(status)), now, zone, BLOCKS, WIDTH),
         Text(),
         drawing.legend(BLOCKS, ahead=False),
     ]

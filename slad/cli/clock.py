@@ -10,7 +10,7 @@ from slad_client.v1 import test_clock_pb2_grpc
 
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import Moment, Span, TypedInstant
 from slad.cli.output import Printer, counted, output_option
 

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from slad.cli.exits import CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 
 VARIABLE = "_SLAD_COMPLETE"
 

@@ -29,7 +29,7 @@ from slad.cli import demo_day, time_text
 from slad.cli.event_view import event_line
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.explain import horizon, timeline_parts
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.output import Cell, Printer, console, fancy, output_option, show, table
 from slad.cli.ticket_view import bar, clocks, left, word
 from slad.core.instants import to_datetime

@@ -5,6 +5,7 @@ Values in, text out; nothing here asks anybody.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
@@ -12,14 +13,18 @@ from typing import Final, NamedTuple
 from rich.text import Text
 from slad_client.v1 import types_pb2 as pb
 
+from slad.cli.exits import printable
 from slad.core.instants import from_datetime, to_datetime
 
 MAX_ROWS: Final = 24
 DAYS_IN_A_ROW: Final = (1, 7, 28, 91, 364, 3_640)
-CELLS: Final = {1: 48, 7: 56, 28: 56, 91: 91, 364: 52, 3_640: 40}
-"""Cells of a row, by its days: half hours of a day, three hours of a week …"""
-
-Kind = int
+CELLS: Final = {7: 56, 28: 56, 91: 91, 364: 52, 3_640: 40}
+"""Cells of a row, by its days: three hours of a week, half a day of four weeks …"""
+CELLS_OF_AN_HOUR: Final = ((4, 12), (12, 4), (24, 2))
+"""(hours, cells): a day of so many hours that matter has so many cells for each of them."""
+MIN_HOURS: Final = 3
+MIN_NOTE: Final = 28
+"""What is told of a row stands below it where it has less room than this beside it."""
 
 _COUNTED: Final = pb.SLA_TIMELINE_KIND_COUNTED
 _PAUSED: Final = pb.SLA_TIMELINE_KIND_PAUSED
@@ -31,7 +36,8 @@ class Stretch(NamedTuple):
 
     from_ms: int
     to_ms: int
-    kind: Kind
+    kind: int
+    """SlaTimelineKind."""
     cause: str
 
 
@@ -82,29 +88,56 @@ _ORDER: Final = ("ahead", "fired", "breach-ahead", "now", "done", "breach")
 
 
 def draw(
-    stretches: Sequence[Stretch], marks: Sequence[Mark], now_ms: int, zone: tzinfo, glyphs: Glyphs
+    stretches: Sequence[Stretch],
+    marks: Sequence[Mark],
+    now_ms: int,
+    zone: tzinfo,
+    glyphs: Glyphs,
+    width: int = 10_000,
 ) -> Iterator[Text]:
-    """The rows from the first stretch to the last, in the local time of `zone`, below a scale."""
+    """The lines of a drawing of up to `width` columns, in the local time of `zone`, below a scale.
+
+    Of days only the hours are drawn in which something counts or happens. What is told of a row is wrapped,
+    never cut.
+    """
     if not stretches:
         return
     end_ms = max(stretches[-1].to_ms, stretches[0].from_ms + 1)
     days = _days_in_a_row(stretches[0].from_ms, end_ms)
-    rows = list(_rows(stretches[0].from_ms, end_ms, zone, days))
-    cells = CELLS[days]
-    labels = [_label(begin, days) for begin, _ in rows]
-    width = max(map(len, labels))
-    yield Text(" " * width + "  " + _scale(days, cells), "dim")
-    for (begin, end), label in zip(rows, labels, strict=True):
-        row = _Row(from_datetime(begin), from_datetime(end), cells)
-        yield Text.assemble(
-            (label.ljust(width), "dim"),
-            "  ",
-            *row.drawn(stretches, marks, now_ms, glyphs),
-            "  ",
-            row.told(stretches, marks, zone, glyphs),
-            no_wrap=True,
-            overflow="ellipsis",
+    bounds = list(_rows(stretches[0].from_ms, end_ms, zone, days))
+    hours = _hours_that_matter(stretches, marks, bounds, zone) if days == 1 else (0, 24)
+    cells = (hours[1] - hours[0]) * _cells_of_an_hour(hours) if days == 1 else CELLS[days]
+    labels = [_label(begin, days) for begin, _ in bounds]
+    margin = max(map(len, labels)) + 2
+    room = width - margin - cells - 2
+    yield Text(" " * margin + _scale(days, cells, hours), "dim")
+    for (begin, end), label in zip(bounds, labels, strict=True):
+        row = _Row(
+            _at_hour(begin, hours[0]),
+            _at_hour(begin, hours[1]) if hours[1] < 24 else from_datetime(end),
+            cells,
         )
+        notes = row.notes(stretches, marks, zone, glyphs)
+        is_beside = room >= MIN_NOTE or len("  ".join(notes)) <= room
+        beside = _filled_lines(notes, room) if is_beside else []
+        drawn = [(label.ljust(margin - 2), "dim"), ("  ", ""), *row.drawn(stretches, marks, now_ms, glyphs)]
+        yield Text.assemble(*drawn, "  ", *beside[:1])
+        for line in beside[1:]:
+            yield Text(" " * (margin + cells + 2) + line)
+        if not is_beside:
+            for line in _filled_lines(notes, max(width - margin, MIN_NOTE)):
+                yield Text(" " * margin + line)
+
+
+def _filled_lines(notes: Sequence[str], width: int) -> list[str]:
+    """Notes side by side, as many in a line as fit; only a note that is longer than a line is broken."""
+    lines: list[str] = []
+    for note in notes:
+        if lines and len(lines[-1]) + 2 + len(note) <= width:
+            lines[-1] += "  " + note
+        else:
+            lines += textwrap.wrap(note, width)
+    return lines
 
 
 def legend(glyphs: Glyphs, *, ahead: bool) -> Text:
@@ -147,10 +180,47 @@ def _label(begin: datetime, days: int) -> str:
     return f"{begin:%a %d %b}" if days == 1 else f"{begin:%d %b %Y}"
 
 
-def _scale(days: int, cells: int) -> str:
+def _hours_that_matter(
+    stretches: Sequence[Stretch],
+    marks: Sequence[Mark],
+    bounds: Sequence[tuple[datetime, datetime]],
+    zone: tzinfo,
+) -> tuple[int, int]:
+    """(first, last): the local hours outside of which no time counts and nothing is marked, on any day."""
+    first, last = 24, 0
+    for begin, end in bounds:
+        begin_ms, end_ms = from_datetime(begin), from_datetime(end)
+        points = [(mark.at_ms, mark.at_ms) for mark in marks if begin_ms <= mark.at_ms < end_ms]
+        points += [
+            (max(stretch.from_ms, begin_ms), min(stretch.to_ms, end_ms))
+            for stretch in stretches
+            if stretch.kind == _COUNTED and stretch.from_ms < end_ms and stretch.to_ms > begin_ms
+        ]
+        for from_ms, to_ms in points:
+            first = min(first, to_datetime(from_ms).astimezone(zone).hour)
+            until = to_datetime(to_ms).astimezone(zone)
+            whole = to_ms > from_ms and not (until.minute or until.second or until.microsecond)
+            last = max(last, 24 if to_ms == end_ms else until.hour + (not whole))
+    if first >= last:
+        return 0, 24
+    last = min(24, max(last, first + MIN_HOURS))
+    return min(first, last - MIN_HOURS), last
+
+
+def _at_hour(midnight: datetime, hour: int) -> int:
+    return from_datetime(midnight.replace(hour=hour))
+
+
+def _cells_of_an_hour(hours: tuple[int, int]) -> int:
+    return next(cells for most, cells in CELLS_OF_AN_HOUR if hours[1] - hours[0] <= most)
+
+
+def _scale(days: int, cells: int, hours: tuple[int, int]) -> str:
     if days == 1:
-        step = cells // 8
-        return "".join(f"{hour:02}".ljust(step) for hour in range(0, 24, 3)) + "24"
+        of_an_hour = _cells_of_an_hour(hours)
+        step = 1 if of_an_hour > 2 else 3
+        marked = [f"{hour:02}".ljust(of_an_hour * min(step, hours[1] - hour)) for hour in range(*hours, step)]
+        return "".join(marked) + f"{hours[1]:02}"
     if days == 7:
         return "".join(day.ljust(cells // 7) for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
     return f"{days} days in a row"
@@ -183,17 +253,19 @@ class _Row:
             drawn.append(_filled(inside, begin, end, now_ms, glyphs))
         return drawn
 
-    def told(self, stretches: Sequence[Stretch], marks: Sequence[Mark], zone: tzinfo, glyphs: Glyphs) -> str:
-        """What there is to say about the row: its marks, or why it is closed all through."""
+    def notes(
+        self, stretches: Sequence[Stretch], marks: Sequence[Mark], zone: tzinfo, glyphs: Glyphs
+    ) -> list[str]:
+        """What there is to say about the row: its marks, or why it is closed all day."""
         here = sorted(mark for mark in marks if self._holds(mark.at_ms))
         if here:
-            return "  ".join(
+            return [
                 f"{glyphs.signs[mark.sign]} {mark.label} {to_datetime(mark.at_ms).astimezone(zone):%H:%M}"
                 for mark in here
-            )
+            ]
         causes = {s.cause for s in stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms}
-        telling = sorted(causes - {"", "outside business hours"})
-        return ", ".join(telling) if "" not in causes or len(telling) == 1 else ""
+        telling = sorted(printable(cause) for cause in causes - {"", "outside business hours"})
+        return telling if "" not in causes or len(telling) == 1 else []
 
     def _holds(self, at_ms: int) -> bool:
         return self._from_ms <= at_ms < self._to_ms
@@ -210,7 +282,7 @@ def _filled(
     stretches: Sequence[Stretch], begin: int, end: int, now_ms: int, glyphs: Glyphs
 ) -> tuple[str, str]:
     """What fills a cell: the kind that has most of it."""
-    shares: dict[Kind, int] = {_COUNTED: 0, _PAUSED: 0, _CLOSED: 0}
+    shares: dict[int, int] = {_COUNTED: 0, _PAUSED: 0, _CLOSED: 0}
     for stretch in stretches:
         shares[stretch.kind] += max(0, min(end, stretch.to_ms) - max(begin, stretch.from_ms))
     kind = max(shares, key=lambda kind: shares[kind])

@@ -17,8 +17,8 @@ from slad.cli import drawing, time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.drawing import ASCII, BLOCKS, Mark, Stretch
 from slad.cli.event_view import event_table
-from slad.cli.help_text import example
-from slad.cli.output import Cell, Printer, fancy, output_option, table
+from slad.cli.help import example
+from slad.cli.output import Cell, Printer, console, fancy, output_option, table
 from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument
 from slad.cli.ticket_view import clocks, meaning, status_parts, ticket_id
 from slad.core.instants import to_datetime
@@ -105,7 +105,7 @@ def drawing_parts(
     """The drawing with its legend and sums."""
     zone: tzinfo = time_text.zone(timezone) or UTC
     glyphs = BLOCKS if fancy() else ASCII
-    yield from drawing.draw(stretches, marks, now, zone, glyphs)
+    yield from drawing.draw(stretches, marks, now, zone, glyphs, console().width)
     ahead = bool(stretches) and stretches[-1].to_ms > now
     yield drawing.legend(glyphs, ahead=ahead)
     if told := _sums(stretches, now):

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import EXIT_NOT_THERE, CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import Span, enum_word
 from slad.cli.output import Printer, output_option
 from slad.core.instants import SECOND_MS

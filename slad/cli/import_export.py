@@ -18,7 +18,7 @@ from slad_client.v1 import sla_backend_pb2_grpc
 from slad.cli import time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.output import Printer, as_dict, console, note, output_option, table
 from slad.cli.request_file import STDIN, name_of
 from slad.cli.tracking_files import FORMATS, Row, read_csv, read_jsonl, write_csv, write_jsonl

@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 
 GROUP: Final = "slad-clients"
 """The group whose members may call slad over its Unix socket."""

@@ -14,7 +14,7 @@ from slad.cli import time_text
 from slad.cli.drawing import Mark, Stretch
 from slad.cli.exits import CommandError
 from slad.cli.explain import drawing_parts, marks_of
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import Moment, TypedInstant
 from slad.cli.output import Printer, output_option, table
 from slad.cli.terms_options import TypedTerms, terms_options

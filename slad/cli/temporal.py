@@ -12,7 +12,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.output import Printer, counted, note, output_option, table
 
 PAGE_TIMEOUT_S: Final = 300.0

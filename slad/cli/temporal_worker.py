@@ -11,7 +11,7 @@ from click.exceptions import Exit
 
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNFORESEEN, CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.settings import configured_by
 from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.core.errors import Refused

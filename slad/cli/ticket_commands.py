@@ -14,7 +14,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import CommandError, printable
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import Moment, TypedInstant, enum_word
 from slad.cli.output import Printer, output_option
 from slad.cli.terms_options import TypedTerms, terms_options

@@ -14,7 +14,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli import time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import CommandError
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import EnumWords, Moment, Span, TypedInstant
 from slad.cli.output import Cell, Columns, Printer, note, output_option, wide
 from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument

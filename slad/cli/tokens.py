@@ -25,7 +25,7 @@ from slad_client.v1 import tokens_pb2_grpc
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_REFUSED, CommandError, printable
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import enum_word
 from slad.cli.output import Columns, Printer, output_option
 from slad.cli.settings import KindType, data_option

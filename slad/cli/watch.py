@@ -15,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.event_view import event_line
-from slad.cli.help_text import example
+from slad.cli.help import example
 from slad.cli.option_types import EnumWords
 from slad.cli.output import Printer, note, output_option
 

@@ -40,11 +40,42 @@ def drawn(stretches: list[Stretch], marks: list[Mark], now: int = NOW) -> list[s
 
 def test_a_row_is_a_day_and_a_cell_half_an_hour() -> None:
     assert drawn(LIFE, MARKS) == [
-        "            00    03    06    09    12    15    18    21    24",
-        "Fri 06 Mar                    ###X##====####|+..............  * 50 % 10:30  X 100 % 10:40  | now 16:00",  # noqa: E501
-        "Sat 07 Mar  ................................................  weekend",
+        "            00    03    06    09    12    15  17",
+        "Fri 06 Mar                    ###X##====####|+  * 50 % 10:30  X 100 % 10:40  | now 16:00",
+        "Sat 07 Mar  ..................................  weekend",
         "Sun 08 Mar  ++",
     ]
+
+
+def test_hours_in_which_nothing_happens_take_no_room() -> None:
+    """09:00 to 17:00 counts: a cell is a quarter of an hour, and the night is not there."""
+    assert drawn(LIFE[:-1], MARKS) == [
+        "            09  10  11  12  13  14  15  16  17",
+        "Fri 06 Mar  ######X#####========########|+++  * 50 % 10:30  X 100 % 10:40  | now 16:00",
+        "Sat 07 Mar  ................................  weekend",
+    ]
+    late = [Mark(at("2026-03-06T20:15:00Z"), "done", "done")]
+    assert drawn(LIFE[:-1], late)[0].split() == [f"{hour:02}" for hour in range(9, 22)]
+
+
+def test_a_short_life_has_cells_of_five_minutes() -> None:
+    begin = at("2026-03-06T23:10:00Z")
+    rows = drawn([Stretch(begin, begin + HOUR_MS // 2, COUNTED, "")], [], begin + DAY_MS)
+    assert rows[0].split() == ["21", "22", "23", "24"]
+    assert rows[1] == "Fri 06 Mar  " + " " * 26 + "######"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_what_has_no_room_is_wrapped_and_never_cut(width: int) -> None:
+    marks = [
+        Mark(at(f"2026-03-06T{hour}:30:00Z"), f"response {hour} %, level 1", "fired")
+        for hour in ("09", "10", "11")
+    ]
+    rows = [row.plain.rstrip() for row in draw(LIFE[:-1], marks, NOW, UTC, ASCII, width)]
+    text = "\n".join(rows)
+    for hour in ("09", "10", "11"):
+        assert f"* response {hour} %, level 1 {hour}:30" in text
+    assert all(len(row) <= max(width, 46) for row in rows)
 
 
 def test_a_row_begins_at_local_midnight_also_where_the_clocks_change() -> None:
@@ -60,7 +91,7 @@ def test_a_long_life_has_few_rows(days: int) -> None:
     begin = at("2000-01-03T09:00:00Z")
     rows = drawn([Stretch(begin, begin + days * DAY_MS, COUNTED, "")], [], begin)
     assert 2 <= len(rows) <= MAX_ROWS + 6
-    assert all(len(row) <= 14 + max(CELLS.values()) for row in rows)
+    assert all(len(row) <= 14 + max(*CELLS.values(), 48) for row in rows)
 
 
 def test_weeks_begin_on_mondays() -> None:

@@ -59,9 +59,11 @@ def test_a_night_at_the_desk(screen: Terminal, desk: Desk) -> None:
 
     told = screen.run("slad explain T-1")
     (row,) = [line for line in told.splitlines() if line.startswith("Mon 02 Mar")]
-    assert row[12:60] == " " * 18 + "█◆✖███┃░░░◇░░░░◇" + "·" * 14
-    assert row.endswith("…"), "what has no room is cut, not wrapped"
+    assert row[12:44] == "██◆◆✖███████┃░░░░░░░◇░░░░░░░░░◇░"
+    assert "✖ response 100 %, breach 10:00" in told, "what has no room is wrapped, not cut"
+    assert "◇ resolution 75 % 16:30" in told
     assert "█ counted  ░ will count  ▒ paused" in told
+
     assert f"{GREEN}█" in screen.screen(colours=True)
 
     told = screen.run("slad list --status response-breached; NO_COLOR=1 slad list")
