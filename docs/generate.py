@@ -49,7 +49,8 @@ def row(option: click.Option, context: click.Context) -> Row:
     record = option.get_help_record(context)
     assert record is not None
     spelling, told = record
-    return spelling, str(option.envvar or ""), " ".join(told.split())
+    told = re.sub(r" \[env var: \w+\]|env var: \w+; ", "", " ".join(told.split()))
+    return spelling, str(option.envvar or ""), told
 
 
 class Entry(NamedTuple):

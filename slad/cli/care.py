@@ -12,6 +12,7 @@ import click
 from click.exceptions import Exit
 
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
+from slad.cli.help import example
 from slad.cli.settings import configured_by, data_option
 from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.engine.doctor import CheckResult, Verdict, examine
@@ -23,7 +24,7 @@ from slad.storage.lock import DatabaseError
 _MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
 
 
-@click.command()
+@click.command(epilog=example("slad backup /backup/slad.db --data /var/lib/slad"))
 @data_option
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(data: Path, file: Path) -> None:
@@ -44,7 +45,7 @@ def backup(data: Path, file: Path) -> None:
     click.echo(f"backed up {data / DATABASE_NAME} to {file}")
 
 
-@click.command()
+@click.command(epilog=example("slad restore /backup/slad.db --data /var/lib/slad"))
 @data_option
 @click.option("--replace", is_flag=True, help="Move a database that is there aside.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -63,7 +64,7 @@ def restore(data: Path, replace: bool, file: Path) -> None:
     click.echo(f"restored {file} to {data / DATABASE_NAME}")
 
 
-@click.command()
+@click.command(epilog=example("slad doctor --data /var/lib/slad"))
 @configured_by("data", "engine", *CONNECTION_KEYS)
 @click.option("--json", "as_json", is_flag=True, help="One object a check.")
 def doctor(configuration: Configuration, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import click
 
+from slad.cli.help import example
 from slad.cli.settings import configured
 from slad.config.reader import SETTINGS, SINKS, Configuration
 from slad.config.tables import Setting
@@ -21,7 +22,7 @@ def config() -> None:
     """
 
 
-@config.command("check")
+@config.command("check", epilog=example("slad config check --config /etc/slad/slad.toml"))
 @configured
 def check_command(configuration: Configuration) -> None:
     """Say whether the configuration can be used."""
@@ -29,7 +30,7 @@ def check_command(configuration: Configuration) -> None:
     click.echo(f"ok: {configuration.path}" if configuration.path else "ok: no file, so options and defaults")
 
 
-@config.command("show")
+@config.command("show", epilog=example("slad config show --config /etc/slad/slad.toml"))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @configured
 def show_command(configuration: Configuration, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from slad.cli.daemon_connection import (
     completing_daemon,
     daemon_options,
 )
+from slad.cli.help import example
 from slad.cli.output import Columns, Printer, output_option
 
 COLUMNS: Final[Columns] = [
@@ -34,7 +35,7 @@ def consumers() -> None:
     """Show and remove the durable consumers of events."""
 
 
-@consumers.command("list")
+@consumers.command("list", epilog=example("slad consumers list"))
 @daemon_options
 @output_option()
 def list_command(daemon: Daemon, out: Printer) -> None:
@@ -60,7 +61,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [c.consumer for c in reply.consumers if c.consumer.startswith(incomplete)]
 
 
-@consumers.command("remove")
+@consumers.command("remove", epilog=example("slad consumers remove psa"))
 @daemon_options
 @click.argument("consumer", shell_complete=_complete)
 def remove_command(daemon: Daemon, consumer: str) -> None:

@@ -6,18 +6,21 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import grpc
+from click.core import ParameterSource
 from slad_client import CHANNEL_OPTIONS, DEFAULT_TARGET, NO_RETRY, SladError
 from slad_client.credentials import bearer, tls
 from slad_client.errors import from_rpc_error
 from slad_client.sync import SladClient
 
+from slad.cli import contexts
 from slad.cli.exits import EXIT_NOT_ALLOWED, EXIT_NOT_FOUND, EXIT_NOT_THERE, EXIT_REFUSED, CommandError
+from slad.config.addresses import AddressError, split_host_port
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +31,9 @@ TIMEOUT_S: Final = 10.0
 
 TOKEN_VARIABLE: Final = "SLAD_TOKEN"  # noqa: S105 - its name
 """Holds a token. No option does: everybody can read the command line of a process."""
+
+SCHEMES: Final = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:")
+"""Of addresses that gRPC knows beside host:port."""
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -68,6 +74,8 @@ class Daemon:
     """`host:port` or `unix:PATH`."""
     token: str = field(default="", repr=False)
     tls: grpc.ChannelCredentials | None = None
+    is_named: bool = True
+    """False: nobody named it, so it is the one at the default address."""
 
     def open_channel(self) -> grpc.Channel:
         """A channel to the daemon."""
@@ -164,13 +172,29 @@ class _Details:
         return getattr(self._details, name)
 
 
+def checked_address(address: str) -> str:
+    """The address, if it has a form that gRPC can call. Raises CommandError."""
+    if not address.startswith(SCHEMES):
+        try:
+            split_host_port(address)
+        except AddressError:
+            raise CommandError(
+                f"{address!r} is not an address; give host:port, such as {DEFAULT_TARGET}, or unix:PATH"
+            ) from None
+    return address
+
+
 def _token(file: Path | None) -> str:
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE, "").strip()
+        return ""
     try:
         return file.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{file} cannot be read: {error}", param_hint="--token-file") from error
+        raise CommandError(f"--token-file: {file} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not ASCII"
 
 
 def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials | None:
@@ -179,70 +203,132 @@ def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.Ch
     try:
         return tls(ca, certificate, key)
     except (OSError, ValueError) as error:
-        raise click.BadParameter(str(error), param_hint="--ca, --client-certificate, --client-key") from error
+        raise CommandError(f"--ca, --client-certificate, --client-key: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """The options of the connection as they were given, by flag or variable."""
+
+    context: str | None = None
+    address: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    token: str = ""
+
+    @classmethod
+    def of(cls, ctx: click.Context) -> ConnectionOptions:
+        """Those of a command line. A flag overrides variables; with --context none of them counts."""
+        names = [option.name for option in fields(cls)]
+        given = {name: ctx.params.get(name) for name in names} | {"token": os.environ.get(TOKEN_VARIABLE, "")}
+        by_flag = {name for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+        if "context" in by_flag:
+            given = {name: value if name in by_flag else None for name, value in given.items()}
+        elif "address" in by_flag:
+            given["context"] = None
+        return cls(**{**given, "token": (given["token"] or "").strip()})  # type: ignore[arg-type]
+
+    def daemon(self) -> Daemon:
+        """The daemon that they and the context in use name. Raises CommandError."""
+        given = self._with_context()
+        return Daemon(
+            checked_address(given.address or DEFAULT_TARGET),
+            _token(self.token_file) or self.token or _token(given.token_file),
+            _tls(given.ca, given.client_certificate, given.client_key),
+            is_named=given.address is not None,
+        )
+
+    def _with_context(self) -> ConnectionOptions:
+        """Takes what is not given from the context. Its token is for its daemon, not for another address."""
+        if self.context and self.address:
+            raise CommandError("--context and --address contradict each other; give one")
+        if self.address:
+            return self
+        known = contexts.load()
+        name = known.current if self.context is None else self.context
+        if not name:
+            return self
+        context = known.get(name)
+        files: dict[str, Any] = {
+            key: getattr(self, key) or (Path(path) if path else None)
+            for key, path in contexts.fields_of(context).items()
+            if key != "address"
+        }
+        return ConnectionOptions(name, context.address, **files)
 
 
 def completing_daemon(ctx: click.Context) -> Daemon:
     """The daemon of a command line that is still being typed."""
-    address = ctx.params.get("address") or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_TARGET
-    given = ctx.params.get
-    return Daemon(
-        address,
-        _token(given("token_file")),
-        _tls(given("ca"), given("client_certificate"), given("client_key")),
-    )
+    return ConnectionOptions.of(ctx).daemon()
 
 
-def daemon_options(command: Command) -> Command:
-    """Adds the options of the connection; the command gets them as one `daemon: Daemon`."""
+def complete_context(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of contexts that begin with this."""
+    return [name for name in contexts.load().contexts if name.startswith(incomplete)]
 
-    @click.option(
+
+CONNECTION_OPTIONS: Final = (
+    click.option(
         "--address",
-        default=DEFAULT_TARGET,
-        show_default=True,
         envvar=ADDRESS_VARIABLE,
         metavar="ADDR",
-        help="The address of the daemon: host:port or unix:PATH.",
-    )
-    @click.option(
+        help=f"The address of the daemon: host:port or unix:PATH.  [default: {DEFAULT_TARGET}]",
+    ),
+    click.option(
         "--token-file",
         type=_FILE,
         envvar="SLAD_TOKEN_FILE",
         metavar="FILE",
         help=f"The file with your token. {TOKEN_VARIABLE} can hold the token itself.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--ca",
         type=_FILE,
         envvar="SLAD_CA",
         metavar="FILE",
         help="Use TLS and trust the certificates of these CAs (PEM).",
-    )
-    @click.option(
+    ),
+    click.option(
         "--client-certificate",
         type=_FILE,
         envvar="SLAD_CLIENT_CERTIFICATE",
         metavar="FILE",
         help="Your certificate (PEM), if the daemon asks for one.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--client-key",
         type=_FILE,
         envvar="SLAD_CLIENT_KEY",
         metavar="FILE",
         help="The private key of your certificate (PEM).",
-    )
-    @functools.wraps(command)
-    def with_daemon(
-        *args: Any,
-        address: str,
-        token_file: Path | None,
-        ca: Path | None,
-        client_certificate: Path | None,
-        client_key: Path | None,
-        **kwargs: Any,
-    ) -> Any:
-        daemon = Daemon(address, _token(token_file), _tls(ca, client_certificate, client_key))
-        return command(*args, daemon=daemon, **kwargs)
+    ),
+)
+"""How a daemon is called; also what a context is made of."""
 
-    return with_daemon  # type: ignore[return-value]
+context_option: Final = click.option(
+    "--context",
+    envvar="SLAD_CONTEXT",
+    metavar="NAME",
+    shell_complete=complete_context,
+    help="Call the daemon of this context, not of the one in use (`slad context`).",
+)
+
+
+_NAMES: Final = {option.name for option in fields(ConnectionOptions)} - {"token"}
+
+
+def daemon_options(command: Command) -> Command:
+    """Adds the options of the connection; the command gets them as one `daemon: Daemon`."""
+
+    @functools.wraps(command)
+    def with_daemon(*args: Any, **kwargs: Any) -> Any:
+        options = ConnectionOptions.of(click.get_current_context())
+        others = {name: value for name, value in kwargs.items() if name not in _NAMES}
+        return command(*args, daemon=options.daemon(), **others)
+
+    decorated: Any = with_daemon
+    for option in reversed((*CONNECTION_OPTIONS, context_option)):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]

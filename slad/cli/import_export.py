@@ -207,6 +207,10 @@ def export(daemon: Daemon, tenant_id: str, form: str | None, output: Path | None
 
 
 def _form_of(file: Path) -> str:
+    if file.suffix.lower() in (".xlsx", ".xls", ".ods", ".numbers"):
+        raise CommandError(
+            f"{file} would be a workbook; slad reads and writes .jsonl and .csv, which spreadsheets open"
+        )
     return "csv" if file.suffix.lower() in (".csv", ".tsv") else "jsonl"
 
 

@@ -34,7 +34,7 @@ format = "json"
 """
 
 
-@click.command("install-service", epilog=example("slad install-service --print", "sudo slad install-service"))
+@click.command("install-service", epilog=example("slad install-service --print", "slad install-service"))
 @click.option("--template", is_flag=True, help="Write slad@.service, for several daemons: slad@NAME.")
 @click.option(
     "--instance", metavar="NAME", help="With --template: also write the configuration of slad@NAME."

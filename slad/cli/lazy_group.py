@@ -46,6 +46,7 @@ class LazyGroup(click.Group):
         module, _, attribute = where.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         command.short_help = about
+        _show_variables(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -99,6 +100,16 @@ class LazyGroup(click.Group):
             # `slad watch | head` has all that it wanted. The interpreter's last flush must not fail over it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(0) from None
+
+
+def _show_variables(command: click.Command) -> None:
+    """Lets the help name the variable of each option."""
+    for param in command.params:
+        if isinstance(param, click.Option):
+            param.show_envvar = bool(param.envvar)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _show_variables(below)
 
 
 @contextmanager

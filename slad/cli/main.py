@@ -83,12 +83,15 @@ SECTIONS: Final[tuple[Section, ...]] = (
         },
     ),
     (
-        "Your shell",
+        "You and your shell",
         {
+            "context": ("slad.cli.context:context", "Name several daemons and choose one."),
+            "help": ("slad.cli.help:help_command", "Show the help of a command."),
+            "version": ("slad.cli.help:version", "Show the version."),
             "completion": (
                 "slad.cli.completion:completion",
                 "Print the completion script for bash, zsh or fish.",
-            )
+            ),
         },
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -143,6 +143,17 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
         """The words that the last one may become."""
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(f"{before}{comma}{word}") for word in self._words() if word.startswith(last)]
+
+
+def parse_enum_word(text: str, enum_type: Any, prefix: str) -> int:
+    """`at-risk`, also `AT_RISK`, as the number of its value. Raises ValueError, which names all words."""
+    numbers = {
+        enum_word(value.name, prefix): value.number for value in enum_type.DESCRIPTOR.values if value.number
+    }
+    word = text.strip().lower().replace("_", "-")
+    if word not in numbers:
+        raise ValueError(f"{text.strip()!r} is none of {', '.join(numbers)}")
+    return int(numbers[word])
 
 
 def enum_word(name: str, prefix: str) -> str:

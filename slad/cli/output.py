@@ -66,9 +66,23 @@ class Printer:
             _print_yaml(found)
 
     def many(
-        self, found: Sequence[Any], columns: Columns, identity: Callable[[Any], str], *, lines: bool = False
+        self,
+        found: Sequence[Any],
+        columns: Columns,
+        identity: Callable[[Any], str],
+        *,
+        lines: bool = False,
+        plain: Callable[[Any], Any] | None = None,
     ) -> None:
-        """Prints items as one table. `lines`: JSON has one object a line, not one array."""
+        """Prints items as one table.
+
+        Args:
+            found: Messages, or what `plain` makes a value for JSON of.
+            columns: The table.
+            identity: The id of an item.
+            lines: JSON has one object a line, not one array.
+            plain: By default `as_dict`.
+        """
         if self.is_for_people:
             header = [heading for heading, _ in columns]
             show(table(header, ([cell(item) for _, cell in columns] for item in found)))
@@ -78,10 +92,8 @@ class Printer:
         elif lines:
             for item in found:
                 self.next(item, lambda: (), "")
-        elif self._form == "json":
-            print_json([as_dict(item) for item in found])
         else:
-            _print_yaml([as_dict(item) for item in found])
+            self.one([(plain or as_dict)(item) for item in found], lambda: ())
 
     def next(self, found: Any, parts: Callable[[], Iterable[RenderableType]], identity: str) -> None:
         """Prints the next item of a stream: a line, or a YAML document."""

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
+from slad.cli.parse_errors import problem
 from slad.cli.schedule_text import parse_holiday, parse_hours
 
 M = TypeVar("M", bound=Message)
@@ -46,7 +47,7 @@ def read_message(path: Path, message: M) -> M:
         _ease(content)
         return ParseDict(content, message)
     except (ValueError, ParseError) as error:
-        raise CommandError(f"{name_of(path)}: {_untechnical(str(error))}") from error
+        raise CommandError(f"{name_of(path)}: {problem(error, message)}") from error
 
 
 def name_of(path: Path) -> str:
@@ -93,8 +94,3 @@ def _ease(content: dict[str, Any]) -> None:
 
 def _plain(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
-
-
-def _untechnical(text: str) -> str:
-    """The message of protobuf without its types."""
-    return " ".join(text.replace("Message type ", "").replace("slad.v1.", "").split())

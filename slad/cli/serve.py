@@ -9,6 +9,7 @@ import click
 import uvloop
 
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
+from slad.cli.help import example
 from slad.cli.settings import configured
 from slad.config.addresses import AddressError
 from slad.config.reader import Configuration
@@ -23,7 +24,7 @@ COLLECTED_AFTER: Final = (5_000, 10, 10)
 """What the garbage collector lets gather, by generation, before it looks for cycles; Python: 700, 10, 10."""
 
 
-@click.command("serve")
+@click.command("serve", epilog=example("slad serve --config /etc/slad/slad.toml --data /var/lib/slad"))
 @configured
 def serve_command(configuration: Configuration) -> None:
     """Run the daemon until SIGTERM.

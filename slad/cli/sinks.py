@@ -12,6 +12,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
+from slad.cli.help import example
 from slad.cli.option_types import enum_word
 from slad.cli.output import Columns, Printer, counted, output_option
 
@@ -51,7 +52,7 @@ def sinks() -> None:
     """Show the sinks (targets that the daemon delivers events to) and the events that they refused."""
 
 
-@sinks.command("list")
+@sinks.command("list", epilog=example("slad sinks list"))
 @daemon_options
 @output_option()
 def list_command(daemon: Daemon, out: Printer) -> None:
@@ -66,7 +67,7 @@ def list_command(daemon: Daemon, out: Printer) -> None:
     out.many(reply.sinks, COLUMNS, lambda sink: sink.sink)
 
 
-@sinks.command("parked")
+@sinks.command("parked", epilog=example("slad sinks parked psa"))
 @daemon_options
 @output_option()
 @click.argument("sink")
@@ -95,7 +96,7 @@ def _parked_events_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return everything(click.argument("sink")(sequences(command)))
 
 
-@sinks.command("replay")
+@sinks.command("replay", epilog=example("slad sinks replay psa 17", "slad sinks replay psa --all"))
 @daemon_options
 @_parked_events_options
 def replay_command(daemon: Daemon, everything: bool, sink: str, sequences: tuple[int, ...]) -> None:
@@ -109,7 +110,7 @@ def replay_command(daemon: Daemon, everything: bool, sink: str, sequences: tuple
     click.echo(f"{counted(reply.events, 'event')} will be delivered again")
 
 
-@sinks.command("discard")
+@sinks.command("discard", epilog=example("slad sinks discard psa 17"))
 @daemon_options
 @_parked_events_options
 def discard_command(daemon: Daemon, everything: bool, sink: str, sequences: tuple[int, ...]) -> None:

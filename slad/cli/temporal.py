@@ -55,7 +55,7 @@ def temporal() -> None:
     """Show the connection to Temporal and its backlog; release parked workflows."""
 
 
-@temporal.command("status")
+@temporal.command("status", epilog=example("slad temporal status"))
 @daemon_options
 @output_option("table", "wide", "json", "yaml")
 def status_command(daemon: Daemon, out: Printer) -> None:
@@ -92,7 +92,7 @@ def _parts(reply: rpc.GetSlaPassThroughResponse) -> Iterator[Any]:
         yield table(("PARKED WORKFLOW", "SINCE", "REASON"), parked)
 
 
-@temporal.command("release")
+@temporal.command("release", epilog=example("slad temporal release", "slad temporal release slad-acme-T-1"))
 @daemon_options
 @click.argument("workflow", required=False, default="")
 def release_command(daemon: Daemon, workflow: str) -> None:

@@ -249,7 +249,7 @@ def retarget(call: Call, terms: TypedTerms, suppress_past: bool) -> None:
     call.show(reply, "retargeted" if reply.changed else "has these terms already; nothing changed")
 
 
-@click.command()
+@click.command(epilog=example("slad reopen acme T-1 --mode resume"))
 @click.option(
     "--mode",
     type=click.Choice(["resume", "restart"]),

@@ -71,9 +71,8 @@ def _through(command: Callable[..., Any]) -> Callable[..., Any]:
     @data_option
     @wraps(command)
     def with_call(*, data: Path, daemon: Daemon, create_database: bool = False, **others: Any) -> Any:
-        sources = click.get_current_context().get_parameter_source
-        named = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-        if sources("data") is not ParameterSource.COMMANDLINE and sources("address") in named:
+        source = click.get_current_context().get_parameter_source("data")
+        if source is not ParameterSource.COMMANDLINE and daemon.is_named:
             with _online(daemon) as call:
                 return command(call=call, **others)
         if not (data / DATABASE_NAME).exists() and not create_database:

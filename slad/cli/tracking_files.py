@@ -16,7 +16,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.exits import CommandError
-from slad.cli.option_types import enum_word
+from slad.cli.option_types import enum_word, parse_enum_word
+from slad.cli.parse_errors import problem
 from slad.cli.schedule_text import parse_holidays, parse_hours, write_holidays, write_hours
 
 FORMATS: Final = ("jsonl", "csv")
@@ -74,7 +75,8 @@ def read_jsonl(file: Iterable[str]) -> Iterator[Row]:
         try:
             yield Row(line, Parse(text, rpc.SlaTrackingImport()))
         except ParseError as error:
-            yield Row(line, None, problem=" ".join(str(error).replace("slad.v1.", "").split()))
+            field, told = problem(error, rpc.SlaTrackingImport())
+            yield Row(line, None, field=field, problem=told)
 
 
 def write_jsonl(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
@@ -196,7 +198,7 @@ def _fill_pauses(row: rpc.SlaTrackingImport, text: str) -> None:
         if end:
             _to(pause.resumed_at, end)
         if reason:
-            pause.reason = pb.SlaPauseReason.Value(_REASON + reason.strip().upper().replace("-", "_"))
+            pause.reason = pb.SlaPauseReason.ValueType(parse_enum_word(reason, pb.SlaPauseReason, _REASON))
 
 
 def _fill_closed(row: rpc.SlaTrackingImport, text: str) -> None:
@@ -229,7 +231,7 @@ _FILLERS: Final[dict[str, Callable[[rpc.SlaTrackingImport, str], Any]]] = {
     "hours": lambda row, text: row.start.schedule.entries.extend(parse_hours(text)),
     "holidays": lambda row, text: row.start.schedule.holidays.extend(parse_holidays(text)),
     "pause_accounting": lambda row, text: setattr(
-        row.start, "pause_accounting", pb.PauseAccounting.Value(_ACCOUNTING + text.upper().replace("-", "_"))
+        row.start, "pause_accounting", parse_enum_word(text, pb.PauseAccounting, _ACCOUNTING)
     ),
     "pauses": _fill_pauses,
     "response_completed_at": lambda row, text: _to(row.response_completed_at, text),

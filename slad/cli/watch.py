@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 import click
+import grpc
 from rich.text import Text
 from slad_client import NO_RETRY
 from slad_client.sync import SladClient
@@ -53,9 +54,11 @@ def watch(
     This only looks: it creates no consumer and acknowledges nothing. If the daemon restarts, the command
     continues where it was. -o json prints one object a line.
     """
-    logging.getLogger("slad_client").addHandler(_Notes())
+    notes = _Notes(daemon.address)
+    logging.getLogger("slad_client").addHandler(notes)
     logging.getLogger("slad_client").propagate = False
     with daemon.channel() as channel, SladClient(channel=channel, timeout=TIMEOUT_S) as client:
+        channel.subscribe(notes.connectivity_changes)
         # Without a daemon the command ends here. If the daemon goes away later, the command waits for it.
         next(iter(client.list_sla_trackings(tenant_id=tenant_id, page_size=1, retry=NO_RETRY)), None)
         wanted = [pb.SlaEventType.ValueType(number) for number in types]
@@ -76,9 +79,21 @@ def _line(event: pb.SlaEvent) -> list[Text]:
 
 
 class _Notes(logging.Handler):
-    """The client's warnings, as remarks."""
+    """Says once that the daemon is away, and once that it is back, however often the client tries again."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(logging.WARNING)
+        self._address = address
+        self._is_away = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tells one."""
-        if record.levelno >= logging.WARNING:
-            note(record.getMessage())
+        """Hears that a stream broke."""
+        if not self._is_away:
+            self._is_away = True
+            note(f"the daemon at {self._address} is away; waiting for it")
+
+    def connectivity_changes(self, state: grpc.ChannelConnectivity) -> None:
+        """Hears how the channel is, on a thread of gRPC."""
+        if self._is_away and state is grpc.ChannelConnectivity.READY:
+            self._is_away = False
+            note("the daemon is back")

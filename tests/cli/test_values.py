@@ -201,7 +201,7 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("[]", "keys and values are needed"),
         ("{", "is not JSON"),
         ("a: [", "is not YAML"),
-        ("schedul: {}", 'no field named "schedul"'),
+        ("schedul: {}", "there is no field 'schedul'; did you mean 'schedule'?"),
         ("schedule: {hours: 9to5}", "schedule.hours: '9to5' is not a rule of business hours"),
         ("schedule: {hours: 5}", "schedule.hours: must be a text"),
         ("schedule: {holidays: [sometimes]}", "schedule.holidays[0]: 'sometimes' is not a holiday"),

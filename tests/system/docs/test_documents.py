@@ -103,25 +103,40 @@ def simple_commands(line: str) -> Iterator[list[str]]:
 
 def test_every_command_line_in_the_documents_is_one() -> None:
     """As far as its words go: the command is there, and takes these options and arguments."""
-    seen = 0
-    for document, words in command_lines():
-        context: click.Context = click.Context(main, info_name="slad")
-        command: click.Command = main
-        rest = words
-        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-            found = command.get_command(context, rest[0])
-            assert found is not None, f"{document}: slad {shlex.join(words)}"
-            command, rest = found, rest[1:]
-        if isinstance(command, click.Group) or not rest:
-            continue  # named, not called
-        try:
-            command.make_context(command.name, list(rest), parent=context)
-        except click.exceptions.Exit:
-            pass  # --help
-        except click.ClickException as error:
-            raise AssertionError(f"{document}: slad {shlex.join(words)}: {error.format_message()}") from None
-        seen += 1
-    assert seen > 20
+    assert sum(check(words, document) for document, words in command_lines()) > 20
+
+
+def check(words: list[str], where: str) -> bool:
+    """Whether it is a call, and not only the name of a command; fails when the command does not take it."""
+    context: click.Context = click.Context(main, info_name="slad")
+    command: click.Command = main
+    rest = words
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.get_command(context, rest[0])
+        assert found is not None, f"{where}: slad {shlex.join(words)}"
+        command, rest = found, rest[1:]
+    if isinstance(command, click.Group) or not rest:
+        return False
+    try:
+        command.make_context(command.name, list(rest), parent=context)
+    except click.exceptions.Exit:
+        pass  # --help
+    except click.ClickException as error:
+        raise AssertionError(f"{where}: slad {shlex.join(words)}: {error.format_message()}") from None
+    return True
+
+
+def test_every_command_has_an_example_that_can_be_run() -> None:
+    for name, command in commands():
+        lines = [line.strip() for line in (command.epilog or "").splitlines()[2:]]
+        assert lines, f"`{name}` has no example"
+        for line in lines:
+            calls = [words for words in simple_commands(line) if words[0] == "slad"]
+            assert any(shlex.join(words).startswith(name) for words in calls) or name == "slad completion", (
+                line
+            )
+            for words in calls:
+                check(words[1:], line)
 
 
 def test_every_option_and_its_variable_is_documented_and_no_other() -> None:

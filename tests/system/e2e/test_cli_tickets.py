@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
@@ -144,6 +146,71 @@ def test_lists(desk: Desk) -> None:
     assert [line.split()[1] for line in due] == ["T-2"]
     within = desk("list", "--due-within", "45m").splitlines()[1:]
     assert [line.split()[1] for line in within] == ["T-2"], "by the daemon's clock, which is virtual here"
+
+
+def test_the_list_by_due_date_has_that_date_at_any_width(desk: Desk) -> None:
+    for number, minutes in enumerate((300, 30), start=1):
+        desk("start", "acme", f"T-{number}", "--24x7", "--response", f"{minutes}m")
+    done = subprocess.run(
+        ["script", "-qec", f"stty cols 80; {COMMAND} list --sort due", "/dev/null"],
+        env={**os.environ, "SLAD_ADDRESS": desk.address, "TZ": "UTC", "NO_COLOR": "1", "LANG": "C.UTF-8",
+             "TERM": "xterm"},
+        capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    header, first, *_ = told.splitlines()
+    assert header.split() == ["TENANT", "TICKET", "STATUS", "DUE", "RESPONSE", "RESOLUTION"]
+    assert first.split()[:3] == ["acme", "T-2", "on-track"]
+    assert "Mon 2026-03-02 09:30 UTC" in first
+
+
+def test_the_forms_of_the_output(desk: Desk) -> None:
+    desk("start", "acme", "T-1", "--24x7", "--response", "1h")
+    desk("start", "acme corp", "T-2", "--24x7", "--response", "1h")
+    assert desk("list", "-o", "id") == "acme T-1\n'acme corp' T-2\n"
+    assert desk("status", "T-2", "-o", "id") == "'acme corp' T-2\n"
+    assert desk("status", "T-1", "-o", "json") == desk("status", "T-1", "--json")
+    assert yaml.safe_load(desk("status", "T-1", "-o", "yaml")) == desk.json("status", "T-1")
+    documents = list(yaml.safe_load_all(desk("list", "-o", "yaml")))
+    assert documents == [json.loads(line) for line in desk("list", "--json").splitlines()]
+    assert yaml.safe_load(desk("consumers", "list", "-o", "yaml")) == []
+    assert desk("watch", "--after", "0", "--count", "2", "-o", "id") == "1\n2\n"
+    assert "NEXT" in desk("list", "-o", "wide").splitlines()[0]
+    assert "contradict" in desk.fails(2, "list", "--json", "-o", "yaml")
+    assert "'xml' is not one of" in desk.fails(2, "list", "-o", "xml")
+
+
+def test_a_reader_that_has_enough_ends_a_watch_without_an_error(desk: Desk) -> None:
+    for number in range(300):
+        desk("start", "acme", f"T-{number}", "--24x7", "--response", "1h")
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{COMMAND} watch --after 0 | head -1"],
+        env={"SLAD_ADDRESS": desk.address, "TZ": "UTC", "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("acme T-0  started\n")
+
+
+def test_help_and_version_are_commands_too() -> None:
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, words, prog_name="slad")
+
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "tokens", "create").stdout == run("tokens", "create", "--help").stdout
+    assert "Usage: slad tokens create [OPTIONS]" in run("help", "tokens", "create").stdout
+    assert run("version").stdout == run("--version").stdout
+    assert "did you mean 'status'" in run("help", "stauts").stderr
+    assert "'slad status' has no commands of its own" in run("help", "status", "x").stderr
+    assert "[env var: SLAD_ADDRESS]" in " ".join(run("help", "status").stdout.split())
+
+
+def test_an_export_does_not_pretend_to_write_a_workbook(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "desk.xlsx"
+    assert "slad reads and writes .jsonl and .csv" in desk.fails(2, "export", "-o", str(file))
+    assert not file.exists()
+    file.write_bytes(b"PK")
+    assert "slad reads and writes .jsonl and .csv" in desk.fails(2, "import", str(file))
 
 
 def test_explain_draws_what_was_and_what_is_to_come(desk: Desk) -> None:

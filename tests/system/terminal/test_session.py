@@ -80,11 +80,12 @@ def test_events_arrive_on_the_screen_also_over_a_restart(screen: Terminal, folde
     desk.advance(1800)
     screen.wait_for("acme T-1  threshold-reached  response 50 %$")
     running.terminate()
-    screen.wait_for(r"slad: the watch of events broke, again in")
+    screen.wait_for(r"^slad: the daemon at unix:slad.sock is away; waiting for it$")
     running = daemon(folder)
     desk("start", "acme", "T-2", "--24x7", "--response", "1h")
     shown = screen.wait_for("acme T-2  started$")
     assert shown.count("acme T-1  started") == 1
+    assert shown.count("is away") == shown.count("slad: the daemon is back\n") == 1
     screen.type("", "C-c")
     screen.wait_for(rf"^\^?C?{PROMPT}\s*\Z")
     assert "Traceback" not in screen.screen()
