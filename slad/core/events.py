@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+RESPONSE: Final = "response"
+"""The name of the clock that every ticket with a response target has (C1)."""
+
+RESOLUTION: Final = "resolution"
+"""The name of the clock that every ticket with a resolution target has (C1)."""
 
 
 class Phase(IntEnum):
-    """The two obligations of a ticket (C1)."""
+    """The two obligations that a ticket has without naming them (C1), as the contract numbers them."""
 
     RESPONSE = 1
     RESOLUTION = 2
 
 
 class PauseReason(IntEnum):
-    """Why a ticket is paused (M2)."""
+    """Why a ticket is paused (M2); OTHER is a reason of the caller's own, with a code (K5)."""
 
     AWAITING_CLIENT = 1
     STATUS_PAUSE = 2
+    OTHER = 3
+
+
+def pause_reason(code: str) -> PauseReason:
+    """The reason that has this code; OTHER for one of the caller's own."""
+    return PauseReason.__members__.get(code, PauseReason.OTHER)
 
 
 class EventType(IntEnum):
-    """The kinds of change (E1)."""
+    """The kinds of change (E1, K5, K8)."""
 
     STARTED = 1
     THRESHOLD_REACHED = 2
@@ -33,6 +45,30 @@ class EventType(IntEnum):
     CANCELLED = 8
     RETARGETED = 9
     REOPENED = 10
+    CLOCK_OPENED = 11
+    CLOCK_CLOSED = 12
+    CLOCK_RETRACTED = 13
+    OWNER_CHANGED = 14
+    PAUSE_CHANGED = 15
+
+
+class CycleRef(NamedTuple):
+    """Which cycle of which clock an event is about (K8)."""
+
+    clock: str
+    cycle: int
+    """From 1, in the order of opening."""
+    opened_at: int
+    """UTC epoch ms."""
+
+    @property
+    def phase(self) -> Phase | None:
+        """The clock as one of the two that need no name; None for another."""
+        return PHASES.get(self.clock)
+
+
+PHASES: Final = {RESPONSE: Phase.RESPONSE, RESOLUTION: Phase.RESOLUTION}
+"""The phases by the names of their clocks."""
 
 
 class Crossing(NamedTuple):
@@ -59,7 +95,14 @@ class Event(NamedTuple):
 
     type: EventType
     occurred_at: int
-    phase: Phase | None = None
+    about: CycleRef | None = None
     crossing: Crossing | None = None
-    pause_reason: PauseReason | None = None
+    pause_reason: str = ""
+    """The code of a reason; empty: the event is about none."""
     met: bool | None = None
+    owner: str = ""
+
+    @property
+    def phase(self) -> Phase | None:
+        """Which of the two clocks that need no name it is about, if it is about one of them."""
+        return self.about.phase if self.about else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -40,7 +40,23 @@ class FactKind(IntEnum):
     RESOLVE = 4
     CANCEL = 5
     REOPEN = 6
+    CUSTOMER_MESSAGE = 7
+    AGENT_MESSAGE = 8
+    ASSIGN = 9
+    COMPLETE = 10
+    """Closes the open cycle of the clock that `Fact.text` names."""
+    DISCARD = 11
+    """The same without a verdict."""
 
+
+_READ_BY_CLOCKS: Final = (
+    FactKind.CUSTOMER_MESSAGE,
+    FactKind.AGENT_MESSAGE,
+    FactKind.ASSIGN,
+    FactKind.COMPLETE,
+    FactKind.DISCARD,
+)
+"""Facts that leave the ticket's life as it is; clocks read them into cycles (K2)."""
 
 LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
     Life.RUNNING: {
@@ -49,6 +65,7 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.RESPOND: Life.RUNNING,
         FactKind.RESOLVE: Life.COMPLETED,
         FactKind.CANCEL: Life.CANCELLED,
+        **dict.fromkeys(_READ_BY_CLOCKS, Life.RUNNING),
     },
     Life.PAUSED: {
         FactKind.PAUSE: Life.PAUSED,
@@ -56,6 +73,7 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.RESPOND: Life.PAUSED,
         FactKind.RESOLVE: Life.COMPLETED,
         FactKind.CANCEL: Life.CANCELLED,
+        **dict.fromkeys(_READ_BY_CLOCKS, Life.PAUSED),
     },
     Life.COMPLETED: {
         FactKind.RESPOND: Life.COMPLETED,
@@ -68,19 +86,31 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
     },
 }
 """What each fact does in each state (M2–M5). A missing entry is a command that is refused there, and a fact
-that has no effect when a late one turns out to have come before it."""
+that has no effect when a late one turns out to have come before it. A resume leaves a ticket paused while
+another reason is held (K5)."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):
     """Something that took effect at `at` (UTC epoch ms).
 
-    `detail` is the PauseReason of a PAUSE; for RESPOND and RESOLVE the verdict that the caller sent:
-    0 none, 1 missed, 2 met.
+    `detail` is the PauseReason of a PAUSE, and of a RESUME that names one (0: every reason); for RESPOND,
+    RESOLVE and COMPLETE the verdict that the caller sent: 0 none, 1 missed, 2 met. `text` is the code of a
+    reason that is OTHER, the owner of an ASSIGN, the clock of a COMPLETE or DISCARD.
     """
 
     at: int
     kind: int
     detail: int = 0
+    text: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The code of the reason for which a PAUSE holds, or that a RESUME lets go; "": every reason (K5)."""
+        return self.text or _REASONS[self.detail]
+
+
+_REASONS: Final = ("", *(reason.name for reason in PauseReason))
+"""Codes by number."""
 
 
 REPORTED_NONE: Final = 0
@@ -95,91 +125,17 @@ def reported_code(met: bool | None) -> int:
     return next(code for code, verdict in REPORTED.items() if verdict is met)
 
 
-class Stop(NamedTuple):
-    """A stretch [from_ms, to_ms) in which no clock counts; running while `to_ms` is None.
-
-    `reason` is None for the stretch between the end of a ticket and its reopening.
-    """
-
-    from_ms: int
-    to_ms: int | None
-    reason: PauseReason | None
-    resumed: bool = False
-    """Ended by a resume, not by the end of the tracking."""
-
-
-class History(NamedTuple):
-    """What the facts amount to."""
-
-    life: Life
-    stops: tuple[Stop, ...]
-    """In order, disjoint; only the last may be running."""
-    ended_at: int | None
-    response_at: int | None
-    response_reported: bool | None
-    resolution_at: int | None
-    resolution_reported: bool | None
-
-    @property
-    def running_pause(self) -> Stop | None:
-        """The pause that is on, if one is."""
-        return self.stops[-1] if self.life is Life.PAUSED else None
-
-
-BLANK: Final = History(Life.RUNNING, (), None, None, None, None, None)
-
-
-def fold(facts: tuple[Fact, ...]) -> History:
-    """The history that `facts`, in order, amount to. Facts with no entry in `LIFE` have no effect."""
-    if not facts:
-        return BLANK
-    life = Life.RUNNING
-    stops: list[Stop] = []
-    ended_at: int | None = None
-    response: tuple[int, bool | None] | None = None
-    resolution: tuple[int, bool | None] | None = None
-    for fact in facts:
-        at, kind = fact.at, FactKind(fact.kind)
-        following = LIFE[life].get(kind)
-        if following is None:
-            continue
-        if kind is FactKind.RESPOND and response is None:
-            response = at, REPORTED[fact.detail]
-        if following is not life:
-            if life is Life.PAUSED:
-                stops[-1] = stops[-1]._replace(to_ms=at, resumed=following is Life.RUNNING)
-            if following is Life.PAUSED:
-                stops.append(Stop(at, None, PauseReason(fact.detail)))
-            elif following.ended:
-                ended_at = at
-                if following is Life.COMPLETED:
-                    resolution = at, REPORTED[fact.detail]
-                    # A response never recorded counts as given at the resolution (M3).
-                    response = response or (at, None)
-            elif life.ended:
-                # The time during which the ticket was closed does not count (M5). What it answered, it
-                # answered; the resolution is open again.
-                assert ended_at is not None
-                stops.append(Stop(ended_at, at, None))
-                ended_at = resolution = None
-        life = following
-    response_at, response_reported = response or (None, None)
-    resolution_at, resolution_reported = resolution or (None, None)
-    return History(
-        life, tuple(stops), ended_at, response_at, response_reported, resolution_at, resolution_reported
-    )
-
-
-def life_at(facts: tuple[Fact, ...], at: int) -> History:
-    """The history as it stood at `at` (UTC epoch ms), facts of that very instant included."""
-    return fold(facts[: bisect_right(facts, at, key=_instant)])
-
-
 def insert(facts: tuple[Fact, ...], fact: Fact) -> tuple[Fact, ...]:
-    """`facts` with `fact` where it belongs in time; after those of the same instant."""
-    place = bisect_right(facts, fact.at, key=_instant)
+    """`facts` with `fact` where it belongs in time; after those of the same instant (M6, K6)."""
+    place = bisect_right(facts, fact.at, key=instant_of)
     return (*facts[:place], fact, *facts[place:])
 
 
-def _instant(fact: Fact) -> int:
+def up_to(facts: tuple[Fact, ...], at: int) -> tuple[Fact, ...]:
+    """Those of `facts` that had taken effect at `at` (UTC epoch ms), that very instant included."""
+    return facts[: bisect_right(facts, at, key=instant_of)]
+
+
+def instant_of(fact: Fact) -> int:
+    """When a fact took effect, UTC epoch ms; the key by which facts are in order."""
     return fact.at

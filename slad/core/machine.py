@@ -8,17 +8,18 @@ All instants are UTC epoch ms.
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import IntEnum
 from typing import Final
 
 import msgspec
 
 from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
-from slad.core.events import Event, EventType, Phase
-from slad.core.facts import BLANK, LIFE, Fact, FactKind, History, Life, fold, insert, life_at
+from slad.core.events import Event, EventType
+from slad.core.facts import LIFE, Fact, FactKind, Life, insert, up_to
+from slad.core.happened import NEW, carried_over, happened, told_of
+from slad.core.history import History, fold
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.reading import BusinessTime, Reading, read
+from slad.core.reading import Calendars, Reading, read
 from slad.core.settle import Transition, latest_known, settle
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
@@ -41,29 +42,28 @@ class ReopenMode(IntEnum):
 
 
 class ClockOutOfRange(DeadlineOutOfRange):
-    """A threshold of the clock of `phase` would fall past year 9999 (B6)."""
+    """A threshold of the clock of that name would fall past year 9999 (B6)."""
 
-    def __init__(self, phase: Phase) -> None:
-        super().__init__(phase.name)
-        self.phase = phase
+    def __init__(self, clock: str) -> None:
+        super().__init__(clock)
+        self.clock = clock
 
 
-def begin(tracking: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False) -> Transition:
+def begin(tracking: Tracking, calendars: Calendars, now: int, *, suppress_past: bool = False) -> Transition:
     """Starts the clocks of `tracking` (M1); facts and firings it has only when it is imported.
 
     Raises ClockOutOfRange when a threshold would fall past year 9999 (B6).
     """
-    history = fold(tracking.facts)
-    reading = read(tracking, history, calendar, now)
+    reading = read(tracking, tracking.history, calendars, now)
     _require_in_range(reading)
     events = [Event(EventType.STARTED, tracking.started_at)]
-    if tracking.facts:
-        events += _what_happened(BLANK, history, reading)
+    if tracking.facts or tracking.terms.named:
+        events += happened(NEW, tracking, reading)
     return settle(tracking, reading, events, suppress_past=suppress_past)
 
 
 def align(
-    tracking: Tracking, wanted: Tracking, calendar: BusinessTime, now: int, *, suppress_past: bool = False
+    tracking: Tracking, wanted: Tracking, calendars: Calendars, now: int, *, suppress_past: bool = False
 ) -> Transition:
     """Gives a live tracking the terms, start, accounting and facts of `wanted`; what it announced it keeps.
 
@@ -71,28 +71,30 @@ def align(
     Raises ClockOutOfRange as `begin`.
     """
     now = latest_known(tracking, now)
-    terms, started_at, before = tracking.terms, tracking.started_at, fold(tracking.facts)
+    terms, started_at, history = tracking.terms, tracking.started_at, tracking.history
+    before = told_of(tracking, history)
     facts = wanted.facts
-    for gap in before.stops:
+    for gap in history.stops:
         if gap.reason is None and gap.to_ms is not None:
             # The time between an end and a reopening stays out (M5), whatever ended it then.
             for fact in (Fact(gap.from_ms, FactKind.CANCEL), Fact(gap.to_ms, FactKind.REOPEN)):
                 facts = insert(facts, fact)
-    after = fold(facts)
     tracking = msgspec.structs.replace(
         tracking,
         terms=wanted.terms,
         started_at=wanted.started_at,
         accounting=wanted.accounting,
         facts=facts,
+        unjudged_response=wanted.unjudged_response,
     )
-    reading = read(tracking, after, calendar, now)
+    after = tracking.history
+    reading = read(tracking, after, calendars, now)
     _require_in_range(reading)
-    events = _what_happened(before, after, reading)
+    events = happened(before, tracking, reading)
     told = {event.type for event in events}
-    if after.life is not before.life and EventType.PAUSED not in told and (pause := after.running_pause):
-        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=pause.reason))
-    elif before.life is Life.PAUSED and after.life is Life.RUNNING and EventType.RESUMED not in told:
+    if after.life is not history.life and EventType.PAUSED not in told and (pause := after.running_pause):
+        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=after.held[0]))
+    elif history.life is Life.PAUSED and after.life is Life.RUNNING and EventType.RESUMED not in told:
         # There never was a pause; who was told of one has to hear that the clock runs.
         events.append(Event(EventType.RESUMED, now))
     if not events or wanted.terms != terms or wanted.started_at != started_at:
@@ -103,7 +105,7 @@ def align(
 def continue_cancelled(
     cancelled: Tracking,
     tracking: Tracking,
-    calendar: BusinessTime,
+    calendars: Calendars,
     now: int,
     *,
     suppress_past: bool = False,
@@ -127,76 +129,81 @@ def continue_cancelled(
         fired=cancelled.fired,
         judged_at=cancelled.judged_at,
     )
-    reading = read(heir, fold(facts), calendar, now)
+    reading = read(heir, heir.history, calendars, now)
     _require_in_range(reading)
-    events = [Event(EventType.STARTED, now)]
-    if pause := reading.history.running_pause:
-        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=pause.reason))
+    events = [Event(EventType.STARTED, now), *carried_over(reading)]
     return settle(heir, reading, events, suppress_past=suppress_past)
 
 
 def add_fact(
     tracking: Tracking,
     kind: FactKind,
-    calendar: BusinessTime,
+    calendars: Calendars,
     now: int,
     *,
     effective_at: int | None = None,
     detail: int = 0,
+    text: str = "",
 ) -> Transition:
-    """Records that something happened to the ticket: PAUSE, RESUME, RESPOND, RESOLVE or CANCEL (M2–M4, M6).
+    """Records that something happened to the ticket, of any kind but REOPEN (M2–M4, M6, K6).
+
+    `detail` and `text` are those of the Fact.
 
     Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
     """
     at = _effective(tracking, effective_at, now)
     now = latest_known(tracking, now)
-    before = fold(tracking.facts)
-    then = life_at(tracking.facts, at)
+    before = tracking.history
+    then = before if not tracking.facts or tracking.facts[-1].at <= at else _life_at(tracking, at)
     if kind not in LIFE[then.life]:
         raise _ended(then)
-    moot = then.life.ended or (kind is FactKind.RESPOND and then.response_at is not None)
+    moot = then.life.ended or (kind is FactKind.RESPOND and then.response is not None)
     if moot:
-        return Transition(tracking, read(tracking, before, calendar, now), (), changed=False)
-    facts = insert(tracking.facts, Fact(at, kind, detail))
-    after = fold(facts)
-    if after == before:
+        return Transition(tracking, read(tracking, before, calendars, now), (), changed=False)
+    facts = insert(tracking.facts, Fact(at, kind, detail, text))
+    changed = msgspec.structs.replace(tracking, facts=facts)
+    reading = read(changed, changed.history, calendars, now)
+    told = happened(told_of(tracking, before), changed, reading)
+    if not told and reading.history._replace(readable=()) == before._replace(readable=()):
         if len(facts) <= MAX_REDUNDANT_FACTS:
-            tracking = msgspec.structs.replace(tracking, facts=facts)
-        return Transition(tracking, read(tracking, before, calendar, now), (), changed=False)
+            tracking = changed
+        return Transition(tracking, reading, (), changed=False)
     if len(facts) > MAX_FACTS:
         raise Refused(
             Refusal.RESOURCE_EXHAUSTED,
             "TOO_MANY_FACTS",
             f"this tracking holds {MAX_FACTS} pauses, resumptions and completions already",
         )
-    tracking = msgspec.structs.replace(tracking, facts=facts)
-    reading = read(tracking, after, calendar, now)
-    return settle(tracking, reading, _what_happened(before, after, reading), at=at)
+    return settle(changed, reading, told, at=at)
 
 
 def retarget(
-    tracking: Tracking, terms: Terms, calendar: BusinessTime, now: int, *, suppress_past: bool = False
+    tracking: Tracking, terms: Terms, calendars: Calendars, now: int, *, suppress_past: bool = False
 ) -> Transition:
     """Puts a live tracking under new `terms` (M5).
 
     Raises Refused when it has ended, ClockOutOfRange as `begin`.
     """
-    history = fold(tracking.facts)
+    history = tracking.history
     if history.life.ended:
         raise _ended(history)
     if terms == tracking.terms:
-        return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
+        return Transition(tracking, read(tracking, history, calendars, now), (), changed=False)
     now = latest_known(tracking, now)
+    before = told_of(tracking, history)
     tracking = msgspec.structs.replace(tracking, terms=terms)
-    reading = read(tracking, history, calendar, now)
+    reading = read(tracking, history, calendars, now)
     _require_in_range(reading)
-    return settle(tracking, reading, [Event(EventType.RETARGETED, now)], suppress_past=suppress_past)
+    events = [Event(EventType.RETARGETED, now)]
+    if before.named or terms.named:
+        events += happened(before, tracking, reading)
+    return settle(tracking, reading, events, suppress_past=suppress_past)
 
 
 def reopen(
     tracking: Tracking,
     mode: ReopenMode,
-    calendar: BusinessTime,
+    calendars: Calendars,
     now: int,
     *,
     effective_at: int | None = None,
@@ -205,9 +212,9 @@ def reopen(
 
     Raises InvalidField for an `effective_at` before the end.
     """
-    history = fold(tracking.facts)
+    history = tracking.history
     if not history.life.ended:
-        return Transition(tracking, read(tracking, history, calendar, now), (), changed=False)
+        return Transition(tracking, read(tracking, history, calendars, now), (), changed=False)
     at = _effective(tracking, effective_at, now)
     now = latest_known(tracking, now)
     if history.ended_at is not None and at < history.ended_at:
@@ -217,62 +224,33 @@ def reopen(
             f"the tracking ended at {format_instant(history.ended_at)}, after that instant",
         )
     if mode is ReopenMode.RESTART:
-        tracking = msgspec.structs.replace(tracking, started_at=at, facts=(), fired=(), judged_at=0)
+        # Who has the ticket, has it still.
+        facts = tuple(Fact(at, FactKind.ASSIGN, text=owner) for owner in [history.owner] if owner)
+        tracking = msgspec.structs.replace(tracking, started_at=at, facts=facts, fired=(), judged_at=0)
     else:
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)
-    reading = read(tracking, fold(tracking.facts), calendar, now)
-    return settle(tracking, reading, [Event(EventType.REOPENED, at)])
+    reading = read(tracking, tracking.history, calendars, now)
+    return settle(tracking, reading, [Event(EventType.REOPENED, at), *carried_over(reading)])
 
 
-def fire(tracking: Tracking, calendar: BusinessTime, now: int, *, until: int | None = None) -> Transition:
+def fire(tracking: Tracking, calendars: Calendars, now: int, *, until: int | None = None) -> Transition:
     """Fires what has come true by `now`; with `until`, only what came true by then (C3–C6).
 
     A caller that goes through the overdue thresholds of many tickets in order of their instants fires
     each ticket `until` its own next instant; `now` still decides what is superseded.
     """
-    reading = read(tracking, fold(tracking.facts), calendar, now)
+    reading = read(tracking, tracking.history, calendars, now)
     return settle(tracking, reading, [], until=until)
 
 
-def reading_at(tracking: Tracking, calendar: BusinessTime, now: int) -> Reading:
+def reading_at(tracking: Tracking, calendars: Calendars, now: int) -> Reading:
     """The clocks of `tracking` as at `now`."""
-    return read(tracking, fold(tracking.facts), calendar, now)
+    return read(tracking, tracking.history, calendars, now)
 
 
-def _what_happened(before: History, after: History, reading: Reading) -> list[Event]:
-    """The events that tell the difference between two histories of a ticket, in order of time."""
-    events = []
-    if after.stops:
-        # Several may be of one instant, so they are counted.
-        paused_before = Counter(stop.from_ms for stop in before.stops if stop.reason)
-        resumed_before = Counter(stop.to_ms for stop in before.stops if stop.resumed)
-        for stop in after.stops:
-            if stop.reason:
-                paused_before[stop.from_ms] -= 1
-                if paused_before[stop.from_ms] < 0:
-                    events.append(Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason))
-            if stop.resumed and stop.to_ms is not None:
-                resumed_before[stop.to_ms] -= 1
-                if resumed_before[stop.to_ms] < 0:
-                    events.append(Event(EventType.RESUMED, stop.to_ms))
-    closings = (
-        (Phase.RESPONSE, before.response_at, after.response_at),
-        (Phase.RESOLUTION, before.resolution_at, after.resolution_at),
-    )
-    for phase, at_before, at_after in closings:
-        clock = reading.clock(phase)
-        if clock is not None and at_after is not None and at_after != at_before:
-            events.append(Event(EventType.PHASE_COMPLETED, at_after, phase, met=clock.met))
-    if after.ended_at is not None and (after.life, after.ended_at) != (before.life, before.ended_at):
-        if after.life is Life.COMPLETED:
-            resolution = reading.clock(Phase.RESOLUTION)
-            met = resolution.met if resolution else None
-            events.append(Event(EventType.COMPLETED, after.ended_at, Phase.RESOLUTION, met=met))
-        else:
-            events.append(Event(EventType.CANCELLED, after.ended_at))
-    events.sort(key=_by_occurrence)
-    return events
+def _life_at(tracking: Tracking, at: int) -> History:
+    return fold(up_to(tracking.facts, at), unjudged_response=tracking.unjudged_response)
 
 
 def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
@@ -310,8 +288,4 @@ def _ended(history: History) -> Refused:
 def _require_in_range(reading: Reading) -> None:
     for clock in reading.clocks:
         if clock.instants[-1] is None:
-            raise ClockOutOfRange(clock.phase)
-
-
-def _by_occurrence(event: Event) -> int:
-    return event.occurred_at
+            raise ClockOutOfRange(clock.name)

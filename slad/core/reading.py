@@ -6,12 +6,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from slad.core.cycles import Cycle, cycles
 from slad.core.errors import DeadlineOutOfRange
-from slad.core.events import Phase
-from slad.core.facts import History, Stop
+from slad.core.events import PHASES, CycleRef, Phase
+from slad.core.history import Completion, History, Stop, heeded
 from slad.core.instants import MINUTE_MS
-from slad.core.terms import ThresholdSpec
-from slad.core.tracking import PauseAccounting, Tracking
+from slad.core.terms import ClockTerms, ThresholdSpec
+from slad.core.tracking import CycleKey, PauseAccounting, Tracking
 
 
 class BusinessTime(Protocol):
@@ -34,6 +35,10 @@ class BusinessTime(Protocol):
         ...
 
 
+Calendars = Callable[[int], BusinessTime]
+"""The compiled calendar of a schedule, by its key."""
+
+
 class Mark(NamedTuple):
     """One threshold of a clock and the instant at which it is reached; None: past year 9999."""
 
@@ -42,10 +47,12 @@ class Mark(NamedTuple):
 
 
 class ClockReading(NamedTuple):
-    """One clock as at an instant `now`. All instants in UTC epoch ms, spans in ms."""
+    """One cycle of one clock as at an instant `now`. All instants in UTC epoch ms, spans in ms."""
 
-    phase: Phase
-    target_ms: int
+    terms: ClockTerms
+    number: int
+    """Of the cycle, from 1."""
+    opened_at: int
     elapsed_ms: int
     specs: tuple[ThresholdSpec, ...]
     """Its thresholds, ascending."""
@@ -55,11 +62,43 @@ class ClockReading(NamedTuple):
     """The instant of 100 %."""
     closed_at: int | None
     """When the obligation was fulfilled, or the tracking cancelled."""
-    completed_at: int | None
-    reported_met: bool | None
+    completion: Completion | None
+    """What fulfilled it."""
     now: int
     halted_at: int | None
     """When the clock closed, or stopped for a pause that is on; nothing after it is reached by time alone."""
+    key: CycleKey
+    """What makes it the same cycle whatever facts arrive (K4)."""
+
+    @property
+    def name(self) -> str:
+        """The name of its clock."""
+        return self.terms.name
+
+    @property
+    def phase(self) -> Phase | None:
+        """Its clock as one of the two that need no name; None for another."""
+        return PHASES.get(self.terms.name)
+
+    @property
+    def ref(self) -> CycleRef:
+        """What events call it."""
+        return CycleRef(self.terms.name, self.number, self.opened_at)
+
+    @property
+    def target_ms(self) -> int:
+        """Open time allowed, ms."""
+        return self.terms.target_ms
+
+    @property
+    def completed_at(self) -> int | None:
+        """When the obligation was fulfilled; None while it is open, and for what the cancel closed."""
+        return self.completion.at if self.completion and self.completion.judged else None
+
+    @property
+    def reported_met(self) -> bool | None:
+        """The caller's own verdict, if it sent one."""
+        return self.completion.reported if self.completion else None
 
     @property
     def marks(self) -> Iterator[Mark]:
@@ -70,6 +109,11 @@ class ClockReading(NamedTuple):
     def running(self) -> bool:
         """Whether time can still reach a mark: open, and not stopped."""
         return self.halted_at is None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a pause that it heeds is on."""
+        return self.closed_at is None and self.halted_at is not None
 
     @property
     def limit(self) -> int:
@@ -84,18 +128,19 @@ class ClockReading(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """Completed at or before the 100 % instant (M3); None while open or when cancelled."""
-        if self.completed_at is None:
+        """Completed at or before the 100 % instant (M3, K3); None while open, when cancelled or discarded."""
+        completed_at = self.completed_at
+        if completed_at is None:
             return None
         due = self.due_at
-        return due is None or self.completed_at <= due
+        return due is None or completed_at <= due
 
     def has_happened(self, instant: int | None) -> bool:
         """Whether a crossing at `instant` is true as of this reading."""
         return instant is not None and instant <= self.limit
 
     def has_counted(self, percent: int) -> bool:
-        """Whether at least that percent of the target has elapsed."""
+        """Whether so much of the target has counted by now."""
         return self.elapsed_ms * 100 >= self.target_ms * percent
 
     def still_holds(self, instant: int | None, scheduled_at: int, known: int) -> bool:
@@ -110,86 +155,116 @@ class ClockReading(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Both clocks of a tracking as at `now`; a phase without a target has none (C1)."""
+    """Every cycle of every clock of a tracking as at `now`, clock by clock, in the order of their opening."""
 
     now: int
     history: History
     clocks: tuple[ClockReading, ...]
     timezone: str
-    """The zone of the schedule; "" when every hour counts."""
+    """The zone of the tracking's schedule; "" when every hour counts."""
 
     def clock(self, phase: Phase) -> ClockReading | None:
-        """The clock of `phase`, if it has one."""
+        """The clock of `phase`, if it has a target (C1)."""
         for clock in self.clocks:
-            if clock.phase is phase:
+            if clock.terms.kind == phase:
                 return clock
         return None
 
+    def verdict(self, name: str) -> bool | None:
+        """Whether the last closed cycle of a clock was met; None when it has none, or none with a verdict."""
+        closed = [cycle for cycle in self.cycles(name) if cycle.closed_at is not None]
+        return closed[-1].met if closed else None
 
-def read(tracking: Tracking, history: History, calendar: BusinessTime, now: int) -> Reading:
-    """Both clocks of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts."""
+    def cycles(self, name: str) -> list[ClockReading]:
+        """The cycles of the clock of that name."""
+        return [clock for clock in self.clocks if clock.terms.name == name]
+
+
+def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -> Reading:
+    """Every cycle of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts."""
     terms = tracking.terms
-    specs, breach = terms.thresholds
-    clocks: list[ClockReading] = []
+    found: list[ClockReading] = []
+    last: tuple[Cycle, ClockTerms] | None = None
     run: _Run | None = None
-    for phase, target_ms, completed_at, reported in (
-        (Phase.RESPONSE, terms.response_ms, history.response_at, history.response_reported),
-        (Phase.RESOLUTION, terms.resolution_ms, history.resolution_at, history.resolution_reported),
-    ):
-        if not target_ms:
-            continue
-        closed_at = completed_at if completed_at is not None else history.ended_at
-        # Clocks that are both open, or closed as one, have run alike.
-        if run is None or run.closed_at != closed_at:
-            run = _run(tracking, history.stops, calendar, now, closed_at)
-        # Target minutes are whole, so that percent of them is a whole number of ms (C3).
-        instants = run.stretches.reach(calendar, [target_ms * spec.percent // 100 for spec in specs])
-        clocks.append(
-            ClockReading(
-                phase,
-                target_ms,
-                run.elapsed_ms,
-                specs,
-                instants,
-                instants[breach],
-                closed_at,
-                completed_at,
-                reported,
-                now,
-                run.halted_at,
+    for clock, specs, needs, breach, key in terms.promises:
+        calendar = calendars(clock.schedule_key)
+        for number, cycle in enumerate(cycles_of(tracking, clock, history), start=1):
+            # Cycles that opened, stopped and closed together have run alike.
+            if run is None or last is None or not _ran_alike(*last, cycle, clock):
+                last = cycle, clock
+                run = _run(tracking, history, clock, cycle, calendar, now)
+            instants = run.stretches.reach(calendar, needs)
+            found.append(
+                ClockReading(
+                    clock,
+                    number,
+                    cycle.opened_at,
+                    run.elapsed_ms,
+                    specs,
+                    instants,
+                    instants[breach],
+                    cycle.closed_at,
+                    cycle.completion,
+                    now,
+                    run.halted_at,
+                    key or (clock.name, cycle.opened_at),
+                )
             )
-        )
-    return Reading(now, history, tuple(clocks), calendar.timezone)
+    return Reading(now, history, tuple(found), calendars(terms.schedule_key).timezone)
+
+
+def cycles_of(tracking: Tracking, clock: ClockTerms, history: History) -> tuple[Cycle, ...]:
+    """The cycles of one of the clocks of `tracking` (K2)."""
+    return cycles(clock, tracking.started_at, history, has_response_clock=tracking.terms.response_ms > 0)
 
 
 class _Run(NamedTuple):
-    """How a clock that closed at `closed_at` has run; None: it is open."""
+    """How a cycle has run."""
 
-    closed_at: int | None
     stretches: _Unstopped | _Counted
     elapsed_ms: int
     halted_at: int | None
 
 
+def _ran_alike(cycle: Cycle, clock: ClockTerms, other: Cycle, others: ClockTerms) -> bool:
+    return (
+        cycle.closed_at == other.closed_at
+        and cycle.opened_at == other.opened_at
+        and clock.schedule_key == others.schedule_key
+        and clock.paused_by == others.paused_by
+        and clock.is_unnamed == others.is_unnamed
+    )
+
+
 def _run(
-    tracking: Tracking, stops: tuple[Stop, ...], calendar: BusinessTime, now: int, closed_at: int | None
+    tracking: Tracking, history: History, clock: ClockTerms, cycle: Cycle, calendar: BusinessTime, now: int
 ) -> _Run:
-    until = now
-    if closed_at is not None:
-        until, stops = closed_at, _stops_before(stops, closed_at)
+    opened_at, closed_at = cycle.opened_at, cycle.closed_at
+    until = now if closed_at is None else closed_at
+    stops = history.stops
+    if stops:
+        stops = _within(heeded(history, clock.paused_by), opened_at, closed_at)
     if not stops:
-        start = tracking.started_at
-        return _Run(closed_at, _Unstopped(start), calendar.open_between(start, until), closed_at)
-    stopped_at = stops[-1].from_ms if stops and stops[-1].to_ms is None else None
-    stretches = _STRETCHES[tracking.accounting](calendar, tracking.started_at, stops, until)
-    halted_at = closed_at if stopped_at is None else stopped_at
-    return _Run(closed_at, stretches, stretches.elapsed(calendar, until), halted_at)
+        return _Run(_Unstopped(opened_at), calendar.open_between(opened_at, until), closed_at)
+    # AlgaPSA knows the two clocks that need no name, and its accounting is theirs alone (K5).
+    accounting = tracking.accounting if clock.is_unnamed else PauseAccounting.BUSINESS_TIME
+    stretches = _STRETCHES[accounting](calendar, opened_at, stops, until)
+    halted_at = closed_at if stops[-1].to_ms is not None else stops[-1].from_ms
+    return _Run(stretches, stretches.elapsed(calendar, until), halted_at)
 
 
-def _stops_before(stops: tuple[Stop, ...], closed_at: int) -> tuple[Stop, ...]:
-    """The stops that begin before `closed_at`; one that lasts beyond it is still running there."""
+def _within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tuple[Stop, ...]:
+    """The parts of `stops` that lie within a cycle; one that lasts beyond its end is still running there."""
+    if stops and stops[0].from_ms < opened_at:
+        stops = tuple(
+            stop._replace(from_ms=max(stop.from_ms, opened_at))
+            for stop in stops
+            if stop.to_ms is None or stop.to_ms > opened_at
+        )
+    if closed_at is None:
+        return stops
     before = [stop for stop in stops if stop.from_ms < closed_at]
-    if before and before[-1].to_ms is not None and before[-1].to_ms > closed_at:
+    if before and (ended := before[-1].to_ms) is not None and ended > closed_at:
         before[-1] = before[-1]._replace(to_ms=None)
     return tuple(before)
 

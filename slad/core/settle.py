@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from slad.core.events import Crossing, Event, EventType, Phase
+from slad.core.events import Crossing, CycleRef, Event, EventType, Phase
 from slad.core.reading import ClockReading, Reading
 from slad.core.terms import BREACH_PERCENT, ThresholdSpec
-from slad.core.tracking import Fired, Tracking
+from slad.core.tracking import CycleKey, Fired, Tracking
 
 
 class Transition(NamedTuple):
@@ -35,16 +35,17 @@ class Transition(NamedTuple):
 
 
 class _Firing(NamedTuple):
-    """A firing, and what its threshold stands for."""
+    """A firing, what its threshold stands for, and the cycle that it is of."""
 
     fired: Fired
     spec: ThresholdSpec
+    about: CycleRef
     told_higher: bool = False
     """A higher one of which people are told fires with it."""
 
 
-_Firings = dict[tuple[int, int], Fired]
-"""What has been announced, or was and is retracted, by (phase, percent)."""
+_Firings = dict[tuple[CycleKey, int], Fired]
+"""What has been announced, or was and is retracted, by cycle and percent (K4)."""
 
 
 def settle(
@@ -64,18 +65,16 @@ def settle(
     if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
         return Transition(tracking, reading, tuple(happened), changed=True)
     known = latest_known(tracking, reading.now)
-    firings: _Firings = {(fired.phase, fired.percent): fired for fired in tracking.fired}
+    firings: _Firings = {(fired.cycle, fired.percent): fired for fired in tracking.fired}
     due: list[_Firing] = []
     for clock in reading.clocks:
         due += _due(clock, firings, until=until, silent=suppress_past)
     untrue, moved = _untrue(reading, firings, known) if firings else ([], False)
     events = _in_order(due, untrue, happened, at, reading.now)
     for fired, *_ in untrue:
-        firings[fired.phase, fired.percent] = Fired(
-            fired.phase, fired.percent, fired.scheduled_at, 0, arming=fired.arming + 1
-        )
+        firings[fired.cycle, fired.percent] = fired.retracted()
     for fired, *_ in due:
-        firings[fired.phase, fired.percent] = fired
+        firings[fired.cycle, fired.percent] = fired
     tracking = msgspec.structs.replace(
         tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
     )
@@ -83,8 +82,8 @@ def settle(
 
 
 def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: bool) -> list[_Firing]:
-    """What `clock` has reached and not announced, ascending; all but the highest are superseded (C5)."""
-    phase, limit, now = clock.phase, clock.limit, clock.now
+    """What a cycle has reached and not announced, ascending; all but the highest are superseded (C5)."""
+    key, limit, now = clock.key, clock.limit, clock.now
     due: list[_Firing] = []
     if (first := clock.instants[0]) is None or first > limit:
         return due
@@ -93,13 +92,13 @@ def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: b
         if instant is None or instant > limit:
             continue
         percent = spec.percent
-        before = firings.get((phase, percent))
+        before = firings.get((key, percent))
         if before is not None and before.fired_at:
             continue
         if until is None or instant <= until:
             arming = before.arming if before is not None else 0
-            fired = Fired(phase, percent, instant, now, superseded, silent, arming)
-            due.append(_Firing(fired, spec, told_higher))
+            fired = Fired(key[0], percent, instant, now, superseded, silent, arming, key[1])
+            due.append(_Firing(fired, spec, clock.ref, told_higher))
         superseded = True
         told_higher = told_higher or spec.notification
     due.reverse()
@@ -114,28 +113,35 @@ def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firi
     untrue: list[_Firing] = []
     moved = False
     unnamed = dict(firings)
+    cycles = {clock.key: clock for clock in reading.clocks}
     for clock in reading.clocks:
-        phase = clock.phase
+        key = clock.key
         for spec, instant in zip(clock.specs, clock.instants, strict=True):
-            fired = unnamed.pop((phase, spec.percent), None)
+            fired = unnamed.pop((key, spec.percent), None)
             if fired is None or not fired.fired_at:
                 continue
             if not clock.still_holds(instant, fired.scheduled_at, known):
-                untrue.append(_Firing(fired, spec))
+                untrue.append(_Firing(fired, spec, clock.ref))
             elif instant != fired.scheduled_at:
                 moved = True
     for fired in unnamed.values():
         # The terms name this percent no longer: it stands unless the clock is below it now (M5). A wall clock
-        # that was set back tells nothing about that (C5).
+        # that was set back tells nothing about that (C5). Of a cycle that never was nothing stands (K4).
         if not fired.fired_at:
             continue
-        counting = reading.clock(Phase(fired.phase))
+        counting = cycles.get(fired.cycle)
         if counting and (counting.has_counted(fired.percent) or reading.now < known):
             moved = True
         else:
             spec = ThresholdSpec(fired.percent, False, 0, fired.percent == BREACH_PERCENT)
-            untrue.append(_Firing(fired, spec))
+            untrue.append(_Firing(fired, spec, counting.ref if counting else _gone(fired)))
     return untrue, moved
+
+
+def _gone(fired: Fired) -> CycleRef:
+    """What a firing was about whose cycle is not there any more; its number is not known then."""
+    name = fired.clock if isinstance(fired.clock, str) else Phase(fired.clock).name.lower()
+    return CycleRef(name, 0, fired.opened_at)
 
 
 def _in_order(
@@ -151,12 +157,10 @@ def _in_order(
         fired = firing.fired
         if not fired.silent:
             crossing = _crossing(firing)
-            reached.append(
-                Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, Phase(fired.phase), crossing)
-            )
+            reached.append(Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, firing.about, crossing))
     reached.sort(key=_by_instant)
     retracted = [
-        Event(EventType.THRESHOLD_RETRACTED, now, Phase(firing.fired.phase), _crossing(firing))
+        Event(EventType.THRESHOLD_RETRACTED, now, firing.about, _crossing(firing))
         for firing in untrue
         if not firing.fired.silent
     ]
@@ -165,7 +169,7 @@ def _in_order(
 
 
 def _crossing(firing: _Firing) -> Crossing:
-    fired, spec, told_higher = firing
+    fired, spec, _, told_higher = firing
     return Crossing(*spec, fired.scheduled_at, fired.fired_at, fired.superseded, fired.arming, told_higher)
 
 
@@ -195,8 +199,8 @@ def next_wake(tracking: Tracking, reading: Reading) -> int | None:
 
 
 def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
-    phase = clock.phase
-    announced = [fired.percent for fired in tracking.fired if fired.phase == phase and fired.fired_at]
+    key = clock.key
+    announced = [fired.percent for fired in tracking.fired if fired.cycle == key and fired.fired_at]
     for spec, instant in zip(clock.specs, clock.instants, strict=True):
         if spec.percent not in announced:
             return instant

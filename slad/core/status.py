@@ -6,7 +6,8 @@ from enum import IntEnum
 from typing import Final
 
 from slad.core.events import Phase
-from slad.core.facts import History, Life
+from slad.core.facts import Life
+from slad.core.history import History
 from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading, Reading
 
@@ -40,11 +41,13 @@ def tracking_state(life: Life) -> TrackingState:
 
 
 def timer_status(reading: Reading) -> TimerStatus:
-    """The first that applies (T1)."""
+    """One word for the ticket, about response and resolution: the first that applies (T1, K8)."""
     if reading.history.life is Life.PAUSED:
         return TimerStatus.PAUSED
     status = TimerStatus.ON_TRACK
     for clock in reading.clocks:
+        if not clock.terms.is_unnamed:
+            continue
         if _is_breached(clock):
             if clock.phase is Phase.RESPONSE:
                 return TimerStatus.RESPONSE_BREACHED
@@ -52,6 +55,16 @@ def timer_status(reading: Reading) -> TimerStatus:
         elif status is TimerStatus.ON_TRACK and _is_at_risk(clock):
             status = TimerStatus.AT_RISK
     return status
+
+
+def clock_status(cycle: ClockReading) -> TimerStatus:
+    """One word for one cycle (K8)."""
+    if cycle.is_paused:
+        return TimerStatus.PAUSED
+    if _is_breached(cycle):
+        is_response = cycle.phase is Phase.RESPONSE
+        return TimerStatus.RESPONSE_BREACHED if is_response else TimerStatus.RESOLUTION_BREACHED
+    return TimerStatus.AT_RISK if _is_at_risk(cycle) else TimerStatus.ON_TRACK
 
 
 def remaining_minutes(clock: ClockReading) -> int | None:

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
-from slad.core.events import Phase
+from slad.core.events import PHASES, Phase
 
 BREACH_PERCENT: Final = 100
 MAX_PERCENT: Final = 1_000
 DEFAULT_NOTIFICATION_PERCENTS: Final = (50, 75, 90)
+
+
+class ClockKind(IntEnum):
+    """How a clock reads the facts into cycles (K2). The numbers are those of the contract, and stored."""
+
+    RESPONSE = 1
+    RESOLUTION = 2
+    FROM_START = 3
+    NEXT_REPLY = 4
+    PERIODIC_UPDATE = 5
+    OWNERSHIP = 6
+
+
+class ClockTerms(msgspec.Struct, frozen=True, array_like=True):
+    """What one clock promises (K1)."""
+
+    name: str
+    kind: int
+    target_ms: int
+    """Open time allowed for a cycle, in ms."""
+    notification_percents: tuple[int, ...]
+    """Empty: those of the ticket."""
+    escalation_percents: tuple[int, int, int]
+    """Percents of levels 1 to 3; 0: no such level."""
+    schedule_key: int
+    """Key of the stored schedule; 0: every hour counts."""
+    paused_by: tuple[str, ...] | None = None
+    """The codes of the reasons that stop it; None: every reason; empty: none (K5)."""
+    owner: str = ""
+    """Of OWNERSHIP: whose cycles it counts; empty: anybody's."""
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether it is one of the two that need no name: response or resolution (C1)."""
+        return self.kind <= ClockKind.RESOLUTION
+
+    @property
+    def has_one_cycle(self) -> bool:
+        """Whether its only cycle opens at the start, so that it is the same whatever the start is (K4)."""
+        return self.kind <= ClockKind.FROM_START
 
 
 class Terms(msgspec.Struct, frozen=True, array_like=True):
@@ -28,15 +69,77 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     """Percents of levels 1 to 3; 0: no such level."""
     schedule_key: int
     """Key of the stored schedule; 0: every hour counts."""
+    named: tuple[ClockTerms, ...] = ()
+    """The clocks that have to be named, and what stops response and resolution if not every reason (K1)."""
 
     def target_ms(self, phase: Phase) -> int:
         """The target of `phase` in ms, 0 for none."""
         return self.response_ms if phase is Phase.RESPONSE else self.resolution_ms
 
     @property
-    def thresholds(self) -> Thresholds:
-        """The thresholds of each clock (C4)."""
-        return _thresholds(self.notification_percents, self.escalation_percents)
+    def promises(self) -> tuple[Promise, ...]:
+        """All clocks: response and resolution, as far as they have a target, then the named ones."""
+        return _promises(
+            self.response_ms,
+            self.resolution_ms,
+            self.notification_percents,
+            self.escalation_percents,
+            self.schedule_key,
+            self.named,
+        )
+
+    @property
+    def clocks(self) -> tuple[ClockTerms, ...]:
+        """What each of its clocks promises."""
+        return tuple(promise.clock for promise in self.promises)
+
+    @property
+    def schedule_keys(self) -> frozenset[int]:
+        """The keys of all schedules that its clocks count by."""
+        return frozenset({self.schedule_key, *(clock.schedule_key for clock in self.named)})
+
+
+class Promise(NamedTuple):
+    """A clock, with what follows from its terms."""
+
+    clock: ClockTerms
+    specs: tuple[ThresholdSpec, ...]
+    """Its thresholds, ascending."""
+    needs: list[int]
+    """The open ms at which each of them is reached."""
+    breach: int
+    """The place of 100 % among them."""
+    key: tuple[int | str, int] | None
+    """What makes its cycle the same (K4); None when it has several, which their openings tell apart."""
+
+
+@lru_cache(maxsize=1024)
+def _promises(
+    response_ms: int,
+    resolution_ms: int,
+    notifications: tuple[int, ...],
+    escalations: tuple[int, int, int],
+    schedule_key: int,
+    named: tuple[ClockTerms, ...],
+) -> tuple[Promise, ...]:
+    heeded = {clock.name: clock.paused_by for clock in named if clock.is_unnamed}
+    unnamed = [
+        ClockTerms(name, phase.value, target_ms, notifications, escalations, schedule_key, heeded.get(name))
+        for (name, phase), target_ms in zip(PHASES.items(), (response_ms, resolution_ms), strict=True)
+        if target_ms
+    ]
+    clocks = [*unnamed, *(clock for clock in named if not clock.is_unnamed)]
+    return tuple(_promise(clock, clock.notification_percents or notifications) for clock in clocks)
+
+
+def _promise(clock: ClockTerms, notifications: tuple[int, ...]) -> Promise:
+    specs, breach = _thresholds(notifications, clock.escalation_percents)
+    # Target minutes are whole, so that percent of them is a whole number of ms (C3).
+    needs = [clock.target_ms * spec.percent // 100 for spec in specs]
+    key: tuple[int | str, int] | None = None
+    if clock.has_one_cycle:
+        key = clock.kind if clock.is_unnamed else clock.name, 0
+    return Promise(clock, specs, needs, breach, key)
 
 
 class Thresholds(NamedTuple):

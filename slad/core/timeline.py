@@ -8,15 +8,14 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from slad.core.calendar import Calendar
-from slad.core.events import PauseReason
-from slad.core.facts import History
+from slad.core.history import History
 
 MAX_SEGMENTS: Final = 10_000
 """A timeline is for people; what lies beyond is left out, from the end."""
 
 _PAUSE_CAUSES: Final = {
-    PauseReason.AWAITING_CLIENT: "paused: awaiting client",
-    PauseReason.STATUS_PAUSE: "paused: status",
+    "AWAITING_CLIENT": "paused: awaiting client",
+    "STATUS_PAUSE": "paused: status",
 }
 
 
@@ -58,7 +57,8 @@ def _segments(started_at: int, history: History, calendar: Calendar, until: int)
         if stop.reason is None:
             yield TimelineSegment(stop.from_ms, at, TimelineKind.CLOSED, "ticket closed")
         else:
-            yield TimelineSegment(stop.from_ms, at, TimelineKind.PAUSED, _PAUSE_CAUSES[stop.reason])
+            cause = _PAUSE_CAUSES.get(stop.reason, f"paused: {stop.reason}")
+            yield TimelineSegment(stop.from_ms, at, TimelineKind.PAUSED, cause)
     yield from _open_and_closed(calendar, at, until)
 
 

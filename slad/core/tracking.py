@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from slad.core.events import Phase
 from slad.core.facts import Fact
+from slad.core.history import History, fold
 from slad.core.terms import Terms
 
 
@@ -27,12 +27,13 @@ class Engine(IntEnum):
 
 
 class Fired(msgspec.Struct, frozen=True, array_like=True):
-    """What has been announced of one threshold of one clock (C5). Instants in UTC epoch ms.
+    """What has been announced of one threshold of one cycle (C5, K4). Instants in UTC epoch ms.
 
     `fired_at` is 0 once the firing was retracted; then only `arming`, the number of retractions, counts.
     """
 
-    phase: int
+    clock: int | str
+    """The phase, or the name of another clock."""
     percent: int
     scheduled_at: int
     fired_at: int
@@ -40,6 +41,28 @@ class Fired(msgspec.Struct, frozen=True, array_like=True):
     silent: bool = False
     """Recorded without an event (`suppress_past`); its retraction is silent too."""
     arming: int = 0
+    opened_at: int = 0
+    """When its cycle opened; 0 for a clock that has one cycle only."""
+
+    @property
+    def cycle(self) -> CycleKey:
+        """Which cycle it is of."""
+        return self.clock, self.opened_at
+
+    def retracted(self) -> Fired:
+        """What is left of it when it turns out not to be true."""
+        return Fired(
+            self.clock,
+            self.percent,
+            self.scheduled_at,
+            0,
+            arming=self.arming + 1,
+            opened_at=self.opened_at,
+        )
+
+
+CycleKey = tuple[int | str, int]
+"""What makes a cycle the same: its clock, and when it opened if the clock has several (K4)."""
 
 
 class Tracking(msgspec.Struct, frozen=True, array_like=True):
@@ -57,10 +80,17 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     judged_at: int = 0
     """When a firing was last found to be true still, though by now it belongs to another instant (UTC epoch
     ms, 0: never). A clock that is set back behind it does not make that firing untrue (C5)."""
+    unjudged_response: bool = False
+    """A response that the resolution brings with it is closed without a verdict (K7)."""
 
-    def fired_of(self, phase: Phase) -> dict[int, Fired]:
-        """What was announced of the clock of `phase`, by percent; retracted ones included."""
-        return {fired.percent: fired for fired in self.fired if fired.phase == phase}
+    @property
+    def history(self) -> History:
+        """What its facts amount to."""
+        return fold(self.facts, unjudged_response=self.unjudged_response)
+
+    def fired_of(self, cycle: CycleKey) -> dict[int, Fired]:
+        """What was announced of a cycle, by percent; retracted ones included."""
+        return {fired.percent: fired for fired in self.fired if fired.cycle == cycle}
 
 
 class TicketRef(NamedTuple):

@@ -60,14 +60,16 @@ class CatalogOverlay:
 
         A schedule that ends up unused because its command is refused does no harm: it is content.
         """
-        if offer.schedule is None:
-            return offer.under(EVERY_HOUR, policy_id)
-        digest = offer.schedule.digest
-        key = self._schedule_keys.get(digest)
+        return offer.under(self._key_of, policy_id)
+
+    def _key_of(self, schedule: ScheduleOffer | None) -> int:
+        if schedule is None:
+            return EVERY_HOUR
+        key = self._schedule_keys.get(schedule.digest)
         if key is None:
-            key = self._stored.schedule_key(digest) or self._add(offer.schedule)
-            self._schedule_keys[digest] = key
-        return offer.under(key, policy_id)
+            key = self._stored.schedule_key(schedule.digest) or self._add(schedule)
+            self._schedule_keys[schedule.digest] = key
+        return key
 
     def _add(self, schedule: ScheduleOffer) -> int:
         key = self.last_schedule = self.last_schedule + 1

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from slad.core.errors import InvalidField
-from slad.core.events import PauseReason, Phase
+from slad.core.events import PauseReason
 from slad.core.facts import Fact
 from slad.core.machine import ReopenMode
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
-from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, Terms
+from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, ClockTerms, Terms
 from slad.core.tracking import Fired, PauseAccounting, TicketRef, Tracking
 
 
@@ -29,6 +29,13 @@ class OnExisting(IntEnum):
     CONTINUE_OR_NEW = 5
 
 
+class MessageSender(IntEnum):
+    """Who wrote (K2). Numbers of the wire contract."""
+
+    CUSTOMER = 1
+    AGENT = 2
+
+
 class ScheduleOffer(NamedTuple):
     """A schedule with its content address and stored form (see `slad.storage.codec`)."""
 
@@ -37,8 +44,21 @@ class ScheduleOffer(NamedTuple):
     body: bytes
 
 
+class ClockOffer(NamedTuple):
+    """A named clock as a caller states it."""
+
+    terms: ClockTerms
+    """With a schedule key that means nothing yet."""
+    own_schedule: bool
+    """Whether it counts by `schedule`, not by that of the ticket."""
+    schedule: ScheduleOffer | None
+    """None: every hour counts."""
+    path: str
+    """Where it stood in the request, for errors: `clocks[0]`."""
+
+
 class TermsOffer(msgspec.Struct, frozen=True):
-    """Terms as a caller states them: with the schedule itself, and where in the request they stood."""
+    """Terms as a caller states them: with the schedules themselves, and where in the request they stood."""
 
     priority_id: str
     response_ms: int
@@ -50,12 +70,15 @@ class TermsOffer(msgspec.Struct, frozen=True):
     """None: every hour counts."""
     target_path: str
     """The path of the chosen target in the request, for errors: `targets[0]`."""
+    clocks: tuple[ClockOffer, ...] = ()
+    """The named ones (K1)."""
 
-    def under(self, schedule_key: int, policy_id: str) -> Terms:
-        """The terms, given the key of their schedule and the policy that they come from.
+    def under(self, key_of: Callable[[ScheduleOffer | None], int], policy_id: str) -> Terms:
+        """The terms, given what keys their schedules have and the policy that they come from.
 
         Without notification thresholds of their own they have the default ones (C4).
         """
+        schedule_key = key_of(self.schedule)
         return Terms(
             policy_id,
             self.priority_id,
@@ -64,12 +87,19 @@ class TermsOffer(msgspec.Struct, frozen=True):
             self.notification_percents or DEFAULT_NOTIFICATION_PERCENTS,
             self.escalation_percents,
             schedule_key,
+            tuple(
+                msgspec.structs.replace(
+                    clock.terms, schedule_key=key_of(clock.schedule) if clock.own_schedule else schedule_key
+                )
+                for clock in self.clocks
+            ),
         )
 
-    def out_of_range(self, phase: Phase) -> InvalidField:
+    def out_of_range(self, clock: str) -> InvalidField:
         """The error for a target that leads past year 9999 (B6)."""
+        named = next((offer for offer in self.clocks if offer.terms.name == clock), None)
         return InvalidField(
-            f"{self.target_path}.{phase.name.lower()}_time_minutes",
+            f"{named.path}.target_minutes" if named else f"{self.target_path}.{clock}_time_minutes",
             "DEADLINE_OUT_OF_RANGE",
             "a threshold of this target would fall past the year 9999",
         )
@@ -106,6 +136,8 @@ class Start(Command, frozen=True, kw_only=True):
     suppress_past: bool = False
     accounting: PauseAccounting = PauseAccounting.BUSINESS_TIME
     attributes: Mapping[str, str] = {}
+    unjudged_response: bool = False
+    """A response that the resolution brings with it has no verdict (K7)."""
     continue_within_ms: int | None = None
     facts: tuple[Fact, ...] = ()
     """What has happened to the ticket already, when it is imported; in order."""
@@ -117,20 +149,43 @@ class Pause(Command, frozen=True, kw_only=True):
     """Stops both clocks (M2)."""
 
     reason: PauseReason
+    reason_code: str = ""
+    """Of a reason that is OTHER (K5)."""
     effective_at: int | None = None
 
 
 class Resume(Command, frozen=True, kw_only=True):
-    """Lets them count on (M2)."""
+    """Lets go of one reason, or of all (M2, K5)."""
 
+    reason: PauseReason | None = None
+    """None: every reason."""
+    reason_code: str = ""
     effective_at: int | None = None
 
 
 class Complete(Command, frozen=True, kw_only=True):
-    """Closes the response clock, or both and the tracking (M3)."""
+    """Closes the open cycle of a clock; the resolution closes all and the tracking (M3, K3)."""
 
-    phase: Phase
+    clock: str
+    """By name, response and resolution too."""
+    discard: bool = False
+    """Without a verdict."""
     reported_met: bool | None = None
+    effective_at: int | None = None
+
+
+class RecordMessage(Command, frozen=True, kw_only=True):
+    """Somebody wrote on the ticket (K2)."""
+
+    sender: MessageSender
+    effective_at: int | None = None
+
+
+class Assign(Command, frozen=True, kw_only=True):
+    """The ticket has another owner (K2)."""
+
+    owner: str
+    """Empty: nobody."""
     effective_at: int | None = None
 
 

@@ -108,8 +108,7 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
             wake_at = None
             if record.state is TrackingState.ACTIVE:
                 live += 1
-                calendar = catalog.calendar(record.tracking.terms.schedule_key)
-                reading = machine.reading_at(record.tracking, calendar, now)
+                reading = machine.reading_at(record.tracking, catalog.calendar, now)
                 wake_at = next_wake(record.tracking, reading)
                 overdue += wake_at is not None and wake_at < now - LATE_MS
             stored_at = record.wake_at

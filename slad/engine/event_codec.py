@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
-from slad.core.events import Event
+from slad.core.events import CycleRef, Event, pause_reason
 from slad.core.tracking import TicketRef, Tracking
 from slad.storage.codec import encode
 
@@ -24,7 +24,7 @@ def event_id(ticket: TicketRef, event: Event, sequence: int) -> str:
     about = (
         *ticket,
         event.type,
-        event.phase or 0,
+        _clock_of(event),
         event.occurred_at,
         (crossing.percent, crossing.arming) if crossing else (sequence,),
     )
@@ -32,6 +32,20 @@ def event_id(ticket: TicketRef, event: Event, sequence: int) -> str:
     # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def _tell_cycle(message: pb.SlaEvent, about: CycleRef) -> None:
+    message.clock, message.cycle = about.clock, about.cycle
+    set_ms(message.cycle_opened_at, about.opened_at)
+    if (phase := about.phase) is not None:
+        message.phase = pb.SlaPhase.ValueType(phase)
+
+
+def _clock_of(event: Event) -> int | tuple[str, int]:
+    if event.about is None:
+        return 0
+    # Of a clock with several cycles, the one that it is about, whatever its number has become (K4).
+    return event.about.phase or (event.about.clock, event.about.opened_at)
 
 
 def set_ms(message: Timestamp | Duration, ms: int) -> None:
@@ -61,10 +75,13 @@ def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: 
     )
     set_ms(message.occurred_at, event.occurred_at)
     set_ms(message.recorded_at, now)
-    if event.phase is not None:
-        message.phase = pb.SlaPhase.ValueType(event.phase)
-    if event.pause_reason is not None:
-        message.pause_reason = pb.SlaPauseReason.ValueType(event.pause_reason)
+    if event.about is not None:
+        _tell_cycle(message, event.about)
+    if event.pause_reason:
+        message.pause_reason = pb.SlaPauseReason.ValueType(pause_reason(event.pause_reason))
+        message.pause_reason_code = event.pause_reason
+    if event.owner:
+        message.owner = event.owner
     if event.crossing is not None:
         crossing, threshold = event.crossing, message.threshold
         threshold.percent = crossing.percent

@@ -9,8 +9,8 @@ import msgspec
 
 from slad.core import machine
 from slad.core.errors import Refusal, Refused
-from slad.core.events import Phase
-from slad.core.facts import FactKind, fold, reported_code
+from slad.core.events import PHASES, RESPONSE
+from slad.core.facts import FactKind, reported_code
 from slad.core.instants import format_instant
 from slad.core.machine import ClockOutOfRange
 from slad.core.settle import Transition
@@ -19,12 +19,15 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine, TicketRef, Tracking
 from slad.engine.commands import (
     Answer,
+    Assign,
     Cancel,
     Command,
     Complete,
     Mend,
+    MessageSender,
     OnExisting,
     Pause,
+    RecordMessage,
     Reopen,
     Resume,
     Retarget,
@@ -79,21 +82,21 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     heir_of = latest if latest is not None and _may_continue(command, latest, work.now) else None
     former = heir_of.tracking.terms if heir_of is not None else None
     terms = _terms(work, command, former if former and former.policy_id == command.policy_id else None)
-    calendar = work.catalog.calendar(terms.schedule_key)
+    calendars = work.catalog.calendar
     engine = work.carrier.choose(command.tenant_id, command.ticket_id, live, command.terms)
     tracking = _tracking(command, terms, work.now, engine)
     writes = []
     if live is not None:
-        writes.append(_write(command.tenant_id, live, _record(work, live, FactKind.CANCEL)))
+        writes.append(_write(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL))))
     try:
         if heir_of is not None:
             transition = machine.continue_cancelled(
-                heir_of.tracking, tracking, calendar, work.now, suppress_past=command.suppress_past
+                heir_of.tracking, tracking, calendars, work.now, suppress_past=command.suppress_past
             )
         else:
-            transition = machine.begin(tracking, calendar, work.now, suppress_past=command.suppress_past)
+            transition = machine.begin(tracking, calendars, work.now, suppress_past=command.suppress_past)
     except ClockOutOfRange as error:
-        raise command.terms.out_of_range(error.phase) from None
+        raise command.terms.out_of_range(error.clock) from None
     generation = latest.generation + 1 if latest is not None else 1
     write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition)
     return Outcome(_answer(write), (*writes, write))
@@ -121,41 +124,69 @@ def _may_continue(command: Start, latest: Record, now: int) -> bool:
         return False
     if command.continue_within_ms is None:
         return True
-    ended_at = fold(latest.tracking.facts).ended_at
+    ended_at = latest.tracking.history.ended_at
     return ended_at is not None and now - ended_at <= command.continue_within_ms
 
 
 def _pause(work: UnitOfWork, command: Pause) -> Outcome:
-    return _fact(work, command, FactKind.PAUSE, command.effective_at, command.reason.value)
+    fact = _NewFact(FactKind.PAUSE, command.reason.value, command.reason_code)
+    return _fact(work, command, fact, command.effective_at)
 
 
 def _resume(work: UnitOfWork, command: Resume) -> Outcome:
-    return _fact(work, command, FactKind.RESUME, command.effective_at)
+    fact = _NewFact(FactKind.RESUME, command.reason.value if command.reason else 0, command.reason_code)
+    return _fact(work, command, fact, command.effective_at)
 
 
 def _complete(work: UnitOfWork, command: Complete) -> Outcome:
-    kind = FactKind.RESPOND if command.phase is Phase.RESPONSE else FactKind.RESOLVE
-    outcome = _fact(work, command, kind, command.effective_at, reported_code(command.reported_met))
-    clock = outcome.answer.reading.clock(command.phase)
-    if clock and command.reported_met is not None and clock.met not in (None, command.reported_met):
-        return outcome._replace(note=f"verdict differs: reported met={command.reported_met}, is {clock.met}")
+    name, reported = command.clock, reported_code(command.reported_met)
+    if command.discard:
+        fact = _NewFact(FactKind.DISCARD, 0, name)
+    elif name in PHASES:
+        fact = _NewFact(FactKind.RESPOND if name == RESPONSE else FactKind.RESOLVE, reported)
+    else:
+        fact = _NewFact(FactKind.COMPLETE, reported, name)
+    _require_clock(work, command)
+    outcome = _fact(work, command, fact, command.effective_at)
+    met = outcome.answer.reading.verdict(name)
+    if command.reported_met is not None and met not in (None, command.reported_met):
+        return outcome._replace(note=f"verdict differs: reported met={command.reported_met}, is {met}")
     return outcome
 
 
+def _require_clock(work: UnitOfWork, command: Complete) -> None:
+    """Refuses a clock that the ticket does not have; response and resolution it may do without (C1)."""
+    if command.clock in PHASES:
+        return
+    _, record = work.tickets.locate(command.tenant_id, command.ticket_id)
+    if not any(clock.name == command.clock for clock in record.tracking.terms.named):
+        text = f"ticket {command.ticket_id!r} has no clock {command.clock!r}"
+        raise Refused(Refusal.NOT_FOUND, "CLOCK_NOT_FOUND", text)
+
+
+def _record_message(work: UnitOfWork, command: RecordMessage) -> Outcome:
+    is_agent = command.sender is MessageSender.AGENT
+    fact = _NewFact(FactKind.AGENT_MESSAGE if is_agent else FactKind.CUSTOMER_MESSAGE)
+    return _fact(work, command, fact, command.effective_at)
+
+
+def _assign(work: UnitOfWork, command: Assign) -> Outcome:
+    return _fact(work, command, _NewFact(FactKind.ASSIGN, 0, command.owner), command.effective_at)
+
+
 def _cancel(work: UnitOfWork, command: Cancel) -> Outcome:
-    return _fact(work, command, FactKind.CANCEL, command.effective_at)
+    return _fact(work, command, _NewFact(FactKind.CANCEL), command.effective_at)
 
 
 def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
     terms = work.catalog.accept(command.terms, command.policy_id)
-    calendar = work.catalog.calendar(terms.schedule_key)
     try:
         transition = machine.retarget(
-            record.tracking, terms, calendar, work.now, suppress_past=command.suppress_past
+            record.tracking, terms, work.catalog.calendar, work.now, suppress_past=command.suppress_past
         )
     except ClockOutOfRange as error:
-        raise command.terms.out_of_range(error.phase) from None
+        raise command.terms.out_of_range(error.clock) from None
     return _outcome(tenant_id, record, transition)
 
 
@@ -164,7 +195,7 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     transition = machine.reopen(
         record.tracking,
         command.mode,
-        work.catalog.calendar(record.tracking.terms.schedule_key),
+        work.catalog.calendar,
         work.now,
         effective_at=command.effective_at,
     )
@@ -189,17 +220,16 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         # The PSA has it open: a ticket that was completed here is a new obligation.
         return _start(work, _even_if_completed(command.wanted))
     if command.wanted is None:
-        return _outcome(command.tenant_id, live, _record(work, live, FactKind.CANCEL))
+        return _outcome(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL)))
     start = command.wanted
     terms = _terms(work, start, live.tracking.terms)
     wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
-    calendar = work.catalog.calendar(terms.schedule_key)
     try:
         transition = machine.align(
-            live.tracking, wanted, calendar, work.now, suppress_past=start.suppress_past
+            live.tracking, wanted, work.catalog.calendar, work.now, suppress_past=start.suppress_past
         )
     except ClockOutOfRange as error:
-        raise start.terms.out_of_range(error.phase) from None
+        raise start.terms.out_of_range(error.clock) from None
     return _outcome(command.tenant_id, live, transition)
 
 
@@ -226,6 +256,7 @@ def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) 
         accounting=command.accounting.value,
         engine=engine,
         attributes=dict(command.attributes),
+        unjudged_response=command.unjudged_response,
     )
 
 
@@ -234,6 +265,8 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Pause: _pause,
     Resume: _resume,
     Complete: _complete,
+    RecordMessage: _record_message,
+    Assign: _assign,
     Cancel: _cancel,
     Retarget: _retarget,
     Reopen: _reopen,
@@ -241,33 +274,33 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
 }
 
 
-def _fact(
-    work: UnitOfWork,
-    command: Command,
-    kind: FactKind,
-    effective_at: int | None,
-    detail: int = 0,
-) -> Outcome:
+class _NewFact(NamedTuple):
+    """A fact but for its instant (see `slad.core.facts.Fact`)."""
+
+    kind: FactKind
+    detail: int = 0
+    text: str = ""
+
+
+def _fact(work: UnitOfWork, command: Command, fact: _NewFact, effective_at: int | None) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
-    return _outcome(tenant_id, record, _record(work, record, kind, effective_at, detail))
+    return _outcome(tenant_id, record, _record(work, record, fact, effective_at))
 
 
-def _record(
-    work: UnitOfWork, record: Record, kind: FactKind, effective_at: int | None = None, detail: int = 0
-) -> Transition:
+def _record(work: UnitOfWork, record: Record, fact: _NewFact, effective_at: int | None = None) -> Transition:
     return machine.add_fact(
         record.tracking,
-        kind,
-        work.catalog.calendar(record.tracking.terms.schedule_key),
+        fact.kind,
+        work.catalog.calendar,
         work.now,
         effective_at=effective_at,
-        detail=detail,
+        detail=fact.detail,
+        text=fact.text,
     )
 
 
 def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:
-    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-    reading = machine.reading_at(record.tracking, calendar, work.now)
+    reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     return _outcome(tenant_id, record, Transition(record.tracking, reading, (), changed=False))
 
 

@@ -211,12 +211,11 @@ class Queries:
 
     def _answer(self, record: Record, now: int) -> Answer:
         tracking = record.tracking
-        calendar = self._catalog.calendar(tracking.terms.schedule_key)
         return Answer(
             TicketRef(self._catalog.tenant_id(record.tenant_key), record.ticket_id, record.generation),
             record.state,
             tracking,
-            machine.reading_at(tracking, calendar, now),
+            machine.reading_at(tracking, self._catalog.calendar, now),
             changed=False,
         )
 

@@ -10,13 +10,14 @@ import msgspec
 
 from slad.core.errors import InvalidField
 from slad.core.events import Phase
-from slad.core.facts import Fact, FactKind, History, fold
+from slad.core.facts import Fact, FactKind
+from slad.core.history import History, fold
 from slad.core.instants import MINUTE_MS, format_instant
 from slad.core.status import TrackingState
-from slad.core.terms import Terms
+from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import PauseAccounting, Tracking
 from slad.engine.catalog import EVERY_HOUR, Catalog
-from slad.engine.commands import Mend, Start
+from slad.engine.commands import Mend, ScheduleOffer, Start
 from slad.storage.store import Record, Store
 
 PAGE = 512
@@ -110,13 +111,7 @@ class Reconciliation:
 
     def _of_terms(self, wanted: Start, record: Record) -> Iterator[Difference]:
         offer = wanted.terms
-        schedule_key: int | None = EVERY_HOUR
-        if offer.schedule is not None:
-            schedule_key = self._catalog.schedule_key(offer.schedule.digest)
-        # A schedule that slad has never stored differs from whatever it has.
-        asked = _spell_terms(
-            offer.under(-1 if schedule_key is None else schedule_key, wanted.policy_id), offer.target_path
-        )
+        asked = _spell_terms(offer.under(self._key_of, wanted.policy_id), offer.target_path)
         known = _spell_terms(record.tracking.terms, offer.target_path)
         if not offer.notification_percents:
             del asked["start.notification_thresholds"]
@@ -129,13 +124,19 @@ class Reconciliation:
             if value != known[field]:
                 yield Difference(DifferenceKind.DIFFERENT_TARGET, field, value, known[field])
 
+    def _key_of(self, schedule: ScheduleOffer | None) -> int:
+        if schedule is None:
+            return EVERY_HOUR
+        # One that slad has never stored differs from whatever it has.
+        return self._catalog.schedule_key(schedule.digest) or -1
+
 
 def _snapped(wanted: Start, tracking: Tracking, tolerance_ms: int) -> Start:
     """`wanted` with slad's own instants where they differ by no more than the tolerance."""
     started_at = wanted.started_at
     if started_at is not None and abs(started_at - tracking.started_at) <= tolerance_ms:
         started_at = tracking.started_at
-    own = list(_instants(fold(tracking.facts)))
+    own = list(_instants(tracking.history))
     facts: list[Fact] = []
     for fact in wanted.facts:
         near = [at for kind, at in own if kind == fact.kind and abs(at - fact.at) <= tolerance_ms]
@@ -159,7 +160,7 @@ def _instants(history: History) -> Iterator[tuple[FactKind, int]]:
 
 
 def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:
-    asked, known = fold(wanted.facts), fold(record.tracking.facts)
+    asked, known = fold(wanted.facts), record.tracking.history
     pauses = _spell_pauses(asked), _spell_pauses(known)
     if pauses[0] != pauses[1]:
         yield Difference(DifferenceKind.DIFFERENT_PAUSE, "pauses", *pauses)
@@ -186,7 +187,22 @@ def _spell_terms(terms: Terms, target_path: str) -> dict[str, str]:
         spelt[f"{target}.{phase.name.lower()}_time_minutes"] = str(minutes) if minutes else ""
     for level, percent in enumerate(terms.escalation_percents, start=1):
         spelt[f"{target}.escalation_{level}_percent"] = str(percent) if percent else ""
+    spelt["start.clocks"] = ", ".join(map(_spell_clock, terms.named))
     return spelt
+
+
+def _spell_clock(clock: ClockTerms) -> str:
+    paused_by = "every reason" if clock.paused_by is None else " ".join(clock.paused_by) or "no reason"
+    words = [
+        f"{clock.name}: {ClockKind(clock.kind).name}",
+        f"{clock.target_ms // MINUTE_MS} min",
+        "/".join(map(str, clock.notification_percents)),
+        "/".join(map(str, filter(None, clock.escalation_percents))),
+        _spell_schedule(clock.schedule_key),
+        f"paused by {paused_by}",
+        clock.owner and f"of {clock.owner}",
+    ]
+    return " ".join(filter(None, words))
 
 
 def _spell_schedule(schedule_key: int) -> str:
@@ -197,7 +213,7 @@ def _spell_schedule(schedule_key: int) -> str:
 
 def _spell_pauses(history: History) -> str:
     return ", ".join(
-        f"{_spell_instant(stop.from_ms)}/{_spell_instant(stop.to_ms)} {stop.reason.name}"
+        f"{_spell_instant(stop.from_ms)}/{_spell_instant(stop.to_ms)} {stop.reason}"
         for stop in history.stops
         if stop.reason
     )

@@ -118,8 +118,7 @@ def _fire(work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
     record = work.tickets.by_key(tracking_key)
     if record is None or record.wake_at is None:
         return None
-    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-    transition = machine.fire(record.tracking, calendar, work.now, until=wake_at)
+    transition = machine.fire(record.tracking, work.catalog.calendar, work.now, until=wake_at)
     tenant_id = work.catalog.tenant_id(record.tenant_key)
     work.put(Write(TicketRef(tenant_id, record.ticket_id, record.generation), tracking_key, transition))
     return transition.wake_at

@@ -68,6 +68,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.PauseSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.ResumeSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.CompleteSla": Rule(_WRITE, Reach.TICKET),
+    "slad.v1.SlaBackend.RecordSlaMessage": Rule(_WRITE, Reach.TICKET),
+    "slad.v1.SlaBackend.AssignSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.CancelSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.RetargetSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.ReopenSla": Rule(_WRITE, Reach.TICKET),

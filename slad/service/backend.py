@@ -84,8 +84,7 @@ class SlaBackend:
 
         def completed(answer: Answer) -> bytes:
             nonlocal differs
-            clock = answer.reading.clock(command.phase)
-            met = clock.met if clock else None
+            met = answer.reading.verdict(command.clock)
             reply = rpc.CompleteSlaResponse(changed=answer.changed, met=met is not False)
             reply.met_differs = met is not None and command.reported_met not in (None, met)
             differs = reply.met_differs and answer.changed
@@ -93,8 +92,17 @@ class SlaBackend:
 
         body = await self._submit(command, completed)
         if differs:
-            self._meters.verdict_differences[command.phase.name.lower()] += 1
+            self._meters.verdict_differed(command.clock)
         return body
+
+    async def RecordSlaMessage(self, request: rpc.RecordSlaMessageRequest) -> bytes:
+        """Records that the customer or an agent wrote (K2)."""
+        command = self._requests.message(request)
+        return await self._submit(command, replies.changed(rpc.RecordSlaMessageResponse))
+
+    async def AssignSla(self, request: rpc.AssignSlaRequest) -> bytes:
+        """Records who has the ticket from now on (K2)."""
+        return await self._submit(self._requests.assign(request), replies.changed(rpc.AssignSlaResponse))
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
         """Ends a tracking without a verdict (M4)."""

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from slad.core.errors import InvalidField, Refused
+from slad.core.events import PHASES
 from slad.core.metrics import Metric, MetricKind, Sample, durations
 from slad.service.error_details import code_and_reason
 
@@ -133,6 +134,10 @@ DIFFERENCES = Metric(
 )
 
 
+OTHER_CLOCK: Final = "other"
+"""The label of every clock but response and resolution: callers choose the names of those."""
+
+
 class CallMeters:
     """The meters of all RPCs, as a `MetricSource`."""
 
@@ -140,8 +145,11 @@ class CallMeters:
 
     def __init__(self) -> None:
         self._meters: dict[str, CallMeter] = {}
-        self.verdict_differences: Counter[str] = Counter({"response": 0, "resolution": 0})
-        """By phase."""
+        self._verdict_differences: Counter[str] = Counter({**dict.fromkeys(PHASES, 0), OTHER_CLOCK: 0})
+
+    def verdict_differed(self, clock: str) -> None:
+        """A caller reported another verdict on a clock than slad's (M3)."""
+        self._verdict_differences[clock if clock in PHASES else OTHER_CLOCK] += 1
 
     def meter(self, rpc: str) -> CallMeter:
         """The meter of an RPC, by its name without the service's: they differ within slad."""
@@ -162,5 +170,5 @@ class CallMeters:
             found.append(Sample(OPEN, meter.open, (rpc,)))
             if meter.durations.count:
                 found.append(Sample(DURATION, meter.durations, (rpc,)))
-        found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self.verdict_differences.items()]
+        found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self._verdict_differences.items()]
         return found

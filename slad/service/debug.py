@@ -159,7 +159,7 @@ def _timer(fires_at: int, answer: Answer) -> rpc.SlaTimer:
         for threshold in shown.thresholds:
             is_due = threshold.scheduled_at.ToMilliseconds() == fires_at
             if is_due and not threshold.HasField("fired_at") and threshold.HasField("scheduled_at"):
-                timer.thresholds.add(phase=pb.SlaPhase.ValueType(clock.phase), threshold=threshold)
+                timer.thresholds.add(phase=pb.SlaPhase.ValueType(clock.phase or 0), threshold=threshold)
     return timer
 
 

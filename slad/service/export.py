@@ -9,7 +9,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Tenants
-from slad.core.facts import fold
+from slad.core.events import pause_reason
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import Schedule, format_date, format_hours
 from slad.core.terms import Terms
@@ -42,7 +42,7 @@ async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]
 def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
     """What an import needs to have the tracking as it is here."""
     tracking, terms = live.tracking, live.tracking.terms
-    history = fold(tracking.facts)
+    history = tracking.history
     start = rpc.StartSlaTrackingRequest(
         tenant_id=live.tenant_id,
         ticket_id=live.ticket_id,
@@ -55,12 +55,12 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
         attributes=tracking.attributes or None,
     )
     set_ms(start.started_at, tracking.started_at)
-    row = rpc.SlaTrackingImport(start=start, response_met=history.response_reported)
+    row = rpc.SlaTrackingImport(start=start, response_met=history.response and history.response.reported)
     if history.response_at is not None:
         set_ms(row.response_completed_at, history.response_at)
     for stop in history.stops:
         if stop.reason is not None:
-            pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(stop.reason))
+            pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(pause_reason(stop.reason)))
             set_ms(pause.paused_at, stop.from_ms)
             if stop.to_ms is not None:
                 set_ms(pause.resumed_at, stop.to_ms)
@@ -70,7 +70,7 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
             set_ms(closed.reopened_at, stop.to_ms)
     for fired in tracking.fired:
         told = row.fired.add(
-            phase=pb.SlaPhase.ValueType(fired.phase),
+            phase=pb.SlaPhase.ValueType(int(fired.clock)),
             percent=fired.percent,
             superseded=fired.superseded,
             silent=fired.silent,

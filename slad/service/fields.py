@@ -6,7 +6,7 @@ What is wrong raises InvalidField with the path in the request.
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -16,12 +16,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from slad.config.settings import RequestLimits
 from slad.core.errors import InvalidField
+from slad.core.events import PauseReason
 from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
 from slad.core.machine import MAX_AHEAD_MS
 from slad.core.terms import MAX_PERCENT
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
-from slad.service.limits import DEFAULT_LIMITS, DEFAULT_PAGE_SIZE
+from slad.service.limits import DEFAULT_LIMITS, DEFAULT_PAGE_SIZE, MAX_MINUTES, MAX_REASON_CODE
 
 E = TypeVar("E", bound=int)
 
@@ -107,6 +108,40 @@ def percent(field: str, value: int) -> int:
     if not 1 <= value <= MAX_PERCENT:
         raise InvalidField(field, "PERCENT_OUT_OF_RANGE", f"{value} is not a percent from 1 to {MAX_PERCENT}")
     return value
+
+
+def notification_percents(field: str, values: Sequence[int]) -> tuple[int, ...]:
+    """Percents of a target, ascending, each once (C4)."""
+    return tuple(sorted({percent(f"{field}[{index}]", value) for index, value in enumerate(values)}))
+
+
+def check_minutes(field: str, minutes: int) -> None:
+    """Refuses minutes that are no target (C1)."""
+    if minutes <= 0:
+        raise InvalidField(field, "NOT_POSITIVE", "a target is at least one minute; leave it out for none")
+    if minutes > MAX_MINUTES:
+        raise InvalidField(field, "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999")
+
+
+def reason_code(field: str, reason: int, code: str) -> str:
+    """The code that goes with a reason to pause: one of the caller's own with OTHER, else none (K5)."""
+    if reason != PauseReason.OTHER:
+        if code:
+            raise InvalidField(field, "NOT_FOR_THIS_REASON", "a code goes with the reason OTHER")
+        return ""
+    return own_reason(field, code)
+
+
+def own_reason(field: str, code: str) -> str:
+    """The code of a reason to pause (K5)."""
+    if not code:
+        raise InvalidField(field, "REQUIRED", "must not be empty")
+    if len(code) > MAX_REASON_CODE:
+        text = f"{len(code)} characters, at most {MAX_REASON_CODE} are allowed"
+        raise InvalidField(field, "TOO_LONG", text)
+    if not code.isprintable():
+        raise InvalidField(field, "NOT_PRINTABLE", "must not hold control characters")
+    return code
 
 
 def sequence(field: str, value: int) -> int:

@@ -12,6 +12,12 @@ DEFAULT_LIMITS: Final = RequestLimits()
 MAX_FIRED: Final = 1_000
 """Fired thresholds of an imported row."""
 
+MAX_CLOCKS: Final = 16
+"""Named clocks of a ticket (K1)."""
+
+MAX_REASON_CODE: Final = 100
+"""Characters of the code of a reason to pause (K5)."""
+
 MAX_ATTRIBUTE_KEY: Final = 100
 DEFAULT_PAGE_SIZE: Final = 100
 

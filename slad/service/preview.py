@@ -5,12 +5,13 @@ from __future__ import annotations
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.calendar import Calendar, compile_calendar
-from slad.core.facts import fold
-from slad.core.reading import Reading, read
-from slad.core.schedule import ALWAYS
+from slad.core.machine import reading_at
+from slad.core.reading import Reading
+from slad.core.schedule import ALWAYS, Schedule
 from slad.core.timeline import TimelineSegment, timeline
 from slad.core.tracking import Tracking
 from slad.engine.catalog import EVERY_HOUR
+from slad.engine.commands import ScheduleOffer
 from slad.service import replies
 from slad.service.requests import PreviewQuery
 
@@ -21,24 +22,33 @@ class PreviewedTicket:
     def __init__(self, asked: PreviewQuery) -> None:
         self.started_at: int = asked.started_at
         """UTC epoch ms."""
-        self.calendar: Calendar = compile_calendar(
-            ALWAYS if asked.terms.schedule is None else asked.terms.schedule.schedule
-        )
+        self._schedules: list[Schedule] = []
         self.tracking = Tracking(
-            asked.terms.under(EVERY_HOUR, ""),
+            asked.terms.under(self._key_of, ""),
             asked.started_at,
             asked.facts,
             accounting=asked.accounting.value,
         )
-        self.reading: Reading = read(self.tracking, fold(asked.facts), self.calendar, asked.as_of)
+        self._calendars = [compile_calendar(schedule) for schedule in (ALWAYS, *self._schedules)]
+        self.reading: Reading = reading_at(self.tracking, self._calendars.__getitem__, asked.as_of)
         for clock in self.reading.clocks:
             if clock.due_at is None:
-                raise asked.terms.out_of_range(clock.phase)
+                raise asked.terms.out_of_range(clock.name)
+
+    @property
+    def calendar(self) -> Calendar:
+        """That of the ticket's schedule."""
+        return self._calendars[self.tracking.terms.schedule_key]
+
+    def _key_of(self, schedule: ScheduleOffer | None) -> int:
+        if schedule is None:
+            return EVERY_HOUR
+        self._schedules.append(schedule.schedule)
+        return len(self._schedules)
 
     def reply(self) -> rpc.PreviewSlaResponse:
-        """Both clocks."""
-        response, resolution = replies.preview(self.reading, self.tracking)
-        return rpc.PreviewSlaResponse(response=response, resolution=resolution)
+        """How its clocks stand."""
+        return replies.preview(self.reading, self.tracking)
 
     def timeline(self, until: int) -> tuple[TimelineSegment, ...]:
         """Its stretches up to `until` (UTC epoch ms)."""

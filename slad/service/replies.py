@@ -14,7 +14,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import status as status_rules
-from slad.core.events import Phase
+from slad.core.events import Phase, pause_reason
+from slad.core.facts import Life
 from slad.core.reading import ClockReading, Reading
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import ThresholdSpec
@@ -82,8 +83,8 @@ def sla_status(answer: Answer) -> bytes:
         _AS_OF[len(as_of)],
         as_of,
     ]
-    if (pause := history.running_pause) is not None:
-        parts += (_IS_PAUSED, _PAUSE_REASON + varint(pause.reason or 0))
+    if held := history.held:
+        parts += (_IS_PAUSED, _PAUSE_REASON + varint(pause_reason(held[0])))
     if history.stops:
         parts.append(_TOTAL_PAUSE + varint(status_rules.total_pause_minutes(history, reading.now)))
     if history.ended_at is not None:
@@ -92,11 +93,46 @@ def sla_status(answer: Answer) -> bytes:
     if tracking.attributes:
         parts.append(pb.SlaStatus(attributes=tracking.attributes).SerializeToString())
     for clock in reading.clocks:
-        parts.append(embedded(_CLOCK[clock.phase], sla_clock(clock, tracking)))
+        if not clock.terms.is_unnamed:
+            break
+        parts.append(embedded(_CLOCK[clock.terms.kind], sla_clock(clock, tracking)))
         remaining = status_rules.remaining_minutes(clock)
         if remaining is not None:
-            parts.append(number(_REMAINING[clock.phase], remaining))
+            parts.append(number(_REMAINING[clock.terms.kind], remaining))
+    if terms.named or history.owner or history.life is Life.PAUSED:
+        parts.append(_of_named_clocks(answer))
     return b"".join(parts)
+
+
+def _of_named_clocks(answer: Answer) -> bytes:
+    """What a status says of clocks that have to be named, of reasons and of the owner (K5, K8)."""
+    tracking, history = answer.tracking, answer.reading.history
+    clocks = clock_statuses(answer.reading, tracking) if tracking.terms.named else ()
+    return pb.SlaStatus(clocks=clocks, pause_reasons=history.held, owner=history.owner).SerializeToString()
+
+
+def clock_statuses(reading: Reading, tracking: Tracking) -> Iterator[pb.SlaClockStatus]:
+    """How each clock stands: its open cycle, else its last one (K8)."""
+    for terms in tracking.terms.clocks:
+        cycles = reading.cycles(terms.name)
+        verdicts = [cycle.met for cycle in cycles if cycle.closed_at is not None]
+        message = pb.SlaClockStatus(
+            name=terms.name,
+            kind=pb.SlaClockKind.ValueType(terms.kind),
+            status=pb.SLA_TIMER_STATUS_ON_TRACK,
+            cycles_closed=len(verdicts),
+            cycles_met=verdicts.count(True),
+            cycles_missed=verdicts.count(False),
+        )
+        if cycles:
+            cycle = cycles[-1]
+            message.status = pb.SlaTimerStatus.ValueType(status_rules.clock_status(cycle))
+            message.cycle, message.is_paused = cycle.number, cycle.is_paused
+            set_ms(message.opened_at, cycle.opened_at)
+            message.clock.MergeFromString(sla_clock(cycle, tracking))
+            if cycle.closed_at is not None:
+                set_ms(message.closed_at, cycle.closed_at)
+        yield message
 
 
 @lru_cache(maxsize=1024)
@@ -153,7 +189,7 @@ def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
 
 
 def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking) -> None:
-    fired = tracking.fired_of(clock.phase) if tracking.fired else _NONE_FIRED
+    fired = tracking.fired_of(clock.key) if tracking.fired else _NONE_FIRED
     closed, limit = clock.closed_at is not None, clock.limit
     upcoming: bytes | None = None
     for spec, head, instant in zip(clock.specs, _heads(clock.specs), clock.instants, strict=True):
@@ -191,13 +227,15 @@ def _heads(specs: tuple[ThresholdSpec, ...]) -> tuple[bytes, ...]:
     )
 
 
-def preview(reading: Reading, tracking: Tracking) -> tuple[pb.SlaClock | None, pb.SlaClock | None]:
-    """(response, resolution) of a ticket that is only thought of."""
-    response, resolution = (reading.clock(phase) for phase in (Phase.RESPONSE, Phase.RESOLUTION))
-    return (
-        pb.SlaClock.FromString(sla_clock(response, tracking)) if response else None,
-        pb.SlaClock.FromString(sla_clock(resolution, tracking)) if resolution else None,
-    )
+def preview(reading: Reading, tracking: Tracking) -> rpc.PreviewSlaResponse:
+    """The clocks of a ticket that does not exist."""
+    reply = rpc.PreviewSlaResponse()
+    for phase, message in ((Phase.RESPONSE, reply.response), (Phase.RESOLUTION, reply.resolution)):
+        if clock := reading.clock(phase):
+            message.MergeFromString(sla_clock(clock, tracking))
+    if tracking.terms.named:
+        reply.clocks.extend(clock_statuses(reading, tracking))
+    return reply
 
 
 def timeline_segment(segment: TimelineSegment) -> pb.SlaTimelineSegment:

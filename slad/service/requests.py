@@ -13,16 +13,19 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField
-from slad.core.events import EventType, PauseReason, Phase
+from slad.core.events import PHASES, RESOLUTION, EventType, PauseReason, Phase
 from slad.core.facts import Fact, FactKind
 from slad.core.machine import ReopenMode
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.tracking import PauseAccounting
 from slad.engine.commands import (
+    Assign,
     Cancel,
     Complete,
+    MessageSender,
     OnExisting,
     Pause,
+    RecordMessage,
     Reopen,
     Resume,
     Retarget,
@@ -38,6 +41,7 @@ from slad.service.fields import (
     instant,
     not_ahead,
     page_key,
+    reason_code,
     sequence,
 )
 from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY
@@ -108,6 +112,7 @@ class RequestReader:
             suppress_past=request.suppress_past,
             accounting=_accounting(request),
             attributes=self._attributes(request.attributes),
+            unjudged_response=request.response_on_resolution == pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED,
             continue_within_ms=within,
         )
 
@@ -118,26 +123,58 @@ class RequestReader:
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
             request=self.fields.identity(request, request.tenant_id, request.request_id),
             reason=enum("reason", request.reason, PauseReason),
+            reason_code=reason_code("reason_code", request.reason, request.reason_code),
             effective_at=instant(request, "effective_at"),
         )
 
     def resume(self, request: rpc.ResumeSlaRequest) -> Resume:
-        """ResumeSla (M2)."""
+        """ResumeSla (M2, K5)."""
         return Resume(
             tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
             request=self.fields.identity(request, request.tenant_id, request.request_id),
+            reason=enum("reason", request.reason, PauseReason) if request.reason else None,
+            reason_code=reason_code("reason_code", request.reason, request.reason_code),
             effective_at=instant(request, "effective_at"),
         )
 
     def complete(self, request: rpc.CompleteSlaRequest) -> Complete:
-        """CompleteSla (M3)."""
+        """CompleteSla (M3, K3): a phase, or a clock by its name."""
+        clock = self.fields.optional_id("clock", request.clock)
+        if not clock:
+            clock = enum("phase", request.phase, Phase).name.lower()
+        elif request.phase and PHASES.get(clock, 0) != int(request.phase):
+            raise InvalidField("phase", "CONTRADICTION", "say either the phase or the clock")
+        if request.discard and clock == RESOLUTION:
+            text = "the resolution ends the ticket: to end it without a verdict, cancel it"
+            raise InvalidField("discard", "NOT_FOR_THIS_CLOCK", text)
         return Complete(
             tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
             request=self.fields.identity(request, request.tenant_id, request.request_id),
-            phase=enum("phase", request.phase, Phase),
+            clock=clock,
+            discard=request.discard,
             reported_met=request.met if request.HasField("met") else None,
+            effective_at=instant(request, "effective_at"),
+        )
+
+    def message(self, request: rpc.RecordSlaMessageRequest) -> RecordMessage:
+        """RecordSlaMessage (K2)."""
+        return RecordMessage(
+            tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
+            ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
+            request=self.fields.identity(request, request.tenant_id, request.request_id),
+            sender=enum("sender", request.sender, MessageSender),
+            effective_at=instant(request, "effective_at"),
+        )
+
+    def assign(self, request: rpc.AssignSlaRequest) -> Assign:
+        """AssignSla (K2)."""
+        return Assign(
+            tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
+            ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
+            request=self.fields.identity(request, request.tenant_id, request.request_id),
+            owner=self.fields.optional_id("owner", request.owner),
             effective_at=instant(request, "effective_at"),
         )
 

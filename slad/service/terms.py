@@ -15,8 +15,8 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.engine.catalog import LruCache
 from slad.engine.commands import ScheduleOffer, TermsOffer
-from slad.service.fields import Fields, at_most, percent
-from slad.service.limits import MAX_MINUTES
+from slad.service.clock_terms import read_clocks
+from slad.service.fields import Fields, at_most, check_minutes, notification_percents, percent
 from slad.storage.codec import encode_schedule
 
 REMEMBERED: Final = 512
@@ -41,11 +41,12 @@ class TermsReader:
         """The terms that a request states, its target chosen by priority."""
         targets = [target.SerializeToString() for target in request.targets]
         schedule = request.schedule.SerializeToString() if request.HasField("schedule") else b""
-        key = (request.priority_id, *request.notification_thresholds, *targets, schedule)
+        clocks = [clock.SerializeToString(deterministic=True) for clock in request.clocks]
+        key = (request.priority_id, *request.notification_thresholds, *targets, schedule, *clocks)
         offer = self._terms.get(key)
         if offer is None:
             offer = self._read(request)
-            if sum(map(len, targets), len(schedule)) <= MAX_REMEMBERED_BYTES:
+            if sum(map(len, targets + clocks), len(schedule)) <= MAX_REMEMBERED_BYTES:
                 self._terms.put(key, offer)
         return offer
 
@@ -56,19 +57,19 @@ class TermsReader:
         if not target.is_24x7:
             if not request.HasField("schedule"):
                 raise InvalidField("schedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
-            schedule = self._schedule(request.schedule)
+            schedule = self._schedule("schedule", request.schedule)
         response_ms = target.response_time_minutes * MINUTE_MS
         resolution_ms = target.resolution_time_minutes * MINUTE_MS
         if not response_ms and not resolution_ms:
             raise InvalidField(path, "NO_TARGET", "neither response_time_minutes nor resolution_time_minutes")
         thresholds = request.notification_thresholds
         at_most("notification_thresholds", thresholds, self._fields.limits.thresholds)
-        percents = {percent(f"notification_thresholds[{i}]", value) for i, value in enumerate(thresholds)}
+        percents = notification_percents("notification_thresholds", thresholds)
         return TermsOffer(
             priority_id=request.priority_id or target.priority_id,
             response_ms=response_ms,
             resolution_ms=resolution_ms,
-            notification_percents=tuple(sorted(percents)),
+            notification_percents=percents,
             escalation_percents=(
                 target.escalation_1_percent,
                 target.escalation_2_percent,
@@ -76,6 +77,7 @@ class TermsReader:
             ),
             schedule=schedule,
             target_path=path,
+            clocks=read_clocks(request.clocks, self._fields, self._schedule),
         )
 
     def _choose(self, request: TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
@@ -103,13 +105,13 @@ class TermsReader:
         minutes_of = ("response_time_minutes", "resolution_time_minutes")
         for name in minutes_of:
             if target.HasField(name):
-                _check_minutes(f"{path}.{name}", getattr(target, name))
+                check_minutes(f"{path}.{name}", getattr(target, name))
         for level in (1, 2, 3):
             # 0 is an absent level.
             if value := getattr(target, f"escalation_{level}_percent"):
                 percent(f"{path}.escalation_{level}_percent", value)
 
-    def _schedule(self, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
+    def _schedule(self, path: str, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
         """The schedule of a message; None when it is 24x7."""
         if message.is_24x7:
             return None
@@ -119,7 +121,7 @@ class TermsReader:
             try:
                 offer = self._read_schedule(message)
             except InvalidField as error:
-                raise error.under("schedule") from None
+                raise error.under(path) from None
             if len(key) <= MAX_REMEMBERED_BYTES:
                 self._schedules.put(key, offer)
         return offer
@@ -156,10 +158,3 @@ class TermsReader:
         if len(name) > self._fields.limits.id_length:
             text = f"at most {self._fields.limits.id_length} characters"
             raise InvalidField(path, "TOO_LONG", text)
-
-
-def _check_minutes(path: str, minutes: int) -> None:
-    if minutes <= 0:
-        raise InvalidField(path, "NOT_POSITIVE", "a target is at least one minute; leave it out for none")
-    if minutes > MAX_MINUTES:
-        raise InvalidField(path, "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999")

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from slad.core import machine
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import EventType, PauseReason, Phase
-from slad.core.facts import LIFE, Fact, FactKind, Life, fold, insert
+from slad.core.facts import LIFE, Fact, FactKind, Life, insert
+from slad.core.history import fold
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.core.machine import ClockOutOfRange, ReopenMode
 from slad.core.settle import Transition
 from slad.core.tracking import PauseAccounting, Tracking
-from tests.core.tickets import OFFICE, at, calendar, terms, tracking
+from tests.core.tickets import OFFICE, at, calendar, calendars, terms, tracking
 
 MONDAY_9 = at("2026-03-02T09:00:00Z")
-ALWAYS = calendar()
+ALWAYS = calendars()
 WAYS = {
     Life.RUNNING: (),
     Life.PAUSED: (FactKind.PAUSE,),
@@ -155,7 +156,7 @@ def test_reopen_resume_keeps_the_response_and_leaves_the_gap_out() -> None:
 def test_a_target_past_year_9999_is_refused_at_the_start_and_at_a_retarget() -> None:
     endless = terms(None, 4_000_000_000, (1,))
     with pytest.raises(ClockOutOfRange):
-        machine.begin(tracking(MONDAY_9, endless), calendar(OFFICE), MONDAY_9)
+        machine.begin(tracking(MONDAY_9, endless), calendars(OFFICE), MONDAY_9)
     with pytest.raises(ClockOutOfRange):
         machine.retarget(begun().tracking, terms(None, 8_000_000_000, (1,)), ALWAYS, MONDAY_9)
 
@@ -172,7 +173,7 @@ def test_wall_clock_accounting_adds_up(pauses: list[tuple[int, int]], target: in
     """A finished pause that begins before a threshold moves it by its floored minutes; no other does."""
     state = machine.begin(
         Tracking(terms(None, target, (50,)), MONDAY_9, accounting=PauseAccounting.ALGA_WALL_CLOCK),
-        calendar(OFFICE),
+        calendars(OFFICE),
         MONDAY_9,
     )
     now, stretches = MONDAY_9, []
@@ -182,8 +183,8 @@ def test_wall_clock_accounting_adds_up(pauses: list[tuple[int, int]], target: in
     moved = state.tracking
     for paused_at, resumed_at in stretches:
         for kind, instant in ((FactKind.PAUSE, paused_at), (FactKind.RESUME, resumed_at)):
-            moved = machine.add_fact(moved, kind, calendar(OFFICE), instant, detail=1).tracking
-    reading = machine.reading_at(moved, calendar(OFFICE), now)
+            moved = machine.add_fact(moved, kind, calendars(OFFICE), instant, detail=1).tracking
+    reading = machine.reading_at(moved, calendars(OFFICE), now)
     for mark in reading.clocks[0].marks:
         expected = calendar(OFFICE).advance(MONDAY_9, target * MINUTE_MS * mark.spec.percent // 100)
         for paused_at, resumed_at in stretches:

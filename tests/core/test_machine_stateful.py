@@ -19,10 +19,10 @@ from slad.core.instants import MINUTE_MS
 from slad.core.settle import Transition
 from slad.core.terms import Terms
 from tests.core.naive_ticket import NaiveState, NaiveTerms, NaiveTicket
-from tests.core.tickets import OFFICE, at, calendar, terms, tracking
+from tests.core.tickets import OFFICE, at, calendars, terms, tracking
 
 MIDNIGHT = at("2026-03-02T00:00:00Z")  # a Monday
-BOOK = calendar(OFFICE)
+BOOK = calendars(OFFICE)
 PHASES = {"response": Phase.RESPONSE, "resolution": Phase.RESOLUTION}
 KINDS = {
     "pause": FactKind.PAUSE,

@@ -12,7 +12,7 @@ from slad.core.events import EventType, PauseReason
 from slad.core.facts import FactKind
 from slad.core.instants import format_instant
 from slad.core.settle import Transition
-from tests.core.tickets import at, calendar, schedule_of, terms, tracking
+from tests.core.tickets import at, calendars, schedule_of, terms, tracking
 from tests.paths import VECTORS
 
 CASES = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
@@ -34,7 +34,7 @@ def test_scenario_vector(number: int) -> None:
 
 
 def run(case: dict[str, Any]) -> list[tuple[str, str, int]]:
-    book = calendar(schedule_of(case["schedule"]))
+    book = calendars(schedule_of(case["schedule"]))
     start = at(case["start"])
     promised = terms(
         case["response_minutes"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.instants import MINUTE_MS, from_datetime
+from slad.core.reading import Calendars
 from slad.core.schedule import ALWAYS, Schedule, build_schedule
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
@@ -52,6 +53,12 @@ OFFICE = build_schedule(
 def calendar(schedule: Schedule = ALWAYS) -> Calendar:
     """Compiled; by default every hour counts."""
     return compile_calendar(schedule)
+
+
+def calendars(schedule: Schedule = ALWAYS) -> Calendars:
+    """The same for every schedule key, as the state machine asks for it."""
+    compiled = compile_calendar(schedule)
+    return lambda _: compiled
 
 
 def terms(

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from slad_client.v1 import types_pb2 as pb
 
-from slad.core.events import Crossing, Event, EventType, Phase
+from slad.core.events import Crossing, CycleRef, Event, EventType
 from slad.core.tracking import TicketRef, Tracking
 from slad.engine.event_codec import encode_event, event_id
 from tests.core.tickets import terms
 
 TRACKING = Tracking(terms(), 1_772_442_000_000, attributes={"board": "support"})
 TICKET = TicketRef("acme", "T-1", 3)
-REACHED = Event(
-    EventType.THRESHOLD_REACHED, 1000, Phase.RESPONSE, Crossing(50, True, 1, False, 1000, 1001, False, 0)
-)
+RESPONSE = CycleRef("response", 1, 500)
+CROSSING = Crossing(50, True, 1, False, 1000, 1001, False, 0)
+REACHED = Event(EventType.THRESHOLD_REACHED, 1000, RESPONSE, CROSSING)
 
 
 def test_event_ids_are_uuids_made_from_what_happened() -> None:
@@ -27,11 +27,18 @@ def test_event_ids_are_uuids_made_from_what_happened() -> None:
         event_id(TicketRef("acme", "T-1", 4), REACHED, 7),
         event_id(TicketRef("acme", "T-2", 3), REACHED, 7),
         event_id(TICKET, REACHED._replace(occurred_at=1001), 7),
-        event_id(TICKET, REACHED._replace(phase=Phase.RESOLUTION), 7),
+        event_id(TICKET, REACHED._replace(about=CycleRef("resolution", 1, 500)), 7),
         event_id(TICKET, REACHED._replace(crossing=REACHED.crossing._replace(percent=75)), 7),
         event_id(TICKET, REACHED._replace(crossing=REACHED.crossing._replace(arming=1)), 7),
     }
     assert len(others | {made}) == 7
+    moved = REACHED._replace(about=RESPONSE._replace(opened_at=900))
+    assert made == event_id(TICKET, moved, 7), "it has one cycle"
+    cycles = {
+        event_id(TICKET, REACHED._replace(about=CycleRef(name, number, opened_at)), 7)
+        for name, number, opened_at in (("reply", 1, 5), ("reply", 2, 9), ("reply", 3, 9), ("own", 1, 5))
+    }
+    assert len(cycles | others) == 9, "a cycle is known by its clock and its opening, not by its number"
     later = REACHED._replace(crossing=REACHED.crossing._replace(fired_at=9999, superseded=True))
     assert event_id(TICKET, later, 7) == made, "a restored backup announces under the same id"
 

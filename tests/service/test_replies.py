@@ -10,6 +10,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import machine
+from slad.core.events import pause_reason
 from slad.core.facts import FactKind
 from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading
@@ -18,9 +19,9 @@ from slad.core.status import remaining_minutes, timer_status, total_pause_minute
 from slad.core.tracking import TicketRef, Tracking
 from slad.engine.commands import Answer
 from slad.service import replies
-from tests.core.tickets import OFFICE, at, calendar, terms, tracking
+from tests.core.tickets import OFFICE, at, calendars, terms, tracking
 
-BOOK = calendar(OFFICE)
+BOOK = calendars(OFFICE)
 MONDAY_9 = at("2026-03-02T09:00:00Z")
 
 STEPS = st.lists(
@@ -74,7 +75,7 @@ def clock_message(clock: ClockReading, tracking: Tracking) -> pb.SlaClock:
             escalation_level=spec.escalation_level,
             breach=spec.breach,
         )
-        record = tracking.fired_of(clock.phase).get(spec.percent)
+        record = tracking.fired_of(clock.key).get(spec.percent)
         if record is not None and record.fired_at:
             threshold.scheduled_at.FromMilliseconds(record.scheduled_at)
             threshold.fired_at.FromMilliseconds(record.fired_at)
@@ -110,7 +111,8 @@ def status_message(answer: Answer) -> pb.SlaStatus:
         state=pb.SlaTrackingState.ValueType(answer.state),
         status=pb.SlaTimerStatus.ValueType(timer_status(reading)),
         is_paused=pause is not None,
-        pause_reason=pb.SlaPauseReason.ValueType(pause.reason or 0 if pause else 0),
+        pause_reason=pb.SlaPauseReason.ValueType(pause_reason(history.held[0]) if pause else 0),
+        pause_reasons=history.held,
         total_pause_minutes=total_pause_minutes(history, reading.now),
         attributes=tracking.attributes,
         engine=pb.SlaEngine.ValueType(tracking.engine),
@@ -122,7 +124,7 @@ def status_message(answer: Answer) -> pb.SlaStatus:
     if history.ended_at is not None:
         message.ended_at.FromMilliseconds(history.ended_at)
     for clock in reading.clocks:
-        name = clock.phase.name.lower()
+        name = clock.name
         getattr(message, name).CopyFrom(clock_message(clock, tracking))
         if (remaining := remaining_minutes(clock)) is not None:
             setattr(message, f"{name}_remaining_minutes", remaining)

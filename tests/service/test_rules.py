@@ -316,16 +316,25 @@ async def test_m1_a_start_in_the_past_fires_what_is_past_at_once_or_silently(tmp
         assert reply.status.status == pb.SLA_TIMER_STATUS_RESPONSE_BREACHED
 
 
-async def test_m2_pause_and_resume_are_idempotent_and_the_first_reason_stays(tmp_path: Path) -> None:
+async def test_m2_pause_and_resume_are_idempotent(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start()
         assert (await pause(slad, CLIENT)).changed
-        again = await pause(slad, STATUS)
-        assert not again.changed
-        assert again.status.pause_reason == CLIENT
+        assert not (await pause(slad, CLIENT)).changed
         assert (await resume(slad)).changed
         assert not (await resume(slad)).changed
         assert told(await slad.events()) == ["STARTED", "PAUSED", "RESUMED"]
+
+
+async def test_k5_a_further_reason_adds_to_the_first_and_a_plain_resume_lets_all_go(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await pause(slad, CLIENT)
+        again = await pause(slad, STATUS)
+        assert again.changed
+        assert again.status.pause_reason == CLIENT
+        assert (await resume(slad)).status.status == pb.SLA_TIMER_STATUS_ON_TRACK
+        assert told(await slad.events()) == ["STARTED", "PAUSED", "PAUSE_CHANGED", "RESUMED"]
 
 
 async def test_m3_resolution_closes_both_clocks_in_order(tmp_path: Path) -> None:

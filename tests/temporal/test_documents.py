@@ -208,7 +208,7 @@ def test_a_journaled_state_survives_the_wire_without_its_attributes() -> None:
     assert (received.slad.generation, received.slad.revision) == (3, 7)
     old_worker = documents.read_ticket(msgspec.structs.replace(received, slad=None), NINE)
     assert old_worker
-    assert old_worker.tracking.terms.thresholds == journaled().terms.thresholds
+    assert old_worker.tracking.terms.clocks == journaled().terms.clocks
     assert old_worker.tracking.terms.response_ms == journaled().terms.response_ms
 
 
@@ -249,7 +249,7 @@ def test_a_run_that_alga_psas_worker_continued_is_taken_over() -> None:
     ticket = documents.read_ticket(alga_input(carried=carried), NINE + 10**9)
     assert ticket
     now = NINE + 80 * MINUTE_MS
-    transition = machine.fire(ticket.tracking, ticket.calendar, now)
+    transition = machine.fire(ticket.tracking, lambda _: ticket.calendar, now)
     assert [event.crossing.percent for event in transition.events if event.crossing] == [70, 75]
     assert transition.reading.clocks[0].due_at == NINE + 90 * MINUTE_MS
 

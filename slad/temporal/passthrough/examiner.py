@@ -181,8 +181,7 @@ class Examiner:
             turn.look_again(row._replace(wake_at=wake_at, check_at=check_at))
 
     def _wake_at(self, record: Record) -> int | None:
-        calendar = self._catalog.calendar(record.tracking.terms.schedule_key)
-        reading = machine.reading_at(record.tracking, calendar, self._clock.now())
+        reading = machine.reading_at(record.tracking, self._catalog.calendar, self._clock.now())
         return next_wake(record.tracking, reading)
 
     def _has_to_wait(self, name: str) -> bool:
@@ -200,8 +199,7 @@ def _tell_anew(row: TemporalTicketRow, work: UnitOfWork) -> None:
     if record is None or not is_wanted(record):
         return
     tenant_id = work.catalog.tenant_id(record.tenant_key)
-    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-    reading = machine.reading_at(record.tracking, calendar, work.now)
+    reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     turn = temporal_turn(work)
     turn.expect(record._replace(wake_at=next_wake(record.tracking, reading)), tenant_id)
     message = Message(UPDATE, record.generation, tracking=record.tracking)

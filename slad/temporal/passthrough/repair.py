@@ -79,7 +79,7 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
 def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
     key, name = record.tracking_key, workflow_id(tenant_id, record.ticket_id)
     tracking = msgspec.structs.replace(record.tracking, engine=to)
-    reading = machine.reading_at(tracking, work.catalog.calendar(tracking.terms.schedule_key), work.now)
+    reading = machine.reading_at(tracking, work.catalog.calendar, work.now)
     transition = Transition(tracking, reading, (), changed=True)
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation), key, transition)
     work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))

@@ -49,8 +49,7 @@ def take_reports(
         return [ReportOutcome.NOT_TRUE] * len(reports)
     outcomes: dict[int, ReportOutcome] = {}
     due: list[tuple[int, int]] = []
-    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-    reading = machine.reading_at(record.tracking, calendar, work.now)
+    reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     for place, report in enumerate(reports):
         clock = reading.clock(report.phase)
         instant = clock and next((m.instant for m in clock.marks if m.spec.percent == report.percent), None)
@@ -77,14 +76,13 @@ def _may_come(halted_at: int | None, instant: int) -> bool:
 
 
 def _announced(record: Record, report: Report) -> bool:
-    fired = record.tracking.fired_of(report.phase).get(report.percent)
+    fired = record.tracking.fired_of((report.phase, 0)).get(report.percent)
     return fired is not None and fired.fired_at != 0
 
 
 def _fire(work: UnitOfWork, tenant_id: str, tracking_key: int, until: int) -> None:
     record = work.tickets.by_key(tracking_key)
     assert record is not None
-    calendar = work.catalog.calendar(record.tracking.terms.schedule_key)
-    transition = machine.fire(record.tracking, calendar, work.now, until=until)
+    transition = machine.fire(record.tracking, work.catalog.calendar, work.now, until=until)
     ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
     work.put(Write(ticket, tracking_key, transition))

@@ -12,9 +12,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from slad.core import machine
+from slad.core.calendar import Calendar
 from slad.core.errors import InvalidField, Refused
-from slad.core.events import Event, EventType, Phase
-from slad.core.facts import REPORTED, FactKind, History, fold, reported_code
+from slad.core.events import CycleRef, Event, EventType, Phase, pause_reason
+from slad.core.facts import REPORTED, FactKind, reported_code
+from slad.core.history import History
 from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading
 from slad.core.settle import Transition, next_wake
@@ -87,13 +89,13 @@ class TicketClock:
     @property
     def history(self) -> History:
         """What has happened to the ticket."""
-        return fold(self.tracking.facts)
+        return self.tracking.history
 
     # --- time
 
     def fire(self, now: int) -> None:
         """Fires what has come true."""
-        self._take(machine.fire(self.tracking, self._calendar, now))
+        self._take(machine.fire(self.tracking, self._calendar_of, now))
 
     # --- signals
 
@@ -116,9 +118,9 @@ class TicketClock:
         """Ends the tracking because the PSA does not have it open; thresholds not yet told are forgotten."""
         if not self.ended:
             kind = FactKind.CANCEL if cancelled else FactKind.RESOLVE
-            self._take(machine.add_fact(self.tracking, kind, self._calendar, now))
+            self._take(machine.add_fact(self.tracking, kind, self._calendar_of, now))
         untold = {(event.phase, event.crossing.percent) for event in self.pending if event.crossing}
-        fired = tuple(f for f in self.tracking.fired if (f.phase, f.percent) not in untold)
+        fired = tuple(f for f in self.tracking.fired if (f.clock, f.percent) not in untold)
         self.tracking = msgspec.structs.replace(self.tracking, fired=fired)
         self._drop_crossings()
 
@@ -130,7 +132,7 @@ class TicketClock:
         transition = machine.add_fact(
             self.tracking,
             told.kind,
-            self._calendar,
+            self._calendar_of,
             # Who says when it happened has a clock of its own, and the facts are his.
             now if at is None else max(now, at),
             effective_at=at,
@@ -142,7 +144,8 @@ class TicketClock:
             clock, met = transition.reading.clock(phase), REPORTED[told.detail]
             if met is None and clock is not None:
                 met = clock.met
-            self.pending.append(Event(EventType.PHASE_COMPLETED, now, phase, met=met))
+            about = CycleRef(phase.name.lower(), 1, self.tracking.started_at)
+            self.pending.append(Event(EventType.PHASE_COMPLETED, now, about, met=met))
 
     def _update(self, signal: UpdateSignal, now: int) -> None:
         if signal.slad.revision <= self._revision:
@@ -151,7 +154,7 @@ class TicketClock:
         self._schedule, self._calendar = ticket.schedule, ticket.calendar
         # Facts and firings are the sender's: what it has not announced is reported, be it again.
         self._drop_crossings()
-        self._take(machine.fire(ticket.tracking, self._calendar, now))
+        self._take(machine.fire(ticket.tracking, self._calendar_of, now))
         self._revision, self.generation = signal.slad.revision, signal.slad.generation
 
     def _is_known(self, extension: SignalExtension) -> bool:
@@ -170,14 +173,17 @@ class TicketClock:
 
     # --- inside
 
+    def _calendar_of(self, _: int) -> Calendar:
+        return self._calendar
+
     def _begin(self, tracking: Tracking, now: int) -> Transition:
         if tracking.facts or tracking.fired:
-            return machine.fire(tracking, self._calendar, now)
+            return machine.fire(tracking, self._calendar_of, now)
         try:
-            return machine.begin(tracking, self._calendar, now)
+            return machine.begin(tracking, self._calendar_of, now)
         except machine.ClockOutOfRange as error:
             raise InvalidField(
-                f"policyTargets[0].{error.phase.name.lower()}_time_minutes",
+                f"policyTargets[0].{error.clock}_time_minutes",
                 "DEADLINE_OUT_OF_RANGE",
                 "a threshold of this target would fall past the year 9999",
             ) from None
@@ -226,7 +232,7 @@ class TicketClock:
 
     def state(self, now: int) -> TicketState:
         """What `getState` answers."""
-        reading = machine.reading_at(self.tracking, self._calendar, now)
+        reading = machine.reading_at(self.tracking, self._calendar_of, now)
         history = reading.history
         response, resolution = reading.clock(Phase.RESPONSE), reading.clock(Phase.RESOLUTION)
         pause = history.running_pause
@@ -240,7 +246,7 @@ class TicketClock:
                 is_paused=pause is not None,
                 pause_started_at=instant_text(pause.from_ms) if pause else None,
                 total_pause_minutes=total_pause_minutes(history, now),
-                reason=PAUSE_REASONS[pause.reason] if pause and pause.reason else None,
+                reason=PAUSE_REASONS[pause_reason(history.held[0])] if pause else None,
             ),
             notified_thresholds=NotifiedThresholds(
                 response=self._notified(Phase.RESPONSE), resolution=self._notified(Phase.RESOLUTION)
@@ -252,7 +258,7 @@ class TicketClock:
         )
 
     def _notified(self, phase: Phase) -> tuple[int, ...]:
-        fired: Iterable[int] = (f.percent for f in self.tracking.fired if f.phase == phase and f.fired_at)
+        fired: Iterable[int] = (f.percent for f in self.tracking.fired if f.clock == phase and f.fired_at)
         return tuple(sorted(fired))
 
 

@@ -62,6 +62,10 @@ class History(NamedTuple):
     ended_at: int | None = None
     response: Done | None = None
     resolution: Done | None = None
+    added: tuple[tuple[int, int], ...] = ()
+    """(at, reason) of further reasons for which a paused ticket was paused (K5)."""
+    held: frozenset[int] = frozenset()
+    """The reasons for which it is paused."""
 
     def after(self, fact: Fact) -> History:
         """The history with one more fact at its end; one that has no meaning there leaves it as it is."""
@@ -69,7 +73,11 @@ class History(NamedTuple):
         match fact.kind, self.life:
             case Kind.PAUSE, Life.RUNNING:
                 stop = Stop(at, None, fact.reason)
-                after = self._replace(life=Life.PAUSED, stops=(*self.stops, stop))
+                held = frozenset({fact.reason})
+                after = self._replace(life=Life.PAUSED, stops=(*self.stops, stop), held=held)
+            case Kind.PAUSE, Life.PAUSED if fact.reason not in self.held:
+                added = (*self.added, (at, fact.reason))
+                after = self._replace(held=self.held | {fact.reason}, added=added)
             case Kind.RESUME, Life.PAUSED:
                 after = self._unpaused(at, resumed=True)._replace(life=Life.RUNNING)
             case Kind.RESPOND, Life.RUNNING | Life.PAUSED if self.response is None:
@@ -86,13 +94,15 @@ class History(NamedTuple):
             case Kind.REOPEN, Life.COMPLETED | Life.CANCELLED:
                 assert self.ended_at is not None
                 stop = Stop(self.ended_at, at, 0)
-                after = History(Life.RUNNING, (*self.stops, stop), response=self.response)
+                stops = (*self.stops, stop)
+                after = History(Life.RUNNING, stops, response=self.response, added=self.added)
         return after
 
     def _unpaused(self, at: int, *, resumed: bool = False) -> History:
         if self.life is not Life.PAUSED:
             return self
-        return self._replace(stops=(*self.stops[:-1], self.stops[-1]._replace(end=at, resumed=resumed)))
+        stops = (*self.stops[:-1], self.stops[-1]._replace(end=at, resumed=resumed))
+        return self._replace(stops=stops, held=frozenset())
 
 
 def fold(facts: tuple[Fact, ...]) -> History:

@@ -302,6 +302,9 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
         if stop.resumed and not _struck(resumes_before, stop.end):
             assert stop.end is not None
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
+    for at in sorted({at for at, _ in set(now.added) - set(was.added)}):
+        reason = next(s.reason for s in now.stops if s.begin <= at and (s.end is None or at < s.end))
+        yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=reason)
     for phase in after.terms.phases:
         then, done = before.done(phase), after.done(phase)
         if done is not None and (then is None or then.at != done.at):

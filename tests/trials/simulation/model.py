@@ -40,6 +40,10 @@ class History:
     life: str = "running"
     pauses: list[list[int | None]] = field(default_factory=list)
     """[from, to, reason]."""
+    added: list[tuple[int, int]] = field(default_factory=list)
+    """(at, reason) of further reasons for which a paused ticket was paused (K5)."""
+    held: set[int] = field(default_factory=set)
+    """The reasons for which it is paused."""
     response_at: int | None = None
     resolution_at: int | None = None
     ended_at: int | None = None
@@ -54,15 +58,19 @@ class History:
             self.life = "paused"
             self.runs[-1][1] = op.minute
             self.pauses.append([op.minute, None, op.reason])
+            self.held = {op.reason}
+        elif op.kind == "pause" and op.reason not in self.held:
+            self.held.add(op.reason)
+            self.added.append((op.minute, op.reason))
         elif op.kind == "resume" and self.life == "paused":
-            self.life = "running"
+            self.life, self.held = "running", set()
             self.pauses[-1][1] = op.minute
             self.runs.append([op.minute, None])
         elif op.kind == "respond" and self.response_at is None:
             self.response_at = op.minute
         elif op.kind in ("resolve", "cancel"):
             (self.runs if self.life == "running" else self.pauses)[-1][1] = op.minute
-            self.life = "completed" if op.kind == "resolve" else "cancelled"
+            self.life, self.held = "completed" if op.kind == "resolve" else "cancelled", set()
             self.ended_at = op.minute
             if op.kind == "resolve":
                 self.resolution_at = op.minute

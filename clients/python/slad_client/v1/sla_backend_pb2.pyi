@@ -52,6 +52,36 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _SlaFactKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SlaFactKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SlaFactKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SLA_FACT_KIND_UNSPECIFIED: _SlaFactKind.ValueType  # 0
+    SLA_FACT_KIND_CUSTOMER_MESSAGE: _SlaFactKind.ValueType  # 1
+    SLA_FACT_KIND_AGENT_MESSAGE: _SlaFactKind.ValueType  # 2
+    SLA_FACT_KIND_ASSIGNED: _SlaFactKind.ValueType  # 3
+    """`owner` says who has the ticket from then on."""
+    SLA_FACT_KIND_CLOCK_COMPLETED: _SlaFactKind.ValueType  # 4
+    """The open cycle of `clock` was closed."""
+    SLA_FACT_KIND_CLOCK_DISCARDED: _SlaFactKind.ValueType  # 5
+    """The same without a verdict."""
+
+class SlaFactKind(_SlaFactKind, metaclass=_SlaFactKindEnumTypeWrapper):
+    """What a fact is that clocks other than response and resolution read."""
+
+SLA_FACT_KIND_UNSPECIFIED: SlaFactKind.ValueType  # 0
+SLA_FACT_KIND_CUSTOMER_MESSAGE: SlaFactKind.ValueType  # 1
+SLA_FACT_KIND_AGENT_MESSAGE: SlaFactKind.ValueType  # 2
+SLA_FACT_KIND_ASSIGNED: SlaFactKind.ValueType  # 3
+"""`owner` says who has the ticket from then on."""
+SLA_FACT_KIND_CLOCK_COMPLETED: SlaFactKind.ValueType  # 4
+"""The open cycle of `clock` was closed."""
+SLA_FACT_KIND_CLOCK_DISCARDED: SlaFactKind.ValueType  # 5
+"""The same without a verdict."""
+Global___SlaFactKind: typing_extensions.TypeAlias = SlaFactKind
+
 class _SlaDifferenceKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -115,6 +145,8 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     ATTRIBUTES_FIELD_NUMBER: builtins.int
     CONTINUE_WITHIN_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
+    RESPONSE_ON_RESOLUTION_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """Required."""
     ticket_id: builtins.str
@@ -126,6 +158,7 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
     """Thresholds already past are recorded without an event."""
     pause_accounting: slad_client.v1.types_pb2.PauseAccounting.ValueType
     request_id: builtins.str
+    response_on_resolution: slad_client.v1.types_pb2.SlaResponseOnResolution.ValueType
     @property
     def targets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPolicyTarget]:
         """The target whose priority_id is the request's counts; without a priority_id, the first."""
@@ -154,6 +187,10 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
         Absent: however long ago.
         """
 
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]:
+        """Up to 16 clocks beside response and resolution, by name."""
+
     def __init__(
         self,
         *,
@@ -171,10 +208,12 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
         request_id: builtins.str = ...,
         attributes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         continue_within: google.protobuf.duration_pb2.Duration | None = ...,
+        clocks: collections.abc.Iterable[slad_client.v1.types_pb2.SlaClockTerms] | None = ...,
+        response_on_resolution: slad_client.v1.types_pb2.SlaResponseOnResolution.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["continue_within", b"continue_within", "schedule", b"schedule", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attributes", b"attributes", "continue_within", b"continue_within", "notification_thresholds", b"notification_thresholds", "on_existing", b"on_existing", "pause_accounting", b"pause_accounting", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "schedule", b"schedule", "started_at", b"started_at", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attributes", b"attributes", "clocks", b"clocks", "continue_within", b"continue_within", "notification_thresholds", b"notification_thresholds", "on_existing", b"on_existing", "pause_accounting", b"pause_accounting", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "response_on_resolution", b"response_on_resolution", "schedule", b"schedule", "started_at", b"started_at", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StartSlaTrackingRequest: typing_extensions.TypeAlias = StartSlaTrackingRequest
@@ -211,11 +250,14 @@ class PauseSlaRequest(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     EFFECTIVE_AT_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    REASON_CODE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     reason: slad_client.v1.types_pb2.SlaPauseReason.ValueType
     """Required."""
     request_id: builtins.str
+    reason_code: builtins.str
+    """With reason OTHER: 1 to 100 printable characters."""
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -226,10 +268,11 @@ class PauseSlaRequest(google.protobuf.message.Message):
         reason: slad_client.v1.types_pb2.SlaPauseReason.ValueType = ...,
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         request_id: builtins.str = ...,
+        reason_code: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "reason", b"reason", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "reason", b"reason", "reason_code", b"reason_code", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PauseSlaRequest: typing_extensions.TypeAlias = PauseSlaRequest
@@ -241,7 +284,7 @@ class PauseSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: it was paused already."""
+    """False: it was paused for that reason already."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -265,9 +308,15 @@ class ResumeSlaRequest(google.protobuf.message.Message):
     TICKET_ID_FIELD_NUMBER: builtins.int
     EFFECTIVE_AT_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REASON_CODE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     request_id: builtins.str
+    reason: slad_client.v1.types_pb2.SlaPauseReason.ValueType
+    """Lets go of this reason alone; unspecified: of every reason."""
+    reason_code: builtins.str
+    """With reason OTHER."""
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -277,10 +326,12 @@ class ResumeSlaRequest(google.protobuf.message.Message):
         ticket_id: builtins.str = ...,
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         request_id: builtins.str = ...,
+        reason: slad_client.v1.types_pb2.SlaPauseReason.ValueType = ...,
+        reason_code: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "reason", b"reason", "reason_code", b"reason_code", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ResumeSlaRequest: typing_extensions.TypeAlias = ResumeSlaRequest
@@ -292,7 +343,7 @@ class ResumeSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: it was not paused."""
+    """False: it was not paused, or not for that reason."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -318,13 +369,19 @@ class CompleteSlaRequest(google.protobuf.message.Message):
     MET_FIELD_NUMBER: builtins.int
     EFFECTIVE_AT_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    DISCARD_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
-    """Required. RESOLUTION closes the response clock too, and ends the tracking."""
+    """This or `clock` is required. RESOLUTION closes every clock, and ends the tracking."""
     met: builtins.bool
     """The caller's own verdict, recorded beside slad's."""
     request_id: builtins.str
+    clock: builtins.str
+    """Instead of phase: the name of the clock whose open cycle is to close."""
+    discard: builtins.bool
+    """Close the cycle without a verdict, such as one that a mere "thank you" opened. Not of the resolution."""
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -336,10 +393,12 @@ class CompleteSlaRequest(google.protobuf.message.Message):
         met: builtins.bool | None = ...,
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         request_id: builtins.str = ...,
+        clock: builtins.str = ...,
+        discard: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "effective_at", b"effective_at", "met", b"met"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "effective_at", b"effective_at", "met", b"met", "phase", b"phase", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "clock", b"clock", "discard", b"discard", "effective_at", b"effective_at", "met", b"met", "phase", b"phase", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__met: typing_extensions.TypeAlias = typing.Literal["met"]
     _WhichOneofArgType__met: typing_extensions.TypeAlias = typing.Literal["_met", b"_met"]
@@ -356,9 +415,9 @@ class CompleteSlaResponse(google.protobuf.message.Message):
     MET_DIFFERS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: the phase was complete already."""
+    """False: the clock was closed already."""
     met: builtins.bool
-    """slad's verdict on the phase; true as well when the phase has no clock, as nothing was missed."""
+    """slad's verdict; true as well where there is none, as nothing was missed."""
     met_differs: builtins.bool
     """The caller sent a verdict, and slad's is another."""
     @property
@@ -377,6 +436,116 @@ class CompleteSlaResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CompleteSlaResponse: typing_extensions.TypeAlias = CompleteSlaResponse
+
+@typing.final
+class RecordSlaMessageRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    TICKET_ID_FIELD_NUMBER: builtins.int
+    SENDER_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    ticket_id: builtins.str
+    sender: slad_client.v1.types_pb2.SlaMessageSender.ValueType
+    """Required."""
+    request_id: builtins.str
+    @property
+    def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        ticket_id: builtins.str = ...,
+        sender: slad_client.v1.types_pb2.SlaMessageSender.ValueType = ...,
+        effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "request_id", b"request_id", "sender", b"sender", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RecordSlaMessageRequest: typing_extensions.TypeAlias = RecordSlaMessageRequest
+
+@typing.final
+class RecordSlaMessageResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """False: no clock reads anything into it."""
+    @property
+    def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
+    def __init__(
+        self,
+        *,
+        changed: builtins.bool = ...,
+        status: slad_client.v1.types_pb2.SlaStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["status", b"status"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["changed", b"changed", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RecordSlaMessageResponse: typing_extensions.TypeAlias = RecordSlaMessageResponse
+
+@typing.final
+class AssignSlaRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    TICKET_ID_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    ticket_id: builtins.str
+    owner: builtins.str
+    """A person or team, by the caller's own id; empty: nobody."""
+    request_id: builtins.str
+    @property
+    def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        ticket_id: builtins.str = ...,
+        owner: builtins.str = ...,
+        effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effective_at", b"effective_at", "owner", b"owner", "request_id", b"request_id", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AssignSlaRequest: typing_extensions.TypeAlias = AssignSlaRequest
+
+@typing.final
+class AssignSlaResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    changed: builtins.bool
+    """False: it had that owner already."""
+    @property
+    def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
+    def __init__(
+        self,
+        *,
+        changed: builtins.bool = ...,
+        status: slad_client.v1.types_pb2.SlaStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["status", b"status"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["changed", b"changed", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AssignSlaResponse: typing_extensions.TypeAlias = AssignSlaResponse
 
 @typing.final
 class CancelSlaRequest(google.protobuf.message.Message):
@@ -492,6 +661,7 @@ class RetargetSlaRequest(google.protobuf.message.Message):
     SUPPRESS_PAST_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     STARTED_AT_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     policy_id: builtins.str
@@ -511,6 +681,10 @@ class RetargetSlaRequest(google.protobuf.message.Message):
         than 5 s ahead. Facts stay. Absent: the start stays.
         """
 
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]:
+        """As at the start: a clock that stays keeps its cycles and firings, by its name; one that is not here is gone."""
+
     def __init__(
         self,
         *,
@@ -524,10 +698,11 @@ class RetargetSlaRequest(google.protobuf.message.Message):
         suppress_past: builtins.bool = ...,
         request_id: builtins.str = ...,
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        clocks: collections.abc.Iterable[slad_client.v1.types_pb2.SlaClockTerms] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["schedule", b"schedule", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "schedule", b"schedule", "started_at", b"started_at", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clocks", b"clocks", "notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "priority_id", b"priority_id", "request_id", b"request_id", "schedule", b"schedule", "started_at", b"started_at", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RetargetSlaRequest: typing_extensions.TypeAlias = RetargetSlaRequest
@@ -885,12 +1060,17 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     UNTIL_FIELD_NUMBER: builtins.int
     INCLUDE_AUDIT_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     generation: builtins.int
     """By default the latest."""
     include_audit: builtins.bool
     """Also the commands that were carried out."""
+    clock: builtins.str
+    """The segments of one clock, by its name: its schedule, the pauses that it heeds, and "no cycle" in between.
+    Empty: those of the ticket.
+    """
     @property
     def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Of a live ticket: also what lies ahead, up to this instant, if nothing changes."""
@@ -903,10 +1083,11 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
         generation: builtins.int | None = ...,
         until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         include_audit: builtins.bool = ...,
+        clock: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "until", b"until"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "include_audit", b"include_audit", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "until", b"until"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation", "clock", b"clock", "generation", b"generation", "include_audit", b"include_audit", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "until", b"until"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generation: typing_extensions.TypeAlias = typing.Literal["generation"]
     _WhichOneofArgType__generation: typing_extensions.TypeAlias = typing.Literal["_generation", b"_generation"]
@@ -963,6 +1144,8 @@ class PreviewSlaRequest(google.protobuf.message.Message):
     PAUSES_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
     PAUSE_ACCOUNTING_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
     priority_id: builtins.str
     pause_accounting: slad_client.v1.types_pb2.PauseAccounting.ValueType
     @property
@@ -983,6 +1166,12 @@ class PreviewSlaRequest(google.protobuf.message.Message):
     def as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """By default started_at."""
 
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]: ...
+    @property
+    def facts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFact]:
+        """What else happens to the ticket, in order."""
+
     def __init__(
         self,
         *,
@@ -994,10 +1183,12 @@ class PreviewSlaRequest(google.protobuf.message.Message):
         pauses: collections.abc.Iterable[slad_client.v1.types_pb2.SlaPause] | None = ...,
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         pause_accounting: slad_client.v1.types_pb2.PauseAccounting.ValueType = ...,
+        clocks: collections.abc.Iterable[slad_client.v1.types_pb2.SlaClockTerms] | None = ...,
+        facts: collections.abc.Iterable[Global___SlaFact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["as_of", b"as_of", "schedule", b"schedule", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["as_of", b"as_of", "notification_thresholds", b"notification_thresholds", "pause_accounting", b"pause_accounting", "pauses", b"pauses", "priority_id", b"priority_id", "schedule", b"schedule", "started_at", b"started_at", "targets", b"targets"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["as_of", b"as_of", "clocks", b"clocks", "facts", b"facts", "notification_thresholds", b"notification_thresholds", "pause_accounting", b"pause_accounting", "pauses", b"pauses", "priority_id", b"priority_id", "schedule", b"schedule", "started_at", b"started_at", "targets", b"targets"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PreviewSlaRequest: typing_extensions.TypeAlias = PreviewSlaRequest
@@ -1008,24 +1199,67 @@ class PreviewSlaResponse(google.protobuf.message.Message):
 
     RESPONSE_FIELD_NUMBER: builtins.int
     RESOLUTION_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
     @property
     def response(self) -> slad_client.v1.types_pb2.SlaClock:
         """Absent without a target."""
 
     @property
     def resolution(self) -> slad_client.v1.types_pb2.SlaClock: ...
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockStatus]:
+        """Every clock."""
+
     def __init__(
         self,
         *,
         response: slad_client.v1.types_pb2.SlaClock | None = ...,
         resolution: slad_client.v1.types_pb2.SlaClock | None = ...,
+        clocks: collections.abc.Iterable[slad_client.v1.types_pb2.SlaClockStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["resolution", b"resolution", "response", b"response"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["resolution", b"resolution", "response", b"response"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clocks", b"clocks", "resolution", b"resolution", "response", b"response"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PreviewSlaResponse: typing_extensions.TypeAlias = PreviewSlaResponse
+
+@typing.final
+class SlaFact(google.protobuf.message.Message):
+    """Something that happened to a ticket."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AT_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    MET_FIELD_NUMBER: builtins.int
+    kind: Global___SlaFactKind.ValueType
+    owner: builtins.str
+    clock: builtins.str
+    met: builtins.bool
+    """The caller's verdict on a CLOCK_COMPLETED."""
+    @property
+    def at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        kind: Global___SlaFactKind.ValueType = ...,
+        owner: builtins.str = ...,
+        clock: builtins.str = ...,
+        met: builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "at", b"at", "met", b"met"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "at", b"at", "clock", b"clock", "kind", b"kind", "met", b"met", "owner", b"owner"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__met: typing_extensions.TypeAlias = typing.Literal["met"]
+    _WhichOneofArgType__met: typing_extensions.TypeAlias = typing.Literal["_met", b"_met"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__met) -> _WhichOneofReturnType__met | None: ...
+
+Global___SlaFact: typing_extensions.TypeAlias = SlaFact
 
 @typing.final
 class SlaTrackingImport(google.protobuf.message.Message):
@@ -1039,6 +1273,7 @@ class SlaTrackingImport(google.protobuf.message.Message):
     RESPONSE_MET_FIELD_NUMBER: builtins.int
     CLOSED_FIELD_NUMBER: builtins.int
     FIRED_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
     response_met: builtins.bool
     @property
     def start(self) -> Global___StartSlaTrackingRequest: ...
@@ -1056,6 +1291,10 @@ class SlaTrackingImport(google.protobuf.message.Message):
     def fired(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFiredThreshold]:
         """What was announced before: a threshold that is still true does not fire again."""
 
+    @property
+    def facts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFact]:
+        """Messages, owners, and what else closed the cycles of clocks; in order."""
+
     def __init__(
         self,
         *,
@@ -1065,10 +1304,11 @@ class SlaTrackingImport(google.protobuf.message.Message):
         response_met: builtins.bool | None = ...,
         closed: collections.abc.Iterable[Global___SlaClosedTime] | None = ...,
         fired: collections.abc.Iterable[Global___SlaFiredThreshold] | None = ...,
+        facts: collections.abc.Iterable[Global___SlaFact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "closed", b"closed", "fired", b"fired", "pauses", b"pauses", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met", "closed", b"closed", "facts", b"facts", "fired", b"fired", "pauses", b"pauses", "response_completed_at", b"response_completed_at", "response_met", b"response_met", "start", b"start"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_met: typing_extensions.TypeAlias = typing.Literal["response_met"]
     _WhichOneofArgType__response_met: typing_extensions.TypeAlias = typing.Literal["_response_met", b"_response_met"]
@@ -1114,6 +1354,8 @@ class SlaFiredThreshold(google.protobuf.message.Message):
     SUPERSEDED_FIELD_NUMBER: builtins.int
     SILENT_FIELD_NUMBER: builtins.int
     RETRACTIONS_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLE_OPENED_AT_FIELD_NUMBER: builtins.int
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
     percent: builtins.int
     superseded: builtins.bool
@@ -1121,11 +1363,17 @@ class SlaFiredThreshold(google.protobuf.message.Message):
     """Recorded without an event (suppress_past)."""
     retractions: builtins.int
     """How often it was retracted."""
+    clock: builtins.str
+    """Instead of phase: the name of another clock."""
     @property
     def scheduled_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def fired_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Absent: it was retracted, and has not fired since."""
+
+    @property
+    def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When its cycle opened, of a clock with several cycles."""
 
     def __init__(
         self,
@@ -1137,10 +1385,12 @@ class SlaFiredThreshold(google.protobuf.message.Message):
         superseded: builtins.bool = ...,
         silent: builtins.bool = ...,
         retractions: builtins.int = ...,
+        clock: builtins.str = ...,
+        cycle_opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["cycle_opened_at", b"cycle_opened_at", "fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "percent", b"percent", "phase", b"phase", "retractions", b"retractions", "scheduled_at", b"scheduled_at", "silent", b"silent", "superseded", b"superseded"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "cycle_opened_at", b"cycle_opened_at", "fired_at", b"fired_at", "percent", b"percent", "phase", b"phase", "retractions", b"retractions", "scheduled_at", b"scheduled_at", "silent", b"silent", "superseded", b"superseded"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaFiredThreshold: typing_extensions.TypeAlias = SlaFiredThreshold

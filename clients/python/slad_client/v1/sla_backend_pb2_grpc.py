@@ -55,6 +55,16 @@ class SlaBackendStub(object):
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.CompleteSlaRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.CompleteSlaResponse.FromString,
                 _registered_method=True)
+        self.RecordSlaMessage = channel.unary_unary(
+                '/slad.v1.SlaBackend/RecordSlaMessage',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageResponse.FromString,
+                _registered_method=True)
+        self.AssignSla = channel.unary_unary(
+                '/slad.v1.SlaBackend/AssignSla',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.AssignSlaRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.AssignSlaResponse.FromString,
+                _registered_method=True)
         self.CancelSla = channel.unary_unary(
                 '/slad.v1.SlaBackend/CancelSla',
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.CancelSlaRequest.SerializeToString,
@@ -129,21 +139,35 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseSla(self, request, context):
-        """Stops both clocks until ResumeSla. Idempotent; the first reason stays.
+        """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSla(self, request, context):
-        """Lets a paused ticket count on. Idempotent.
+        """Lets one reason go, or all of them. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteSla(self, request, context):
-        """Closes the response clock, or both clocks and the tracking.
+        """Closes one clock, or with the resolution all of them and the tracking.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordSlaMessage(self, request, context):
+        """Somebody wrote on the ticket. An agent's message is the response if none was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignSla(self, request, context):
+        """The ticket has another owner. The same owner again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +280,16 @@ def add_SlaBackendServicer_to_server(servicer, server):
                     servicer.CompleteSla,
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.CompleteSlaRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.CompleteSlaResponse.SerializeToString,
+            ),
+            'RecordSlaMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSlaMessage,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageResponse.SerializeToString,
+            ),
+            'AssignSla': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignSla,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.AssignSlaRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.AssignSlaResponse.SerializeToString,
             ),
             'CancelSla': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelSla,
@@ -427,6 +461,60 @@ class SlaBackend(object):
             '/slad.v1.SlaBackend/CompleteSla',
             slad_dot_v1_dot_sla__backend__pb2.CompleteSlaRequest.SerializeToString,
             slad_dot_v1_dot_sla__backend__pb2.CompleteSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSlaMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/RecordSlaMessage',
+            slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.RecordSlaMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignSla(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/AssignSla',
+            slad_dot_v1_dot_sla__backend__pb2.AssignSlaRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.AssignSlaResponse.FromString,
             options,
             channel_credentials,
             insecure,

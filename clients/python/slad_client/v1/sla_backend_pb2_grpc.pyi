@@ -60,11 +60,15 @@ class SlaBackendStub:
     StartSlaTracking: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.StartSlaTrackingRequest, slad_client.v1.sla_backend_pb2.StartSlaTrackingResponse]
     """Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting)."""
     PauseSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PauseSlaRequest, slad_client.v1.sla_backend_pb2.PauseSlaResponse]
-    """Stops both clocks until ResumeSla. Idempotent; the first reason stays."""
+    """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
     ResumeSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ResumeSlaRequest, slad_client.v1.sla_backend_pb2.ResumeSlaResponse]
-    """Lets a paused ticket count on. Idempotent."""
+    """Lets one reason go, or all of them. Idempotent."""
     CompleteSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CompleteSlaRequest, slad_client.v1.sla_backend_pb2.CompleteSlaResponse]
-    """Closes the response clock, or both clocks and the tracking."""
+    """Closes one clock, or with the resolution all of them and the tracking."""
+    RecordSlaMessage: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest, slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]
+    """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+    AssignSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AssignSlaRequest, slad_client.v1.sla_backend_pb2.AssignSlaResponse]
+    """The ticket has another owner. The same owner again changes nothing."""
     CancelSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]
     """Ends the tracking without a verdict."""
     GetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]
@@ -100,11 +104,15 @@ class SlaBackendAsyncStub(SlaBackendStub):
     StartSlaTracking: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.StartSlaTrackingRequest, slad_client.v1.sla_backend_pb2.StartSlaTrackingResponse]  # type: ignore[assignment]
     """Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting)."""
     PauseSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PauseSlaRequest, slad_client.v1.sla_backend_pb2.PauseSlaResponse]  # type: ignore[assignment]
-    """Stops both clocks until ResumeSla. Idempotent; the first reason stays."""
+    """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
     ResumeSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ResumeSlaRequest, slad_client.v1.sla_backend_pb2.ResumeSlaResponse]  # type: ignore[assignment]
-    """Lets a paused ticket count on. Idempotent."""
+    """Lets one reason go, or all of them. Idempotent."""
     CompleteSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CompleteSlaRequest, slad_client.v1.sla_backend_pb2.CompleteSlaResponse]  # type: ignore[assignment]
-    """Closes the response clock, or both clocks and the tracking."""
+    """Closes one clock, or with the resolution all of them and the tracking."""
+    RecordSlaMessage: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest, slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]  # type: ignore[assignment]
+    """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+    AssignSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AssignSlaRequest, slad_client.v1.sla_backend_pb2.AssignSlaResponse]  # type: ignore[assignment]
+    """The ticket has another owner. The same owner again changes nothing."""
     CancelSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]  # type: ignore[assignment]
     """Ends the tracking without a verdict."""
     GetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]  # type: ignore[assignment]
@@ -149,7 +157,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.PauseSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.PauseSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.PauseSlaResponse]]:
-        """Stops both clocks until ResumeSla. Idempotent; the first reason stays."""
+        """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
 
     @abc.abstractmethod
     def ResumeSla(
@@ -157,7 +165,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.ResumeSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.ResumeSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.ResumeSlaResponse]]:
-        """Lets a paused ticket count on. Idempotent."""
+        """Lets one reason go, or all of them. Idempotent."""
 
     @abc.abstractmethod
     def CompleteSla(
@@ -165,7 +173,23 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.CompleteSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.CompleteSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.CompleteSlaResponse]]:
-        """Closes the response clock, or both clocks and the tracking."""
+        """Closes one clock, or with the resolution all of them and the tracking."""
+
+    @abc.abstractmethod
+    def RecordSlaMessage(
+        self,
+        request: slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]]:
+        """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+
+    @abc.abstractmethod
+    def AssignSla(
+        self,
+        request: slad_client.v1.sla_backend_pb2.AssignSlaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.sla_backend_pb2.AssignSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.AssignSlaResponse]]:
+        """The ticket has another owner. The same owner again changes nothing."""
 
     @abc.abstractmethod
     def CancelSla(

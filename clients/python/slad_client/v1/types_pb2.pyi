@@ -126,6 +126,8 @@ class _SlaPauseReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """The next step is the client's."""
     SLA_PAUSE_REASON_STATUS_PAUSE: _SlaPauseReason.ValueType  # 2
     """The ticket's status is one that stops the clock."""
+    SLA_PAUSE_REASON_OTHER: _SlaPauseReason.ValueType  # 3
+    """A reason of the caller's own; its code says which."""
 
 class SlaPauseReason(_SlaPauseReason, metaclass=_SlaPauseReasonEnumTypeWrapper):
     """Why a ticket is paused."""
@@ -135,7 +137,93 @@ SLA_PAUSE_REASON_AWAITING_CLIENT: SlaPauseReason.ValueType  # 1
 """The next step is the client's."""
 SLA_PAUSE_REASON_STATUS_PAUSE: SlaPauseReason.ValueType  # 2
 """The ticket's status is one that stops the clock."""
+SLA_PAUSE_REASON_OTHER: SlaPauseReason.ValueType  # 3
+"""A reason of the caller's own; its code says which."""
 Global___SlaPauseReason: typing_extensions.TypeAlias = SlaPauseReason
+
+class _SlaClockKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SlaClockKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SlaClockKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SLA_CLOCK_KIND_UNSPECIFIED: _SlaClockKind.ValueType  # 0
+    SLA_CLOCK_KIND_RESPONSE: _SlaClockKind.ValueType  # 1
+    """From the start to the first answer. The name is "response"."""
+    SLA_CLOCK_KIND_RESOLUTION: _SlaClockKind.ValueType  # 2
+    """From the start to the resolution. The name is "resolution"."""
+    SLA_CLOCK_KIND_FROM_START: _SlaClockKind.ValueType  # 3
+    """From the start until CompleteSla names the clock."""
+    SLA_CLOCK_KIND_NEXT_REPLY: _SlaClockKind.ValueType  # 4
+    """From the oldest customer message without an answer to the next agent message, once the ticket has had
+    its first answer.
+    """
+    SLA_CLOCK_KIND_PERIODIC_UPDATE: _SlaClockKind.ValueType  # 5
+    """From the start, and from every agent message, to the next agent message."""
+    SLA_CLOCK_KIND_OWNERSHIP: _SlaClockKind.ValueType  # 6
+    """From the moment at which the ticket's owner becomes `owner` until the owner changes."""
+
+class SlaClockKind(_SlaClockKind, metaclass=_SlaClockKindEnumTypeWrapper):
+    """How a clock reads what happens to a ticket into cycles. A cycle opens, counts open time, and closes."""
+
+SLA_CLOCK_KIND_UNSPECIFIED: SlaClockKind.ValueType  # 0
+SLA_CLOCK_KIND_RESPONSE: SlaClockKind.ValueType  # 1
+"""From the start to the first answer. The name is "response"."""
+SLA_CLOCK_KIND_RESOLUTION: SlaClockKind.ValueType  # 2
+"""From the start to the resolution. The name is "resolution"."""
+SLA_CLOCK_KIND_FROM_START: SlaClockKind.ValueType  # 3
+"""From the start until CompleteSla names the clock."""
+SLA_CLOCK_KIND_NEXT_REPLY: SlaClockKind.ValueType  # 4
+"""From the oldest customer message without an answer to the next agent message, once the ticket has had
+its first answer.
+"""
+SLA_CLOCK_KIND_PERIODIC_UPDATE: SlaClockKind.ValueType  # 5
+"""From the start, and from every agent message, to the next agent message."""
+SLA_CLOCK_KIND_OWNERSHIP: SlaClockKind.ValueType  # 6
+"""From the moment at which the ticket's owner becomes `owner` until the owner changes."""
+Global___SlaClockKind: typing_extensions.TypeAlias = SlaClockKind
+
+class _SlaMessageSender:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SlaMessageSenderEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SlaMessageSender.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SLA_MESSAGE_SENDER_UNSPECIFIED: _SlaMessageSender.ValueType  # 0
+    SLA_MESSAGE_SENDER_CUSTOMER: _SlaMessageSender.ValueType  # 1
+    SLA_MESSAGE_SENDER_AGENT: _SlaMessageSender.ValueType  # 2
+
+class SlaMessageSender(_SlaMessageSender, metaclass=_SlaMessageSenderEnumTypeWrapper):
+    """Who sent a message on a ticket."""
+
+SLA_MESSAGE_SENDER_UNSPECIFIED: SlaMessageSender.ValueType  # 0
+SLA_MESSAGE_SENDER_CUSTOMER: SlaMessageSender.ValueType  # 1
+SLA_MESSAGE_SENDER_AGENT: SlaMessageSender.ValueType  # 2
+Global___SlaMessageSender: typing_extensions.TypeAlias = SlaMessageSender
+
+class _SlaResponseOnResolution:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SlaResponseOnResolutionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SlaResponseOnResolution.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: _SlaResponseOnResolution.ValueType  # 0
+    """As COUNTS."""
+    SLA_RESPONSE_ON_RESOLUTION_COUNTS: _SlaResponseOnResolution.ValueType  # 1
+    """It counts as given at the resolution, and is judged so."""
+    SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: _SlaResponseOnResolution.ValueType  # 2
+    """It is closed without a verdict."""
+
+class SlaResponseOnResolution(_SlaResponseOnResolution, metaclass=_SlaResponseOnResolutionEnumTypeWrapper):
+    """What becomes of a response that was never recorded when the resolution comes."""
+
+SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: SlaResponseOnResolution.ValueType  # 0
+"""As COUNTS."""
+SLA_RESPONSE_ON_RESOLUTION_COUNTS: SlaResponseOnResolution.ValueType  # 1
+"""It counts as given at the resolution, and is judged so."""
+SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: SlaResponseOnResolution.ValueType  # 2
+"""It is closed without a verdict."""
+Global___SlaResponseOnResolution: typing_extensions.TypeAlias = SlaResponseOnResolution
 
 class _OnExisting:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -229,6 +317,16 @@ class _SlaEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     SLA_EVENT_TYPE_RETARGETED: _SlaEventType.ValueType  # 9
     SLA_EVENT_TYPE_REOPENED: _SlaEventType.ValueType  # 10
     """An ended ticket runs again, as the generation that the event names."""
+    SLA_EVENT_TYPE_CLOCK_OPENED: _SlaEventType.ValueType  # 11
+    """A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which."""
+    SLA_EVENT_TYPE_CLOCK_CLOSED: _SlaEventType.ValueType  # 12
+    """Such a cycle closed; `met` says how, absent when there is no verdict."""
+    SLA_EVENT_TYPE_CLOCK_RETRACTED: _SlaEventType.ValueType  # 13
+    """Such a cycle never was: a fact arrived late."""
+    SLA_EVENT_TYPE_OWNER_CHANGED: _SlaEventType.ValueType  # 14
+    """The ticket has another owner; `owner` says who, empty for nobody."""
+    SLA_EVENT_TYPE_PAUSE_CHANGED: _SlaEventType.ValueType  # 15
+    """A paused ticket is now paused for other reasons; `pause_reason` is the first that is held."""
 
 class SlaEventType(_SlaEventType, metaclass=_SlaEventTypeEnumTypeWrapper):
     """What happened to a tracking."""
@@ -251,6 +349,16 @@ SLA_EVENT_TYPE_CANCELLED: SlaEventType.ValueType  # 8
 SLA_EVENT_TYPE_RETARGETED: SlaEventType.ValueType  # 9
 SLA_EVENT_TYPE_REOPENED: SlaEventType.ValueType  # 10
 """An ended ticket runs again, as the generation that the event names."""
+SLA_EVENT_TYPE_CLOCK_OPENED: SlaEventType.ValueType  # 11
+"""A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which."""
+SLA_EVENT_TYPE_CLOCK_CLOSED: SlaEventType.ValueType  # 12
+"""Such a cycle closed; `met` says how, absent when there is no verdict."""
+SLA_EVENT_TYPE_CLOCK_RETRACTED: SlaEventType.ValueType  # 13
+"""Such a cycle never was: a fact arrived late."""
+SLA_EVENT_TYPE_OWNER_CHANGED: SlaEventType.ValueType  # 14
+"""The ticket has another owner; `owner` says who, empty for nobody."""
+SLA_EVENT_TYPE_PAUSE_CHANGED: SlaEventType.ValueType  # 15
+"""A paused ticket is now paused for other reasons; `pause_reason` is the first that is held."""
 Global___SlaEventType: typing_extensions.TypeAlias = SlaEventType
 
 class _SlaEngine:
@@ -402,6 +510,98 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_time_minutes) -> _WhichOneofReturnType__response_time_minutes | None: ...
 
 Global___SlaPolicyTarget: typing_extensions.TypeAlias = SlaPolicyTarget
+
+@typing.final
+class SlaClockTerms(google.protobuf.message.Message):
+    """One clock of a ticket beside, or instead of a setting of, response and resolution."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    TARGET_MINUTES_FIELD_NUMBER: builtins.int
+    SCHEDULE_FIELD_NUMBER: builtins.int
+    IS_24X7_FIELD_NUMBER: builtins.int
+    NOTIFICATION_THRESHOLDS_FIELD_NUMBER: builtins.int
+    ESCALATION_1_PERCENT_FIELD_NUMBER: builtins.int
+    ESCALATION_2_PERCENT_FIELD_NUMBER: builtins.int
+    ESCALATION_3_PERCENT_FIELD_NUMBER: builtins.int
+    PAUSED_BY_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Lower-case letters, digits, - and _, beginning with a letter; up to 64 characters, unique in the request.
+    "response" and "resolution" may be listed for their paused_by alone; nothing else is taken from there.
+    """
+    kind: Global___SlaClockKind.ValueType
+    """Required."""
+    target_minutes: builtins.int
+    """Required: minutes of open time that a cycle may take."""
+    is_24x7: builtins.bool
+    """Every hour counts for this clock."""
+    escalation_1_percent: builtins.int
+    """Percents of the target at which escalation levels begin; 0: no such level."""
+    escalation_2_percent: builtins.int
+    escalation_3_percent: builtins.int
+    owner: builtins.str
+    """Of OWNERSHIP: whose time it counts; empty: anybody's."""
+    @property
+    def schedule(self) -> Global___BusinessHoursSchedule:
+        """By default the schedule of the tracking."""
+
+    @property
+    def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """When none are given: those of the request. 100 is always one."""
+
+    @property
+    def paused_by(self) -> Global___SlaPausedBy:
+        """Absent: every pause stops it."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        kind: Global___SlaClockKind.ValueType = ...,
+        target_minutes: builtins.int = ...,
+        schedule: Global___BusinessHoursSchedule | None = ...,
+        is_24x7: builtins.bool = ...,
+        notification_thresholds: collections.abc.Iterable[builtins.int] | None = ...,
+        escalation_1_percent: builtins.int = ...,
+        escalation_2_percent: builtins.int = ...,
+        escalation_3_percent: builtins.int = ...,
+        paused_by: Global___SlaPausedBy | None = ...,
+        owner: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["paused_by", b"paused_by", "schedule", b"schedule"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["escalation_1_percent", b"escalation_1_percent", "escalation_2_percent", b"escalation_2_percent", "escalation_3_percent", b"escalation_3_percent", "is_24x7", b"is_24x7", "kind", b"kind", "name", b"name", "notification_thresholds", b"notification_thresholds", "owner", b"owner", "paused_by", b"paused_by", "schedule", b"schedule", "target_minutes", b"target_minutes"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaClockTerms: typing_extensions.TypeAlias = SlaClockTerms
+
+@typing.final
+class SlaPausedBy(google.protobuf.message.Message):
+    """Which pauses stop a clock."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NEVER_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    never: builtins.bool
+    """None does."""
+    @property
+    def reasons(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those for these reasons: AWAITING_CLIENT, STATUS_PAUSE, or codes of the caller's own."""
+
+    def __init__(
+        self,
+        *,
+        never: builtins.bool = ...,
+        reasons: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["never", b"never", "reasons", b"reasons"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaPausedBy: typing_extensions.TypeAlias = SlaPausedBy
 
 @typing.final
 class BusinessHoursSchedule(google.protobuf.message.Message):
@@ -721,6 +921,69 @@ class SlaClock(google.protobuf.message.Message):
 Global___SlaClock: typing_extensions.TypeAlias = SlaClock
 
 @typing.final
+class SlaClockStatus(google.protobuf.message.Message):
+    """How one clock of a ticket stands: its open cycle, else the last one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    CYCLE_FIELD_NUMBER: builtins.int
+    OPENED_AT_FIELD_NUMBER: builtins.int
+    IS_PAUSED_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLES_CLOSED_FIELD_NUMBER: builtins.int
+    CYCLES_MET_FIELD_NUMBER: builtins.int
+    CYCLES_MISSED_FIELD_NUMBER: builtins.int
+    CLOSED_AT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    kind: Global___SlaClockKind.ValueType
+    status: Global___SlaTimerStatus.ValueType
+    """In one word, as of SlaStatus.status: PAUSED, RESPONSE_BREACHED for the response clock and
+    RESOLUTION_BREACHED for any other that is past 100 % or was closed too late, AT_RISK, ON_TRACK.
+    """
+    cycle: builtins.int
+    """The number of the cycle, from 1; 0: the clock has had none."""
+    is_paused: builtins.bool
+    """A pause that it heeds is on, and the cycle is open."""
+    cycles_closed: builtins.int
+    cycles_met: builtins.int
+    """Of the closed ones; those that are neither have no verdict."""
+    cycles_missed: builtins.int
+    @property
+    def opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def clock(self) -> Global___SlaClock:
+        """Absent without a cycle."""
+
+    @property
+    def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the cycle was closed, with a verdict or without; absent while it is open."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        kind: Global___SlaClockKind.ValueType = ...,
+        status: Global___SlaTimerStatus.ValueType = ...,
+        cycle: builtins.int = ...,
+        opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        is_paused: builtins.bool = ...,
+        clock: Global___SlaClock | None = ...,
+        cycles_closed: builtins.int = ...,
+        cycles_met: builtins.int = ...,
+        cycles_missed: builtins.int = ...,
+        closed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "closed_at", b"closed_at", "opened_at", b"opened_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "closed_at", b"closed_at", "cycle", b"cycle", "cycles_closed", b"cycles_closed", "cycles_met", b"cycles_met", "cycles_missed", b"cycles_missed", "is_paused", b"is_paused", "kind", b"kind", "name", b"name", "opened_at", b"opened_at", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaClockStatus: typing_extensions.TypeAlias = SlaClockStatus
+
+@typing.final
 class SlaStatus(google.protobuf.message.Message):
     """How a tracking stands."""
 
@@ -764,6 +1027,9 @@ class SlaStatus(google.protobuf.message.Message):
     PRIORITY_ID_FIELD_NUMBER: builtins.int
     PAUSE_ACCOUNTING_FIELD_NUMBER: builtins.int
     TIMEZONE_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
+    PAUSE_REASONS_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     ticket_id: builtins.str
     policy_id: builtins.str
@@ -787,6 +1053,8 @@ class SlaStatus(google.protobuf.message.Message):
     pause_accounting: Global___PauseAccounting.ValueType
     timezone: builtins.str
     """The IANA time zone of the schedule that counts; empty when every hour does."""
+    owner: builtins.str
+    """Who has the ticket (see AssignSla); empty: nobody."""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -804,6 +1072,14 @@ class SlaStatus(google.protobuf.message.Message):
     @property
     def as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The instant for which all of this holds."""
+
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaClockStatus]:
+        """Of a ticket that has clocks beside response and resolution: every clock, those two first."""
+
+    @property
+    def pause_reasons(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The codes of all reasons for which the ticket is paused, the one that was given first in front."""
 
     def __init__(
         self,
@@ -829,10 +1105,13 @@ class SlaStatus(google.protobuf.message.Message):
         priority_id: builtins.str = ...,
         pause_accounting: Global___PauseAccounting.ValueType = ...,
         timezone: builtins.str = ...,
+        clocks: collections.abc.Iterable[Global___SlaClockStatus] | None = ...,
+        pause_reasons: collections.abc.Iterable[builtins.str] | None = ...,
+        owner: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "ended_at", b"ended_at", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "attributes", b"attributes", "ended_at", b"ended_at", "engine", b"engine", "generation", b"generation", "is_paused", b"is_paused", "pause_accounting", b"pause_accounting", "pause_reason", b"pause_reason", "policy_id", b"policy_id", "priority_id", b"priority_id", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at", "state", b"state", "status", b"status", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "timezone", b"timezone", "total_pause_minutes", b"total_pause_minutes"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes", "_response_remaining_minutes", b"_response_remaining_minutes", "as_of", b"as_of", "attributes", b"attributes", "clocks", b"clocks", "ended_at", b"ended_at", "engine", b"engine", "generation", b"generation", "is_paused", b"is_paused", "owner", b"owner", "pause_accounting", b"pause_accounting", "pause_reason", b"pause_reason", "pause_reasons", b"pause_reasons", "policy_id", b"policy_id", "priority_id", b"priority_id", "resolution", b"resolution", "resolution_remaining_minutes", b"resolution_remaining_minutes", "response", b"response", "response_remaining_minutes", b"response_remaining_minutes", "started_at", b"started_at", "state", b"state", "status", b"status", "tenant_id", b"tenant_id", "ticket_id", b"ticket_id", "timezone", b"timezone", "total_pause_minutes", b"total_pause_minutes"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__resolution_remaining_minutes: typing_extensions.TypeAlias = typing.Literal["resolution_remaining_minutes"]
     _WhichOneofArgType__resolution_remaining_minutes: typing_extensions.TypeAlias = typing.Literal["_resolution_remaining_minutes", b"_resolution_remaining_minutes"]
@@ -882,6 +1161,11 @@ class SlaEvent(google.protobuf.message.Message):
     PAUSE_REASON_FIELD_NUMBER: builtins.int
     MET_FIELD_NUMBER: builtins.int
     ATTRIBUTES_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLE_FIELD_NUMBER: builtins.int
+    CYCLE_OPENED_AT_FIELD_NUMBER: builtins.int
+    PAUSE_REASON_CODE_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """The place in the one order of all events of this daemon. Gaps are possible."""
     event_id: builtins.str
@@ -894,9 +1178,21 @@ class SlaEvent(google.protobuf.message.Message):
     phase: Global___SlaPhase.ValueType
     """For THRESHOLD_* and PHASE_COMPLETED; of COMPLETED it is RESOLUTION."""
     pause_reason: Global___SlaPauseReason.ValueType
-    """For PAUSED."""
+    """For PAUSED and PAUSE_CHANGED."""
     met: builtins.bool
-    """For PHASE_COMPLETED and COMPLETED; absent when the phase has no clock."""
+    """For PHASE_COMPLETED, COMPLETED and CLOCK_CLOSED; absent when there is no clock or no verdict."""
+    clock: builtins.str
+    """The clock that the event is about, "response" and "resolution" included: for THRESHOLD_*,
+    PHASE_COMPLETED, COMPLETED and CLOCK_*.
+    """
+    cycle: builtins.int
+    """The number of its cycle, from 1, as of this event: a late fact may change it. A cycle is known by its clock
+    and cycle_opened_at.
+    """
+    pause_reason_code: builtins.str
+    """The code of pause_reason."""
+    owner: builtins.str
+    """For OWNER_CHANGED."""
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it happened: the exact instant of a crossing, or the effective time of a command."""
@@ -913,6 +1209,8 @@ class SlaEvent(google.protobuf.message.Message):
     def attributes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """The attributes of the tracking."""
 
+    @property
+    def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -930,10 +1228,15 @@ class SlaEvent(google.protobuf.message.Message):
         pause_reason: Global___SlaPauseReason.ValueType = ...,
         met: builtins.bool | None = ...,
         attributes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        clock: builtins.str = ...,
+        cycle: builtins.int = ...,
+        cycle_opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        pause_reason_code: builtins.str = ...,
+        owner: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "met", b"met", "occurred_at", b"occurred_at", "recorded_at", b"recorded_at", "threshold", b"threshold"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "cycle_opened_at", b"cycle_opened_at", "met", b"met", "occurred_at", b"occurred_at", "recorded_at", b"recorded_at", "threshold", b"threshold"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "attributes", b"attributes", "event_id", b"event_id", "generation", b"generation", "met", b"met", "occurred_at", b"occurred_at", "pause_reason", b"pause_reason", "phase", b"phase", "policy_id", b"policy_id", "recorded_at", b"recorded_at", "sequence", b"sequence", "tenant_id", b"tenant_id", "threshold", b"threshold", "ticket_id", b"ticket_id", "type", b"type"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "attributes", b"attributes", "clock", b"clock", "cycle", b"cycle", "cycle_opened_at", b"cycle_opened_at", "event_id", b"event_id", "generation", b"generation", "met", b"met", "occurred_at", b"occurred_at", "owner", b"owner", "pause_reason", b"pause_reason", "pause_reason_code", b"pause_reason_code", "phase", b"phase", "policy_id", b"policy_id", "recorded_at", b"recorded_at", "sequence", b"sequence", "tenant_id", b"tenant_id", "threshold", b"threshold", "ticket_id", b"ticket_id", "type", b"type"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__met: typing_extensions.TypeAlias = typing.Literal["met"]
     _WhichOneofArgType__met: typing_extensions.TypeAlias = typing.Literal["_met", b"_met"]
@@ -950,7 +1253,10 @@ class SlaPause(google.protobuf.message.Message):
     PAUSED_AT_FIELD_NUMBER: builtins.int
     RESUMED_AT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    REASON_CODE_FIELD_NUMBER: builtins.int
     reason: Global___SlaPauseReason.ValueType
+    reason_code: builtins.str
+    """With reason OTHER."""
     @property
     def paused_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -961,10 +1267,11 @@ class SlaPause(google.protobuf.message.Message):
         paused_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         resumed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reason: Global___SlaPauseReason.ValueType = ...,
+        reason_code: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["paused_at", b"paused_at", "resumed_at", b"resumed_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["paused_at", b"paused_at", "reason", b"reason", "resumed_at", b"resumed_at"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["paused_at", b"paused_at", "reason", b"reason", "reason_code", b"reason_code", "resumed_at", b"resumed_at"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaPause: typing_extensions.TypeAlias = SlaPause

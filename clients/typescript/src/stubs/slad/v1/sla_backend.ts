@@ -37,10 +37,15 @@ import {
   reopenModeToNumber,
   SlaAuditEntry,
   SlaClock,
+  SlaClockStatus,
+  SlaClockTerms,
   SlaEvent,
   SlaEventType,
   slaEventTypeFromJSON,
   slaEventTypeToNumber,
+  SlaMessageSender,
+  slaMessageSenderFromJSON,
+  slaMessageSenderToNumber,
   SlaPause,
   SlaPauseReason,
   slaPauseReasonFromJSON,
@@ -49,6 +54,9 @@ import {
   slaPhaseFromJSON,
   slaPhaseToNumber,
   SlaPolicyTarget,
+  SlaResponseOnResolution,
+  slaResponseOnResolutionFromJSON,
+  slaResponseOnResolutionToNumber,
   SlaStatus,
   SlaTimelineSegment,
   SlaTimerStatus,
@@ -58,6 +66,79 @@ import {
   slaTrackingStateFromJSON,
   slaTrackingStateToNumber,
 } from "./types.js";
+
+/** What a fact is that clocks other than response and resolution read. */
+export const SlaFactKind = {
+  SLA_FACT_KIND_UNSPECIFIED: "SLA_FACT_KIND_UNSPECIFIED",
+  SLA_FACT_KIND_CUSTOMER_MESSAGE: "SLA_FACT_KIND_CUSTOMER_MESSAGE",
+  SLA_FACT_KIND_AGENT_MESSAGE: "SLA_FACT_KIND_AGENT_MESSAGE",
+  /** SLA_FACT_KIND_ASSIGNED - `owner` says who has the ticket from then on. */
+  SLA_FACT_KIND_ASSIGNED: "SLA_FACT_KIND_ASSIGNED",
+  /** SLA_FACT_KIND_CLOCK_COMPLETED - The open cycle of `clock` was closed. */
+  SLA_FACT_KIND_CLOCK_COMPLETED: "SLA_FACT_KIND_CLOCK_COMPLETED",
+  /** SLA_FACT_KIND_CLOCK_DISCARDED - The same without a verdict. */
+  SLA_FACT_KIND_CLOCK_DISCARDED: "SLA_FACT_KIND_CLOCK_DISCARDED",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type SlaFactKind = typeof SlaFactKind[keyof typeof SlaFactKind];
+
+export namespace SlaFactKind {
+  export type SLA_FACT_KIND_UNSPECIFIED = typeof SlaFactKind.SLA_FACT_KIND_UNSPECIFIED;
+  export type SLA_FACT_KIND_CUSTOMER_MESSAGE = typeof SlaFactKind.SLA_FACT_KIND_CUSTOMER_MESSAGE;
+  export type SLA_FACT_KIND_AGENT_MESSAGE = typeof SlaFactKind.SLA_FACT_KIND_AGENT_MESSAGE;
+  export type SLA_FACT_KIND_ASSIGNED = typeof SlaFactKind.SLA_FACT_KIND_ASSIGNED;
+  export type SLA_FACT_KIND_CLOCK_COMPLETED = typeof SlaFactKind.SLA_FACT_KIND_CLOCK_COMPLETED;
+  export type SLA_FACT_KIND_CLOCK_DISCARDED = typeof SlaFactKind.SLA_FACT_KIND_CLOCK_DISCARDED;
+  export type UNRECOGNIZED = typeof SlaFactKind.UNRECOGNIZED;
+}
+
+export function slaFactKindFromJSON(object: any): SlaFactKind {
+  switch (object) {
+    case 0:
+    case "SLA_FACT_KIND_UNSPECIFIED":
+      return SlaFactKind.SLA_FACT_KIND_UNSPECIFIED;
+    case 1:
+    case "SLA_FACT_KIND_CUSTOMER_MESSAGE":
+      return SlaFactKind.SLA_FACT_KIND_CUSTOMER_MESSAGE;
+    case 2:
+    case "SLA_FACT_KIND_AGENT_MESSAGE":
+      return SlaFactKind.SLA_FACT_KIND_AGENT_MESSAGE;
+    case 3:
+    case "SLA_FACT_KIND_ASSIGNED":
+      return SlaFactKind.SLA_FACT_KIND_ASSIGNED;
+    case 4:
+    case "SLA_FACT_KIND_CLOCK_COMPLETED":
+      return SlaFactKind.SLA_FACT_KIND_CLOCK_COMPLETED;
+    case 5:
+    case "SLA_FACT_KIND_CLOCK_DISCARDED":
+      return SlaFactKind.SLA_FACT_KIND_CLOCK_DISCARDED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SlaFactKind.UNRECOGNIZED;
+  }
+}
+
+export function slaFactKindToNumber(object: SlaFactKind): number {
+  switch (object) {
+    case SlaFactKind.SLA_FACT_KIND_UNSPECIFIED:
+      return 0;
+    case SlaFactKind.SLA_FACT_KIND_CUSTOMER_MESSAGE:
+      return 1;
+    case SlaFactKind.SLA_FACT_KIND_AGENT_MESSAGE:
+      return 2;
+    case SlaFactKind.SLA_FACT_KIND_ASSIGNED:
+      return 3;
+    case SlaFactKind.SLA_FACT_KIND_CLOCK_COMPLETED:
+      return 4;
+    case SlaFactKind.SLA_FACT_KIND_CLOCK_DISCARDED:
+      return 5;
+    case SlaFactKind.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
 
 /** What a difference is about. */
 export const SlaDifferenceKind = {
@@ -163,7 +244,12 @@ export interface StartSlaTrackingRequest {
    * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: take over only what was cancelled at most this long before now.
    * Absent: however long ago.
    */
-  continue_within: Duration | undefined;
+  continue_within:
+    | Duration
+    | undefined;
+  /** Up to 16 clocks beside response and resolution, by name. */
+  clocks: SlaClockTerms[];
+  response_on_resolution: SlaResponseOnResolution;
 }
 
 export interface StartSlaTrackingRequest_AttributesEntry {
@@ -184,10 +270,12 @@ export interface PauseSlaRequest {
   reason: SlaPauseReason;
   effective_at: Date | undefined;
   request_id: string;
+  /** With reason OTHER: 1 to 100 printable characters. */
+  reason_code: string;
 }
 
 export interface PauseSlaResponse {
-  /** False: it was paused already. */
+  /** False: it was paused for that reason already. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -197,10 +285,14 @@ export interface ResumeSlaRequest {
   ticket_id: string;
   effective_at: Date | undefined;
   request_id: string;
+  /** Lets go of this reason alone; unspecified: of every reason. */
+  reason: SlaPauseReason;
+  /** With reason OTHER. */
+  reason_code: string;
 }
 
 export interface ResumeSlaResponse {
-  /** False: it was not paused. */
+  /** False: it was not paused, or not for that reason. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -208,21 +300,55 @@ export interface ResumeSlaResponse {
 export interface CompleteSlaRequest {
   tenant_id: string;
   ticket_id: string;
-  /** Required. RESOLUTION closes the response clock too, and ends the tracking. */
+  /** This or `clock` is required. RESOLUTION closes every clock, and ends the tracking. */
   phase: SlaPhase;
   /** The caller's own verdict, recorded beside slad's. */
   met?: boolean | undefined;
   effective_at: Date | undefined;
   request_id: string;
+  /** Instead of phase: the name of the clock whose open cycle is to close. */
+  clock: string;
+  /** Close the cycle without a verdict, such as one that a mere "thank you" opened. Not of the resolution. */
+  discard: boolean;
 }
 
 export interface CompleteSlaResponse {
-  /** False: the phase was complete already. */
+  /** False: the clock was closed already. */
   changed: boolean;
-  /** slad's verdict on the phase; true as well when the phase has no clock, as nothing was missed. */
+  /** slad's verdict; true as well where there is none, as nothing was missed. */
   met: boolean;
   /** The caller sent a verdict, and slad's is another. */
   met_differs: boolean;
+  status: SlaStatus | undefined;
+}
+
+export interface RecordSlaMessageRequest {
+  tenant_id: string;
+  ticket_id: string;
+  /** Required. */
+  sender: SlaMessageSender;
+  effective_at: Date | undefined;
+  request_id: string;
+}
+
+export interface RecordSlaMessageResponse {
+  /** False: no clock reads anything into it. */
+  changed: boolean;
+  status: SlaStatus | undefined;
+}
+
+export interface AssignSlaRequest {
+  tenant_id: string;
+  ticket_id: string;
+  /** A person or team, by the caller's own id; empty: nobody. */
+  owner: string;
+  effective_at: Date | undefined;
+  request_id: string;
+}
+
+export interface AssignSlaResponse {
+  /** False: it had that owner already. */
+  changed: boolean;
   status: SlaStatus | undefined;
 }
 
@@ -266,7 +392,11 @@ export interface RetargetSlaRequest {
    * Moves the start: not before the year 2000, not after the first pause, completion or other fact, not more
    * than 5 s ahead. Facts stay. Absent: the start stays.
    */
-  started_at: Date | undefined;
+  started_at:
+    | Date
+    | undefined;
+  /** As at the start: a clock that stays keeps its cycles and firings, by its name; one that is not here is gone. */
+  clocks: SlaClockTerms[];
 }
 
 export interface RetargetSlaResponse {
@@ -403,6 +533,11 @@ export interface GetSlaTimelineRequest {
     | undefined;
   /** Also the commands that were carried out. */
   include_audit: boolean;
+  /**
+   * The segments of one clock, by its name: its schedule, the pauses that it heeds, and "no cycle" in between.
+   * Empty: those of the ticket.
+   */
+  clock: string;
 }
 
 export interface GetSlaTimelineResponse {
@@ -431,12 +566,29 @@ export interface PreviewSlaRequest {
   /** By default started_at. */
   as_of: Date | undefined;
   pause_accounting: PauseAccounting;
+  clocks: SlaClockTerms[];
+  /** What else happens to the ticket, in order. */
+  facts: SlaFact[];
 }
 
 export interface PreviewSlaResponse {
   /** Absent without a target. */
   response: SlaClock | undefined;
-  resolution: SlaClock | undefined;
+  resolution:
+    | SlaClock
+    | undefined;
+  /** Every clock. */
+  clocks: SlaClockStatus[];
+}
+
+/** Something that happened to a ticket. */
+export interface SlaFact {
+  at: Date | undefined;
+  kind: SlaFactKind;
+  owner: string;
+  clock: string;
+  /** The caller's verdict on a CLOCK_COMPLETED. */
+  met?: boolean | undefined;
 }
 
 /** A ticket as another system knows it: its start, and what has happened since. */
@@ -454,6 +606,8 @@ export interface SlaTrackingImport {
   closed: SlaClosedTime[];
   /** What was announced before: a threshold that is still true does not fire again. */
   fired: SlaFiredThreshold[];
+  /** Messages, owners, and what else closed the cycles of clocks; in order. */
+  facts: SlaFact[];
 }
 
 /** A stretch in which a ticket was closed, and after which it was reopened. */
@@ -476,6 +630,10 @@ export interface SlaFiredThreshold {
   silent: boolean;
   /** How often it was retracted. */
   retractions: number;
+  /** Instead of phase: the name of another clock. */
+  clock: string;
+  /** When its cycle opened, of a clock with several cycles. */
+  cycle_opened_at: Date | undefined;
 }
 
 export interface ExportSlaTrackingsRequest {
@@ -620,6 +778,8 @@ function createBaseStartSlaTrackingRequest(): StartSlaTrackingRequest {
     request_id: "",
     attributes: {},
     continue_within: undefined,
+    clocks: [],
+    response_on_resolution: SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED,
   };
 }
 
@@ -670,6 +830,12 @@ export const StartSlaTrackingRequest: MessageFns<StartSlaTrackingRequest> = {
     });
     if (message.continue_within !== undefined) {
       Duration.encode(message.continue_within, writer.uint32(114).fork()).join();
+    }
+    for (const v of message.clocks) {
+      SlaClockTerms.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.response_on_resolution !== SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED) {
+      writer.uint32(128).int32(slaResponseOnResolutionToNumber(message.response_on_resolution));
     }
     return writer;
   },
@@ -812,6 +978,22 @@ export const StartSlaTrackingRequest: MessageFns<StartSlaTrackingRequest> = {
             message.continue_within = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.clocks.push(SlaClockTerms.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.response_on_resolution = slaResponseOnResolutionFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -855,6 +1037,9 @@ export const StartSlaTrackingRequest: MessageFns<StartSlaTrackingRequest> = {
     message.continue_within = (object.continue_within !== undefined && object.continue_within !== null)
       ? Duration.fromPartial(object.continue_within)
       : undefined;
+    message.clocks = object.clocks?.map((e) => SlaClockTerms.fromPartial(e)) || [];
+    message.response_on_resolution = object.response_on_resolution ??
+      SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED;
     return message;
   },
 };
@@ -1002,6 +1187,7 @@ function createBasePauseSlaRequest(): PauseSlaRequest {
     reason: SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED,
     effective_at: undefined,
     request_id: "",
+    reason_code: "",
   };
 }
 
@@ -1021,6 +1207,9 @@ export const PauseSlaRequest: MessageFns<PauseSlaRequest> = {
     }
     if (message.request_id !== "") {
       writer.uint32(42).string(message.request_id);
+    }
+    if (message.reason_code !== "") {
+      writer.uint32(50).string(message.reason_code);
     }
     return writer;
   },
@@ -1078,6 +1267,14 @@ export const PauseSlaRequest: MessageFns<PauseSlaRequest> = {
             message.request_id = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason_code = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1100,6 +1297,7 @@ export const PauseSlaRequest: MessageFns<PauseSlaRequest> = {
     message.reason = object.reason ?? SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED;
     message.effective_at = object.effective_at ?? undefined;
     message.request_id = object.request_id ?? "";
+    message.reason_code = object.reason_code ?? "";
     return message;
   },
 };
@@ -1174,7 +1372,14 @@ export const PauseSlaResponse: MessageFns<PauseSlaResponse> = {
 };
 
 function createBaseResumeSlaRequest(): ResumeSlaRequest {
-  return { tenant_id: "", ticket_id: "", effective_at: undefined, request_id: "" };
+  return {
+    tenant_id: "",
+    ticket_id: "",
+    effective_at: undefined,
+    request_id: "",
+    reason: SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED,
+    reason_code: "",
+  };
 }
 
 export const ResumeSlaRequest: MessageFns<ResumeSlaRequest> = {
@@ -1190,6 +1395,12 @@ export const ResumeSlaRequest: MessageFns<ResumeSlaRequest> = {
     }
     if (message.request_id !== "") {
       writer.uint32(34).string(message.request_id);
+    }
+    if (message.reason !== SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED) {
+      writer.uint32(40).int32(slaPauseReasonToNumber(message.reason));
+    }
+    if (message.reason_code !== "") {
+      writer.uint32(50).string(message.reason_code);
     }
     return writer;
   },
@@ -1239,6 +1450,22 @@ export const ResumeSlaRequest: MessageFns<ResumeSlaRequest> = {
             message.request_id = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.reason = slaPauseReasonFromJSON(reader.int32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason_code = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1260,6 +1487,8 @@ export const ResumeSlaRequest: MessageFns<ResumeSlaRequest> = {
     message.ticket_id = object.ticket_id ?? "";
     message.effective_at = object.effective_at ?? undefined;
     message.request_id = object.request_id ?? "";
+    message.reason = object.reason ?? SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED;
+    message.reason_code = object.reason_code ?? "";
     return message;
   },
 };
@@ -1341,6 +1570,8 @@ function createBaseCompleteSlaRequest(): CompleteSlaRequest {
     met: undefined,
     effective_at: undefined,
     request_id: "",
+    clock: "",
+    discard: false,
   };
 }
 
@@ -1363,6 +1594,12 @@ export const CompleteSlaRequest: MessageFns<CompleteSlaRequest> = {
     }
     if (message.request_id !== "") {
       writer.uint32(50).string(message.request_id);
+    }
+    if (message.clock !== "") {
+      writer.uint32(58).string(message.clock);
+    }
+    if (message.discard !== false) {
+      writer.uint32(64).bool(message.discard);
     }
     return writer;
   },
@@ -1428,6 +1665,22 @@ export const CompleteSlaRequest: MessageFns<CompleteSlaRequest> = {
             message.request_id = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.discard = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1451,6 +1704,8 @@ export const CompleteSlaRequest: MessageFns<CompleteSlaRequest> = {
     message.met = object.met ?? undefined;
     message.effective_at = object.effective_at ?? undefined;
     message.request_id = object.request_id ?? "";
+    message.clock = object.clock ?? "";
+    message.discard = object.discard ?? false;
     return message;
   },
 };
@@ -1541,6 +1796,356 @@ export const CompleteSlaResponse: MessageFns<CompleteSlaResponse> = {
     message.changed = object.changed ?? false;
     message.met = object.met ?? false;
     message.met_differs = object.met_differs ?? false;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? SlaStatus.fromPartial(object.status)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRecordSlaMessageRequest(): RecordSlaMessageRequest {
+  return {
+    tenant_id: "",
+    ticket_id: "",
+    sender: SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED,
+    effective_at: undefined,
+    request_id: "",
+  };
+}
+
+export const RecordSlaMessageRequest: MessageFns<RecordSlaMessageRequest> = {
+  encode(message: RecordSlaMessageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant_id !== "") {
+      writer.uint32(10).string(message.tenant_id);
+    }
+    if (message.ticket_id !== "") {
+      writer.uint32(18).string(message.ticket_id);
+    }
+    if (message.sender !== SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED) {
+      writer.uint32(24).int32(slaMessageSenderToNumber(message.sender));
+    }
+    if (message.effective_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.effective_at), writer.uint32(34).fork()).join();
+    }
+    if (message.request_id !== "") {
+      writer.uint32(42).string(message.request_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordSlaMessageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordSlaMessageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ticket_id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sender = slaMessageSenderFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.effective_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.request_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordSlaMessageRequest>): RecordSlaMessageRequest {
+    return RecordSlaMessageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordSlaMessageRequest>): RecordSlaMessageRequest {
+    const message = createBaseRecordSlaMessageRequest();
+    message.tenant_id = object.tenant_id ?? "";
+    message.ticket_id = object.ticket_id ?? "";
+    message.sender = object.sender ?? SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED;
+    message.effective_at = object.effective_at ?? undefined;
+    message.request_id = object.request_id ?? "";
+    return message;
+  },
+};
+
+function createBaseRecordSlaMessageResponse(): RecordSlaMessageResponse {
+  return { changed: false, status: undefined };
+}
+
+export const RecordSlaMessageResponse: MessageFns<RecordSlaMessageResponse> = {
+  encode(message: RecordSlaMessageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changed !== false) {
+      writer.uint32(8).bool(message.changed);
+    }
+    if (message.status !== undefined) {
+      SlaStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordSlaMessageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordSlaMessageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.changed = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = SlaStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordSlaMessageResponse>): RecordSlaMessageResponse {
+    return RecordSlaMessageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordSlaMessageResponse>): RecordSlaMessageResponse {
+    const message = createBaseRecordSlaMessageResponse();
+    message.changed = object.changed ?? false;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? SlaStatus.fromPartial(object.status)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAssignSlaRequest(): AssignSlaRequest {
+  return { tenant_id: "", ticket_id: "", owner: "", effective_at: undefined, request_id: "" };
+}
+
+export const AssignSlaRequest: MessageFns<AssignSlaRequest> = {
+  encode(message: AssignSlaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant_id !== "") {
+      writer.uint32(10).string(message.tenant_id);
+    }
+    if (message.ticket_id !== "") {
+      writer.uint32(18).string(message.ticket_id);
+    }
+    if (message.owner !== "") {
+      writer.uint32(26).string(message.owner);
+    }
+    if (message.effective_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.effective_at), writer.uint32(34).fork()).join();
+    }
+    if (message.request_id !== "") {
+      writer.uint32(42).string(message.request_id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignSlaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignSlaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ticket_id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.effective_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.request_id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AssignSlaRequest>): AssignSlaRequest {
+    return AssignSlaRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AssignSlaRequest>): AssignSlaRequest {
+    const message = createBaseAssignSlaRequest();
+    message.tenant_id = object.tenant_id ?? "";
+    message.ticket_id = object.ticket_id ?? "";
+    message.owner = object.owner ?? "";
+    message.effective_at = object.effective_at ?? undefined;
+    message.request_id = object.request_id ?? "";
+    return message;
+  },
+};
+
+function createBaseAssignSlaResponse(): AssignSlaResponse {
+  return { changed: false, status: undefined };
+}
+
+export const AssignSlaResponse: MessageFns<AssignSlaResponse> = {
+  encode(message: AssignSlaResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changed !== false) {
+      writer.uint32(8).bool(message.changed);
+    }
+    if (message.status !== undefined) {
+      SlaStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignSlaResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignSlaResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.changed = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = SlaStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AssignSlaResponse>): AssignSlaResponse {
+    return AssignSlaResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AssignSlaResponse>): AssignSlaResponse {
+    const message = createBaseAssignSlaResponse();
+    message.changed = object.changed ?? false;
     message.status = (object.status !== undefined && object.status !== null)
       ? SlaStatus.fromPartial(object.status)
       : undefined;
@@ -1856,6 +2461,7 @@ function createBaseRetargetSlaRequest(): RetargetSlaRequest {
     suppress_past: false,
     request_id: "",
     started_at: undefined,
+    clocks: [],
   };
 }
 
@@ -1894,6 +2500,9 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
     }
     if (message.started_at !== undefined) {
       Timestamp.encode(toTimestamp(message.started_at), writer.uint32(82).fork()).join();
+    }
+    for (const v of message.clocks) {
+      SlaClockTerms.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -2001,6 +2610,14 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
             message.started_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.clocks.push(SlaClockTerms.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2030,6 +2647,7 @@ export const RetargetSlaRequest: MessageFns<RetargetSlaRequest> = {
     message.suppress_past = object.suppress_past ?? false;
     message.request_id = object.request_id ?? "";
     message.started_at = object.started_at ?? undefined;
+    message.clocks = object.clocks?.map((e) => SlaClockTerms.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3075,7 +3693,7 @@ export const ListSlaTrackingsResponse: MessageFns<ListSlaTrackingsResponse> = {
 };
 
 function createBaseGetSlaTimelineRequest(): GetSlaTimelineRequest {
-  return { tenant_id: "", ticket_id: "", generation: undefined, until: undefined, include_audit: false };
+  return { tenant_id: "", ticket_id: "", generation: undefined, until: undefined, include_audit: false, clock: "" };
 }
 
 export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
@@ -3094,6 +3712,9 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
     }
     if (message.include_audit !== false) {
       writer.uint32(40).bool(message.include_audit);
+    }
+    if (message.clock !== "") {
+      writer.uint32(50).string(message.clock);
     }
     return writer;
   },
@@ -3151,6 +3772,14 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
             message.include_audit = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3173,6 +3802,7 @@ export const GetSlaTimelineRequest: MessageFns<GetSlaTimelineRequest> = {
     message.generation = object.generation ?? undefined;
     message.until = object.until ?? undefined;
     message.include_audit = object.include_audit ?? false;
+    message.clock = object.clock ?? "";
     return message;
   },
 };
@@ -3280,6 +3910,8 @@ function createBasePreviewSlaRequest(): PreviewSlaRequest {
     pauses: [],
     as_of: undefined,
     pause_accounting: PauseAccounting.PAUSE_ACCOUNTING_UNSPECIFIED,
+    clocks: [],
+    facts: [],
   };
 }
 
@@ -3312,6 +3944,12 @@ export const PreviewSlaRequest: MessageFns<PreviewSlaRequest> = {
     }
     if (message.pause_accounting !== PauseAccounting.PAUSE_ACCOUNTING_UNSPECIFIED) {
       writer.uint32(64).int32(pauseAccountingToNumber(message.pause_accounting));
+    }
+    for (const v of message.clocks) {
+      SlaClockTerms.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.facts) {
+      SlaFact.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -3403,6 +4041,22 @@ export const PreviewSlaRequest: MessageFns<PreviewSlaRequest> = {
             message.pause_accounting = pauseAccountingFromJSON(reader.int32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.clocks.push(SlaClockTerms.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.facts.push(SlaFact.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3430,12 +4084,14 @@ export const PreviewSlaRequest: MessageFns<PreviewSlaRequest> = {
     message.pauses = object.pauses?.map((e) => SlaPause.fromPartial(e)) || [];
     message.as_of = object.as_of ?? undefined;
     message.pause_accounting = object.pause_accounting ?? PauseAccounting.PAUSE_ACCOUNTING_UNSPECIFIED;
+    message.clocks = object.clocks?.map((e) => SlaClockTerms.fromPartial(e)) || [];
+    message.facts = object.facts?.map((e) => SlaFact.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBasePreviewSlaResponse(): PreviewSlaResponse {
-  return { response: undefined, resolution: undefined };
+  return { response: undefined, resolution: undefined, clocks: [] };
 }
 
 export const PreviewSlaResponse: MessageFns<PreviewSlaResponse> = {
@@ -3445,6 +4101,9 @@ export const PreviewSlaResponse: MessageFns<PreviewSlaResponse> = {
     }
     if (message.resolution !== undefined) {
       SlaClock.encode(message.resolution, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.clocks) {
+      SlaClockStatus.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3478,6 +4137,14 @@ export const PreviewSlaResponse: MessageFns<PreviewSlaResponse> = {
             message.resolution = SlaClock.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clocks.push(SlaClockStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3501,6 +4168,110 @@ export const PreviewSlaResponse: MessageFns<PreviewSlaResponse> = {
     message.resolution = (object.resolution !== undefined && object.resolution !== null)
       ? SlaClock.fromPartial(object.resolution)
       : undefined;
+    message.clocks = object.clocks?.map((e) => SlaClockStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSlaFact(): SlaFact {
+  return { at: undefined, kind: SlaFactKind.SLA_FACT_KIND_UNSPECIFIED, owner: "", clock: "", met: undefined };
+}
+
+export const SlaFact: MessageFns<SlaFact> = {
+  encode(message: SlaFact, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(10).fork()).join();
+    }
+    if (message.kind !== SlaFactKind.SLA_FACT_KIND_UNSPECIFIED) {
+      writer.uint32(16).int32(slaFactKindToNumber(message.kind));
+    }
+    if (message.owner !== "") {
+      writer.uint32(26).string(message.owner);
+    }
+    if (message.clock !== "") {
+      writer.uint32(34).string(message.clock);
+    }
+    if (message.met !== undefined) {
+      writer.uint32(40).bool(message.met);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaFact {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaFact();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = slaFactKindFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.met = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaFact>): SlaFact {
+    return SlaFact.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaFact>): SlaFact {
+    const message = createBaseSlaFact();
+    message.at = object.at ?? undefined;
+    message.kind = object.kind ?? SlaFactKind.SLA_FACT_KIND_UNSPECIFIED;
+    message.owner = object.owner ?? "";
+    message.clock = object.clock ?? "";
+    message.met = object.met ?? undefined;
     return message;
   },
 };
@@ -3513,6 +4284,7 @@ function createBaseSlaTrackingImport(): SlaTrackingImport {
     response_met: undefined,
     closed: [],
     fired: [],
+    facts: [],
   };
 }
 
@@ -3535,6 +4307,9 @@ export const SlaTrackingImport: MessageFns<SlaTrackingImport> = {
     }
     for (const v of message.fired) {
       SlaFiredThreshold.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.facts) {
+      SlaFact.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -3600,6 +4375,14 @@ export const SlaTrackingImport: MessageFns<SlaTrackingImport> = {
             message.fired.push(SlaFiredThreshold.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.facts.push(SlaFact.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3625,6 +4408,7 @@ export const SlaTrackingImport: MessageFns<SlaTrackingImport> = {
     message.response_met = object.response_met ?? undefined;
     message.closed = object.closed?.map((e) => SlaClosedTime.fromPartial(e)) || [];
     message.fired = object.fired?.map((e) => SlaFiredThreshold.fromPartial(e)) || [];
+    message.facts = object.facts?.map((e) => SlaFact.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3705,6 +4489,8 @@ function createBaseSlaFiredThreshold(): SlaFiredThreshold {
     superseded: false,
     silent: false,
     retractions: 0,
+    clock: "",
+    cycle_opened_at: undefined,
   };
 }
 
@@ -3730,6 +4516,12 @@ export const SlaFiredThreshold: MessageFns<SlaFiredThreshold> = {
     }
     if (message.retractions !== 0) {
       writer.uint32(56).int32(message.retractions);
+    }
+    if (message.clock !== "") {
+      writer.uint32(66).string(message.clock);
+    }
+    if (message.cycle_opened_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.cycle_opened_at), writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -3803,6 +4595,22 @@ export const SlaFiredThreshold: MessageFns<SlaFiredThreshold> = {
             message.retractions = reader.int32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.cycle_opened_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3827,6 +4635,8 @@ export const SlaFiredThreshold: MessageFns<SlaFiredThreshold> = {
     message.superseded = object.superseded ?? false;
     message.silent = object.silent ?? false;
     message.retractions = object.retractions ?? 0;
+    message.clock = object.clock ?? "";
+    message.cycle_opened_at = object.cycle_opened_at ?? undefined;
     return message;
   },
 };
@@ -4769,7 +5579,7 @@ export const SlaBackendService = {
       Buffer.from(StartSlaTrackingResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StartSlaTrackingResponse => StartSlaTrackingResponse.decode(value),
   },
-  /** Stops both clocks until ResumeSla. Idempotent; the first reason stays. */
+  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
   pauseSla: {
     path: "/slad.v1.SlaBackend/PauseSla" as const,
     requestStream: false as const,
@@ -4779,7 +5589,7 @@ export const SlaBackendService = {
     responseSerialize: (value: PauseSlaResponse): Buffer => Buffer.from(PauseSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PauseSlaResponse => PauseSlaResponse.decode(value),
   },
-  /** Lets a paused ticket count on. Idempotent. */
+  /** Lets one reason go, or all of them. Idempotent. */
   resumeSla: {
     path: "/slad.v1.SlaBackend/ResumeSla" as const,
     requestStream: false as const,
@@ -4789,7 +5599,7 @@ export const SlaBackendService = {
     responseSerialize: (value: ResumeSlaResponse): Buffer => Buffer.from(ResumeSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeSlaResponse => ResumeSlaResponse.decode(value),
   },
-  /** Closes the response clock, or both clocks and the tracking. */
+  /** Closes one clock, or with the resolution all of them and the tracking. */
   completeSla: {
     path: "/slad.v1.SlaBackend/CompleteSla" as const,
     requestStream: false as const,
@@ -4798,6 +5608,28 @@ export const SlaBackendService = {
     requestDeserialize: (value: Buffer): CompleteSlaRequest => CompleteSlaRequest.decode(value),
     responseSerialize: (value: CompleteSlaResponse): Buffer => Buffer.from(CompleteSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CompleteSlaResponse => CompleteSlaResponse.decode(value),
+  },
+  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  recordSlaMessage: {
+    path: "/slad.v1.SlaBackend/RecordSlaMessage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordSlaMessageRequest): Buffer =>
+      Buffer.from(RecordSlaMessageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordSlaMessageRequest => RecordSlaMessageRequest.decode(value),
+    responseSerialize: (value: RecordSlaMessageResponse): Buffer =>
+      Buffer.from(RecordSlaMessageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordSlaMessageResponse => RecordSlaMessageResponse.decode(value),
+  },
+  /** The ticket has another owner. The same owner again changes nothing. */
+  assignSla: {
+    path: "/slad.v1.SlaBackend/AssignSla" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AssignSlaRequest): Buffer => Buffer.from(AssignSlaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AssignSlaRequest => AssignSlaRequest.decode(value),
+    responseSerialize: (value: AssignSlaResponse): Buffer => Buffer.from(AssignSlaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AssignSlaResponse => AssignSlaResponse.decode(value),
   },
   /** Ends the tracking without a verdict. */
   cancelSla: {
@@ -4941,12 +5773,16 @@ export const SlaBackendService = {
 export interface SlaBackendServer extends UntypedServiceImplementation {
   /** Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting). */
   startSlaTracking: handleUnaryCall<StartSlaTrackingRequest, StartSlaTrackingResponse>;
-  /** Stops both clocks until ResumeSla. Idempotent; the first reason stays. */
+  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
   pauseSla: handleUnaryCall<PauseSlaRequest, PauseSlaResponse>;
-  /** Lets a paused ticket count on. Idempotent. */
+  /** Lets one reason go, or all of them. Idempotent. */
   resumeSla: handleUnaryCall<ResumeSlaRequest, ResumeSlaResponse>;
-  /** Closes the response clock, or both clocks and the tracking. */
+  /** Closes one clock, or with the resolution all of them and the tracking. */
   completeSla: handleUnaryCall<CompleteSlaRequest, CompleteSlaResponse>;
+  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  recordSlaMessage: handleUnaryCall<RecordSlaMessageRequest, RecordSlaMessageResponse>;
+  /** The ticket has another owner. The same owner again changes nothing. */
+  assignSla: handleUnaryCall<AssignSlaRequest, AssignSlaResponse>;
   /** Ends the tracking without a verdict. */
   cancelSla: handleUnaryCall<CancelSlaRequest, CancelSlaResponse>;
   /** How a ticket stands now: its latest generation, or the one asked for. */
@@ -4993,7 +5829,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StartSlaTrackingResponse) => void,
   ): ClientUnaryCall;
-  /** Stops both clocks until ResumeSla. Idempotent; the first reason stays. */
+  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
   pauseSla(
     request: PauseSlaRequest,
     callback: (error: ServiceError | null, response: PauseSlaResponse) => void,
@@ -5009,7 +5845,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PauseSlaResponse) => void,
   ): ClientUnaryCall;
-  /** Lets a paused ticket count on. Idempotent. */
+  /** Lets one reason go, or all of them. Idempotent. */
   resumeSla(
     request: ResumeSlaRequest,
     callback: (error: ServiceError | null, response: ResumeSlaResponse) => void,
@@ -5025,7 +5861,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeSlaResponse) => void,
   ): ClientUnaryCall;
-  /** Closes the response clock, or both clocks and the tracking. */
+  /** Closes one clock, or with the resolution all of them and the tracking. */
   completeSla(
     request: CompleteSlaRequest,
     callback: (error: ServiceError | null, response: CompleteSlaResponse) => void,
@@ -5040,6 +5876,38 @@ export interface SlaBackendClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CompleteSlaResponse) => void,
+  ): ClientUnaryCall;
+  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  recordSlaMessage(
+    request: RecordSlaMessageRequest,
+    callback: (error: ServiceError | null, response: RecordSlaMessageResponse) => void,
+  ): ClientUnaryCall;
+  recordSlaMessage(
+    request: RecordSlaMessageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecordSlaMessageResponse) => void,
+  ): ClientUnaryCall;
+  recordSlaMessage(
+    request: RecordSlaMessageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecordSlaMessageResponse) => void,
+  ): ClientUnaryCall;
+  /** The ticket has another owner. The same owner again changes nothing. */
+  assignSla(
+    request: AssignSlaRequest,
+    callback: (error: ServiceError | null, response: AssignSlaResponse) => void,
+  ): ClientUnaryCall;
+  assignSla(
+    request: AssignSlaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AssignSlaResponse) => void,
+  ): ClientUnaryCall;
+  assignSla(
+    request: AssignSlaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AssignSlaResponse) => void,
   ): ClientUnaryCall;
   /** Ends the tracking without a verdict. */
   cancelSla(

@@ -207,6 +207,8 @@ export const SlaPauseReason = {
   SLA_PAUSE_REASON_AWAITING_CLIENT: "SLA_PAUSE_REASON_AWAITING_CLIENT",
   /** SLA_PAUSE_REASON_STATUS_PAUSE - The ticket's status is one that stops the clock. */
   SLA_PAUSE_REASON_STATUS_PAUSE: "SLA_PAUSE_REASON_STATUS_PAUSE",
+  /** SLA_PAUSE_REASON_OTHER - A reason of the caller's own; its code says which. */
+  SLA_PAUSE_REASON_OTHER: "SLA_PAUSE_REASON_OTHER",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -216,6 +218,7 @@ export namespace SlaPauseReason {
   export type SLA_PAUSE_REASON_UNSPECIFIED = typeof SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED;
   export type SLA_PAUSE_REASON_AWAITING_CLIENT = typeof SlaPauseReason.SLA_PAUSE_REASON_AWAITING_CLIENT;
   export type SLA_PAUSE_REASON_STATUS_PAUSE = typeof SlaPauseReason.SLA_PAUSE_REASON_STATUS_PAUSE;
+  export type SLA_PAUSE_REASON_OTHER = typeof SlaPauseReason.SLA_PAUSE_REASON_OTHER;
   export type UNRECOGNIZED = typeof SlaPauseReason.UNRECOGNIZED;
 }
 
@@ -230,6 +233,9 @@ export function slaPauseReasonFromJSON(object: any): SlaPauseReason {
     case 2:
     case "SLA_PAUSE_REASON_STATUS_PAUSE":
       return SlaPauseReason.SLA_PAUSE_REASON_STATUS_PAUSE;
+    case 3:
+    case "SLA_PAUSE_REASON_OTHER":
+      return SlaPauseReason.SLA_PAUSE_REASON_OTHER;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -245,7 +251,197 @@ export function slaPauseReasonToNumber(object: SlaPauseReason): number {
       return 1;
     case SlaPauseReason.SLA_PAUSE_REASON_STATUS_PAUSE:
       return 2;
+    case SlaPauseReason.SLA_PAUSE_REASON_OTHER:
+      return 3;
     case SlaPauseReason.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** How a clock reads what happens to a ticket into cycles. A cycle opens, counts open time, and closes. */
+export const SlaClockKind = {
+  SLA_CLOCK_KIND_UNSPECIFIED: "SLA_CLOCK_KIND_UNSPECIFIED",
+  /** SLA_CLOCK_KIND_RESPONSE - From the start to the first answer. The name is "response". */
+  SLA_CLOCK_KIND_RESPONSE: "SLA_CLOCK_KIND_RESPONSE",
+  /** SLA_CLOCK_KIND_RESOLUTION - From the start to the resolution. The name is "resolution". */
+  SLA_CLOCK_KIND_RESOLUTION: "SLA_CLOCK_KIND_RESOLUTION",
+  /** SLA_CLOCK_KIND_FROM_START - From the start until CompleteSla names the clock. */
+  SLA_CLOCK_KIND_FROM_START: "SLA_CLOCK_KIND_FROM_START",
+  /**
+   * SLA_CLOCK_KIND_NEXT_REPLY - From the oldest customer message without an answer to the next agent message, once the ticket has had
+   * its first answer.
+   */
+  SLA_CLOCK_KIND_NEXT_REPLY: "SLA_CLOCK_KIND_NEXT_REPLY",
+  /** SLA_CLOCK_KIND_PERIODIC_UPDATE - From the start, and from every agent message, to the next agent message. */
+  SLA_CLOCK_KIND_PERIODIC_UPDATE: "SLA_CLOCK_KIND_PERIODIC_UPDATE",
+  /** SLA_CLOCK_KIND_OWNERSHIP - From the moment at which the ticket's owner becomes `owner` until the owner changes. */
+  SLA_CLOCK_KIND_OWNERSHIP: "SLA_CLOCK_KIND_OWNERSHIP",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type SlaClockKind = typeof SlaClockKind[keyof typeof SlaClockKind];
+
+export namespace SlaClockKind {
+  export type SLA_CLOCK_KIND_UNSPECIFIED = typeof SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED;
+  export type SLA_CLOCK_KIND_RESPONSE = typeof SlaClockKind.SLA_CLOCK_KIND_RESPONSE;
+  export type SLA_CLOCK_KIND_RESOLUTION = typeof SlaClockKind.SLA_CLOCK_KIND_RESOLUTION;
+  export type SLA_CLOCK_KIND_FROM_START = typeof SlaClockKind.SLA_CLOCK_KIND_FROM_START;
+  export type SLA_CLOCK_KIND_NEXT_REPLY = typeof SlaClockKind.SLA_CLOCK_KIND_NEXT_REPLY;
+  export type SLA_CLOCK_KIND_PERIODIC_UPDATE = typeof SlaClockKind.SLA_CLOCK_KIND_PERIODIC_UPDATE;
+  export type SLA_CLOCK_KIND_OWNERSHIP = typeof SlaClockKind.SLA_CLOCK_KIND_OWNERSHIP;
+  export type UNRECOGNIZED = typeof SlaClockKind.UNRECOGNIZED;
+}
+
+export function slaClockKindFromJSON(object: any): SlaClockKind {
+  switch (object) {
+    case 0:
+    case "SLA_CLOCK_KIND_UNSPECIFIED":
+      return SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED;
+    case 1:
+    case "SLA_CLOCK_KIND_RESPONSE":
+      return SlaClockKind.SLA_CLOCK_KIND_RESPONSE;
+    case 2:
+    case "SLA_CLOCK_KIND_RESOLUTION":
+      return SlaClockKind.SLA_CLOCK_KIND_RESOLUTION;
+    case 3:
+    case "SLA_CLOCK_KIND_FROM_START":
+      return SlaClockKind.SLA_CLOCK_KIND_FROM_START;
+    case 4:
+    case "SLA_CLOCK_KIND_NEXT_REPLY":
+      return SlaClockKind.SLA_CLOCK_KIND_NEXT_REPLY;
+    case 5:
+    case "SLA_CLOCK_KIND_PERIODIC_UPDATE":
+      return SlaClockKind.SLA_CLOCK_KIND_PERIODIC_UPDATE;
+    case 6:
+    case "SLA_CLOCK_KIND_OWNERSHIP":
+      return SlaClockKind.SLA_CLOCK_KIND_OWNERSHIP;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SlaClockKind.UNRECOGNIZED;
+  }
+}
+
+export function slaClockKindToNumber(object: SlaClockKind): number {
+  switch (object) {
+    case SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED:
+      return 0;
+    case SlaClockKind.SLA_CLOCK_KIND_RESPONSE:
+      return 1;
+    case SlaClockKind.SLA_CLOCK_KIND_RESOLUTION:
+      return 2;
+    case SlaClockKind.SLA_CLOCK_KIND_FROM_START:
+      return 3;
+    case SlaClockKind.SLA_CLOCK_KIND_NEXT_REPLY:
+      return 4;
+    case SlaClockKind.SLA_CLOCK_KIND_PERIODIC_UPDATE:
+      return 5;
+    case SlaClockKind.SLA_CLOCK_KIND_OWNERSHIP:
+      return 6;
+    case SlaClockKind.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** Who sent a message on a ticket. */
+export const SlaMessageSender = {
+  SLA_MESSAGE_SENDER_UNSPECIFIED: "SLA_MESSAGE_SENDER_UNSPECIFIED",
+  SLA_MESSAGE_SENDER_CUSTOMER: "SLA_MESSAGE_SENDER_CUSTOMER",
+  SLA_MESSAGE_SENDER_AGENT: "SLA_MESSAGE_SENDER_AGENT",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type SlaMessageSender = typeof SlaMessageSender[keyof typeof SlaMessageSender];
+
+export namespace SlaMessageSender {
+  export type SLA_MESSAGE_SENDER_UNSPECIFIED = typeof SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED;
+  export type SLA_MESSAGE_SENDER_CUSTOMER = typeof SlaMessageSender.SLA_MESSAGE_SENDER_CUSTOMER;
+  export type SLA_MESSAGE_SENDER_AGENT = typeof SlaMessageSender.SLA_MESSAGE_SENDER_AGENT;
+  export type UNRECOGNIZED = typeof SlaMessageSender.UNRECOGNIZED;
+}
+
+export function slaMessageSenderFromJSON(object: any): SlaMessageSender {
+  switch (object) {
+    case 0:
+    case "SLA_MESSAGE_SENDER_UNSPECIFIED":
+      return SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED;
+    case 1:
+    case "SLA_MESSAGE_SENDER_CUSTOMER":
+      return SlaMessageSender.SLA_MESSAGE_SENDER_CUSTOMER;
+    case 2:
+    case "SLA_MESSAGE_SENDER_AGENT":
+      return SlaMessageSender.SLA_MESSAGE_SENDER_AGENT;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SlaMessageSender.UNRECOGNIZED;
+  }
+}
+
+export function slaMessageSenderToNumber(object: SlaMessageSender): number {
+  switch (object) {
+    case SlaMessageSender.SLA_MESSAGE_SENDER_UNSPECIFIED:
+      return 0;
+    case SlaMessageSender.SLA_MESSAGE_SENDER_CUSTOMER:
+      return 1;
+    case SlaMessageSender.SLA_MESSAGE_SENDER_AGENT:
+      return 2;
+    case SlaMessageSender.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** What becomes of a response that was never recorded when the resolution comes. */
+export const SlaResponseOnResolution = {
+  /** SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED - As COUNTS. */
+  SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: "SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED",
+  /** SLA_RESPONSE_ON_RESOLUTION_COUNTS - It counts as given at the resolution, and is judged so. */
+  SLA_RESPONSE_ON_RESOLUTION_COUNTS: "SLA_RESPONSE_ON_RESOLUTION_COUNTS",
+  /** SLA_RESPONSE_ON_RESOLUTION_UNJUDGED - It is closed without a verdict. */
+  SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: "SLA_RESPONSE_ON_RESOLUTION_UNJUDGED",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type SlaResponseOnResolution = typeof SlaResponseOnResolution[keyof typeof SlaResponseOnResolution];
+
+export namespace SlaResponseOnResolution {
+  export type SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED =
+    typeof SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED;
+  export type SLA_RESPONSE_ON_RESOLUTION_COUNTS = typeof SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_COUNTS;
+  export type SLA_RESPONSE_ON_RESOLUTION_UNJUDGED = typeof SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED;
+  export type UNRECOGNIZED = typeof SlaResponseOnResolution.UNRECOGNIZED;
+}
+
+export function slaResponseOnResolutionFromJSON(object: any): SlaResponseOnResolution {
+  switch (object) {
+    case 0:
+    case "SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED":
+      return SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED;
+    case 1:
+    case "SLA_RESPONSE_ON_RESOLUTION_COUNTS":
+      return SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_COUNTS;
+    case 2:
+    case "SLA_RESPONSE_ON_RESOLUTION_UNJUDGED":
+      return SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SlaResponseOnResolution.UNRECOGNIZED;
+  }
+}
+
+export function slaResponseOnResolutionToNumber(object: SlaResponseOnResolution): number {
+  switch (object) {
+    case SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED:
+      return 0;
+    case SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_COUNTS:
+      return 1;
+    case SlaResponseOnResolution.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED:
+      return 2;
+    case SlaResponseOnResolution.UNRECOGNIZED:
     default:
       return -1;
   }
@@ -406,6 +602,16 @@ export const SlaEventType = {
   SLA_EVENT_TYPE_RETARGETED: "SLA_EVENT_TYPE_RETARGETED",
   /** SLA_EVENT_TYPE_REOPENED - An ended ticket runs again, as the generation that the event names. */
   SLA_EVENT_TYPE_REOPENED: "SLA_EVENT_TYPE_REOPENED",
+  /** SLA_EVENT_TYPE_CLOCK_OPENED - A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which. */
+  SLA_EVENT_TYPE_CLOCK_OPENED: "SLA_EVENT_TYPE_CLOCK_OPENED",
+  /** SLA_EVENT_TYPE_CLOCK_CLOSED - Such a cycle closed; `met` says how, absent when there is no verdict. */
+  SLA_EVENT_TYPE_CLOCK_CLOSED: "SLA_EVENT_TYPE_CLOCK_CLOSED",
+  /** SLA_EVENT_TYPE_CLOCK_RETRACTED - Such a cycle never was: a fact arrived late. */
+  SLA_EVENT_TYPE_CLOCK_RETRACTED: "SLA_EVENT_TYPE_CLOCK_RETRACTED",
+  /** SLA_EVENT_TYPE_OWNER_CHANGED - The ticket has another owner; `owner` says who, empty for nobody. */
+  SLA_EVENT_TYPE_OWNER_CHANGED: "SLA_EVENT_TYPE_OWNER_CHANGED",
+  /** SLA_EVENT_TYPE_PAUSE_CHANGED - A paused ticket is now paused for other reasons; `pause_reason` is the first that is held. */
+  SLA_EVENT_TYPE_PAUSE_CHANGED: "SLA_EVENT_TYPE_PAUSE_CHANGED",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -423,6 +629,11 @@ export namespace SlaEventType {
   export type SLA_EVENT_TYPE_CANCELLED = typeof SlaEventType.SLA_EVENT_TYPE_CANCELLED;
   export type SLA_EVENT_TYPE_RETARGETED = typeof SlaEventType.SLA_EVENT_TYPE_RETARGETED;
   export type SLA_EVENT_TYPE_REOPENED = typeof SlaEventType.SLA_EVENT_TYPE_REOPENED;
+  export type SLA_EVENT_TYPE_CLOCK_OPENED = typeof SlaEventType.SLA_EVENT_TYPE_CLOCK_OPENED;
+  export type SLA_EVENT_TYPE_CLOCK_CLOSED = typeof SlaEventType.SLA_EVENT_TYPE_CLOCK_CLOSED;
+  export type SLA_EVENT_TYPE_CLOCK_RETRACTED = typeof SlaEventType.SLA_EVENT_TYPE_CLOCK_RETRACTED;
+  export type SLA_EVENT_TYPE_OWNER_CHANGED = typeof SlaEventType.SLA_EVENT_TYPE_OWNER_CHANGED;
+  export type SLA_EVENT_TYPE_PAUSE_CHANGED = typeof SlaEventType.SLA_EVENT_TYPE_PAUSE_CHANGED;
   export type UNRECOGNIZED = typeof SlaEventType.UNRECOGNIZED;
 }
 
@@ -461,6 +672,21 @@ export function slaEventTypeFromJSON(object: any): SlaEventType {
     case 10:
     case "SLA_EVENT_TYPE_REOPENED":
       return SlaEventType.SLA_EVENT_TYPE_REOPENED;
+    case 11:
+    case "SLA_EVENT_TYPE_CLOCK_OPENED":
+      return SlaEventType.SLA_EVENT_TYPE_CLOCK_OPENED;
+    case 12:
+    case "SLA_EVENT_TYPE_CLOCK_CLOSED":
+      return SlaEventType.SLA_EVENT_TYPE_CLOCK_CLOSED;
+    case 13:
+    case "SLA_EVENT_TYPE_CLOCK_RETRACTED":
+      return SlaEventType.SLA_EVENT_TYPE_CLOCK_RETRACTED;
+    case 14:
+    case "SLA_EVENT_TYPE_OWNER_CHANGED":
+      return SlaEventType.SLA_EVENT_TYPE_OWNER_CHANGED;
+    case 15:
+    case "SLA_EVENT_TYPE_PAUSE_CHANGED":
+      return SlaEventType.SLA_EVENT_TYPE_PAUSE_CHANGED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -492,6 +718,16 @@ export function slaEventTypeToNumber(object: SlaEventType): number {
       return 9;
     case SlaEventType.SLA_EVENT_TYPE_REOPENED:
       return 10;
+    case SlaEventType.SLA_EVENT_TYPE_CLOCK_OPENED:
+      return 11;
+    case SlaEventType.SLA_EVENT_TYPE_CLOCK_CLOSED:
+      return 12;
+    case SlaEventType.SLA_EVENT_TYPE_CLOCK_RETRACTED:
+      return 13;
+    case SlaEventType.SLA_EVENT_TYPE_OWNER_CHANGED:
+      return 14;
+    case SlaEventType.SLA_EVENT_TYPE_PAUSE_CHANGED:
+      return 15;
     case SlaEventType.UNRECOGNIZED:
     default:
       return -1;
@@ -698,6 +934,45 @@ export interface SlaPolicyTarget {
   resolution_due_at: Date | undefined;
 }
 
+/** One clock of a ticket beside, or instead of a setting of, response and resolution. */
+export interface SlaClockTerms {
+  /**
+   * Lower-case letters, digits, - and _, beginning with a letter; up to 64 characters, unique in the request.
+   * "response" and "resolution" may be listed for their paused_by alone; nothing else is taken from there.
+   */
+  name: string;
+  /** Required. */
+  kind: SlaClockKind;
+  /** Required: minutes of open time that a cycle may take. */
+  target_minutes: number;
+  /** By default the schedule of the tracking. */
+  schedule:
+    | BusinessHoursSchedule
+    | undefined;
+  /** Every hour counts for this clock. */
+  is_24x7: boolean;
+  /** When none are given: those of the request. 100 is always one. */
+  notification_thresholds: number[];
+  /** Percents of the target at which escalation levels begin; 0: no such level. */
+  escalation_1_percent: number;
+  escalation_2_percent: number;
+  escalation_3_percent: number;
+  /** Absent: every pause stops it. */
+  paused_by:
+    | SlaPausedBy
+    | undefined;
+  /** Of OWNERSHIP: whose time it counts; empty: anybody's. */
+  owner: string;
+}
+
+/** Which pauses stop a clock. */
+export interface SlaPausedBy {
+  /** None does. */
+  never: boolean;
+  /** Those for these reasons: AWAITING_CLIENT, STATUS_PAUSE, or codes of the caller's own. */
+  reasons: string[];
+}
+
 /** When time counts. */
 export interface BusinessHoursSchedule {
   tenant: string;
@@ -840,6 +1115,32 @@ export interface SlaClock {
   agreed_due_at: Date | undefined;
 }
 
+/** How one clock of a ticket stands: its open cycle, else the last one. */
+export interface SlaClockStatus {
+  name: string;
+  kind: SlaClockKind;
+  /**
+   * In one word, as of SlaStatus.status: PAUSED, RESPONSE_BREACHED for the response clock and
+   * RESOLUTION_BREACHED for any other that is past 100 % or was closed too late, AT_RISK, ON_TRACK.
+   */
+  status: SlaTimerStatus;
+  /** The number of the cycle, from 1; 0: the clock has had none. */
+  cycle: number;
+  opened_at:
+    | Date
+    | undefined;
+  /** A pause that it heeds is on, and the cycle is open. */
+  is_paused: boolean;
+  /** Absent without a cycle. */
+  clock: SlaClock | undefined;
+  cycles_closed: number;
+  /** Of the closed ones; those that are neither have no verdict. */
+  cycles_met: number;
+  cycles_missed: number;
+  /** When the cycle was closed, with a verdict or without; absent while it is open. */
+  closed_at: Date | undefined;
+}
+
 /** How a tracking stands. */
 export interface SlaStatus {
   tenant_id: string;
@@ -881,6 +1182,12 @@ export interface SlaStatus {
   pause_accounting: PauseAccounting;
   /** The IANA time zone of the schedule that counts; empty when every hour does. */
   timezone: string;
+  /** Of a ticket that has clocks beside response and resolution: every clock, those two first. */
+  clocks: SlaClockStatus[];
+  /** The codes of all reasons for which the ticket is paused, the one that was given first in front. */
+  pause_reasons: string[];
+  /** Who has the ticket (see AssignSla); empty: nobody. */
+  owner: string;
 }
 
 export interface SlaStatus_AttributesEntry {
@@ -911,14 +1218,31 @@ export interface SlaEvent {
   threshold:
     | SlaThreshold
     | undefined;
-  /** For PAUSED. */
+  /** For PAUSED and PAUSE_CHANGED. */
   pause_reason: SlaPauseReason;
-  /** For PHASE_COMPLETED and COMPLETED; absent when the phase has no clock. */
+  /** For PHASE_COMPLETED, COMPLETED and CLOCK_CLOSED; absent when there is no clock or no verdict. */
   met?:
     | boolean
     | undefined;
   /** The attributes of the tracking. */
   attributes: { [key: string]: string };
+  /**
+   * The clock that the event is about, "response" and "resolution" included: for THRESHOLD_*,
+   * PHASE_COMPLETED, COMPLETED and CLOCK_*.
+   */
+  clock: string;
+  /**
+   * The number of its cycle, from 1, as of this event: a late fact may change it. A cycle is known by its clock
+   * and cycle_opened_at.
+   */
+  cycle: number;
+  cycle_opened_at:
+    | Date
+    | undefined;
+  /** The code of pause_reason. */
+  pause_reason_code: string;
+  /** For OWNER_CHANGED. */
+  owner: string;
 }
 
 export interface SlaEvent_AttributesEntry {
@@ -931,6 +1255,8 @@ export interface SlaPause {
   paused_at: Date | undefined;
   resumed_at: Date | undefined;
   reason: SlaPauseReason;
+  /** With reason OTHER. */
+  reason_code: string;
 }
 
 /** A command that was carried out on a ticket. */
@@ -1146,6 +1472,278 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
     message.is_24x7 = object.is_24x7 ?? false;
     message.response_due_at = object.response_due_at ?? undefined;
     message.resolution_due_at = object.resolution_due_at ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSlaClockTerms(): SlaClockTerms {
+  return {
+    name: "",
+    kind: SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED,
+    target_minutes: 0,
+    schedule: undefined,
+    is_24x7: false,
+    notification_thresholds: [],
+    escalation_1_percent: 0,
+    escalation_2_percent: 0,
+    escalation_3_percent: 0,
+    paused_by: undefined,
+    owner: "",
+  };
+}
+
+export const SlaClockTerms: MessageFns<SlaClockTerms> = {
+  encode(message: SlaClockTerms, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.kind !== SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED) {
+      writer.uint32(16).int32(slaClockKindToNumber(message.kind));
+    }
+    if (message.target_minutes !== 0) {
+      writer.uint32(24).int64(message.target_minutes);
+    }
+    if (message.schedule !== undefined) {
+      BusinessHoursSchedule.encode(message.schedule, writer.uint32(34).fork()).join();
+    }
+    if (message.is_24x7 !== false) {
+      writer.uint32(40).bool(message.is_24x7);
+    }
+    if (message.notification_thresholds.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.notification_thresholds) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.escalation_1_percent !== 0) {
+      writer.uint32(56).int32(message.escalation_1_percent);
+    }
+    if (message.escalation_2_percent !== 0) {
+      writer.uint32(64).int32(message.escalation_2_percent);
+    }
+    if (message.escalation_3_percent !== 0) {
+      writer.uint32(72).int32(message.escalation_3_percent);
+    }
+    if (message.paused_by !== undefined) {
+      SlaPausedBy.encode(message.paused_by, writer.uint32(82).fork()).join();
+    }
+    if (message.owner !== "") {
+      writer.uint32(90).string(message.owner);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaClockTerms {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaClockTerms();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = slaClockKindFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.target_minutes = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.schedule = BusinessHoursSchedule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.is_24x7 = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.notification_thresholds.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.notification_thresholds.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.escalation_1_percent = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.escalation_2_percent = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.escalation_3_percent = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.paused_by = SlaPausedBy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaClockTerms>): SlaClockTerms {
+    return SlaClockTerms.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaClockTerms>): SlaClockTerms {
+    const message = createBaseSlaClockTerms();
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED;
+    message.target_minutes = object.target_minutes ?? 0;
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? BusinessHoursSchedule.fromPartial(object.schedule)
+      : undefined;
+    message.is_24x7 = object.is_24x7 ?? false;
+    message.notification_thresholds = object.notification_thresholds?.map((e) => e) || [];
+    message.escalation_1_percent = object.escalation_1_percent ?? 0;
+    message.escalation_2_percent = object.escalation_2_percent ?? 0;
+    message.escalation_3_percent = object.escalation_3_percent ?? 0;
+    message.paused_by = (object.paused_by !== undefined && object.paused_by !== null)
+      ? SlaPausedBy.fromPartial(object.paused_by)
+      : undefined;
+    message.owner = object.owner ?? "";
+    return message;
+  },
+};
+
+function createBaseSlaPausedBy(): SlaPausedBy {
+  return { never: false, reasons: [] };
+}
+
+export const SlaPausedBy: MessageFns<SlaPausedBy> = {
+  encode(message: SlaPausedBy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.never !== false) {
+      writer.uint32(8).bool(message.never);
+    }
+    for (const v of message.reasons) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaPausedBy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaPausedBy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.never = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reasons.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaPausedBy>): SlaPausedBy {
+    return SlaPausedBy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaPausedBy>): SlaPausedBy {
+    const message = createBaseSlaPausedBy();
+    message.never = object.never ?? false;
+    message.reasons = object.reasons?.map((e) => e) || [];
     return message;
   },
 };
@@ -2003,6 +2601,195 @@ export const SlaClock: MessageFns<SlaClock> = {
   },
 };
 
+function createBaseSlaClockStatus(): SlaClockStatus {
+  return {
+    name: "",
+    kind: SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED,
+    status: SlaTimerStatus.SLA_TIMER_STATUS_UNSPECIFIED,
+    cycle: 0,
+    opened_at: undefined,
+    is_paused: false,
+    clock: undefined,
+    cycles_closed: 0,
+    cycles_met: 0,
+    cycles_missed: 0,
+    closed_at: undefined,
+  };
+}
+
+export const SlaClockStatus: MessageFns<SlaClockStatus> = {
+  encode(message: SlaClockStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.kind !== SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED) {
+      writer.uint32(16).int32(slaClockKindToNumber(message.kind));
+    }
+    if (message.status !== SlaTimerStatus.SLA_TIMER_STATUS_UNSPECIFIED) {
+      writer.uint32(24).int32(slaTimerStatusToNumber(message.status));
+    }
+    if (message.cycle !== 0) {
+      writer.uint32(32).int32(message.cycle);
+    }
+    if (message.opened_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.opened_at), writer.uint32(42).fork()).join();
+    }
+    if (message.is_paused !== false) {
+      writer.uint32(48).bool(message.is_paused);
+    }
+    if (message.clock !== undefined) {
+      SlaClock.encode(message.clock, writer.uint32(58).fork()).join();
+    }
+    if (message.cycles_closed !== 0) {
+      writer.uint32(64).int32(message.cycles_closed);
+    }
+    if (message.cycles_met !== 0) {
+      writer.uint32(72).int32(message.cycles_met);
+    }
+    if (message.cycles_missed !== 0) {
+      writer.uint32(80).int32(message.cycles_missed);
+    }
+    if (message.closed_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.closed_at), writer.uint32(90).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaClockStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaClockStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = slaClockKindFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.status = slaTimerStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.cycle = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.opened_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.is_paused = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.clock = SlaClock.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.cycles_closed = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.cycles_met = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.cycles_missed = reader.int32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.closed_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaClockStatus>): SlaClockStatus {
+    return SlaClockStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaClockStatus>): SlaClockStatus {
+    const message = createBaseSlaClockStatus();
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? SlaClockKind.SLA_CLOCK_KIND_UNSPECIFIED;
+    message.status = object.status ?? SlaTimerStatus.SLA_TIMER_STATUS_UNSPECIFIED;
+    message.cycle = object.cycle ?? 0;
+    message.opened_at = object.opened_at ?? undefined;
+    message.is_paused = object.is_paused ?? false;
+    message.clock = (object.clock !== undefined && object.clock !== null)
+      ? SlaClock.fromPartial(object.clock)
+      : undefined;
+    message.cycles_closed = object.cycles_closed ?? 0;
+    message.cycles_met = object.cycles_met ?? 0;
+    message.cycles_missed = object.cycles_missed ?? 0;
+    message.closed_at = object.closed_at ?? undefined;
+    return message;
+  },
+};
+
 function createBaseSlaStatus(): SlaStatus {
   return {
     tenant_id: "",
@@ -2026,6 +2813,9 @@ function createBaseSlaStatus(): SlaStatus {
     priority_id: "",
     pause_accounting: PauseAccounting.PAUSE_ACCOUNTING_UNSPECIFIED,
     timezone: "",
+    clocks: [],
+    pause_reasons: [],
+    owner: "",
   };
 }
 
@@ -2093,6 +2883,15 @@ export const SlaStatus: MessageFns<SlaStatus> = {
     }
     if (message.timezone !== "") {
       writer.uint32(170).string(message.timezone);
+    }
+    for (const v of message.clocks) {
+      SlaClockStatus.encode(v!, writer.uint32(178).fork()).join();
+    }
+    for (const v of message.pause_reasons) {
+      writer.uint32(186).string(v!);
+    }
+    if (message.owner !== "") {
+      writer.uint32(194).string(message.owner);
     }
     return writer;
   },
@@ -2281,6 +3080,30 @@ export const SlaStatus: MessageFns<SlaStatus> = {
             message.timezone = reader.string();
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.clocks.push(SlaClockStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.pause_reasons.push(reader.string());
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2331,6 +3154,9 @@ export const SlaStatus: MessageFns<SlaStatus> = {
     message.priority_id = object.priority_id ?? "";
     message.pause_accounting = object.pause_accounting ?? PauseAccounting.PAUSE_ACCOUNTING_UNSPECIFIED;
     message.timezone = object.timezone ?? "";
+    message.clocks = object.clocks?.map((e) => SlaClockStatus.fromPartial(e)) || [];
+    message.pause_reasons = object.pause_reasons?.map((e) => e) || [];
+    message.owner = object.owner ?? "";
     return message;
   },
 };
@@ -2418,6 +3244,11 @@ function createBaseSlaEvent(): SlaEvent {
     pause_reason: SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED,
     met: undefined,
     attributes: {},
+    clock: "",
+    cycle: 0,
+    cycle_opened_at: undefined,
+    pause_reason_code: "",
+    owner: "",
   };
 }
 
@@ -2465,6 +3296,21 @@ export const SlaEvent: MessageFns<SlaEvent> = {
     globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
       SlaEvent_AttributesEntry.encode({ key: key as any, value }, writer.uint32(114).fork()).join();
     });
+    if (message.clock !== "") {
+      writer.uint32(122).string(message.clock);
+    }
+    if (message.cycle !== 0) {
+      writer.uint32(128).int32(message.cycle);
+    }
+    if (message.cycle_opened_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.cycle_opened_at), writer.uint32(138).fork()).join();
+    }
+    if (message.pause_reason_code !== "") {
+      writer.uint32(146).string(message.pause_reason_code);
+    }
+    if (message.owner !== "") {
+      writer.uint32(154).string(message.owner);
+    }
     return writer;
   },
 
@@ -2596,6 +3442,46 @@ export const SlaEvent: MessageFns<SlaEvent> = {
             }
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.cycle = reader.int32();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.cycle_opened_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.pause_reason_code = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2637,6 +3523,11 @@ export const SlaEvent: MessageFns<SlaEvent> = {
       },
       {},
     );
+    message.clock = object.clock ?? "";
+    message.cycle = object.cycle ?? 0;
+    message.cycle_opened_at = object.cycle_opened_at ?? undefined;
+    message.pause_reason_code = object.pause_reason_code ?? "";
+    message.owner = object.owner ?? "";
     return message;
   },
 };
@@ -2709,7 +3600,12 @@ export const SlaEvent_AttributesEntry: MessageFns<SlaEvent_AttributesEntry> = {
 };
 
 function createBaseSlaPause(): SlaPause {
-  return { paused_at: undefined, resumed_at: undefined, reason: SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED };
+  return {
+    paused_at: undefined,
+    resumed_at: undefined,
+    reason: SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED,
+    reason_code: "",
+  };
 }
 
 export const SlaPause: MessageFns<SlaPause> = {
@@ -2722,6 +3618,9 @@ export const SlaPause: MessageFns<SlaPause> = {
     }
     if (message.reason !== SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED) {
       writer.uint32(24).int32(slaPauseReasonToNumber(message.reason));
+    }
+    if (message.reason_code !== "") {
+      writer.uint32(34).string(message.reason_code);
     }
     return writer;
   },
@@ -2763,6 +3662,14 @@ export const SlaPause: MessageFns<SlaPause> = {
             message.reason = slaPauseReasonFromJSON(reader.int32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason_code = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2783,6 +3690,7 @@ export const SlaPause: MessageFns<SlaPause> = {
     message.paused_at = object.paused_at ?? undefined;
     message.resumed_at = object.resumed_at ?? undefined;
     message.reason = object.reason ?? SlaPauseReason.SLA_PAUSE_REASON_UNSPECIFIED;
+    message.reason_code = object.reason_code ?? "";
     return message;
   },
 };

@@ -1,0 +1,179 @@
+"""What a change of a ticket has to tell: the events that say how it differs from before (E1, K5, K8)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from slad.core.cycles import Cycle
+from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
+from slad.core.facts import FactKind, Life
+from slad.core.history import BLANK, History
+from slad.core.reading import ClockReading, Reading, cycles_of
+from slad.core.tracking import Tracking
+
+
+class Before(NamedTuple):
+    """A ticket as it was told last."""
+
+    history: History
+    named: dict[tuple[str, int], tuple[int, Cycle]]
+    """The cycles of its named clocks with their numbers, by clock and opening."""
+
+
+NEW: Final = Before(BLANK, {})
+"""A generation of which nothing has been told."""
+
+
+def told_of(tracking: Tracking, history: History) -> Before:
+    """What was told of `tracking`, whose facts amount to `history`."""
+    if not tracking.terms.named:
+        return Before(history, {})
+    return Before(
+        history,
+        {
+            (clock.name, cycle.opened_at): (number, cycle)
+            for clock in tracking.terms.clocks
+            if not clock.is_unnamed
+            for number, cycle in enumerate(cycles_of(tracking, clock, history), start=1)
+        },
+    )
+
+
+def happened(before: Before, tracking: Tracking, reading: Reading) -> list[Event]:
+    """The events that tell how a ticket got from `before` to `tracking`, as it is read, in order of time."""
+    after = reading.history
+    events = [*_phases(before.history, reading), *_end(before.history, tracking, reading)]
+    if after.holds:
+        events[:0] = _pauses(before.history, after)
+    if before.named or tracking.terms.named:
+        events[:0] = _named(before, tracking, reading)
+    if after.readable:
+        events[:0] = _owners(before.history, after)
+    events.sort(key=_by_occurrence)
+    return events
+
+
+def carried_over(reading: Reading) -> list[Event]:
+    """What a new generation tells of what it takes over: a pause that is on, and open cycles."""
+    events = [
+        Event(EventType.CLOCK_OPENED, clock.opened_at, clock.ref)
+        for clock in reading.clocks
+        if clock.closed_at is None and not clock.terms.is_unnamed
+    ]
+    if pause := reading.history.running_pause:
+        events.append(Event(EventType.PAUSED, pause.from_ms, pause_reason=reading.history.held[0]))
+    return events
+
+
+def _pauses(before: History, after: History) -> Iterator[Event]:
+    # Several may be of one instant, so they are counted.
+    paused = Counter(stop.from_ms for stop in before.stops if stop.reason)
+    resumed = Counter(stop.to_ms for stop in before.stops if stop.resumed)
+    pauses = 0
+    for stop in after.stops:
+        if stop.reason:
+            pauses += 1
+            paused[stop.from_ms] -= 1
+            if paused[stop.from_ms] < 0:
+                yield Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason)
+        if stop.resumed and stop.to_ms is not None:
+            resumed[stop.to_ms] -= 1
+            if resumed[stop.to_ms] < 0:
+                yield Event(EventType.RESUMED, stop.to_ms)
+    if len(after.holds) > pauses:
+        for at in sorted({at for at, _ in _changes(after) - _changes(before)}):
+            yield Event(EventType.PAUSE_CHANGED, at, pause_reason=_held_at(after, at))
+
+
+def _changes(history: History) -> Counter[tuple[int, str]]:
+    """The instants within pauses at which a reason was added or let go."""
+    begins = {(stop.from_ms, stop.reason) for stop in history.stops}
+    ends = {stop.to_ms for stop in history.stops}
+    found: Counter[tuple[int, str]] = Counter()
+    for hold in history.holds:
+        if (hold.from_ms, hold.reason) not in begins:
+            found[hold.from_ms, f"+{hold.reason}"] += 1
+        if hold.to_ms is not None and hold.to_ms not in ends:
+            found[hold.to_ms, f"-{hold.reason}"] += 1
+    return found
+
+
+def _held_at(history: History, at: int) -> str:
+    return next(
+        hold.reason
+        for hold in history.holds
+        if hold.from_ms <= at and (hold.to_ms is None or at < hold.to_ms)
+    )
+
+
+def _owners(before: History, after: History) -> Iterator[Event]:
+    changes = Counter(_owner_changes(after))
+    if changes:
+        changes.subtract(_owner_changes(before))
+    for (at, owner), count in changes.items():
+        if count > 0:
+            yield Event(EventType.OWNER_CHANGED, at, owner=owner)
+
+
+def _owner_changes(history: History) -> Iterator[tuple[int, str]]:
+    owner = ""
+    for fact in history.readable:
+        if fact.kind == FactKind.ASSIGN and fact.text != owner:
+            owner = fact.text
+            yield fact.at, owner
+
+
+def _phases(before: History, reading: Reading) -> Iterator[Event]:
+    after = reading.history
+    closings = (
+        (Phase.RESPONSE, before.response, after.response),
+        (Phase.RESOLUTION, before.resolution, after.resolution),
+    )
+    for phase, was, now in closings:
+        clock = reading.clock(phase)
+        if clock is not None and now is not None and (was is None or now.at != was.at):
+            yield Event(EventType.PHASE_COMPLETED, now.at, clock.ref, met=clock.met)
+
+
+def _named(before: Before, tracking: Tracking, reading: Reading) -> Iterator[Event]:
+    left = dict(before.named)
+    for clock in reading.clocks:
+        if clock.terms.is_unnamed:
+            continue
+        _, was = left.pop((clock.name, clock.opened_at), (0, None))
+        if was is None:
+            yield Event(EventType.CLOCK_OPENED, clock.opened_at, clock.ref)
+        if clock.closed_at is not None and (was is None or _end_of(was) != _end_of(clock)):
+            yield Event(EventType.CLOCK_CLOSED, clock.closed_at, clock.ref, met=clock.met)
+        elif clock.closed_at is None and was is not None and was.closed_at is not None:
+            yield Event(EventType.CLOCK_OPENED, clock.opened_at, clock.ref)
+    names = {clock.name for clock in tracking.terms.clocks} if left else ()
+    for (name, opened_at), (number, was) in left.items():
+        about = CycleRef(name, number, opened_at)
+        if name in names:
+            yield Event(EventType.CLOCK_RETRACTED, reading.now, about)
+        elif was.closed_at is None:
+            # The terms have that clock no longer (K9).
+            yield Event(EventType.CLOCK_CLOSED, reading.now, about)
+
+
+def _end_of(cycle: Cycle | ClockReading) -> tuple[int | None, bool]:
+    return cycle.closed_at, cycle.completion is not None and cycle.completion.judged
+
+
+def _end(before: History, tracking: Tracking, reading: Reading) -> Iterator[Event]:
+    after = reading.history
+    if after.ended_at is None or (after.life, after.ended_at) == (before.life, before.ended_at):
+        return
+    if after.life is not Life.COMPLETED:
+        yield Event(EventType.CANCELLED, after.ended_at)
+        return
+    resolution = reading.clock(Phase.RESOLUTION)
+    about = resolution.ref if resolution else CycleRef(RESOLUTION, 1, tracking.started_at)
+    yield Event(EventType.COMPLETED, after.ended_at, about, met=resolution.met if resolution else None)
+
+
+def _by_occurrence(event: Event) -> int:
+    return event.occurred_at

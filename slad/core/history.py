@@ -1,0 +1,212 @@
+"""What the facts of a ticket amount to: its life, what stopped it, what closed its obligations.
+
+Folding the facts, in the order of their instants, over the table `LIFE` gives it. Whatever arrives late is
+put where it belongs and everything is derived anew: the order of arrival leaves no trace (M6, K6).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from slad.core.events import RESPONSE
+from slad.core.facts import LIFE, REPORTED, Fact, FactKind, Life
+
+
+class Stop(NamedTuple):
+    """A stretch [from_ms, to_ms) in which a clock does not count; running while `to_ms` is None.
+
+    `reason` is the first reason that is held in it; None for the stretch between the end of a ticket and its
+    reopening.
+    """
+
+    from_ms: int
+    to_ms: int | None
+    reason: str | None
+    resumed: bool = False
+    """Ended by a resume, not by the end of the tracking."""
+
+
+class Hold(NamedTuple):
+    """A stretch [from_ms, to_ms) in which one reason to pause is held (K5)."""
+
+    from_ms: int
+    to_ms: int | None
+    reason: str
+
+
+class Completion(NamedTuple):
+    """What closed an obligation, at `at` (UTC epoch ms)."""
+
+    at: int
+    reported: bool | None = None
+    """The caller's own verdict."""
+    judged: bool = True
+    """Whether there is a verdict on it: not if it was discarded, or lapsed with the resolution (K3, K7)."""
+
+
+class History(NamedTuple):
+    """What the facts amount to."""
+
+    life: Life = Life.RUNNING
+    stops: tuple[Stop, ...] = ()
+    """When the ticket was paused for any reason, or closed; in order, disjoint, the last perhaps running."""
+    holds: tuple[Hold, ...] = ()
+    """The same reason by reason, in the order of their beginnings."""
+    ended_at: int | None = None
+    response: Completion | None = None
+    resolution: Completion | None = None
+    owner: str = ""
+    """Who has the ticket; empty: nobody."""
+    readable: tuple[Fact, ...] = ()
+    """The facts that had an effect, without pauses and resumes; what clocks read into cycles (K2)."""
+
+    @property
+    def response_at(self) -> int | None:
+        """When the response was given, UTC epoch ms; None also when it was discarded or lapsed."""
+        return self.response.at if self.response and self.response.judged else None
+
+    @property
+    def resolution_at(self) -> int | None:
+        """When the ticket was resolved, UTC epoch ms."""
+        return self.resolution.at if self.resolution else None
+
+    @property
+    def running_pause(self) -> Stop | None:
+        """The pause that is on, if one is."""
+        return self.stops[-1] if self.life is Life.PAUSED else None
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The reasons that are held, the one that was held first in front (K5)."""
+        return tuple(hold.reason for hold in self.holds if hold.to_ms is None)
+
+
+BLANK: Final = History()
+
+
+def fold(facts: tuple[Fact, ...], *, unjudged_response: bool = False) -> History:
+    """The history that `facts`, in order, amount to. Facts with no entry in `LIFE` have no effect.
+
+    With `unjudged_response` a response that the resolution brings with it is closed without a verdict (K7).
+    """
+    if not facts:
+        return BLANK
+    folding = _Folding(unjudged_response=unjudged_response)
+    for fact in facts:
+        folding.add(fact)
+    return folding.history()
+
+
+def heeded(history: History, reasons: tuple[str, ...] | None) -> tuple[Stop, ...]:
+    """The stretches in which a clock stops that heeds these `reasons`; None: every reason (K5).
+
+    Reasons that overlap stop it once. It always stops while the ticket is closed.
+    """
+    if reasons is None:
+        return history.stops
+    stops = [stop for stop in history.stops if stop.reason is None]
+    stops += (Stop(hold.from_ms, hold.to_ms, hold.reason) for hold in history.holds if hold.reason in reasons)
+    stops.sort(key=_beginning)
+    united: list[Stop] = []
+    for stop in stops:
+        last = united[-1] if united else None
+        if last is None or (last.to_ms is not None and last.to_ms < stop.from_ms):
+            united.append(stop)
+        elif last.to_ms is not None and (stop.to_ms is None or stop.to_ms > last.to_ms):
+            united[-1] = last._replace(to_ms=stop.to_ms)
+    return tuple(united)
+
+
+def _beginning(stop: Stop) -> int:
+    return stop.from_ms
+
+
+class _Folding:
+    """A history in the making."""
+
+    def __init__(self, *, unjudged_response: bool) -> None:
+        self._judges_response = not unjudged_response
+        self._life = Life.RUNNING
+        self._stops: list[Stop] = []
+        self._holds: list[Hold] = []
+        self._held: dict[str, int] = {}
+        """By reason, the place of the hold that is on."""
+        self._ended_at: int | None = None
+        self._response: Completion | None = None
+        self._resolution: Completion | None = None
+        self._owner = ""
+        self._readable: list[Fact] = []
+
+    def add(self, fact: Fact) -> None:
+        kind = FactKind(fact.kind)
+        following = LIFE[self._life].get(kind)
+        if following is None:
+            return
+        if kind is FactKind.PAUSE:
+            self._hold(fact)
+        elif kind is FactKind.RESUME:
+            self._let_go(fact.at, fact.reason)
+            if self._held:
+                following = self._life
+        else:
+            self._readable.append(fact)
+            self._note(kind, fact)
+        if following is not self._life:
+            self._turn(following, fact)
+
+    def history(self) -> History:
+        return History(
+            self._life,
+            tuple(self._stops),
+            tuple(self._holds),
+            self._ended_at,
+            self._response,
+            self._resolution,
+            self._owner,
+            tuple(self._readable),
+        )
+
+    def _hold(self, fact: Fact) -> None:
+        reason = fact.reason
+        if reason not in self._held:
+            self._held[reason] = len(self._holds)
+            self._holds.append(Hold(fact.at, None, reason))
+
+    def _let_go(self, at: int, reason: str) -> None:
+        for name in [reason] if reason else list(self._held):
+            place = self._held.pop(name, None)
+            if place is not None:
+                self._holds[place] = self._holds[place]._replace(to_ms=at)
+
+    def _note(self, kind: FactKind, fact: Fact) -> None:
+        """What a fact means for the response and the owner, which do not turn the ticket's life."""
+        if kind is FactKind.ASSIGN:
+            self._owner = fact.text
+        elif self._response is None:
+            if kind is FactKind.RESPOND:
+                self._response = Completion(fact.at, REPORTED[fact.detail])
+            elif kind is FactKind.AGENT_MESSAGE:
+                self._response = Completion(fact.at)
+            elif kind is FactKind.DISCARD and fact.text == RESPONSE:
+                self._response = Completion(fact.at, judged=False)
+
+    def _turn(self, following: Life, fact: Fact) -> None:
+        at = fact.at
+        if self._life is Life.PAUSED:
+            self._let_go(at, "")
+            self._stops[-1] = self._stops[-1]._replace(to_ms=at, resumed=following is Life.RUNNING)
+        if following is Life.PAUSED:
+            self._stops.append(Stop(at, None, fact.reason))
+        elif following.ended:
+            self._ended_at = at
+            if following is Life.COMPLETED:
+                self._resolution = Completion(at, REPORTED[fact.detail])
+                # A response never recorded counts as given at the resolution (M3), or is left unjudged (K7).
+                self._response = self._response or Completion(at, judged=self._judges_response)
+        elif self._life.ended:
+            # The time during which the ticket was closed does not count (M5). What it answered, it
+            # answered; the resolution is open again.
+            assert self._ended_at is not None
+            self._stops.append(Stop(self._ended_at, at, None))
+            self._ended_at = self._resolution = None
+        self._life = following

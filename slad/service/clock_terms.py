@@ -1,0 +1,118 @@
+"""The named clocks that a request states (K1).
+
+What is wrong raises InvalidField with the path in the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.errors import InvalidField
+from slad.core.events import PHASES
+from slad.core.instants import MINUTE_MS
+from slad.core.terms import ClockKind, ClockTerms
+from slad.engine.commands import ClockOffer, ScheduleOffer
+from slad.service.fields import (
+    Fields,
+    at_most,
+    check_minutes,
+    enum,
+    notification_percents,
+    own_reason,
+    percent,
+)
+from slad.service.limits import MAX_CLOCKS
+
+NAME: Final = re.compile("[a-z][a-z0-9_-]{0,63}")
+
+ReadSchedule = Callable[[str, pb.BusinessHoursSchedule], ScheduleOffer | None]
+"""Reads the schedule of a message, given its path; None: every hour counts."""
+
+
+def read_clocks(
+    messages: Sequence[pb.SlaClockTerms],
+    fields: Fields,
+    read_schedule: ReadSchedule,
+) -> tuple[ClockOffer, ...]:
+    """The clocks of a request, in its order."""
+    listed = sum(message.name not in PHASES for message in messages)
+    if listed > MAX_CLOCKS:
+        raise InvalidField("clocks", "TOO_MANY", f"{listed} clocks, at most {MAX_CLOCKS} are allowed")
+    offers: dict[str, ClockOffer] = {}
+    for index, message in enumerate(messages):
+        path = f"clocks[{index}]"
+        offer = _read(path, message, fields, read_schedule)
+        if offer.terms.name in offers:
+            raise InvalidField(f"{path}.name", "LISTED_TWICE", "this clock is in the list already")
+        offers[offer.terms.name] = offer
+    return tuple(offers.values())
+
+
+def _read(
+    path: str,
+    message: pb.SlaClockTerms,
+    fields: Fields,
+    read_schedule: ReadSchedule,
+) -> ClockOffer:
+    if not NAME.fullmatch(message.name):
+        text = "a name is a lower-case letter, then up to 63 lower-case letters, digits, - or _"
+        raise InvalidField(f"{path}.name", "MALFORMED_NAME" if message.name else "REQUIRED", text)
+    paused_by = _paused_by(f"{path}.paused_by", message, fields)
+    if phase := PHASES.get(message.name):
+        if message.kind not in (0, phase.value):
+            raise _wrong_kind(path, f"the clock {message.name!r} has a kind of its own")
+        # Its target, thresholds and schedule are those of the request.
+        terms = ClockTerms(message.name, phase.value, 0, (), (0, 0, 0), 0, paused_by)
+        return ClockOffer(terms, own_schedule=False, schedule=None, path=path)
+    kind = enum(f"{path}.kind", message.kind, ClockKind)
+    if kind <= ClockKind.RESOLUTION:
+        raise _wrong_kind(path, f"{kind.name} is the kind of the clock {kind.name.lower()!r} alone")
+    if message.owner and kind is not ClockKind.OWNERSHIP:
+        raise InvalidField(f"{path}.owner", "NOT_FOR_THIS_KIND", "an owner goes with the kind OWNERSHIP")
+    check_minutes(f"{path}.target_minutes", message.target_minutes)
+    thresholds = message.notification_thresholds
+    at_most(f"{path}.notification_thresholds", thresholds, fields.limits.thresholds)
+    terms = ClockTerms(
+        message.name,
+        kind.value,
+        message.target_minutes * MINUTE_MS,
+        notification_percents(f"{path}.notification_thresholds", thresholds),
+        _escalations(path, message),
+        0,
+        paused_by,
+        fields.optional_id(f"{path}.owner", message.owner),
+    )
+    if message.is_24x7:
+        return ClockOffer(terms, own_schedule=True, schedule=None, path=path)
+    if not message.HasField("schedule"):
+        return ClockOffer(terms, own_schedule=False, schedule=None, path=path)
+    schedule = read_schedule(f"{path}.schedule", message.schedule)
+    return ClockOffer(terms, own_schedule=True, schedule=schedule, path=path)
+
+
+def _escalations(path: str, message: pb.SlaClockTerms) -> tuple[int, int, int]:
+    levels = message.escalation_1_percent, message.escalation_2_percent, message.escalation_3_percent
+    for level, value in enumerate(levels, start=1):
+        # 0 is an absent level.
+        if value:
+            percent(f"{path}.escalation_{level}_percent", value)
+    return levels
+
+
+def _paused_by(path: str, message: pb.SlaClockTerms, fields: Fields) -> tuple[str, ...] | None:
+    if not message.HasField("paused_by"):
+        return None
+    paused_by = message.paused_by
+    if paused_by.never == bool(paused_by.reasons):
+        raise InvalidField(path, "CONTRADICTION", "say either never, or for which reasons")
+    at_most(f"{path}.reasons", paused_by.reasons, fields.limits.thresholds)
+    reasons = [own_reason(f"{path}.reasons[{index}]", code) for index, code in enumerate(paused_by.reasons)]
+    return tuple(dict.fromkeys(reasons))
+
+
+def _wrong_kind(path: str, text: str) -> InvalidField:
+    return InvalidField(f"{path}.kind", "NOT_FOR_THIS_CLOCK", text)
