@@ -15,6 +15,9 @@ from typing import Final, NamedTuple, Protocol
 NS_PER_SECOND: Final = 1_000_000_000
 MS_PER_SECOND: Final = 1_000
 
+OTHER_CLOCK: Final = "other"
+"""The label of every clock but response and resolution: callers choose the names of those."""
+
 
 class Histogram:
     """How many values fell into each bucket, and their sum.

@@ -45,7 +45,7 @@ class EngineCounts:
         self.events = [0] * (max(EventType) + 1)
         """Committed events by type."""
         self.breaches = [0] * (max(Phase) + 1)
-        """Committed crossings of 100 % by phase."""
+        """Committed crossings of 100 % by phase; 0: of the other clocks."""
         self.lateness = Histogram(LATENESS_BOUNDS_MS, MS_PER_SECOND)
         """From the instant of a threshold that a timer fired to the end of its commit, ms."""
         self.clock_steps_forward = 0
@@ -63,9 +63,8 @@ class EngineCounts:
             counts[row.type] += 1
         for event in crossings:
             assert event.crossing is not None
-            assert event.phase is not None
             if event.crossing.breach and event.type is EventType.THRESHOLD_REACHED:
-                self.breaches[event.phase] += 1
+                self.breaches[event.phase or 0] += 1
 
     def fired(self, crossings: Sequence[Event], now: int) -> None:
         """Thresholds that timers fired are committed, at `now` (UTC epoch ms)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from slad.core.events import EventType, Phase
-from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
+from slad.core.metrics import MS_PER_SECOND, OTHER_CLOCK, Metric, MetricKind, Sample
 from slad.engine.engine import SlaEngine
 
 EVENTS = Metric("slad_events_total", MetricKind.COUNTER, "Events committed.", ("type",))
@@ -68,6 +68,7 @@ class EngineMetrics:
         found = [
             *(Sample(EVENTS, counts.events[kind], (kind.name,)) for kind in EventType),
             *(Sample(BREACHES, counts.breaches[phase], (phase.name.lower(),)) for phase in Phase),
+            Sample(BREACHES, counts.breaches[0], (OTHER_CLOCK,)),
             Sample(LATENESS, counts.lateness),
             Sample(ARMED, engine.timers_in_memory),
             Sample(OVERDUE, timers.overdue),

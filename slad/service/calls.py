@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import PHASES
-from slad.core.metrics import Metric, MetricKind, Sample, durations
+from slad.core.metrics import OTHER_CLOCK, Metric, MetricKind, Sample, durations
 from slad.service.error_details import code_and_reason
 
 log = logging.getLogger(__name__)
@@ -132,10 +132,6 @@ DIFFERENCES = Metric(
     "Completions for which the caller reported another verdict than slad's (M3).",
     ("phase",),
 )
-
-
-OTHER_CLOCK: Final = "other"
-"""The label of every clock but response and resolution: callers choose the names of those."""
 
 
 class CallMeters:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slad.core.errors import Refused
-from slad.core.events import PauseReason, Phase
+from slad.core.events import PauseReason
 from slad.engine.commands import Cancel, Complete, OnExisting, Pause, RequestIdentity, Start
 from slad.engine.time_source import VirtualClock
 from tests.engine.test_engine import NOW, promise, rig, until
@@ -36,8 +36,8 @@ async def test_commands_of_one_batch_see_each_other_and_what_was_there(tmp_path:
             start("old", on_existing=OnExisting.CONTINUE_CANCELLED),
             Pause(tenant_id="acme", ticket_id="old", reason=PauseReason.AWAITING_CLIENT),
             start("new", "r-new"),
-            Complete(tenant_id="acme", ticket_id="new", phase=Phase.RESPONSE),
-            Complete(tenant_id="", ticket_id="new", phase=Phase.RESOLUTION),
+            Complete(tenant_id="acme", ticket_id="new", clock="response"),
+            Complete(tenant_id="", ticket_id="new", clock="resolution"),
             start("new"),
         ]
         asking = [asyncio.create_task(slad.ask(command)) for command in batch]

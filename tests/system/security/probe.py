@@ -27,7 +27,7 @@ TEXTS = {
 
 ABSENT = frozenset(
     {"effective_at", "started_at", "as_of", "response_completed_at", "due_before", "expires_at"}
-    | {"pauses", "closed", "fired"}
+    | {"pauses", "closed", "fired", "facts", "clocks", "clock", "discard", "reason_code"}
 )
 """Fields for which the default is better than a made-up value."""
 
