@@ -18,8 +18,10 @@ from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.engine.doctor import CheckResult, Verdict, examine
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
-from slad.storage.database import DATABASE_NAME
+from slad.storage.database import DATABASE_NAME, DataDirectory
 from slad.storage.lock import DatabaseError
+from slad.storage.quarantine import set_aside
+from slad.storage.store import Store
 
 _MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
 
@@ -67,13 +69,20 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 @click.command(epilog=example("slad doctor --data /var/lib/slad"))
 @configured_by("data", "engine", *CONNECTION_KEYS)
 @click.option("--json", "as_json", is_flag=True, help="One object a check.")
-def doctor(configuration: Configuration, as_json: bool) -> None:
+@click.option(
+    "--quarantine",
+    is_flag=True,
+    help="Set aside what cannot be read. slad must not be running; back up first.",
+)
+def doctor(configuration: Configuration, as_json: bool, quarantine: bool) -> None:
     """Check the database: soundness, stored timers against the facts, clock, consumers.
 
     Where Temporal is used, also whether it can be reached, and whether workers serve the tickets. Exit code 0
     when all is well or only warnings were found, 5 when something is wrong.
     """
     try:
+        if quarantine:
+            _set_aside(configuration["data"])
         is_sound = True
         for result in _checks(configuration):
             is_sound &= _tell(result, as_json)
@@ -81,6 +90,21 @@ def doctor(configuration: Configuration, as_json: bool) -> None:
         raise _failed(error) from error
     if not is_sound:
         raise Exit(EXIT_UNSOUND)
+
+
+def _set_aside(data: Path) -> None:
+    """Moves what cannot be read out of the way, and says what it was. Raises DatabaseError."""
+    backups.must_be_there(data / DATABASE_NAME)
+    directory = DataDirectory(data)
+    try:
+        writer = directory.writer()
+        errors = list(Store(writer).unreadable_values())
+        set_aside(writer, errors, WallClock().now())
+        writer.close()
+    finally:
+        directory.close()
+    for error in errors:
+        click.echo(f"set aside: {error.what} ({error.why})", err=True)
 
 
 def _checks(configuration: Configuration) -> Iterator[CheckResult]:

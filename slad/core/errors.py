@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     UNAVAILABLE = "UNAVAILABLE"
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    DATA_LOSS = "DATA_LOSS"
 
 
 class Refused(Exception):  # noqa: N818 - reads as what it is at the places that raise it

@@ -56,6 +56,7 @@ from slad.storage.open_files import OpenFiles
 from slad.storage.rows import TokenRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
+from slad.storage.unreadable import UnreadableValues
 from slad.temporal.passthrough.lifecycle import reach_temporal
 from slad.temporal.passthrough.temporal_metrics import TemporalMetrics
 
@@ -72,12 +73,19 @@ class Connections:
 
     def __init__(self, data: DataDirectory) -> None:
         self.data = data
+        self.unreadable = UnreadableValues()
         writer = data.writer()
-        self.journal = Journal(writer, Checkpointer(writer, data.checkpointer()), OpenFiles(data.database))
-        self.catalog_connection = Store(data.reader())
-        self.status_connection = Store(data.reader())
+        self.journal = Journal(
+            writer, Checkpointer(writer, data.checkpointer()), OpenFiles(data.database), self.unreadable
+        )
+        self.catalog_connection = self.store()
+        self.status_connection = self.store()
         self.outbox_connection = TemporalStore(data.reader())
-        self.slow_queries = QueryThread(Store(data.reader()))
+        self.slow_queries = QueryThread(self.store())
+
+    def store(self) -> Store:
+        """A further connection that reads."""
+        return Store(self.data.reader(), self.unreadable)
 
     def close(self) -> None:
         """Closes them, the writer last: it folds the WAL into the database."""
@@ -154,7 +162,7 @@ async def assemble(
             slow,
             hub,
             consumers,
-            Bulk(requests, engine, lambda: Store(data.reader()), clock),
+            Bulk(requests, engine, connections.store, clock),
             catalog,
             clock,
             meters,
@@ -184,7 +192,7 @@ async def assemble(
             DeliveryMetrics(consumers, hub, clock.now),
             SinkMetrics(sinks),
             TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
-            StorageMetrics(data, slow),
+            StorageMetrics(data, slow, connections.unreadable),
         ],
         lambda: tokens.load(names.tokens()),
     )

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
 from slad.core.errors import Refusal, Refused
+from slad.storage.row_reader import StoredEvent
 from slad.storage.rows import EventRow
-from slad.storage.store import SequenceGap, StoredEvent
+from slad.storage.store import SequenceGap
 
 TAIL: Final = 8_192
 """Newest events that are kept in memory for watchers that keep up."""

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
+from slad.storage.row_reader import Record
 from slad.storage.rows import Batch
-from slad.storage.store import Record
 
 
 class CarrierTurn(Protocol):

@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.schedule import ALWAYS, Schedule
-from slad.storage.codec import decode_schedule
 from slad.storage.store import Store
+from slad.storage.unreadable import Unreadable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -61,7 +61,7 @@ class Catalog:
         self._tenant_ids: LruCache[int, str] = LruCache(MAX_TENANTS)
 
     def calendar(self, schedule_key: int) -> Calendar:
-        """The compiled calendar of a stored schedule. Raises LookupError when there is no such row."""
+        """The compiled calendar of a stored schedule. Raises Unreadable."""
         if schedule_key == EVERY_HOUR:
             return self._always
         calendar = self._calendars.get(schedule_key)
@@ -71,7 +71,7 @@ class Catalog:
         return calendar
 
     def schedule(self, schedule_key: int) -> Schedule | None:
-        """A stored schedule; None for the one that is always open. Raises LookupError as `calendar`."""
+        """A stored schedule; None for the one that is always open. Raises Unreadable."""
         return None if schedule_key == EVERY_HOUR else self._decoded(schedule_key)
 
     def schedule_key(self, digest: bytes) -> int | None:
@@ -103,7 +103,7 @@ class Catalog:
         return tenant_id
 
     def _decoded(self, schedule_key: int) -> Schedule:
-        body = self._store.schedule_body(schedule_key)
-        if body is None:
-            raise LookupError(f"schedule {schedule_key} is not stored")
-        return decode_schedule(body)
+        schedule = self._store.schedule(schedule_key)
+        if schedule is None:
+            raise Unreadable("schedule", schedule_key, f"schedule {schedule_key}", "it is not stored")
+        return schedule

@@ -49,7 +49,7 @@ class CatalogOverlay:
         return key
 
     def calendar(self, schedule_key: int) -> Calendar:
-        """The calendar of a schedule. Raises LookupError when there is no such key."""
+        """The calendar of a schedule. Raises Unreadable."""
         calendar = self._calendars.get(schedule_key)
         if calendar is None:
             calendar = self._calendars[schedule_key] = self._stored.calendar(schedule_key)

@@ -15,6 +15,7 @@ from slad.core.tracking import Engine
 from slad.engine.catalog import Catalog
 from slad.storage.database import migrations
 from slad.storage.store import Store
+from slad.storage.unreadable import Unreadable
 
 PAGE: Final = 512
 LATE_MS: Final = 5 * SECOND_MS
@@ -24,6 +25,8 @@ STUCK_MS: Final = 60 * SECOND_MS
 """Messages for Temporal that are older wait for something."""
 
 EXAMPLES: Final = 5
+NAMED: Final = 100
+"""Damaged values that are named one by one."""
 
 
 class Verdict(StrEnum):
@@ -51,6 +54,7 @@ def examine(store: Store, now: int) -> Iterator[CheckResult]:
     yield _schema(store)
     if store.schema_version() != migrations()[-1][0]:
         return
+    yield from _values(store)
     yield _zones(store)
     yield _clock(store, now)
     if store.meta("tzdata") == version("tzdata"):
@@ -76,6 +80,22 @@ def _schema(store: Store) -> CheckResult:
         text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
         return CheckResult(Verdict.WARNING, "schema", text)
     return CheckResult(Verdict.OK, "schema", f"{found}")
+
+
+def _values(store: Store) -> Iterator[CheckResult]:
+    count = 0
+    for error in store.unreadable_values():
+        count += 1
+        if count <= NAMED:
+            yield CheckResult(Verdict.FAILURE, error.table, f"{error.what} cannot be read: {error.why}")
+    if not count:
+        yield CheckResult(Verdict.OK, "values", "every stored value is as it was written")
+        return
+    text = (
+        f"{count} stored values cannot be read and are left out; restore a backup, or stop slad and set them "
+        "aside: slad doctor --quarantine"
+    )
+    yield CheckResult(Verdict.FAILURE, "values", text)
 
 
 def _zones(store: Store) -> CheckResult:
@@ -108,7 +128,10 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
             wake_at = None
             if record.state is TrackingState.ACTIVE:
                 live += 1
-                reading = machine.reading_at(record.tracking, catalog.calendar, now)
+                try:
+                    reading = machine.reading_at(record.tracking, catalog.calendar, now)
+                except Unreadable:
+                    continue  # told of with the values
                 wake_at = next_wake(record.tracking, reading)
                 overdue += wake_at is not None and wake_at < now - LATE_MS
             stored_at = record.wake_at

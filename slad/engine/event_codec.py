@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
@@ -55,9 +56,18 @@ def set_ms(message: Timestamp | Duration, ms: int) -> None:
         message.nanos = rest * 1_000_000
 
 
+def decode_event(body: bytes) -> pb.SlaEvent | None:
+    """The event that `encode_event` made; None when it cannot be read."""
+    try:
+        return pb.SlaEvent.FromString(body)
+    except DecodeError:
+        return None
+
+
 def recorded_at(body: bytes) -> int:
-    """When an encoded event was committed, UTC epoch ms."""
-    return pb.SlaEvent.FromString(body).recorded_at.ToMilliseconds()
+    """When an encoded event was committed, UTC epoch ms; 0 when it cannot be read."""
+    event = decode_event(body)
+    return event.recorded_at.ToMilliseconds() if event is not None else 0
 
 
 def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:

@@ -35,7 +35,7 @@ from slad.engine.commands import (
 )
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry
-from slad.storage.store import Record
+from slad.storage.row_reader import Record
 
 _CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
 

@@ -22,9 +22,11 @@ from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.tickets import not_found, sole_holder
 from slad.storage.codec import AuditEntry
+from slad.storage.row_reader import Record, StoredEvent
 from slad.storage.rows import ParkedEventRow
-from slad.storage.store import Record, Store, StoredEvent
+from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
+from slad.storage.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -126,12 +128,13 @@ class Queries:
         key = after_key
         for scanned, record in enumerate(self._records(tenants, states, after_key), start=1):
             key = record.tracking_key
-            if not states or record.state in states:
-                answer = self._answer(record, now)
-                if (not statuses or timer_status(answer.reading) in statuses) and (
-                    due_before is None or _is_due_before(answer.reading, due_before)
-                ):
-                    found.append((key, answer))
+            answer = self._readable(record, now) if not states or record.state in states else None
+            if (
+                answer is not None
+                and (not statuses or timer_status(answer.reading) in statuses)
+                and (due_before is None or _is_due_before(answer.reading, due_before))
+            ):
+                found.append((key, answer))
             if len(found) == size or scanned == MAX_SCANNED:
                 return TrackingPage(found, key)
         return TrackingPage(found, None)
@@ -146,7 +149,11 @@ class Queries:
             if record.state is TrackingState.ACTIVE:
                 schedule_key = tracking.terms.schedule_key
                 if schedule_key not in schedules:
-                    schedules[schedule_key] = self._catalog.schedule(schedule_key)
+                    try:
+                        schedules[schedule_key] = self._catalog.schedule(schedule_key)
+                    except Unreadable as error:
+                        self._store.unreadable.note(error)
+                        continue
                 tenant = self._catalog.tenant_id(record.tenant_key)
                 found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules[schedule_key]))
             if len(found) == LIVE_PAGE:
@@ -181,12 +188,10 @@ class Queries:
 
     def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
         """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
-        found = []
-        for wake_at, tracking_key in self._store.wakes(0, INSTANT_LIMIT_MS, limit):
-            record = self._store.by_key(tracking_key)
-            if record is not None:
-                found.append((wake_at, self._answer(record, now)))
-        return found
+        wakes = self._store.wakes(0, INSTANT_LIMIT_MS, limit)
+        records = self._store.by_keys([key for _, key in wakes])
+        answers = [(wake_at, self._readable(records.get(key), now)) for wake_at, key in wakes]
+        return [(wake_at, answer) for wake_at, answer in answers if answer is not None]
 
     def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
         if tenant_id:
@@ -208,6 +213,14 @@ class Queries:
         if record is None:
             raise not_found(ticket_id)
         return record
+
+    def _readable(self, record: Record | None, now: int) -> Answer | None:
+        """How a ticket stands; None when it is not there or cannot be read."""
+        try:
+            return record and self._answer(record, now)
+        except Unreadable as error:
+            self._store.unreadable.note(error)
+            return None
 
     def _answer(self, record: Record, now: int) -> Answer:
         tracking = record.tracking

@@ -18,7 +18,9 @@ from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import PauseAccounting, Tracking
 from slad.engine.catalog import EVERY_HOUR, Catalog
 from slad.engine.commands import Mend, ScheduleOffer, Start
-from slad.storage.store import Record, Store
+from slad.storage.row_reader import Record
+from slad.storage.store import Store
+from slad.storage.unreadable import Unreadable
 
 PAGE = 512
 """Live trackings that are read at once when orphans are looked for."""
@@ -67,10 +69,16 @@ class Reconciliation:
         self._missing: set[str] = set()
 
     def compare(self, wanted: Start) -> TicketDifferences | None:
-        """What differs about the ticket of one row. Raises InvalidField when it is listed twice."""
+        """What differs about the ticket of one row; nothing, when slad cannot read what it has of it.
+
+        Raises InvalidField when it is listed twice.
+        """
         record = None
         if self._tenant_key is not None:
-            record = self._store.latest(self._tenant_key, wanted.ticket_id)
+            try:
+                record = self._store.latest(self._tenant_key, wanted.ticket_id)
+            except Unreadable:
+                return None
         if record is None or record.state is not TrackingState.ACTIVE:
             if wanted.ticket_id in self._missing:
                 raise _listed_twice(wanted.ticket_id)

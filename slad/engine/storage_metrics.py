@@ -8,6 +8,7 @@ from typing import Final
 from slad.core.metrics import Metric, MetricKind, Sample
 from slad.engine.queries import QueryThread
 from slad.storage.database import DataDirectory
+from slad.storage.unreadable import UnreadableValues
 
 DATABASE = Metric("slad_database_size_bytes", MetricKind.GAUGE, "Size of slad.db.")
 DATABASE_FREE = Metric(
@@ -21,16 +22,22 @@ WAL = Metric(
 DISK_FREE = Metric(
     "slad_disk_free_bytes", MetricKind.GAUGE, "Free space of the file system that holds the data."
 )
+UNREADABLE = Metric(
+    "slad_unreadable_values",
+    MetricKind.GAUGE,
+    "Stored values found damaged since the start and left out; slad doctor names them.",
+)
 
 
 class StorageMetrics:
     """The data directory as a `MetricSource`."""
 
-    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE)
+    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE, UNREADABLE)
 
-    def __init__(self, directory: DataDirectory, queries: QueryThread) -> None:
+    def __init__(self, directory: DataDirectory, queries: QueryThread, unreadable: UnreadableValues) -> None:
         self._directory = directory
         self._queries = queries
+        self._unreadable = unreadable
 
     async def samples(self) -> Iterable[Sample]:
         """The values now."""
@@ -40,4 +47,5 @@ class StorageMetrics:
             Sample(DATABASE_FREE, await self._queries.free_bytes()),
             Sample(WAL, usage.wal),
             Sample(DISK_FREE, usage.disk_free),
+            Sample(UNREADABLE, len(self._unreadable)),
         ]

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.engine.catalog_overlay import CatalogOverlay
+from slad.storage.checksums import tracking_checksum
 from slad.storage.codec import encode
+from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, TrackingChange, TrackingRow
-from slad.storage.store import Record, Store
+from slad.storage.store import Store
 
 
 class Tickets:
@@ -32,7 +34,6 @@ class Tickets:
         for tenant_id, ticket_id in tickets:
             if tenant_id and (tenant_key := self._catalog.tenant_key(tenant_id)) is not None:
                 wanted[tenant_key, ticket_id] = None
-        self._foreseen |= wanted
         self._foreseen |= self._store.latest_of(list(wanted))
 
     def foresee_keys(self, tracking_keys: Sequence[int]) -> None:
@@ -81,13 +82,13 @@ class Tickets:
     def write_to(self, rows: Batch) -> None:
         """Adds the rows of all that was put."""
         for record in self._put.values():
-            body = encode(record.tracking)
+            body, state = encode(record.tracking), record.state.value
+            checksum = tracking_checksum(*record[:4], state, body)
             if record.tracking_key in self._new:
-                rows.created.append(TrackingRow(*record[:4], record.state.value, record.wake_at, body))
+                rows.created.append(TrackingRow(*record[:4], state, record.wake_at, body, checksum))
             else:
-                rows.changed.append(
-                    TrackingChange(record.state.value, record.wake_at, body, record.tracking_key)
-                )
+                change = TrackingChange(state, record.wake_at, body, checksum, record.tracking_key)
+                rows.changed.append(change)
 
     @property
     def wakes(self) -> dict[int, int | None]:

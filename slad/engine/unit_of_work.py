@@ -16,10 +16,12 @@ from slad.engine.catalog_overlay import CatalogOverlay
 from slad.engine.commands import Command, RequestIdentity
 from slad.engine.event_codec import encode_event
 from slad.engine.tickets import Tickets
+from slad.storage.checksums import event_checksum, request_checksum
 from slad.storage.codec import AuditEntry, encode
 from slad.storage.journal import Counters
+from slad.storage.row_reader import Record, StoredAnswer
 from slad.storage.rows import AuditRow, Batch, EventRow, RequestRow
-from slad.storage.store import Record, Store, StoredAnswer
+from slad.storage.store import Store
 
 
 class Write(NamedTuple):
@@ -62,12 +64,12 @@ class UnitOfWork:
     def foresee(self, commands: Sequence[Command]) -> None:
         """Looks up at once what `commands` will ask for one by one; they may then be carried out."""
         requests = {
-            (command.request.scope, command.request.request_id): None
+            (command.request.scope, command.request.request_id)
             for command in commands
             if command.request is not None
         }
         # What this batch has answered already stays.
-        self._answers = {**requests, **self._store.answers(list(requests)), **self._answers}
+        self._answers = self._store.answers(list(requests)) | self._answers
         self.tickets.foresee([(command.tenant_id, command.ticket_id) for command in commands])
 
     def answer(self, request: RequestIdentity) -> bytes | None:
@@ -90,8 +92,9 @@ class UnitOfWork:
     def remember(self, request: RequestIdentity, answer: bytes) -> None:
         """Stores the first answer to a request."""
         self._answers[request.scope, request.request_id] = StoredAnswer(request.fingerprint, answer)
+        checksum = request_checksum(request.scope, request.request_id, request.fingerprint, answer)
         self.rows.requests.append(
-            RequestRow(request.scope, request.request_id, self.now, request.fingerprint, answer)
+            RequestRow(request.scope, request.request_id, self.now, request.fingerprint, answer, checksum)
         )
 
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
@@ -120,7 +123,8 @@ class UnitOfWork:
             if event.crossing is not None:
                 self.crossings.append(event)
             body = encode_event(ticket, tracking, event, sequence, self.now)
-            self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, event.type.value, body))
+            row = sequence, tracking_key, tenant_key, event.type.value, body
+            self.rows.events.append(EventRow(*row, event_checksum(*row)))
         self._last_sequence = sequence
         if audit is not None:
             self.rows.audit.append(AuditRow(tracking_key, self.now, encode(audit)))

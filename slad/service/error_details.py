@@ -24,6 +24,7 @@ MAX_TEXT: Final = 1_000
 """Characters of a message or a path; a status travels in headers, which hold 16 KiB in all."""
 
 _CODES: Final[dict[Refusal, int]] = {
+    Refusal.DATA_LOSS: code_pb2.DATA_LOSS,
     Refusal.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
     Refusal.PERMISSION_DENIED: code_pb2.PERMISSION_DENIED,
     Refusal.NOT_FOUND: code_pb2.NOT_FOUND,

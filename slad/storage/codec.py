@@ -8,7 +8,7 @@ is the engine's matter (`slad.engine.event_codec`).
 from __future__ import annotations
 
 import json
-from hashlib import blake2b
+import logging
 from typing import Final
 
 import msgspec
@@ -16,6 +16,9 @@ import msgspec
 from slad.core.access import Tenants
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
+from slad.storage.checksums import digest_of
+
+log = logging.getLogger(__name__)
 
 encode = msgspec.msgpack.Encoder().encode
 """Any stored value → bytes."""
@@ -64,7 +67,7 @@ decode_message = msgspec.msgpack.Decoder(Message).decode
 def encode_schedule(schedule: Schedule) -> tuple[bytes, bytes]:
     """(digest, body) of a schedule; equal schedules have equal digests."""
     body = encode(schedule)
-    return blake2b(body, digest_size=16).digest(), body
+    return digest_of(body), body
 
 
 def decode_schedule(body: bytes) -> Schedule:
@@ -78,5 +81,9 @@ def encode_tenants(tenants: Tenants) -> str:
 
 
 def decode_tenants(stored: str) -> Tenants:
-    """The tenants of a column."""
-    return frozenset(json.loads(stored)) if stored else None
+    """The tenants of a column; none when it cannot be read, so that nobody gets more than was granted."""
+    try:
+        return frozenset(json.loads(stored)) if stored else None
+    except (ValueError, TypeError):
+        log.exception("the tenants %r of a token or consumer cannot be read: it is for none", stored)
+        return frozenset()

@@ -21,6 +21,7 @@ from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
 from slad.storage.open_files import FilesLost, OpenFiles
 from slad.storage.rows import Batch
 from slad.storage.store import Store
+from slad.storage.unreadable import UnreadableValues
 
 
 class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
@@ -45,11 +46,11 @@ WRITES: Final = (
     ("unparked_workflows", "DELETE FROM temporal_parked WHERE workflow_id = ?"),
     ("tenants", "INSERT INTO tenant VALUES (?, ?)"),
     ("schedules", "INSERT INTO schedule VALUES (?, ?, ?)"),
-    ("created", "INSERT INTO tracking VALUES (?, ?, ?, ?, ?, ?, ?)"),
-    ("changed", "UPDATE tracking SET state = ?, wake_at = ?, body = ? WHERE tracking_key = ?"),
-    ("events", "INSERT INTO event VALUES (?, ?, ?, ?, ?)"),
+    ("created", "INSERT INTO tracking VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
+    ("changed", "UPDATE tracking SET state = ?, wake_at = ?, body = ?, checksum = ? WHERE tracking_key = ?"),
+    ("events", "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"),
     ("audit", "INSERT INTO audit VALUES (NULL, ?, ?, ?)"),
-    ("requests", "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?)"),
+    ("requests", "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?, ?)"),
     ("consumers", "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)"),
     ("tokens", "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     (
@@ -79,8 +80,9 @@ def _of_many_rows(statement: str) -> dict[int, str]:
 
 OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STATEMENTS.items()} | {
     "changed": {
-        size: f"WITH new(state, wake_at, body, key) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * size)})"
-        " UPDATE tracking SET state = new.state, wake_at = new.wake_at, body = new.body"
+        size: "WITH new(state, wake_at, body, checksum, key)"
+        f" AS (VALUES {', '.join(['(?, ?, ?, ?, ?)'] * size)}) UPDATE tracking"
+        " SET state = new.state, wake_at = new.wake_at, body = new.body, checksum = new.checksum"
         " FROM new WHERE tracking_key = new.key"
         for size in ROWS_AT_ONCE
     }
@@ -109,11 +111,12 @@ class Journal:
         connection: apsw.Connection,
         checkpointer: Checkpointer | None = None,
         files: OpenFiles | None = None,
+        unreadable: UnreadableValues | None = None,
     ) -> None:
         self._connection = connection
         self._files = files
         self._checkpointer = checkpointer
-        self.store = Store(connection)
+        self.store = Store(connection, unreadable)
         """Reads what is committed and, within the transaction that `begin` began, nothing newer."""
 
     def counters(self) -> Counters:

@@ -17,6 +17,8 @@ class TrackingRow(NamedTuple):
     state: int
     wake_at: int | None
     body: bytes
+    checksum: int | None = None
+    """See `slad.storage.checksums`; None: without one."""
 
 
 class TrackingChange(NamedTuple):
@@ -25,6 +27,7 @@ class TrackingChange(NamedTuple):
     state: int
     wake_at: int | None
     body: bytes
+    checksum: int | None
     tracking_key: int
 
 
@@ -36,6 +39,7 @@ class EventRow(NamedTuple):
     tenant_key: int
     type: int
     body: bytes
+    checksum: int | None = None
 
 
 class AuditRow(NamedTuple):
@@ -54,6 +58,7 @@ class RequestRow(NamedTuple):
     recorded_at: int
     fingerprint: bytes
     answer: bytes
+    checksum: int | None = None
 
 
 class ConsumerRow(NamedTuple):

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import apsw
-import msgspec
 
+from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
-from slad.core.tracking import Tracking
-from slad.storage.codec import AuditEntry, decode_audit, decode_tracking
+from slad.storage import select
+from slad.storage.codec import AuditEntry
+from slad.storage.row_reader import Record, RowReader, StoredAnswer, StoredEvent, readable
 from slad.storage.rows import ConsumerRow, ParkedEventRow, TokenRow
 from slad.storage.temporal_store import TemporalStore
-
-
-class Record(NamedTuple):
-    """One generation as it is stored."""
-
-    tracking_key: int
-    tenant_key: int
-    ticket_id: str
-    generation: int
-    state: TrackingState
-    wake_at: int | None
-    tracking: Tracking
-
-
-class StoredEvent(NamedTuple):
-    """One event of the event log; `body` is a serialized `slad.v1.SlaEvent`."""
-
-    sequence: int
-    tenant_key: int
-    type: int
-    body: bytes
+from slad.storage.unreadable import Unreadable, UnreadableValues
 
 
 class SequenceGap(NamedTuple):
@@ -45,95 +25,19 @@ class SequenceGap(NamedTuple):
     end: int
 
 
-class StoredAnswer(NamedTuple):
-    """The first answer to a request id."""
-
-    fingerprint: bytes
-    answer: bytes
-
-
-_COLUMNS: Final = "tracking_key, tenant_key, ticket_id, generation, state, wake_at, body"
-
-LATEST: Final = (
-    f"SELECT {_COLUMNS} FROM tracking WHERE ticket_id = ? AND tenant_key = ? ORDER BY generation DESC LIMIT 1"
-)
-GENERATION: Final = (
-    f"SELECT {_COLUMNS} FROM tracking WHERE ticket_id = ? AND tenant_key = ? AND generation = ?"
-)
-BY_KEY: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key = ?"
-HOLDERS: Final = "SELECT tenant_key, max(state = 1) FROM tracking WHERE ticket_id = ? GROUP BY tenant_key"
-WAKES: Final = (
-    "SELECT wake_at, tracking_key FROM tracking WHERE wake_at >= ? AND wake_at < ? ORDER BY wake_at LIMIT ?"
-)
-WAKES_AT: Final = "SELECT wake_at, tracking_key FROM tracking WHERE wake_at = ?"
-WAKE_OF: Final = "SELECT wake_at FROM tracking WHERE tracking_key = ?"
-REQUEST: Final = "SELECT fingerprint, answer FROM request WHERE request_id = ? AND tenant_id = ?"
-EVENTS: Final = (
-    "SELECT sequence, tenant_key, type, body FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?"
-)
-EVENTS_OF: Final = (
-    "SELECT sequence, tenant_key, type, body FROM event WHERE tracking_key = ? ORDER BY sequence"
-)
-SCHEDULE: Final = "SELECT body FROM schedule WHERE schedule_key = ?"
-SCHEDULE_KEY: Final = "SELECT schedule_key FROM schedule WHERE digest = ?"
-TENANT_KEY: Final = "SELECT tenant_key FROM tenant WHERE tenant_id = ?"
-TENANT_ID: Final = "SELECT tenant_id FROM tenant WHERE tenant_key = ?"
-OF_TENANT: Final = (
-    f"SELECT {_COLUMNS} FROM tracking WHERE tenant_key = ? AND state = ? AND tracking_key > ?"
-    " ORDER BY tracking_key LIMIT ?"
-)
-OF_ALL: Final = f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key > ? ORDER BY tracking_key LIMIT ?"
-OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY request_key LIMIT ?"
-OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
-NEWEST_EVENT_UP_TO: Final = "SELECT max(sequence) FROM event WHERE sequence <= ?"
-NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
-EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
-NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
-_PARKED_EVENT: Final = (
-    "SELECT consumer, sequence, tenant_id, ticket_id, parked_at, attempts, reason, released, body"
-    " FROM parked_event"
-)
-PARKED_EVENTS: Final = f"{_PARKED_EVENT} WHERE consumer = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-PARKED_EVENTS_OF: Final = (
-    f"{_PARKED_EVENT} WHERE consumer = ? AND tenant_id = ? AND ticket_id = ? ORDER BY sequence LIMIT ?"
-)
-PARKED_TICKETS: Final = (
-    "SELECT tenant_id, ticket_id, sequence, released FROM parked_event WHERE consumer = ?"
-    " ORDER BY tenant_id, ticket_id, sequence"
-)
-META: Final = "SELECT value FROM meta WHERE name = ?"
-AUDIT_OF: Final = "SELECT recorded_at, body FROM audit WHERE tracking_key = ? ORDER BY audit_key"
-
-
-AT_ONCE: Final = (8, 32, 128)
-"""Keys that one look-up of many takes; it is filled up with keys of nothing."""
-
-LATEST_OF: Final = {
-    size: f"WITH wanted(tenant_key, ticket_id) AS (VALUES {', '.join(['(?, ?)'] * size)})"
-    f" SELECT {_COLUMNS} FROM wanted CROSS JOIN tracking USING (ticket_id, tenant_key)"
-    " WHERE generation = (SELECT max(generation) FROM tracking AS other"
-    " WHERE other.ticket_id = wanted.ticket_id AND other.tenant_key = wanted.tenant_key)"
-    for size in AT_ONCE
-}
-ANSWERS: Final = {
-    size: f"WITH wanted(tenant_id, request_id) AS (VALUES {', '.join(['(?, ?)'] * size)})"
-    " SELECT tenant_id, request_id, fingerprint, answer"
-    " FROM wanted CROSS JOIN request USING (request_id, tenant_id)"
-    for size in AT_ONCE
-}
-
-BY_KEYS: Final = {
-    size: f"SELECT {_COLUMNS} FROM tracking WHERE tracking_key IN ({', '.join(['?'] * size)})"
-    for size in AT_ONCE
-}
-
-
 class Store:
-    """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
+    """A reading connection; used by one thread at a time.
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    Raises apsw.Error when the file cannot be read, and Unreadable for a value that is not as it was written.
+    What reads many values leaves such ones out.
+    """
+
+    def __init__(self, connection: apsw.Connection, unreadable: UnreadableValues | None = None) -> None:
         self._execute = connection.execute
         self._connection = connection
+        self.unreadable = UnreadableValues() if unreadable is None else unreadable
+        """What it could not read."""
+        self._read = RowReader(self.tenant_id, self.unreadable)
 
     def temporal(self) -> TemporalStore:
         """What there is for Temporal, on the same connection."""
@@ -145,7 +49,7 @@ class Store:
         Commits go on meanwhile, but the WAL cannot be reset: not to be held for long.
         """
         self._execute("BEGIN")
-        self._execute(TENANT_ID, (0,)).fetchone()  # a transaction begins with its first read
+        self._execute(select.TENANT_ID, (0,)).fetchone()  # a transaction begins with its first read
         return self
 
     def begin(self) -> None:
@@ -163,91 +67,112 @@ class Store:
 
     def latest(self, tenant_key: int, ticket_id: str) -> Record | None:
         """The latest generation of a ticket."""
-        return _record(self._execute(LATEST, (ticket_id, tenant_key)).fetchone())
+        return self._tracking(select.LATEST, ticket_id, tenant_key)
 
     def generation(self, tenant_key: int, ticket_id: str, generation: int) -> Record | None:
         """One generation of a ticket."""
-        return _record(self._execute(GENERATION, (ticket_id, tenant_key, generation)).fetchone())
+        return self._tracking(select.GENERATION, ticket_id, tenant_key, generation)
 
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
-        return _record(self._execute(BY_KEY, (tracking_key,)).fetchone())
+        return self._tracking(select.BY_KEY, tracking_key)
 
     def by_keys(self, tracking_keys: Sequence[int]) -> dict[int, Record]:
-        """The trackings with these keys, by key, that can be read.
-
-        One whose body cannot be decoded is left out, so that it hides no other; `by_key` says what is wrong.
-        """
-        found = {}
-        for row in self._look_up(BY_KEYS, [(key,) for key in tracking_keys]):
-            with suppress(msgspec.DecodeError, ValueError):
-                found[row[0]] = _decoded(row)
-        return found
+        """The trackings with these keys, by key; `by_key` says what is wrong with one that is left out."""
+        rows = self._look_up(select.BY_KEYS, [(key,) for key in tracking_keys])
+        return {record.tracking_key: record for record in readable(self._read.tracking, rows)}
 
     def holders(self, ticket_id: str) -> dict[int, bool]:
         """The tenants that have such a ticket, and whether it is live there (M7)."""
-        return {tenant_key: bool(live) for tenant_key, live in self._execute(HOLDERS, (ticket_id,))}
+        return {tenant_key: bool(live) for tenant_key, live in self._execute(select.HOLDERS, (ticket_id,))}
 
     def wakes(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) with wake_at in [start, end), the earliest `limit`."""
-        rows: list[Any] = self._execute(WAKES, (start, end, limit)).fetchall()
+        rows: list[Any] = self._execute(select.WAKES, (start, end, limit)).fetchall()
         return rows
 
     def wakes_at(self, instant: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) of all that wake at `instant`."""
-        rows: list[Any] = self._execute(WAKES_AT, (instant,)).fetchall()
+        rows: list[Any] = self._execute(select.WAKES_AT, (instant,)).fetchall()
         return rows
 
     def wake_of(self, tracking_key: int) -> int | None:
         """The stored wake of one tracking; None also when there is no such tracking."""
-        row = self._execute(WAKE_OF, (tracking_key,)).fetchone()
+        row = self._execute(select.WAKE_OF, (tracking_key,)).fetchone()
         return row[0] if row else None
 
     def answer(self, tenant_id: str, request_id: str) -> StoredAnswer | None:
         """The first answer to a request id, if it is known (M6)."""
-        row = self._execute(REQUEST, (request_id, tenant_id)).fetchone()
-        return StoredAnswer(*row) if row else None
+        row = self._execute(select.REQUEST, (request_id, tenant_id)).fetchone()
+        return self._read.answer(row) if row else None
 
-    def latest_of(self, tickets: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Record]:
-        """The latest generations of the tickets, by (tenant_key, ticket_id), that have any."""
-        records = [_decoded(row) for row in self._look_up(LATEST_OF, tickets)]
-        return {(record.tenant_key, record.ticket_id): record for record in records}
+    def latest_of(self, tickets: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Record | None]:
+        """The latest generations of the tickets, by (tenant_key, ticket_id); None for one that has none.
 
-    def answers(self, requests: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredAnswer]:
-        """The first answers to the requests, by (tenant_id, request_id), that are known (M6)."""
-        return {(row[0], row[1]): StoredAnswer(*row[2:]) for row in self._look_up(ANSWERS, requests)}
+        `latest` says what is wrong with one that is left out.
+        """
+        found: dict[tuple[int, str], Record | None] = dict.fromkeys(tickets)
+        for row in self._look_up(select.LATEST_OF, tickets):
+            ticket = row[1], row[2]
+            try:
+                found[ticket] = self._read.tracking(row)
+            except Unreadable:
+                del found[ticket]
+        return found
+
+    def answers(self, requests: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredAnswer | None]:
+        """The first answers to the requests, by (tenant_id, request_id); None for one that is not known (M6).
+
+        `answer` says what is wrong with one that is left out.
+        """
+        found: dict[tuple[str, str], StoredAnswer | None] = dict.fromkeys(requests)
+        for row in self._look_up(select.ANSWERS, requests):
+            request = row[0], row[1]
+            try:
+                found[request] = self._read.answer(row)
+            except Unreadable:
+                del found[request]
+        return found
 
     def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
         """The next `limit` events after `sequence`, in order (E2)."""
-        return [StoredEvent(*row) for row in self._execute(EVENTS, (sequence, limit))]
+        found: list[StoredEvent] = []
+        while len(found) < limit:
+            left = limit - len(found)
+            rows: list[Any] = self._execute(select.EVENTS, (sequence, left)).fetchall()
+            found += readable(self._read.event, rows)
+            if len(rows) < left:
+                break
+            sequence = rows[-1][0]
+        return found
 
     def events_of(self, tracking_key: int) -> list[StoredEvent]:
         """The retained events of one tracking, in order."""
-        return [StoredEvent(*row) for row in self._execute(EVENTS_OF, (tracking_key,))]
+        return list(readable(self._read.event, self._execute(select.EVENTS_OF, (tracking_key,))))
 
     def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
         """(request_key, recorded_at) of the oldest answers."""
-        rows: list[Any] = self._execute(OLDEST_REQUESTS, (limit,)).fetchall()
+        rows: list[Any] = self._execute(select.OLDEST_REQUESTS, (limit,)).fetchall()
         return rows
 
     def oldest_event(self) -> int | None:
         """The sequence of the oldest retained event."""
-        sequence: int | None = self._scalar(OLDEST_EVENT)
+        sequence: int | None = self._scalar(select.OLDEST_EVENT)
         return sequence
 
     def nth_newest_event(self, n: int) -> int | None:
         """The sequence that has `n` newer events. Counts them."""
-        sequence: int | None = self._scalar(NTH_NEWEST_EVENT, n)
+        sequence: int | None = self._scalar(select.NTH_NEWEST_EVENT, n)
         return sequence
 
     def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`. Counts them."""
-        count: int = self._scalar(EVENTS_OWED, sequence)
+        count: int = self._scalar(select.EVENTS_OWED, sequence)
         return count
 
     def newest_audit(self) -> int | None:
         """When the last command was carried out, UTC epoch ms."""
-        instant: int | None = self._scalar(NEWEST_AUDIT)
+        instant: int | None = self._scalar(select.NEWEST_AUDIT)
         return instant
 
     def sequence_gap(self) -> SequenceGap | None:
@@ -255,7 +180,7 @@ class Store:
         floor = self.meta("sequence_floor")
         if not isinstance(floor, int):
             return None
-        return SequenceGap(self._scalar(NEWEST_EVENT_UP_TO, floor) or 0, floor)
+        return SequenceGap(self._scalar(select.NEWEST_EVENT_UP_TO, floor) or 0, floor)
 
     def free_bytes(self) -> int:
         """What of the file is free and will be used again."""
@@ -264,7 +189,7 @@ class Store:
 
     def meta(self, name: str) -> str | int | None:
         """What slad has noted about the database as a whole."""
-        value: str | int | None = self._scalar(META, name)
+        value: str | int | None = self._scalar(select.META, name)
         return value
 
     def schema_version(self) -> int:
@@ -293,60 +218,95 @@ class Store:
 
     def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
         """The next events parked for a consumer after a sequence, in order."""
-        return [ParkedEventRow(*row) for row in self._execute(PARKED_EVENTS, (consumer, after, limit))]
+        return [ParkedEventRow(*row) for row in self._execute(select.PARKED_EVENTS, (consumer, after, limit))]
 
     def parked_events_of(
         self, consumer: str, tenant_id: str, ticket_id: str, limit: int
     ) -> list[ParkedEventRow]:
         """The first events parked for a consumer that are of one ticket, in order."""
         bindings = (consumer, tenant_id, ticket_id, limit)
-        return [ParkedEventRow(*row) for row in self._execute(PARKED_EVENTS_OF, bindings)]
+        return [ParkedEventRow(*row) for row in self._execute(select.PARKED_EVENTS_OF, bindings)]
 
     def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
         """(tenant_id, ticket_id, sequence, released) of all that is parked for a consumer."""
-        rows: list[Any] = self._execute(PARKED_TICKETS, (consumer,)).fetchall()
+        rows: list[Any] = self._execute(select.PARKED_TICKETS, (consumer,)).fetchall()
         return rows
 
     def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of one tracking, in order."""
-        return [(at, decode_audit(body)) for at, body in self._execute(AUDIT_OF, (tracking_key,))]
+        return list(readable(self._read.audit, self._execute(select.AUDIT_OF, (tracking_key,))))
 
-    def schedule_body(self, schedule_key: int) -> bytes | None:
-        """The stored form of a schedule."""
-        value: bytes | None = self._scalar(SCHEDULE, schedule_key)
-        return value
+    def schedule(self, schedule_key: int) -> Schedule | None:
+        """A stored schedule."""
+        row = self._execute(select.SCHEDULE, (schedule_key,)).fetchone()
+        return self._read.schedule(row) if row else None
+
+    def unreadable_values(self) -> Iterator[Unreadable]:
+        """Reads every stored value; those that cannot be read.
+
+        A ticket whose schedule cannot be read, or is not there, cannot be read either.
+        """
+        schedules = {0}
+        read: Callable[[Any], Any]
+        for query, read in (
+            (select.ALL_SCHEDULES, self._read.schedule),
+            (select.ALL_TRACKINGS, self._read.tracking),
+            (select.ALL_EVENTS, self._read.event),
+            (select.ALL_REQUESTS, self._read.answer),
+            (select.ALL_AUDIT, self._read.audit),
+        ):
+            for row in self._execute(query):
+                try:
+                    value = read(row)
+                    if query == select.ALL_SCHEDULES:
+                        schedules.add(row[0])
+                    if isinstance(value, Record) and not value.tracking.terms.schedule_keys <= schedules:
+                        what = f"generation {value.generation} of ticket {value.ticket_id!r}"
+                        raise self._read.failure("tracking", row[0], what, "its schedule cannot be read")
+                except Unreadable as error:
+                    yield error
 
     def schedule_key(self, digest: bytes) -> int | None:
         """The key of the schedule with this content."""
-        value: int | None = self._scalar(SCHEDULE_KEY, digest)
+        value: int | None = self._scalar(select.SCHEDULE_KEY, digest)
         return value
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant."""
-        value: int | None = self._scalar(TENANT_KEY, tenant_id)
+        value: int | None = self._scalar(select.TENANT_KEY, tenant_id)
         return value
 
     def tenant_id(self, tenant_key: int) -> str | None:
         """The name of a tenant."""
-        value: str | None = self._scalar(TENANT_ID, tenant_key)
+        value: str | None = self._scalar(select.TENANT_ID, tenant_key)
         return value
 
     def of_tenant(
         self, tenant_key: int, state: TrackingState, after_key: int, limit: int
     ) -> Iterator[Record]:
         """Trackings of a tenant in one state, in the order of their creation."""
-        for row in self._execute(OF_TENANT, (tenant_key, state, after_key, limit)):
-            yield _decoded(row)
+        return self._walk(select.OF_TENANT, (tenant_key, state), after_key, limit)
 
     def of_all(self, after_key: int, limit: int) -> Iterator[Record]:
         """Trackings of all tenants, in the order of their creation."""
-        for row in self._execute(OF_ALL, (after_key, limit)):
-            yield _decoded(row)
+        return self._walk(select.OF_ALL, (), after_key, limit)
+
+    def _walk(self, query: str, bindings: tuple[int, ...], after_key: int, limit: int) -> Iterator[Record]:
+        """The next `limit` trackings that can be read; fewer only at the end."""
+        while limit:
+            asked, seen = limit, 0
+            for row in self._execute(query, (*bindings, after_key, asked)):
+                seen, after_key = seen + 1, row[0]
+                for record in readable(self._read.tracking, [row]):
+                    limit -= 1
+                    yield record
+            if seen < asked:
+                return
 
     def _look_up(self, queries: dict[int, str], wanted: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        for place in range(0, len(wanted), AT_ONCE[-1]):
-            keys = wanted[place : place + AT_ONCE[-1]]
-            size = next(size for size in AT_ONCE if size >= len(keys))
+        for place in range(0, len(wanted), select.AT_ONCE[-1]):
+            keys = wanted[place : place + select.AT_ONCE[-1]]
+            size = next(size for size in select.AT_ONCE if size >= len(keys))
             nothing = (None,) * (len(keys[0]) * (size - len(keys)))
             yield from self._execute(queries[size], (*chain.from_iterable(keys), *nothing))
 
@@ -354,13 +314,6 @@ class Store:
         row = self._execute(query, bindings).fetchone()
         return row[0] if row else None
 
-
-def _record(row: Any) -> Record | None:
-    return _decoded(row) if row else None
-
-
-def _decoded(row: Any) -> Record:
-    tracking_key, tenant_key, ticket_id, generation, state, wake_at, body = row
-    return Record(
-        tracking_key, tenant_key, ticket_id, generation, TrackingState(state), wake_at, decode_tracking(body)
-    )
+    def _tracking(self, query: str, *bindings: int | str) -> Record | None:
+        row = self._execute(query, bindings).fetchone()
+        return self._read.tracking(row) if row else None

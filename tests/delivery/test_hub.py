@@ -8,8 +8,8 @@ import pytest
 
 from slad.delivery import hub as hub_module
 from slad.delivery.hub import EventHub
+from slad.storage.row_reader import StoredEvent
 from slad.storage.rows import EventRow
-from slad.storage.store import StoredEvent
 
 
 def events(first: int, number: int, size: int) -> list[EventRow]:

@@ -6,7 +6,14 @@ import msgspec
 
 from slad.core.facts import Fact, FactKind
 from slad.core.tracking import Fired, Tracking
-from slad.storage.codec import decode_schedule, decode_tracking, encode, encode_schedule
+from slad.storage.codec import (
+    decode_schedule,
+    decode_tenants,
+    decode_tracking,
+    encode,
+    encode_schedule,
+    encode_tenants,
+)
 from tests.core.tickets import OFFICE, terms, tracking
 
 FULL = Tracking(
@@ -37,3 +44,11 @@ def test_equal_schedules_have_equal_digests() -> None:
     digest, body = encode_schedule(OFFICE)
     assert decode_schedule(body) == OFFICE
     assert encode_schedule(decode_schedule(body)) == (digest, body)
+
+
+def test_tenants_that_cannot_be_read_are_none() -> None:
+    """Every tenant would be too many, and an error would end the start."""
+    granted = frozenset({"acme"})
+    assert decode_tenants(encode_tenants(granted)) == granted
+    assert decode_tenants('["ac') == decode_tenants("7") == frozenset()
+    assert decode_tenants(encode_tenants(None)) is None

@@ -8,11 +8,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from slad.storage import journal, store, temporal_store
+from slad.storage import journal, select, temporal_store
 from slad.storage.database import DataDirectory
 
 LOOKUPS = {
-    name: getattr(store, name)
+    name: getattr(select, name)
     for name in (
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
@@ -39,8 +39,8 @@ def plan(connection: apsw.Connection, query: str) -> list[str]:
 def test_all_queries_of_the_store_are_looked_at() -> None:
     queries = {
         name
-        for name, value in vars(store).items()
-        if name.isupper() and name[0] != "_" and isinstance(value, str)
+        for name, value in vars(select).items()
+        if name.isupper() and not name.startswith(("_", "ALL_")) and isinstance(value, str)
     }
     assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT"}
 
@@ -55,7 +55,7 @@ def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: s
 
 @pytest.mark.parametrize("name", ["LATEST_OF", "ANSWERS"])
 def test_a_look_up_of_many_keys_scans_nothing_but_the_keys(connection: apsw.Connection, name: str) -> None:
-    for size, query in getattr(store, name).items():
+    for size, query in getattr(select, name).items():
         steps = plan(connection, query)
         assert [step for step in steps if step.startswith(("SCAN", "USE TEMP"))] == [
             f"SCAN {size} CONSTANT ROWS",
@@ -66,7 +66,7 @@ def test_a_look_up_of_many_keys_scans_nothing_but_the_keys(connection: apsw.Conn
 
 def test_the_oldest_requests_are_read_from_the_end_of_the_table(connection: apsw.Connection) -> None:
     """A scan, but in the order of the key and cut off by its LIMIT: nothing is sorted."""
-    assert plan(connection, store.OLDEST_REQUESTS) == ["SCAN request"]
+    assert plan(connection, select.OLDEST_REQUESTS) == ["SCAN request"]
 
 
 def test_an_update_is_a_search(connection: apsw.Connection) -> None:
@@ -75,7 +75,7 @@ def test_an_update_is_a_search(connection: apsw.Connection) -> None:
 
 
 def test_reading_and_changing_many_rows_is_a_search_for_each(connection: apsw.Connection) -> None:
-    for query in (*store.BY_KEYS.values(), *journal.OF_MANY_ROWS["changed"].values()):
+    for query in (*select.BY_KEYS.values(), *journal.OF_MANY_ROWS["changed"].values()):
         steps = plan(connection, query)
         assert any(step.startswith("SEARCH tracking") for step in steps)
         assert not [step for step in steps if step.startswith(("SCAN tracking", "USE TEMP"))]
@@ -85,7 +85,7 @@ def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) ->
     """The rows that `counters` looks at do not grow with the number of trackings."""
     connection.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
-        " INSERT INTO tracking SELECT i, 1, 'T-' || i, 1, 1, i, x'00' FROM n"
+        " INSERT INTO tracking SELECT i, 1, 'T-' || i, 1, 1, i, x'00', NULL FROM n"
     )
     steps = 0
 

@@ -16,8 +16,8 @@ from slad.core.tracking import Engine, Tracking
 from slad.storage import backup
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
+from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow
-from slad.storage.store import Record
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.messages import START, UPDATE, change_message
 from slad.temporal.passthrough.routing import Routing

@@ -30,6 +30,7 @@ from slad.delivery.hub import LoggedEvent
 from slad.delivery.sinks.circuit import Circuit, SinkState
 from slad.delivery.sinks.parked import ParkedEvents, TicketKey, ticket_of
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
+from slad.engine.event_codec import decode_event
 from slad.engine.time_source import TimeSource
 from slad.storage.rows import ParkedEventRow
 
@@ -157,7 +158,11 @@ class Courier:
         self._done = self._acknowledged = 0
         async with aclosing(self._consumers.stream(self._consumer, self._after, self._wanted)) as pages:
             async for page in pages:
-                await self._deliver([pb.SlaEvent.FromString(event.body) for event in page])
+                events = [event for stored in page if (event := decode_event(stored.body)) is not None]
+                if len(events) < len(page):
+                    log.error("sink %s leaves out an event that cannot be read", self._name)
+                if events:
+                    await self._deliver(events)
                 await asyncio.sleep(GATHER_S)
 
     async def _replay(self) -> None:
@@ -212,9 +217,12 @@ class Courier:
     async def _redeliver(self, ticket: TicketKey) -> None:
         """Delivers what is parked of a ticket, up to the first event that is refused again."""
         while rows := await self._parked.first(ticket):
-            taken, verdict = await self._send(
-                [pb.SlaEvent.FromString(row.body) for row in rows], rows[0].attempts
-            )
+            decoded = takewhile(lambda event: event is not None, (decode_event(row.body) for row in rows))
+            events = [event for event in decoded if event is not None]
+            if not events:
+                await self._refused_again(rows[0], _Parked(rows[0].attempts, "it cannot be read"))
+                return
+            taken, verdict = await self._send(events, rows[0].attempts)
             await self._parked.delivered(rows[:taken])
             if verdict is not None:
                 await self._refused_again(rows[taken], verdict)

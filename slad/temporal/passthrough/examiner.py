@@ -23,8 +23,9 @@ from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.codec import Message
 from slad.storage.database import StorageError
+from slad.storage.row_reader import Record
 from slad.storage.rows import ParkedRow, TemporalTicketRow
-from slad.storage.store import Record, Store
+from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.faults import GONE, Concern, Fault
 from slad.temporal.passthrough.forwarder import Forwarder

@@ -20,7 +20,6 @@ from slad.core.errors import Refused
 from slad.engine.catalog import EVERY_HOUR
 from slad.engine.engine import SlaEngine
 from slad.engine.unit_of_work import UnitOfWork
-from slad.storage.codec import decode_schedule
 from slad.storage.database import StorageError
 from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
@@ -169,9 +168,7 @@ class Forwarder:
         tracking = waiting.message.tracking or record.tracking
         schedule = None
         if tracking.terms.schedule_key != EVERY_HOUR:
-            body = self._store.schedule_body(tracking.terms.schedule_key)
-            assert body is not None
-            schedule = decode_schedule(body)
+            schedule = self._store.schedule(tracking.terms.schedule_key)
         return Addressee(tenant_id, record.ticket_id, schedule)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from slad.core.facts import Fact
 from slad.core.tracking import Tracking
 from slad.storage.codec import Message
-from slad.storage.store import Record
+from slad.storage.row_reader import Record
 
 START: Final = 16
 """The workflow is to be started."""

@@ -14,7 +14,7 @@ from slad.core.status import TrackingState
 from slad.core.tracking import Engine, TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry, Message
-from slad.storage.store import Record
+from slad.storage.row_reader import Record
 from slad.temporal.passthrough.messages import LEAVE, start_message
 from slad.temporal.passthrough.routing import check_carriable
 from slad.temporal.passthrough.temporal_carrier import temporal_turn

@@ -18,7 +18,7 @@ from slad.core.events import Phase
 from slad.core.machine import MAX_AHEAD_MS
 from slad.core.tracking import TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
-from slad.storage.store import Record
+from slad.storage.row_reader import Record
 
 
 class Report(NamedTuple):

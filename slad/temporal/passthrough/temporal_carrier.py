@@ -13,8 +13,8 @@ from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.codec import Message, encode
+from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
-from slad.storage.store import Record
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import change_message

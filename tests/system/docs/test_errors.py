@@ -26,10 +26,17 @@ class UnreadableReasonError(AssertionError):
 
 def reasons_in(source: str) -> Iterator[tuple[str, str]]:
     """(code, reason) of every error that `source` makes."""
-    for call in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    kinds = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    of_refused = {
+        call for kind in kinds if REFUSED in map(ast.unparse, kind.bases) for call in ast.walk(kind)
+    }
+    for call in ast.walk(tree):
         if not isinstance(call, ast.Call):
             continue
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name == "__init__" and call in of_refused:
+            name = REFUSED
         if name not in PLACES:
             continue
         code_at, reason_at = PLACES[name]

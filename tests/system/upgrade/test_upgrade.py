@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,5 +30,14 @@ async def test_a_database_of_an_earlier_slad_is_read_and_goes_on(tmp_path: Path,
         for kind in ("trackings", "events"):
             assert len(got[kind]) == len(expected[kind])
             for now, then in zip(got[kind], expected[kind], strict=True):
-                assert {**now, **then} == now
+                assert _holds(now, then), (now, then)
         assert (await slad.start("running", request_id="start-running", attributes={"number": "0"})).created
+
+
+def _holds(now: Any, then: Any) -> bool:
+    """Whether `now` says all that `then` said; it may say more."""
+    if isinstance(then, dict):
+        return isinstance(now, dict) and all(name in now and _holds(now[name], then[name]) for name in then)
+    if isinstance(then, list):
+        return len(now) == len(then) and all(map(_holds, now, then))
+    return bool(now == then)

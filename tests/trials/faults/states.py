@@ -44,8 +44,8 @@ def timeless(state: State) -> State:
 
     One that had to be tried again fires later, and with its successor if that has come due meanwhile.
     """
-    tracking = [(*row[:-1], _timeless_tracking(decode_tracking(row[-1]))) for row in state["tracking"]]
-    events = [(*row[:-1], timeless_event(row[-1])) for row in state["event"]]
+    tracking = [(*row[:-2], _timeless_tracking(decode_tracking(row[-2]))) for row in state["tracking"]]
+    events = [(*row[:-2], timeless_event(row[-2])) for row in state["event"]]
     return state | {"tracking": tracking, "event": events}
 
 

@@ -12,7 +12,8 @@ from typing import Self
 import apsw
 
 from slad.storage.database import DATABASE_NAME
-from slad.storage.store import Store, StoredEvent
+from slad.storage.row_reader import StoredEvent
+from slad.storage.store import Store
 from tests.trials.faults.faulty_vfs import Created, FaultyDisk, Synced, Wrote
 from tests.trials.faults.power import Disk
 

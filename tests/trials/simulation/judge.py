@@ -10,7 +10,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.events import EventType
 from slad.core.instants import MINUTE_MS
 from slad.engine.commands import Answer
-from slad.storage.store import StoredEvent
+from slad.storage.row_reader import StoredEvent
 from tests.trials.simulation import rules
 from tests.trials.simulation.actions import Action, Command, Knobs, Pass, Sweep
 from tests.trials.simulation.draw import TICKETS

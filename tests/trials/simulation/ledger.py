@@ -9,7 +9,7 @@ from typing import NamedTuple
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import EventType, Phase
-from slad.storage.store import StoredEvent
+from slad.storage.row_reader import StoredEvent
 from tests.trials.simulation.loop import minute_of
 from tests.trials.simulation.model import Key
 

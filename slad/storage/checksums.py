@@ -1,0 +1,28 @@
+"""Checksums of what rows tell: a bit that the disk turned is found when the row is read, and not told."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from zlib import crc32
+
+
+def tracking_checksum(
+    tracking_key: int, tenant_key: int, ticket_id: str, generation: int, state: int, body: bytes
+) -> int:
+    """Of a row of `tracking`, but for its wake: that follows from the rest, and the doctor compares it."""
+    return crc32(body, crc32(f"{tracking_key} {tenant_key} {generation} {state} {ticket_id}".encode()))
+
+
+def event_checksum(sequence: int, tracking_key: int, tenant_key: int, kind: int, body: bytes) -> int:
+    """Of a row of `event`."""
+    return crc32(body, crc32(b"%d %d %d %d" % (sequence, tracking_key, tenant_key, kind)))
+
+
+def request_checksum(tenant_id: str, request_id: str, fingerprint: bytes, answer: bytes) -> int:
+    """Of a row of `request`."""
+    return crc32(answer, crc32(fingerprint, crc32(f"{tenant_id} {request_id}".encode())))
+
+
+def digest_of(body: bytes) -> bytes:
+    """The content address of a stored value."""
+    return blake2b(body, digest_size=16).digest()

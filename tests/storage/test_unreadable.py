@@ -1,0 +1,151 @@
+"""Each kind of stored value is damaged in turn: it is named, left out, never told; all else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.engine.doctor import Verdict, examine
+from slad.storage.backup import inspect
+from tests.slad_under_test import MONDAY_9, refused, slad_running, target
+
+HEALTHY, SICK = {"tenant_id": "acme", "ticket_id": "healthy"}, {"tenant_id": "acme", "ticket_id": "sick"}
+
+BLOBS = {
+    "tracking": "UPDATE tracking SET body = x'93010203' WHERE ticket_id = 'sick'",
+    "tracking, a bit": "UPDATE tracking SET state = 1, body = {flip} WHERE ticket_id = 'sick'",
+    "event": "UPDATE event SET body = {flip} WHERE sequence = 2",
+    "event, its type": "UPDATE event SET type = 4 WHERE sequence = 2",
+    "schedule": "UPDATE schedule SET body = {flip} WHERE schedule_key = 2",
+    "request": "UPDATE request SET answer = x'0a', fingerprint = fingerprint WHERE request_id = 'sick'",
+    "audit": "UPDATE audit SET body = x'c1' WHERE audit_key = 2",
+    "consumer": "UPDATE consumer SET tenants = '[\"ac'",
+}
+
+
+def flipped(body: str = "body") -> str:
+    """SQL: the blob with one bit of its last byte turned."""
+    last = f"substr({body}, -1)"
+    other = f"CASE hex({last}) WHEN '00' THEN x'01' ELSE x'00' END"
+    return f"CAST(substr({body}, 1, length({body}) - 1) || {other} AS BLOB)"
+
+
+def damage(data: Path, name: str) -> None:
+    connection = apsw.Connection(str(data / "slad.db"))
+    connection.execute(BLOBS[name].replace("{flip}", flipped()))
+    assert connection.changes()
+    connection.close()
+
+
+async def two_tickets(data: Path) -> None:
+    other = pb.BusinessHoursSchedule(timezone="Europe/Berlin")
+    other.entries.add(day_of_week=1, start_time="08:00", end_time="20:00", is_enabled=True)
+    async with slad_running(data) as slad:
+        await slad.start("healthy", request_id="healthy", targets=[target(60, None, (0, 0, 0))])
+        await slad.start("sick", request_id="sick", targets=[target(60, None, (0, 0, 0))], schedule=other)
+        watch = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
+        await watch.read()
+        watch.cancel()
+
+
+@pytest.fixture(params=BLOBS)
+async def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    data = tmp_path / "data"
+    await two_tickets(data)
+    damage(data, request.param)
+    return request.param, data
+
+
+async def test_it_starts_and_serves_all_else(damaged: tuple[str, Path]) -> None:
+    name, data = damaged
+    is_lost = name.startswith(("tracking", "schedule"))
+    async with slad_running(data) as slad:
+        status = await slad.backend.GetSlaStatus(rpc.GetSlaStatusRequest(**HEALTHY))
+        assert status.status.ticket_id == "healthy"
+        listed = await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest())
+        assert [found.ticket_id for found in listed.trackings] == ["healthy"] + ["sick"] * (not is_lost)
+        if is_lost:
+            calls = [
+                slad.backend.GetSlaStatus(rpc.GetSlaStatusRequest(**SICK)),
+                slad.backend.PauseSla(rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE, **SICK)),
+            ]
+            for call in calls:
+                refusal = await refused(call)
+                assert (refusal.code.name, refusal.reason) == ("DATA_LOSS", "UNREADABLE")
+        exported = [row async for row in slad.backend.ExportSlaTrackings(rpc.ExportSlaTrackingsRequest())]
+        assert sum(len(row.trackings) for row in exported) == (1 if is_lost else 2)
+        await slad.backend.GetSlaTimeline(rpc.GetSlaTimelineRequest(include_audit=True, **HEALTHY))
+        # Both in one turn: neither hides the other, or stops the timers.
+        both = asyncio.gather(
+            slad.backend.PauseSla(rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE, **HEALTHY)),
+            slad.backend.ResumeSla(rpc.ResumeSlaRequest(**SICK)),
+            return_exceptions=True,
+        )
+        assert not isinstance((await both)[0], BaseException)
+        await slad.backend.ResumeSla(rpc.ResumeSlaRequest(**HEALTHY))
+        await slad.advance(minutes=61)
+        events = await slad.events()
+        reached = {e.ticket_id for e in events if e.type == pb.SLA_EVENT_TYPE_THRESHOLD_REACHED}
+        assert reached == ({"healthy"} if is_lost else {"healthy", "sick"})
+        assert (2 in [event.sequence for event in events]) is not name.startswith("event")
+
+
+async def test_doctor_names_it_and_goes_on(damaged: tuple[str, Path]) -> None:
+    name, data = damaged
+    if name == "consumer":
+        pytest.skip("it is for no tenant; nothing is lost")
+    with inspect(data) as store:
+        results = list(examine(store, MONDAY_9))
+    wrong = [result for result in results if result.verdict is Verdict.FAILURE]
+    assert wrong
+    assert results[-1].check == "consumer psa", "every check was made"
+    named = " ".join(result.text for result in wrong)
+    if name.startswith(("tracking", "schedule")):
+        assert "ticket 'sick'" in named
+    if name.startswith("tracking"):
+        assert "tenant 'acme'" in named
+
+
+async def test_what_is_set_aside_does_not_come_up_again(damaged: tuple[str, Path]) -> None:
+    name, data = damaged
+    if name == "consumer":
+        pytest.skip("nothing is set aside")
+    command = [sys.executable, "-m", "slad", "doctor", "--data", str(data), "--quarantine"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "set aside: " in done.stderr
+    connection = apsw.Connection(str(data / "slad.db"))
+    assert connection.execute("SELECT count(*) FROM quarantine WHERE columns LIKE '{%'").get >= 1
+    connection.close()
+    async with slad_running(data) as slad:
+        await slad.start("sick", request_id="sick again")
+        assert await slad.advance(minutes=61)
+
+
+async def test_a_page_of_damage_does_not_end_a_list(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        for number in range(8):
+            await slad.start(f"T-{number}")
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute("UPDATE tracking SET checksum = 1 WHERE tracking_key BETWEEN 2 AND 6")
+    connection.close()
+    with inspect(tmp_path) as store:
+        assert [record.tracking_key for record in store.of_all(0, 3)] == [1, 7, 8]
+        assert len(store.unreadable) == 5
+
+
+async def test_rows_of_an_earlier_slad_have_no_checksum(tmp_path: Path) -> None:
+    await two_tickets(tmp_path)
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    for table in ("tracking", "event", "request"):
+        connection.execute(f"UPDATE {table} SET checksum = NULL")
+    connection.close()
+    with inspect(tmp_path) as store:
+        assert not list(store.unreadable_values())
