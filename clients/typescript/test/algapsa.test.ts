@@ -204,9 +204,71 @@ test("the window of a policy change can be set", async (t) => {
   await sla.startSlaTracking("T-1", "gold", [target(60, 240)], SCHEDULE);
   await slad.clock.advanceBy(40 * MINUTE);
   await sla.cancelSla("acme", "T-1");
+  await slad.clock.advanceBy(1);
   await sla.startSlaTracking("T-1", "gold", [target(60, 240)], SCHEDULE);
   assert.equal((await sla.getSlaStatus("T-1"))?.response_remaining_minutes, 60);
   assert.throws(() => new SladSlaBackend({ continueWithinMs: 1.5 }), InvalidArgument);
+});
+
+test("a closed ticket whose policy changes gets no live clock, and no event", async (t) => {
+  for (const options of [{}, { continueWithinMs: 0 }, { startedAt: () => MONDAY_9 }]) {
+    const { slad, sla } = await backend(t, options);
+    await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE, [50]);
+    await slad.clock.advanceBy(10 * MINUTE);
+    await sla.completeSla("T-1", "response", true);
+    await sla.completeSla("T-1", "resolution", true);
+    const { events } = await slad.client.getSlaTimeline({ ticket_id: "T-1" });
+    await slad.clock.advanceBy(10 * MINUTE);
+    await assert.rejects(
+      sla.cancelSla("acme", "T-1"),
+      (error) => error instanceof FailedPrecondition && error.reason === "TRACKING_COMPLETED",
+    );
+    await sla.startSlaTracking("T-1", "silver", [target(30, 240)], SCHEDULE);
+    await slad.clock.advanceBy(48 * HOUR);
+    const after = await slad.client.getSlaTimeline({ ticket_id: "T-1" });
+    assert.deepEqual(
+      [after.status.state, after.status.generation, after.status.policy_id],
+      ["SLA_TRACKING_STATE_COMPLETED", 1, "gold"],
+    );
+    assert.deepEqual(after.events, events);
+  }
+});
+
+test("a change of priority keeps the thresholds, one of policy has slad's own", async (t) => {
+  const { slad, sla } = await backend(t);
+  for (const ticket of ["priority", "policy"]) {
+    await sla.startSlaTracking(ticket, "gold", [target(60, null)], SCHEDULE, [60, 80]);
+  }
+  await slad.clock.advanceBy(40 * MINUTE);
+  for (const [ticket, policy] of [
+    ["priority", "gold"],
+    ["policy", "silver"],
+  ] as const) {
+    await sla.cancelSla("acme", ticket);
+    await sla.startSlaTracking(ticket, policy, [target(60, null)], SCHEDULE);
+  }
+  const told = async (ticket_id: string) => {
+    const { events } = await slad.client.getSlaTimeline({ ticket_id });
+    return events
+      .filter(({ threshold }) => threshold?.notification)
+      .map(({ type, threshold }) => `${type.slice(15)} ${threshold?.percent}`);
+  };
+  assert.deepEqual(await told("priority"), [], "of 60 % people know, and nothing is taken back");
+  const { response } = await slad.client.getSlaStatus({ ticket_id: "priority" });
+  assert.deepEqual(
+    response?.thresholds.map(({ percent, notification }) => [percent, notification]),
+    [
+      [60, true],
+      [70, false],
+      [80, true],
+      [100, true],
+    ],
+  );
+  const changed = await slad.client.getSlaStatus({ ticket_id: "policy" });
+  assert.deepEqual(
+    changed.response?.thresholds.map(({ percent }) => percent),
+    [50, 70, 75, 90, 100],
+  );
 });
 
 test("the tenant comes from the schedule, a target, or the resolver", async (t) => {
@@ -537,7 +599,7 @@ test("open tickets are moved over with their start, pauses and response, and nob
     await slaTrackingImport(
       ticket("waiting", {
         pauses: [
-          { pausedAt: at(10), resumedAt: at(20), reason: "status_pause" },
+          { pausedAt: at(10), resumedAt: at(20), reason: null },
           { pausedAt: at(100), resumedAt: null, reason: "awaiting_client" },
         ],
       }),

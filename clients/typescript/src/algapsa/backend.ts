@@ -13,7 +13,7 @@ import type {
   SlaPauseReason,
   SlaTimerStatusName,
 } from "./types.js";
-import { type OnWarning, type Warn, Warnings } from "./warnings.js";
+import { type OnWarning, type Warn, warnerOf } from "./warnings.js";
 
 /** How long ago a cancel may be for a start to go on with its clock, ms. */
 export const DEFAULT_CONTINUE_WITHIN_MS = 600_000;
@@ -37,7 +37,7 @@ export interface SladSlaBackendOptions {
   resolveTenant?: (ticketId: string) => string | null | undefined | Promise<string | null | undefined>;
   /**
    * AlgaPSA changes a policy by cancel and start. A start within so many ms of the cancel goes on with the
-   * clock; later it begins anew. 0: always anew. Default 600,000.
+   * clock; later it begins anew. 0: it always begins anew. Default 600,000.
    */
   continueWithinMs?: number;
   /**
@@ -70,7 +70,6 @@ export class SladSlaBackend implements ISlaBackend {
   private readonly ownsClient: boolean;
   private readonly call: CallOptions;
   private readonly continueWithinMs: number;
-  private readonly warnings: Warnings;
 
   constructor(private readonly options: SladSlaBackendOptions = {}) {
     const { client } = options;
@@ -82,12 +81,11 @@ export class SladSlaBackend implements ISlaBackend {
       throw invalid("continueWithinMs", "OUT_OF_RANGE", `${within} is not a whole number of milliseconds`);
     }
     this.continueWithinMs = within;
-    this.warnings = new Warnings(options.onWarning);
   }
 
   /**
    * Starts the clocks of a ticket. Idempotent. Shortly after a cancel it goes on with the cancelled clock, under
-   * the new terms. A target of null or 0 minutes is none; with neither, nothing is tracked. What slad cannot take
+   * the new terms; its thresholds stay when none are given. A completed ticket stays completed. A target of null or 0 minutes is none; with neither, nothing is tracked. What slad cannot take
    * of the percents is left out.
    */
   async startSlaTracking(
@@ -98,7 +96,7 @@ export class SladSlaBackend implements ISlaBackend {
     notificationThresholds?: number[],
   ): Promise<void> {
     checkId("ticket_id", ticketId);
-    const warn = this.warnings.of(ticketId, policyId);
+    const warn = warnerOf(ticketId, policyId, this.options.onWarning);
     try {
       const given = { policyId, targets, schedule, notificationThresholds };
       const terms = await termsOf(given, () => this.tenantOf(ticketId), warn);
@@ -117,13 +115,14 @@ export class SladSlaBackend implements ISlaBackend {
     const { tenant_id: tenantId, policy_id: policyId } = terms;
     const { pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" } = this.options;
     const startedAt = await this.startedAt(tenantId, ticketId, warn);
-    const goesOn = this.continueWithinMs > 0;
+    const anyTimeAgo = startedAt !== undefined && this.continueWithinMs > 0;
     const request = {
       ...terms,
       ticket_id: ticketId,
       started_at: startedAt,
-      on_existing: goesOn ? ("ON_EXISTING_CONTINUE_CANCELLED" as const) : ("ON_EXISTING_KEEP" as const),
-      continue_within: goesOn && !startedAt ? this.continueWithinMs : undefined,
+      // AlgaPSA also starts closed tickets: with this they stay closed.
+      on_existing: "ON_EXISTING_CONTINUE_CANCELLED" as const,
+      continue_within: anyTimeAgo ? undefined : this.continueWithinMs,
       pause_accounting:
         typeof pauseAccounting === "function"
           ? pauseAccounting({ ticketId, policyId, tenantId })
@@ -211,10 +210,11 @@ export class SladSlaBackend implements ISlaBackend {
       if (!(error instanceof NotFound)) {
         throw error;
       }
-      this.warnings.of(ticketId, "")(
-        "ticket_id",
-        "slad does not track it, so nothing changes; further ones are not told of",
-      );
+      warnerOf(
+        ticketId,
+        "",
+        this.options.onWarning,
+      )("ticket_id", "slad does not track it, so nothing changes; further ones are not told of");
     }
   }
 

@@ -7,7 +7,7 @@ import type { PauseAccounting } from "../stubs/slad/v1/types.js";
 import { pauseReasonOf } from "./backend.js";
 import { type GivenTerms, termsOf } from "./terms.js";
 import type { IBusinessHoursScheduleWithEntries, ISlaPolicyTarget, SlaPauseReason } from "./types.js";
-import { type OnWarning, Warnings } from "./warnings.js";
+import { type OnWarning, warnerOf } from "./warnings.js";
 
 /** One open ticket: its terms as at the start, and what has happened to it. */
 export interface OpenTicket extends GivenTerms {
@@ -44,9 +44,8 @@ export async function* slaTrackingImports(
   tickets: Iterable<OpenTicket> | AsyncIterable<OpenTicket>,
   options: ImportOptions = {},
 ): AsyncGenerator<Input<SlaTrackingImport>, void, undefined> {
-  const warnings = new Warnings(options.onWarning);
   for await (const ticket of tickets) {
-    const row = await rowOf(ticket, options, warnings);
+    const row = await rowOf(ticket, options);
     if (row) {
       yield row;
     }
@@ -58,7 +57,7 @@ export async function slaTrackingImport(
   ticket: OpenTicket,
   options: ImportOptions = {},
 ): Promise<Input<SlaTrackingImport>> {
-  const row = await rowOf(ticket, options, new Warnings(options.onWarning));
+  const row = await rowOf(ticket, options);
   if (!row) {
     throw invalid("targets", "NO_TARGET", "the target has neither a response nor a resolution time");
   }
@@ -67,13 +66,16 @@ export async function slaTrackingImport(
 
 async function rowOf(
   ticket: OpenTicket,
-  { suppressPast = true, pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" }: ImportOptions,
-  warnings: Warnings,
+  { suppressPast = true, pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME", onWarning }: ImportOptions,
 ): Promise<Input<SlaTrackingImport> | null> {
   if (!isDate(ticket.startedAt)) {
     throw wrongType("startedAt", "a Date", ticket.startedAt);
   }
-  const terms = await termsOf(ticket, async () => undefined, warnings.of(ticket.ticketId, ticket.policyId));
+  const terms = await termsOf(
+    ticket,
+    async () => undefined,
+    warnerOf(ticket.ticketId, ticket.policyId, onWarning),
+  );
   return (
     terms && {
       start: {

@@ -16,29 +16,22 @@ export type OnWarning = (warning: SlaWarning) => void;
 /** Tells of one value of the terms at hand. */
 export type Warn = (field: string, problem: string) => void;
 
-/** Policies and fields that are remembered; beyond that they may be told again. */
+/** Policies and fields that are remembered for a listener; beyond that they may be told again. */
 const REMEMBERED = 10_000;
 
-/** Passes on the first warning for each policy and field. */
-export class Warnings {
-  private readonly told = new Set<string>();
+const told = new WeakMap<OnWarning, Set<string>>();
 
-  constructor(private readonly onWarning: OnWarning = toConsole) {}
-
-  /** For the terms of one ticket. */
-  of(ticketId: string, policyId: string): Warn {
-    return (field, problem) => {
-      const key = `${policyId} ${field}`;
-      if (this.told.has(key)) {
-        return;
-      }
-      if (this.told.size >= REMEMBERED) {
-        this.told.clear();
-      }
-      this.told.add(key);
-      this.onWarning({ ticketId, policyId, field, problem });
-    };
-  }
+/** Tells a listener of the terms of a ticket: of each policy and field once, however many tickets have it. */
+export function warnerOf(ticketId: string, policyId: string, onWarning: OnWarning = toConsole): Warn {
+  return (field, problem) => {
+    const before = told.get(onWarning);
+    const known = before && before.size < REMEMBERED ? before : new Set<string>();
+    const key = JSON.stringify([policyId, field]);
+    if (!known.has(key)) {
+      told.set(onWarning, known.add(key));
+      onWarning({ ticketId, policyId, field, problem });
+    }
+  };
 }
 
 function toConsole({ ticketId, policyId, field, problem }: SlaWarning): void {
