@@ -46,15 +46,26 @@ const ALWAYS = {
 const TARGETS = {
   gold: { critical: [30, 240], high: [60, 480], normal: [240, 1080] },
   silver: { critical: [60, 480], high: [120, 1080], normal: [null, 1620] },
+  bronze: { critical: [60, 480], high: [120, 540], normal: [null, null] },
 };
 
-/** Who is told at which percent. */
-export const NOTIFICATIONS = [
-  { percent: 50, notify: ["assignee"] },
-  { percent: 75, notify: ["assignee"] },
-  { percent: 90, notify: ["assignee", "board manager"] },
-  { percent: 100, notify: ["assignee", "board manager"] },
+const USUAL = [
+  { percent: 50, notify: ["assigned_to"] },
+  { percent: 75, notify: ["assigned_to"] },
+  { percent: 90, notify: ["assigned_to", "board_manager"] },
+  { percent: 100, notify: ["assigned_to", "board_manager"], breach: true },
 ];
+
+/** Who is told at which percent, by policy. AlgaPSA's form takes 0 to 200. */
+export const THRESHOLDS = {
+  gold: USUAL,
+  silver: USUAL,
+  bronze: [
+    { percent: 0, notify: ["assigned_to"] },
+    { percent: 60, notify: ["assigned_to"] },
+    { percent: 100, notify: ["assigned_to", "board_manager"], breach: true },
+  ],
+};
 
 /** The target of one priority of a policy. */
 export function targetOf(policy, priority) {

@@ -1,44 +1,117 @@
 /**
  * Plays two weeks of a service desk against a daemon under the virtual clock, and prints who was notified of
- * what. The daemon's address is the first argument; its time must not be beyond the beginning of the story.
+ * what. The daemon's address is the first argument; its time must not be beyond the beginning of the story. With
+ * `--handlers activities` AlgaPSA's Temporal activities are the handlers, to see why they cannot be.
  */
 
-import { SladClient, SladSlaBackend, SladTestClock, SlaEventConsumer } from "@slad/client";
-import { ZONE } from "./desk.mjs";
-import { Notifier } from "./notifier.mjs";
-import { Psa } from "./psa.mjs";
+import {
+  MemoryParkingLot,
+  SladClient,
+  SladSlaBackend,
+  SladTestClock,
+  SlaEventConsumer,
+  slaTrackingImports,
+} from "@slad/client";
+import { Activities } from "./alga/activities.mjs";
+import { Database } from "./alga/database.mjs";
+import { EventBus, Mailbox } from "./alga/event-bus.mjs";
+import { SlaService } from "./alga/sla-service.mjs";
+import { TENANT, ZONE } from "./desk.mjs";
+import { handlersOf } from "./handlers.mjs";
+import { openTickets } from "./open-tickets.mjs";
 import { BEGIN, END, story } from "./story.mjs";
 
-const CONSUMER = "notifier";
+const CONSUMER = "algapsa";
+const TOLERANCE_MS = 2_000;
 
-const address = process.argv[2] ?? "127.0.0.1:7523";
+const [address = "127.0.0.1:7523", , handlersName = "page"] = process.argv.slice(2);
 const client = new SladClient({ address });
 const clock = new SladTestClock({ address });
-const psa = new Psa(new SladSlaBackend({ client }));
-const notifier = new Notifier(psa);
 
-const stop = new AbortController();
-const consumer = new SlaEventConsumer(client, {
-  consumer: CONSUMER,
-  handlers: notifier.handlers,
-  ackIntervalMs: 1,
-});
-const consuming = consumer.run({ signal: stop.signal });
+const database = new Database();
+const mailbox = new Mailbox();
+const bus = new EventBus(database, mailbox);
+const warnings = [];
+const onWarning = (warning) => warnings.push(warning);
+const psa = new SlaService(
+  database,
+  new SladSlaBackend({
+    client,
+    startedAt: (_tenantId, ticketId) => database.tickets.get(ticketId)?.sla_started_at,
+    onWarning,
+  }),
+  async () => advanceTo(new Date(time.getTime() + 1 + ((psa.now.getTime() / 60_000) % 40))),
+);
 
-/** Moves time, and waits until everybody has been told of what fell due. */
+const verdicts = [];
+const activities = new Activities(database, bus, mailbox);
+const HANDLERS = {
+  page: handlersOf({ client, database, bus, mailbox, verdicts }),
+  activities: {
+    onNotification: (facts) => activities.sendSlaNotification(facts),
+    onEscalation: (facts) => activities.checkAndEscalate(facts),
+    onAny: (entry) => activities.recordSlaAuditLog(entry),
+  },
+};
+
+const parkingLot = new MemoryParkingLot();
+let notifier;
+
+/** What the desk itself does. */
+const desk = {
+  nights: 0,
+  failed: 0,
+  differences: [],
+  async startNotifier() {
+    const stop = new AbortController();
+    const consumer = new SlaEventConsumer(client, {
+      consumer: CONSUMER,
+      handlers: HANDLERS[handlersName],
+      parkingLot,
+      retry: { attempts: 1 },
+      ackIntervalMs: 1,
+    });
+    notifier = { stop, running: consumer.run({ signal: stop.signal }) };
+  },
+  async stopNotifier() {
+    notifier.stop.abort();
+    await notifier.running;
+    notifier = undefined;
+  },
+  async reconcile() {
+    desk.nights += 1;
+    try {
+      const { differences } = await client.reconcileSlaTrackings(
+        { tenant_id: TENANT, apply: true, tolerance: TOLERANCE_MS },
+        () => slaTrackingImports(openTickets(database), { onWarning }),
+      );
+      desk.differences.push(...differences);
+    } catch {
+      desk.failed += 1; // the list is wrong, and nothing is mended
+    }
+  },
+};
+
+/** slad's time. */
+let time = new Date(0);
+
+/** Moves time, unless it is there already, and waits until all that fell due has been dealt with. */
 async function advanceTo(instant) {
-  await clock.advanceTo(instant);
+  if (instant > time) {
+    time = instant;
+    await clock.advanceTo(time);
+  }
   await delivered();
 }
 
 async function delivered() {
-  for (;;) {
+  while (notifier) {
     const consumers = await client.listSlaConsumers();
     const own = consumers.find(({ consumer: name }) => name === CONSUMER);
     if (own?.lag === 0) {
       return;
     }
-    await Promise.race([consuming, new Promise((resolve) => setTimeout(resolve, 1))]);
+    await Promise.race([notifier.running, new Promise((resolve) => setTimeout(resolve, 1))]);
   }
 }
 
@@ -53,27 +126,50 @@ const stamp = new Intl.DateTimeFormat("en-GB", {
 });
 
 try {
+  await desk.startNotifier();
   await advanceTo(BEGIN);
-  for (const { at, method, args } of story()) {
+  for (const { at, by, method, args } of story()) {
     await advanceTo(at);
-    await psa[method](...args);
+    psa.now = at;
+    await (by === "desk" ? desk : psa)[method](...args);
   }
   await advanceTo(END);
 } finally {
-  stop.abort();
-  await consuming;
+  await desk.stopNotifier();
   client.close();
   clock.close();
 }
 
-for (const [person, inbox] of [...notifier.inboxes].sort()) {
+// Tickets are dealt with side by side: what is of one instant comes in any order.
+const byInstant = (a, b) => a.occurredAt - b.occurredAt || a.ticketId.localeCompare(b.ticketId);
+for (const [person, inbox] of [...mailbox.inboxes].sort()) {
+  inbox.sort(byInstant);
   console.log(`${person}: ${inbox.length} messages`);
   for (const { occurredAt, ticketId, text } of inbox) {
     console.log(`  ${stamp.format(occurredAt).replaceAll(",", "")}  ${ticketId}: ${text}`);
   }
 }
-const count = (phase, met) => notifier.verdicts.filter((v) => v.phase === phase && v.met === met).length;
+
+const count = (phase, met) => verdicts.filter((v) => v.phase === phase && v.met === met).length;
 console.log("Verdicts");
 for (const phase of ["response", "resolution"]) {
   console.log(`  ${phase}: ${count(phase, true)} in time, ${count(phase, false)} missed`);
+}
+const otherwise = verdicts.filter(
+  ({ ticketId, phase, met }) => database.tickets.get(ticketId)?.[`sla_${phase}_met`] !== met,
+);
+console.log(`  otherwise in AlgaPSA's rows: ${otherwise.length}`);
+
+console.log(`Parked events: ${(await parkingLot.list()).length}`);
+console.log(`Nights: ${desk.nights}, failed: ${desk.failed}, differences: ${desk.differences.length}`);
+for (const { ticket_id, field, psa_value, slad_value } of desk.differences) {
+  console.log(`  ${ticket_id}, ${field}: ${psa_value} in AlgaPSA, ${slad_value} in slad`);
+}
+console.log("Warnings");
+for (const { ticketId, policyId, field, problem } of warnings) {
+  console.log(`  ${ticketId}, policy ${policyId || "unknown"}, ${field}: ${problem}`);
+}
+console.log("Refused, and swallowed by AlgaPSA's dispatcher");
+for (const line of psa.swallowed) {
+  console.log(`  ${line}`);
 }

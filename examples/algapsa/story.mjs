@@ -118,6 +118,73 @@ const TOLD = [
   ],
   // Opened by mistake, and deleted before anything is due.
   ["oops-1", "gold", "high", "03-30", "09:00", [["03-30", "09:10", "delete"]]],
+  // Deleted while the notifier is away: of its 50 and 75 % nobody is to hear.
+  ["oops-2", "gold", "high", "03-31", "09:00", [["03-31", "09:48", "delete"]]],
+  // Closed, and given another policy the day after: AlgaPSA cancels and starts its clock. It stays closed.
+  [
+    "closed-1",
+    "gold",
+    "high",
+    "03-31",
+    "13:00",
+    [
+      ["03-31", "13:20", "respond"],
+      ["03-31", "15:00", "close"],
+      ["04-01", "09:00", "changePolicy", "silver"],
+    ],
+  ],
+  // The policy has a threshold of 0 %, which slad does not have: the ticket has an SLA all the same.
+  [
+    "zero-1",
+    "bronze",
+    "high",
+    "03-30",
+    "10:00",
+    [
+      ["03-30", "11:30", "respond"],
+      ["03-31", "11:00", "close"],
+    ],
+  ],
+  // Its priority is raised: 60 % was told, and stays told; the clock knows 60 and 100 %, as before.
+  [
+    "zero-2",
+    "bronze",
+    "high",
+    "04-01",
+    "08:00",
+    [
+      ["04-01", "09:30", "changePriority", "critical"],
+      ["04-01", "09:40", "respond"],
+      ["04-01", "14:00", "close"],
+    ],
+  ],
+  // A target without minutes: there is nothing to track, whatever happens to the ticket.
+  [
+    "none-1",
+    "bronze",
+    "normal",
+    "04-01",
+    "09:00",
+    [
+      ["04-01", "09:30", "askClient"],
+      ["04-01", "10:30", "goOn"],
+      ["04-02", "10:00", "close"],
+    ],
+  ],
+  // The policy is taken away for an hour and a half. The row goes on from its start, and so does slad.
+  [
+    "back-1",
+    "gold",
+    "normal",
+    "04-01",
+    "09:00",
+    [
+      ["04-01", "09:30", "changePolicy", null],
+      ["04-01", "11:00", "changePolicy", "gold"],
+      ["04-01", "11:30", "respond"],
+      ["04-02", "11:00", "close"],
+    ],
+  ],
   // Handed over when half of the time is gone: later news are for the new assignee.
   [
     "hand-1",
@@ -166,14 +233,40 @@ function clock(hour, minutes) {
   return `${two(hour + Math.floor(minutes / 60))}:${two(minutes % 60)}`;
 }
 
-/** All that happens, in order: instant, method of the PSA, its arguments. */
+/** While the notifier is away, events wait. */
+const AWAY = [at("03-31", "09:20"), at("03-31", "09:50")];
+
+/** The nights between: AlgaPSA's list is compared with slad's. */
+function nights() {
+  const days = [
+    "03-27",
+    "03-28",
+    "03-29",
+    "03-30",
+    "03-31",
+    "04-01",
+    "04-02",
+    "04-03",
+    "04-04",
+    "04-05",
+    "04-06",
+    "04-07",
+  ];
+  return [...days, "04-08"].map((date) => at(date, "03:30"));
+}
+
+/** All that happens, in order: instant, method, its arguments. `by` says whose method it is. */
 export function story() {
-  const steps = [];
+  const steps = [
+    { at: AWAY[0], by: "desk", method: "stopNotifier", args: [] },
+    { at: AWAY[1], by: "desk", method: "startNotifier", args: [] },
+    ...nights().map((night) => ({ at: night, by: "desk", method: "reconcile", args: [] })),
+  ];
   for (const [number, [id, policy, priority, date, time, changes]] of [...TOLD, ...everyday()].entries()) {
     const assignee = TECHNICIANS[number % TECHNICIANS.length];
-    steps.push({ at: at(date, time), method: "open", args: [id, { policy, priority, assignee }] });
+    steps.push({ at: at(date, time), by: "psa", method: "open", args: [id, { policy, priority, assignee }] });
     for (const [day, hour, method, ...args] of changes) {
-      steps.push({ at: at(day, hour), method, args: [id, ...args] });
+      steps.push({ at: at(day, hour), by: "psa", method, args: [id, ...args] });
     }
   }
   return steps.sort((a, b) => a.at - b.at);

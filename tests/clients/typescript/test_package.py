@@ -73,13 +73,25 @@ def test_the_packed_package_works_in_a_fresh_folder(package: Path, tmp_path: Pat
     ]
 
 
+def walk_through(folder: Path, *arguments: str, zone: str = "UTC") -> str:
+    run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefer-offline", cwd=EXAMPLE)
+    with slad_process(*virtual(folder, "2026-03-26T00:00:00Z"), env={"TZ": zone}) as slad:
+        return run("node", "main.mjs", slad.addresses[0], *arguments, cwd=EXAMPLE, TZ=zone)
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/New_York"])
 def test_the_walk_through_notifies_as_it_should(package: Path, tmp_path: Path, zone: str) -> None:
     """Whatever the time zone of the host."""
-    run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefer-offline", cwd=EXAMPLE)
-    with slad_process(*virtual(tmp_path, "2026-03-26T00:00:00Z"), env={"TZ": zone}) as slad:
-        output = run("node", "main.mjs", slad.addresses[0], cwd=EXAMPLE, TZ=zone)
-    assert output == (EXAMPLE / "expected.txt").read_text("utf-8")
+    expected = (EXAMPLE / "expected.txt").read_text("utf-8")
+    assert walk_through(tmp_path, zone=zone) == expected
+    assert "Parked events: 0\nNights: 13, failed: 0, differences: 0\n" in expected
+
+
+def test_the_activities_of_alga_psa_are_no_handlers(package: Path, tmp_path: Path) -> None:
+    """They want an activity's context, and the audit log wants a ticket."""
+    output = walk_through(tmp_path, "--handlers", "activities")
+    assert "messages" not in output
+    assert int(re.findall(r"^Parked events: (\d+)$", output, re.MULTILINE)[0]) > 100
 
 
 def virtual(folder: Path, instant: str) -> list[str]:
