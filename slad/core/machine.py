@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from slad.core.due_dates import with_open_time
 from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
 from slad.core.events import Event, EventType
 from slad.core.facts import LIFE, Fact, FactKind, Life, insert, up_to
@@ -52,8 +53,9 @@ class ClockOutOfRange(DeadlineOutOfRange):
 def begin(tracking: Tracking, calendars: Calendars, now: int, *, suppress_past: bool = False) -> Transition:
     """Starts the clocks of `tracking` (M1); facts and firings it has only when it is imported.
 
-    Raises ClockOutOfRange when a threshold would fall past year 9999 (B6).
+    Raises ClockOutOfRange when a threshold would fall past year 9999 (B6), NoOpenTime for a due date.
     """
+    tracking = with_open_time(tracking, calendars, now)
     reading = read(tracking, tracking.history, calendars, now)
     _require_in_range(reading)
     events = [Event(EventType.STARTED, tracking.started_at)]
@@ -87,6 +89,7 @@ def align(
         facts=facts,
         unjudged_response=wanted.unjudged_response,
     )
+    tracking = with_open_time(tracking, calendars, now, terms)
     after = tracking.history
     reading = read(tracking, after, calendars, now)
     _require_in_range(reading)
@@ -97,7 +100,7 @@ def align(
     elif history.life is Life.PAUSED and after.life is Life.RUNNING and EventType.RESUMED not in told:
         # There never was a pause; who was told of one has to hear that the clock runs.
         events.append(Event(EventType.RESUMED, now))
-    if not events or wanted.terms != terms or wanted.started_at != started_at:
+    if not events or not tracking.terms.same_as(terms) or wanted.started_at != started_at:
         events.insert(0, Event(EventType.RETARGETED, now))
     return settle(tracking, reading, events, suppress_past=suppress_past)
 
@@ -129,6 +132,7 @@ def continue_cancelled(
         fired=cancelled.fired,
         judged_at=cancelled.judged_at,
     )
+    heir = with_open_time(heir, calendars, now, cancelled.terms)
     reading = read(heir, heir.history, calendars, now)
     _require_in_range(reading)
     events = [Event(EventType.STARTED, now), *carried_over(reading)]
@@ -178,24 +182,47 @@ def add_fact(
 
 
 def retarget(
-    tracking: Tracking, terms: Terms, calendars: Calendars, now: int, *, suppress_past: bool = False
+    tracking: Tracking,
+    terms: Terms,
+    calendars: Calendars,
+    now: int,
+    *,
+    started_at: int | None = None,
+    suppress_past: bool = False,
 ) -> Transition:
-    """Puts a live tracking under new `terms` (M5).
+    """Puts a live tracking under new `terms`, and moves its start to `started_at` if that is given (M5).
 
-    Raises Refused when it has ended, ClockOutOfRange as `begin`.
+    Raises Refused when it has ended, InvalidField for a start after the first fact, ClockOutOfRange and
+    NoOpenTime as `begin`.
     """
     history = tracking.history
     if history.life.ended:
         raise _ended(history)
-    if terms == tracking.terms:
+    if started_at is None:
+        started_at = tracking.started_at
+    elif tracking.facts and started_at > tracking.facts[0].at:
+        raise InvalidField(
+            "started_at",
+            "AFTER_FIRST_FACT",
+            f"the first pause or completion was at {format_instant(tracking.facts[0].at)}, before that start",
+        )
+    known = latest_known(tracking, now)
+    former, before = tracking, told_of(tracking, history)
+    tracking = with_open_time(
+        msgspec.structs.replace(tracking, terms=terms, started_at=started_at),
+        calendars,
+        known,
+        former.terms if started_at == former.started_at else None,
+    )
+    if tracking.terms.same_as(former.terms) and started_at == former.started_at:
+        # What the caller calls the schedule changes nothing that anyone is told.
+        if tracking.terms == former.terms:
+            tracking = former
         return Transition(tracking, read(tracking, history, calendars, now), (), changed=False)
-    now = latest_known(tracking, now)
-    before = told_of(tracking, history)
-    tracking = msgspec.structs.replace(tracking, terms=terms)
-    reading = read(tracking, history, calendars, now)
+    reading = read(tracking, history, calendars, known)
     _require_in_range(reading)
-    events = [Event(EventType.RETARGETED, now)]
-    if before.named or terms.named:
+    events = [Event(EventType.RETARGETED, known)]
+    if before.named or tracking.terms.named:
         events += happened(before, tracking, reading)
     return settle(tracking, reading, events, suppress_past=suppress_past)
 

@@ -218,6 +218,18 @@ def cycles_of(tracking: Tracking, clock: ClockTerms, history: History) -> tuple[
     return cycles(clock, tracking.started_at, history, has_response_clock=tracking.terms.response_ms > 0)
 
 
+def counted_until(
+    tracking: Tracking, history: History, clock: ClockTerms, calendar: BusinessTime, now: int, until: int
+) -> int:
+    """The open ms that a clock of one cycle will have counted by `until`, if nothing changes from `now` on.
+
+    One that is paused is taken to be resumed now, as for its deadline.
+    """
+    (cycle,) = cycles_of(tracking, clock, history)
+    run = _run(tracking, history, clock, cycle, calendar, now)
+    return run.stretches.elapsed(calendar, until, resumed=True)
+
+
 class _Run(NamedTuple):
     """How a cycle has run."""
 
@@ -274,6 +286,10 @@ class _Unstopped(NamedTuple):
 
     begin: int
 
+    def elapsed(self, calendar: BusinessTime, until: int, *, resumed: bool = False) -> int:
+        """Open ms counted until an instant; `resumed`: were it resumed now."""
+        return calendar.open_between(self.begin, until)
+
     def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
         """The instants at which each of the ascending `needs` of open ms has been counted."""
         return _advance(calendar, self.begin, needs)
@@ -295,9 +311,10 @@ class _Counted(NamedTuple):
     stopped: bool
     """The last stretch has not begun: it is what would be, were the ticket resumed now."""
 
-    def elapsed(self, calendar: BusinessTime, until: int) -> int:
+    def elapsed(self, calendar: BusinessTime, until: int, *, resumed: bool = False) -> int:
+        """See `_Unstopped.elapsed`."""
         place = bisect_left(self.ends, until)
-        if self.stopped and place == len(self.ends):
+        if self.stopped and place == len(self.ends) and not resumed:
             return self.counted[-1]
         return self.counted[place] + calendar.open_between(self.begins[place], until - self.shifts[place])
 

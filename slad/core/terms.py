@@ -71,6 +71,24 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     """Key of the stored schedule; 0: every hour counts."""
     named: tuple[ClockTerms, ...] = ()
     """The clocks that have to be named, and what stops response and resolution if not every reason (K1)."""
+    schedule_id: str | None = None
+    """The caller's own id of the schedule, "" if it gave none; None: not known, or the target is 24x7."""
+    response_due_at: int = 0
+    """The fixed due date that the response's target was given as, UTC epoch ms; 0: it was minutes."""
+    resolution_due_at: int = 0
+
+    @property
+    def follows_schedule(self) -> bool:
+        """Whether these terms count by a schedule, be it one that is 24x7, not by a target that is."""
+        return self.schedule_key != 0 or self.schedule_id is not None
+
+    def same_as(self, other: Terms) -> bool:
+        """Whether the two promise the same, whatever the caller calls the schedule."""
+        return msgspec.structs.replace(self, schedule_id=other.schedule_id) == other
+
+    def due_at(self, phase: Phase) -> int:
+        """The fixed due date of `phase` (UTC epoch ms), 0 for none."""
+        return self.response_due_at if phase is Phase.RESPONSE else self.resolution_due_at
 
     def target_ms(self, phase: Phase) -> int:
         """The target of `phase` in ms, 0 for none."""
@@ -134,8 +152,8 @@ def _promises(
 
 def _promise(clock: ClockTerms, notifications: tuple[int, ...]) -> Promise:
     specs, breach = _thresholds(notifications, clock.escalation_percents)
-    # Target minutes are whole, so that percent of them is a whole number of ms (C3).
-    needs = [clock.target_ms * spec.percent // 100 for spec in specs]
+    # The first ms at which that much has counted: a target of whole minutes has whole percents (C3).
+    needs = [-(-clock.target_ms * spec.percent // 100) for spec in specs]
     key: tuple[int | str, int] | None = None
     if clock.has_one_cycle:
         key = clock.kind if clock.is_unnamed else clock.name, 0

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from slad.core.due_dates import NoOpenTime
 from slad.core.errors import InvalidField
-from slad.core.events import PauseReason
+from slad.core.events import RESPONSE, PauseReason
 from slad.core.facts import Fact
-from slad.core.machine import ReopenMode
+from slad.core.machine import ClockOutOfRange, ReopenMode
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
@@ -72,6 +73,11 @@ class TermsOffer(msgspec.Struct, frozen=True):
     """The path of the chosen target in the request, for errors: `targets[0]`."""
     clocks: tuple[ClockOffer, ...] = ()
     """The named ones (K1)."""
+    schedule_id: str | None = None
+    """As in Terms."""
+    response_due_at: int = 0
+    resolution_due_at: int = 0
+    """Fixed due dates in place of minutes, UTC epoch ms."""
 
     def under(self, key_of: Callable[[ScheduleOffer | None], int], policy_id: str) -> Terms:
         """The terms, given what keys their schedules have and the policy that they come from.
@@ -93,16 +99,31 @@ class TermsOffer(msgspec.Struct, frozen=True):
                 )
                 for clock in self.clocks
             ),
+            self.schedule_id,
+            self.response_due_at,
+            self.resolution_due_at,
         )
 
-    def out_of_range(self, clock: str) -> InvalidField:
-        """The error for a target that leads past year 9999 (B6)."""
-        named = next((offer for offer in self.clocks if offer.terms.name == clock), None)
+    def refused(self, error: ClockOutOfRange | NoOpenTime) -> InvalidField:
+        """The error for a target that cannot be, with the path of its field (B6)."""
+        if isinstance(error, NoOpenTime):
+            return InvalidField(
+                f"{self.target_path}.{error.clock}_due_at",
+                "NO_OPEN_TIME",
+                "there is no open time from the start to this due date, pauses left out",
+            )
         return InvalidField(
-            f"{named.path}.target_minutes" if named else f"{self.target_path}.{clock}_time_minutes",
+            self._path_of(error.clock),
             "DEADLINE_OUT_OF_RANGE",
             "a threshold of this target would fall past the year 9999",
         )
+
+    def _path_of(self, clock: str) -> str:
+        for offer in self.clocks:
+            if offer.terms.name == clock:
+                return f"{offer.path}.target_minutes"
+        is_fixed = self.response_due_at if clock == RESPONSE else self.resolution_due_at
+        return f"{self.target_path}.{clock}_{'due_at' if is_fixed else 'time_minutes'}"
 
 
 class RequestIdentity(msgspec.Struct, frozen=True):
@@ -200,6 +221,8 @@ class Retarget(Command, frozen=True, kw_only=True):
 
     policy_id: str
     terms: TermsOffer
+    started_at: int | None = None
+    """None: the start stays."""
     suppress_past: bool = False
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from slad.core import machine
+from slad.core.due_dates import NoOpenTime
 from slad.core.errors import Refusal, Refused
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import FactKind, reported_code
@@ -95,8 +96,8 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
             )
         else:
             transition = machine.begin(tracking, calendars, work.now, suppress_past=command.suppress_past)
-    except ClockOutOfRange as error:
-        raise command.terms.out_of_range(error.clock) from None
+    except (ClockOutOfRange, NoOpenTime) as error:
+        raise command.terms.refused(error) from None
     generation = latest.generation + 1 if latest is not None else 1
     write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition)
     return Outcome(_answer(write), (*writes, write))
@@ -183,10 +184,15 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
     terms = work.catalog.accept(command.terms, command.policy_id)
     try:
         transition = machine.retarget(
-            record.tracking, terms, work.catalog.calendar, work.now, suppress_past=command.suppress_past
+            record.tracking,
+            terms,
+            work.catalog.calendar,
+            work.now,
+            started_at=command.started_at,
+            suppress_past=command.suppress_past,
         )
-    except ClockOutOfRange as error:
-        raise command.terms.out_of_range(error.clock) from None
+    except (ClockOutOfRange, NoOpenTime) as error:
+        raise command.terms.refused(error) from None
     return _outcome(tenant_id, record, transition)
 
 
@@ -228,8 +234,8 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         transition = machine.align(
             live.tracking, wanted, work.catalog.calendar, work.now, suppress_past=start.suppress_past
         )
-    except ClockOutOfRange as error:
-        raise start.terms.out_of_range(error.clock) from None
+    except (ClockOutOfRange, NoOpenTime) as error:
+        raise start.terms.refused(error) from None
     return _outcome(command.tenant_id, live, transition)
 
 

@@ -191,8 +191,9 @@ def _spell_terms(terms: Terms, target_path: str) -> dict[str, str]:
         "start.notification_thresholds": ", ".join(map(str, terms.notification_percents)),
     }
     for phase in Phase:
-        minutes = terms.target_ms(phase) // MINUTE_MS
-        spelt[f"{target}.{phase.name.lower()}_time_minutes"] = str(minutes) if minutes else ""
+        due_at, minutes = terms.due_at(phase), terms.target_ms(phase) // MINUTE_MS
+        spelt[f"{target}.{phase.name.lower()}_due_at"] = format_instant(due_at) if due_at else ""
+        spelt[f"{target}.{phase.name.lower()}_time_minutes"] = str(minutes) if minutes and not due_at else ""
     for level, percent in enumerate(terms.escalation_percents, start=1):
         spelt[f"{target}.escalation_{level}_percent"] = str(percent) if percent else ""
     spelt["start.clocks"] = ", ".join(map(_spell_clock, terms.named))

@@ -110,7 +110,8 @@ class SlaBackend:
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
         """Puts a live tracking under new terms (M5)."""
-        return await self._submit(self._requests.retarget(request), replies.changed(rpc.RetargetSlaResponse))
+        command = self._requests.retarget(request, self._clock.now())
+        return await self._submit(command, replies.changed(rpc.RetargetSlaResponse))
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
         """Lets an ended ticket run again, as its next generation (M5)."""

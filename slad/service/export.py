@@ -49,7 +49,7 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
         policy_id=terms.policy_id,
         priority_id=terms.priority_id,
         targets=[_target(terms, live.schedule)],
-        schedule=None if live.schedule is None else schedule_message(live.schedule),
+        schedule=None if live.schedule is None else schedule_message(live.schedule, terms.schedule_id or ""),
         notification_thresholds=terms.notification_percents,
         pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
         attributes=tracking.attributes or None,
@@ -84,20 +84,31 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
 
 def _target(terms: Terms, schedule: Schedule | None) -> pb.SlaPolicyTarget:
     levels = terms.escalation_percents
-    return pb.SlaPolicyTarget(
+    target = pb.SlaPolicyTarget(
         priority_id=terms.priority_id,
-        response_time_minutes=terms.response_ms // MINUTE_MS or None,
-        resolution_time_minutes=terms.resolution_ms // MINUTE_MS or None,
         escalation_1_percent=levels[0],
         escalation_2_percent=levels[1],
         escalation_3_percent=levels[2],
         is_24x7=schedule is None,
     )
+    if terms.response_due_at:
+        set_ms(target.response_due_at, terms.response_due_at)
+        target.response_open_time.FromMilliseconds(terms.response_ms)
+    elif terms.response_ms:
+        target.response_time_minutes = terms.response_ms // MINUTE_MS
+    if terms.resolution_due_at:
+        set_ms(target.resolution_due_at, terms.resolution_due_at)
+        target.resolution_open_time.FromMilliseconds(terms.resolution_ms)
+    elif terms.resolution_ms:
+        target.resolution_time_minutes = terms.resolution_ms // MINUTE_MS
+    return target
 
 
-def schedule_message(schedule: Schedule) -> pb.BusinessHoursSchedule:
+def schedule_message(schedule: Schedule, schedule_id: str = "") -> pb.BusinessHoursSchedule:
     """A schedule as a caller would state it; read again, it is the same."""
-    message = pb.BusinessHoursSchedule(timezone=schedule.timezone, is_24x7=schedule.is_24x7)
+    message = pb.BusinessHoursSchedule(
+        schedule_id=schedule_id, timezone=schedule.timezone, is_24x7=schedule.is_24x7
+    )
     for window in schedule.windows:
         start_time, end_time = format_hours(window.start_ms, window.end_ms)
         message.entries.add(

@@ -176,14 +176,16 @@ def instant(message: Message, name: str, path: str = "") -> int | None:
     return epoch_ms
 
 
-def duration_ms(message: Message, name: str) -> int | None:
+def duration_ms(message: Message, name: str, path: str = "") -> int | None:
     """A Duration field in ms, not negative; None when it is absent."""
     if not message.HasField(name):
         return None
     value: Duration = getattr(message, name)
     span_ms = value.seconds * SECOND_MS + value.nanos // NANOS_PER_MS
     if not 0 <= span_ms <= MAX_INSTANT_MS or not 0 <= value.nanos < 1_000_000_000:
-        raise InvalidField(name, "MALFORMED_DURATION", "not a duration of zero or more")
+        raise InvalidField(
+            f"{path}.{name}" if path else name, "MALFORMED_DURATION", "not a duration of zero or more"
+        )
     return span_ms
 
 

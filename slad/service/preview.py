@@ -5,7 +5,8 @@ from __future__ import annotations
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.calendar import Calendar, compile_calendar
-from slad.core.machine import reading_at
+from slad.core.due_dates import NoOpenTime, with_open_time
+from slad.core.machine import ClockOutOfRange, reading_at
 from slad.core.reading import Reading
 from slad.core.schedule import ALWAYS, Schedule
 from slad.core.timeline import TimelineSegment, timeline
@@ -30,10 +31,15 @@ class PreviewedTicket:
             accounting=asked.accounting.value,
         )
         self._calendars = [compile_calendar(schedule) for schedule in (ALWAYS, *self._schedules)]
-        self.reading: Reading = reading_at(self.tracking, self._calendars.__getitem__, asked.as_of)
+        calendars = self._calendars.__getitem__
+        try:
+            self.tracking = with_open_time(self.tracking, calendars, asked.as_of)
+        except NoOpenTime as error:
+            raise asked.terms.refused(error) from None
+        self.reading: Reading = reading_at(self.tracking, calendars, asked.as_of)
         for clock in self.reading.clocks:
             if clock.due_at is None:
-                raise asked.terms.out_of_range(clock.name)
+                raise asked.terms.refused(ClockOutOfRange(clock.name))
 
     @property
     def calendar(self) -> Calendar:

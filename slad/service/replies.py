@@ -29,6 +29,7 @@ from slad.storage.codec import AuditEntry
 
 _TARGET: Final = prefixes(tag_of(pb.SlaClock, "target"))
 _ELAPSED: Final = prefixes(tag_of(pb.SlaClock, "elapsed"))
+_AGREED_DUE_AT: Final = prefixes(tag_of(pb.SlaClock, "agreed_due_at"))
 _DUE_AT: Final = prefixes(tag_of(pb.SlaClock, "due_at"))
 _COMPLETED_AT: Final = prefixes(tag_of(pb.SlaClock, "completed_at"))
 _BREACHED_AT: Final = prefixes(tag_of(pb.SlaClock, "breached_at"))
@@ -177,6 +178,10 @@ def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
         parts += (_DUE_AT[len(at)], at)
         if clock.breached_at is not None:
             parts += (_BREACHED_AT[len(at)], at)
+    phase = clock.phase
+    if phase is not None and (agreed_due_at := tracking.terms.due_at(phase)):
+        at = moment(agreed_due_at)
+        parts += (_AGREED_DUE_AT[len(at)], at)
     if clock.completed_at is not None:
         at = moment(clock.completed_at)
         parts += (_COMPLETED_AT[len(at)], at)

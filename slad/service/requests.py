@@ -45,7 +45,7 @@ from slad.service.fields import (
     sequence,
 )
 from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY
-from slad.service.terms import TermsReader
+from slad.service.terms import TermsReader, TermsRequest
 
 
 class TicketQuery(NamedTuple):
@@ -187,14 +187,18 @@ class RequestReader:
             effective_at=instant(request, "effective_at"),
         )
 
-    def retarget(self, request: rpc.RetargetSlaRequest) -> Retarget:
+    def retarget(self, request: rpc.RetargetSlaRequest, now: int) -> Retarget:
         """RetargetSla (M5)."""
+        started_at = _started_at(request)
+        if started_at is not None:
+            started_at = not_ahead("started_at", started_at, now)
         return Retarget(
             tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
             request=self.fields.identity(request, request.tenant_id, request.request_id),
             policy_id=self.fields.optional_id("policy_id", request.policy_id),
             terms=self._terms.read(request),
+            started_at=started_at,
             suppress_past=request.suppress_past,
         )
 
@@ -312,7 +316,7 @@ class RequestReader:
         return attributes
 
 
-def _started_at(request: rpc.StartSlaTrackingRequest | rpc.PreviewSlaRequest) -> int | None:
+def _started_at(request: TermsRequest) -> int | None:
     started_at = instant(request, "started_at")
     if started_at is not None and started_at < EARLIEST_START_MS:
         raise InvalidField("started_at", "TOO_FAR_IN_THE_PAST", "before the year 2000")

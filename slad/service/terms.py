@@ -5,18 +5,28 @@ What is wrong raises InvalidField with the path in the request.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
+from slad.core.events import PHASES
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.engine.catalog import LruCache
 from slad.engine.commands import ScheduleOffer, TermsOffer
 from slad.service.clock_terms import read_clocks
-from slad.service.fields import Fields, at_most, check_minutes, notification_percents, percent
+from slad.service.fields import (
+    Fields,
+    at_most,
+    check_minutes,
+    duration_ms,
+    instant,
+    notification_percents,
+    percent,
+)
+from slad.service.limits import EARLIEST_START_MS
 from slad.storage.codec import encode_schedule
 
 REMEMBERED: Final = 512
@@ -54,14 +64,17 @@ class TermsReader:
         index, target = self._choose(request)
         path = f"targets[{index}]"
         schedule: ScheduleOffer | None = None
+        schedule_id: str | None = None
         if not target.is_24x7:
             if not request.HasField("schedule"):
                 raise InvalidField("schedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
             schedule = self._schedule("schedule", request.schedule)
-        response_ms = target.response_time_minutes * MINUTE_MS
-        resolution_ms = target.resolution_time_minutes * MINUTE_MS
-        if not response_ms and not resolution_ms:
-            raise InvalidField(path, "NO_TARGET", "neither response_time_minutes nor resolution_time_minutes")
+            schedule_id = self._fields.optional_id("schedule.schedule_id", request.schedule.schedule_id)
+        response_ms, response_due_at = _target(path, target, "response")
+        resolution_ms, resolution_due_at = _target(path, target, "resolution")
+        if not (response_ms or resolution_ms or response_due_at or resolution_due_at):
+            text = "neither a response nor a resolution has a time in minutes or a due date"
+            raise InvalidField(path, "NO_TARGET", text)
         thresholds = request.notification_thresholds
         at_most("notification_thresholds", thresholds, self._fields.limits.thresholds)
         percents = notification_percents("notification_thresholds", thresholds)
@@ -78,6 +91,9 @@ class TermsReader:
             schedule=schedule,
             target_path=path,
             clocks=read_clocks(request.clocks, self._fields, self._schedule),
+            schedule_id=schedule_id,
+            response_due_at=response_due_at,
+            resolution_due_at=resolution_due_at,
         )
 
     def _choose(self, request: TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
@@ -101,11 +117,8 @@ class TermsReader:
         self._fields.optional_id(f"{path}.target_id", target.target_id)
         self._fields.optional_id(f"{path}.sla_policy_id", target.sla_policy_id)
         self._fields.optional_id(f"{path}.priority_id", target.priority_id)
-        minutes_of: tuple[Literal["response_time_minutes", "resolution_time_minutes"], ...]
-        minutes_of = ("response_time_minutes", "resolution_time_minutes")
-        for name in minutes_of:
-            if target.HasField(name):
-                check_minutes(f"{path}.{name}", getattr(target, name))
+        for phase in PHASES:
+            _target(path, target, phase)
         for level in (1, 2, 3):
             # 0 is an absent level.
             if value := getattr(target, f"escalation_{level}_percent"):
@@ -158,3 +171,30 @@ class TermsReader:
         if len(name) > self._fields.limits.id_length:
             text = f"at most {self._fields.limits.id_length} characters"
             raise InvalidField(path, "TOO_LONG", text)
+
+
+def _target(path: str, target: pb.SlaPolicyTarget, phase: str) -> tuple[int, int]:
+    """(open ms, fixed due date in UTC epoch ms) of one clock; 0 for what is not given.
+
+    With a due date the open time is there only if an export has told it.
+    """
+    minutes_field, due_field, open_field = (
+        f"{phase}_{name}" for name in ("time_minutes", "due_at", "open_time")
+    )
+    due_at = instant(target, due_field, path)
+    if target.HasField(minutes_field):  # type: ignore[arg-type]
+        if due_at is not None:
+            raise InvalidField(
+                f"{path}.{due_field}", "ALSO_IN_MINUTES", f"give it or {minutes_field}, not both"
+            )
+        minutes = getattr(target, minutes_field)
+        check_minutes(f"{path}.{minutes_field}", minutes)
+        return minutes * MINUTE_MS, 0
+    open_ms = duration_ms(target, open_field, path)
+    if due_at is None:
+        if open_ms is not None:
+            raise InvalidField(f"{path}.{due_field}", "REQUIRED", f"{open_field} is that of a due date")
+        return 0, 0
+    if due_at < EARLIEST_START_MS:
+        raise InvalidField(f"{path}.{due_field}", "TOO_FAR_IN_THE_PAST", "before the year 2000")
+    return open_ms or 0, due_at

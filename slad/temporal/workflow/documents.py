@@ -84,8 +84,9 @@ def target_document(terms: Terms, *, every_hour: bool) -> PolicyTarget:
     return PolicyTarget(
         sla_policy_id=terms.policy_id,
         priority_id=terms.priority_id,
-        response_time_minutes=terms.response_ms // MINUTE_MS or None,
-        resolution_time_minutes=terms.resolution_ms // MINUTE_MS or None,
+        # Whole minutes, as AlgaPSA has them; of a fixed due date slad's worker has the exact open time.
+        response_time_minutes=-(-terms.response_ms // MINUTE_MS) or None,
+        resolution_time_minutes=-(-terms.resolution_ms // MINUTE_MS) or None,
         escalation_1_percent=one,
         escalation_2_percent=two,
         escalation_3_percent=three,

@@ -454,6 +454,8 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     IS_24X7_FIELD_NUMBER: builtins.int
     RESPONSE_DUE_AT_FIELD_NUMBER: builtins.int
     RESOLUTION_DUE_AT_FIELD_NUMBER: builtins.int
+    RESPONSE_OPEN_TIME_FIELD_NUMBER: builtins.int
+    RESOLUTION_OPEN_TIME_FIELD_NUMBER: builtins.int
     target_id: builtins.str
     sla_policy_id: builtins.str
     priority_id: builtins.str
@@ -481,6 +483,12 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     def resolution_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The same for the resolution."""
 
+    @property
+    def response_open_time(self) -> google.protobuf.duration_pb2.Duration:
+        """The open time that response_due_at has become, as exports tell it; absent: slad derives it."""
+
+    @property
+    def resolution_open_time(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
         self,
         *,
@@ -495,10 +503,12 @@ class SlaPolicyTarget(google.protobuf.message.Message):
         is_24x7: builtins.bool = ...,
         response_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         resolution_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        response_open_time: google.protobuf.duration_pb2.Duration | None = ...,
+        resolution_open_time: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "resolution_due_at", b"resolution_due_at", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_time_minutes", b"response_time_minutes"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "resolution_due_at", b"resolution_due_at", "resolution_open_time", b"resolution_open_time", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_open_time", b"response_open_time", "response_time_minutes", b"response_time_minutes"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "escalation_1_percent", b"escalation_1_percent", "escalation_2_percent", b"escalation_2_percent", "escalation_3_percent", b"escalation_3_percent", "is_24x7", b"is_24x7", "priority_id", b"priority_id", "resolution_due_at", b"resolution_due_at", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_time_minutes", b"response_time_minutes", "sla_policy_id", b"sla_policy_id", "target_id", b"target_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes", "_response_time_minutes", b"_response_time_minutes", "escalation_1_percent", b"escalation_1_percent", "escalation_2_percent", b"escalation_2_percent", "escalation_3_percent", b"escalation_3_percent", "is_24x7", b"is_24x7", "priority_id", b"priority_id", "resolution_due_at", b"resolution_due_at", "resolution_open_time", b"resolution_open_time", "resolution_time_minutes", b"resolution_time_minutes", "response_due_at", b"response_due_at", "response_open_time", b"response_open_time", "response_time_minutes", b"response_time_minutes", "sla_policy_id", b"sla_policy_id", "target_id", b"target_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__resolution_time_minutes: typing_extensions.TypeAlias = typing.Literal["resolution_time_minutes"]
     _WhichOneofArgType__resolution_time_minutes: typing_extensions.TypeAlias = typing.Literal["_resolution_time_minutes", b"_resolution_time_minutes"]

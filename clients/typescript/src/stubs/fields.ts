@@ -21,6 +21,8 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     is_24x7: "bool",
     response_due_at: "instant",
     resolution_due_at: "instant",
+    response_open_time: "span",
+    resolution_open_time: "span",
   },
   SlaClockTerms: {
     name: "string",

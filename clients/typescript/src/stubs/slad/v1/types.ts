@@ -931,7 +931,12 @@ export interface SlaPolicyTarget {
     | Date
     | undefined;
   /** The same for the resolution. */
-  resolution_due_at: Date | undefined;
+  resolution_due_at:
+    | Date
+    | undefined;
+  /** The open time that response_due_at has become, as exports tell it; absent: slad derives it. */
+  response_open_time: Duration | undefined;
+  resolution_open_time: Duration | undefined;
 }
 
 /** One clock of a ticket beside, or instead of a setting of, response and resolution. */
@@ -1302,6 +1307,8 @@ function createBaseSlaPolicyTarget(): SlaPolicyTarget {
     is_24x7: false,
     response_due_at: undefined,
     resolution_due_at: undefined,
+    response_open_time: undefined,
+    resolution_open_time: undefined,
   };
 }
 
@@ -1339,6 +1346,12 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
     }
     if (message.resolution_due_at !== undefined) {
       Timestamp.encode(toTimestamp(message.resolution_due_at), writer.uint32(90).fork()).join();
+    }
+    if (message.response_open_time !== undefined) {
+      Duration.encode(message.response_open_time, writer.uint32(98).fork()).join();
+    }
+    if (message.resolution_open_time !== undefined) {
+      Duration.encode(message.resolution_open_time, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -1444,6 +1457,22 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
             message.resolution_due_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.response_open_time = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.resolution_open_time = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1472,6 +1501,12 @@ export const SlaPolicyTarget: MessageFns<SlaPolicyTarget> = {
     message.is_24x7 = object.is_24x7 ?? false;
     message.response_due_at = object.response_due_at ?? undefined;
     message.resolution_due_at = object.resolution_due_at ?? undefined;
+    message.response_open_time = (object.response_open_time !== undefined && object.response_open_time !== null)
+      ? Duration.fromPartial(object.response_open_time)
+      : undefined;
+    message.resolution_open_time = (object.resolution_open_time !== undefined && object.resolution_open_time !== null)
+      ? Duration.fromPartial(object.resolution_open_time)
+      : undefined;
     return message;
   },
 };
