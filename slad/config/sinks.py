@@ -27,7 +27,7 @@ from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-OF_ALGA: Final = ("thresholds", "workflow_stream", "event_types", "above_100", "payload")
+OF_ALGA: Final = ("thresholds", "named_clocks", "workflow_stream", "event_types", "above_100", "payload")
 """What `format = "alga"` alone has."""
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -118,6 +118,9 @@ class RedisSettings(ServerSettings, frozen=True, kw_only=True):
     thresholds: Annotated[
         Literal["notifications", "all"] | None,
         "With alga: notifications, or all: also escalations and superseded ones. Not set: notifications.",
+    ] = None
+    named_clocks: Annotated[
+        bool | None, "With alga: also events of clocks beside response and resolution. Not set: false."
     ] = None
     workflow_stream: Annotated[
         Text | None, "With alga: the stream of AlgaPSA's workflow engine, to which each event goes as well."

@@ -59,7 +59,7 @@ class _Walk:
             case FactKind.CUSTOMER_MESSAGE if kind is ClockKind.NEXT_REPLY:
                 # A further one does not move an open cycle: it counts from the oldest that is unanswered.
                 if self._is_answered and self._opened_at is None:
-                    self._opened_at = at
+                    self._open(at)
             case FactKind.AGENT_MESSAGE:
                 self._agent_wrote(at)
             case FactKind.RESPOND:
@@ -80,7 +80,7 @@ class _Walk:
                 # What is always owed is owed anew; after a mere cancel an open cycle goes on (K3).
                 self._is_resolved = False
                 if kind is ClockKind.PERIODIC_UPDATE:
-                    self._opened_at = at
+                    self._open(at)
                 elif kind is ClockKind.OWNERSHIP:
                     self._own(at)
 
@@ -89,7 +89,7 @@ class _Walk:
         if self._kind in (ClockKind.NEXT_REPLY, ClockKind.PERIODIC_UPDATE):
             self._close(Completion(at))
         if self._kind is ClockKind.PERIODIC_UPDATE:
-            self._opened_at = at
+            self._open(at)
 
     def cycles(self, history: History) -> tuple[Cycle, ...]:
         """All of them; the last one may be open, or was closed by a cancel."""
@@ -99,7 +99,13 @@ class _Walk:
 
     def _own(self, at: int) -> None:
         if self._owner and self._clock.owner in ("", self._owner):
-            self._opened_at = at
+            self._open(at)
+
+    def _open(self, at: int) -> None:
+        # One that was closed at the very instant of its opening is not another than the one that opens there.
+        if self._found and self._found[-1].opened_at == at:
+            self._found.pop()
+        self._opened_at = at
 
     def _close(self, completion: Completion) -> None:
         if self._opened_at is not None:

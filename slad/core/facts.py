@@ -49,7 +49,7 @@ class FactKind(IntEnum):
     """The same without a verdict."""
 
 
-_READ_BY_CLOCKS: Final = (
+READ_BY_CLOCKS: Final = (
     FactKind.CUSTOMER_MESSAGE,
     FactKind.AGENT_MESSAGE,
     FactKind.ASSIGN,
@@ -65,7 +65,7 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.RESPOND: Life.RUNNING,
         FactKind.RESOLVE: Life.COMPLETED,
         FactKind.CANCEL: Life.CANCELLED,
-        **dict.fromkeys(_READ_BY_CLOCKS, Life.RUNNING),
+        **dict.fromkeys(READ_BY_CLOCKS, Life.RUNNING),
     },
     Life.PAUSED: {
         FactKind.PAUSE: Life.PAUSED,
@@ -73,7 +73,7 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.RESPOND: Life.PAUSED,
         FactKind.RESOLVE: Life.COMPLETED,
         FactKind.CANCEL: Life.CANCELLED,
-        **dict.fromkeys(_READ_BY_CLOCKS, Life.PAUSED),
+        **dict.fromkeys(READ_BY_CLOCKS, Life.PAUSED),
     },
     Life.COMPLETED: {
         FactKind.RESPOND: Life.COMPLETED,

@@ -25,6 +25,10 @@ class CarrierTurn(Protocol):
         """
         ...
 
+    def check(self, record: Record, offer: TermsOffer) -> None:
+        """Raises InvalidField for new terms that the engine of a tracking cannot carry."""
+        ...
+
     def expect(self, record: Record, tenant_id: str) -> Record:
         """Takes over the next wake of a tracking whose engine is not slad's; the row that is to be stored.
 
@@ -63,6 +67,9 @@ class LocalCarrier:
     def choose(self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None) -> Engine:
         """slad's own engine, which carries whatever a request can say."""
         return Engine.LOCAL
+
+    def check(self, record: Record, offer: TermsOffer) -> None:
+        """slad carries whatever a request can say."""
 
     def expect(self, record: Record, tenant_id: str) -> Record:
         """The row as it is: nobody else will wake this tracking."""

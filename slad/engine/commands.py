@@ -79,6 +79,10 @@ class TermsOffer(msgspec.Struct, frozen=True):
     resolution_due_at: int = 0
     """Fixed due dates in place of minutes, UTC epoch ms."""
 
+    def clock(self, name: str) -> ClockTerms | None:
+        """The named clock of that name."""
+        return next((offer.terms for offer in self.clocks if offer.terms.name == name), None)
+
     def under(self, key_of: Callable[[ScheduleOffer | None], int], policy_id: str) -> Terms:
         """The terms, given what keys their schedules have and the policy that they come from.
 

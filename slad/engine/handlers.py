@@ -11,7 +11,7 @@ from slad.core import machine
 from slad.core.due_dates import NoOpenTime
 from slad.core.errors import Refusal, Refused
 from slad.core.events import PHASES, RESPONSE
-from slad.core.facts import FactKind, reported_code
+from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
 from slad.core.machine import ClockOutOfRange
 from slad.core.settle import Transition
@@ -181,6 +181,7 @@ def _cancel(work: UnitOfWork, command: Cancel) -> Outcome:
 
 def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
+    work.carrier.check(record, command.terms)
     terms = work.catalog.accept(command.terms, command.policy_id)
     try:
         transition = machine.retarget(
@@ -207,7 +208,9 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     )
     if not transition.changed:
         return _outcome(tenant_id, record, transition)
-    engine = work.carrier.choose(tenant_id, record.ticket_id, None, None)
+    # Whoever else carries tickets knows no named clocks.
+    named = transition.tracking.terms.named
+    engine = Engine.LOCAL if named else work.carrier.choose(tenant_id, record.ticket_id, None, None)
     tracking = msgspec.structs.replace(transition.tracking, engine=engine)
     transition = transition._replace(tracking=tracking)
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition)
@@ -230,6 +233,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     start = command.wanted
     terms = _terms(work, start, live.tracking.terms)
     wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
+    wanted = _with_clocks_of(wanted, live.tracking)
     try:
         transition = machine.align(
             live.tracking, wanted, work.catalog.calendar, work.now, suppress_past=start.suppress_past
@@ -251,6 +255,20 @@ def _terms(work: UnitOfWork, command: Start, former: Terms | None) -> Terms:
     if former is None or command.terms.notification_percents:
         return terms
     return msgspec.structs.replace(terms, notification_percents=former.notification_percents)
+
+
+def _with_clocks_of(wanted: Tracking, live: Tracking) -> Tracking:
+    """A PSA's list that says nothing of named clocks, or of what they read, leaves them as they are."""
+    if not wanted.terms.named and live.terms.named:
+        terms = msgspec.structs.replace(wanted.terms, named=live.terms.named)
+        wanted = msgspec.structs.replace(wanted, terms=terms)
+    if not any(fact.kind in READ_BY_CLOCKS for fact in wanted.facts):
+        facts = wanted.facts
+        for fact in live.facts:
+            if fact.kind in READ_BY_CLOCKS:
+                facts = insert(facts, fact)
+        wanted = msgspec.structs.replace(wanted, facts=facts)
+    return wanted
 
 
 def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) -> Tracking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
@@ -47,12 +47,13 @@ class TrackingPage(NamedTuple):
 
 
 class LiveTracking(NamedTuple):
-    """A live tracking with the schedule that it counts by; None: every hour."""
+    """A live tracking with the schedules that its clocks count by."""
 
     tenant_id: str
     ticket_id: str
     tracking: Tracking
-    schedule: Schedule | None
+    schedules: Mapping[int, Schedule | None]
+    """By key; None: every hour."""
 
 
 class LivePage(NamedTuple):
@@ -147,15 +148,14 @@ class Queries:
         for record in self._records(tenants, frozenset({TrackingState.ACTIVE}), after_key):
             key, tracking = record.tracking_key, record.tracking
             if record.state is TrackingState.ACTIVE:
-                schedule_key = tracking.terms.schedule_key
-                if schedule_key not in schedules:
-                    try:
+                try:
+                    for schedule_key in tracking.terms.schedule_keys - schedules.keys():
                         schedules[schedule_key] = self._catalog.schedule(schedule_key)
-                    except Unreadable as error:
-                        self._store.unreadable.note(error)
-                        continue
+                except Unreadable as error:
+                    self._store.unreadable.note(error)
+                    continue
                 tenant = self._catalog.tenant_id(record.tenant_key)
-                found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules[schedule_key]))
+                found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules))
             if len(found) == LIVE_PAGE:
                 break
         return LivePage(found, key)

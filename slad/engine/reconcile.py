@@ -123,6 +123,8 @@ class Reconciliation:
         known = _spell_terms(record.tracking.terms, offer.target_path)
         if not offer.notification_percents:
             del asked["start.notification_thresholds"]
+        if not offer.clocks:
+            del asked["start.clocks"]
         asked["start.pause_accounting"] = wanted.accounting.name
         known["start.pause_accounting"] = PauseAccounting(record.tracking.accounting).name
         if wanted.started_at is not None:
@@ -169,7 +171,11 @@ def _instants(history: History) -> Iterator[tuple[FactKind, int]]:
 
 def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:
     asked, known = fold(wanted.facts), record.tracking.history
-    pauses = _spell_pauses(asked), _spell_pauses(known)
+    # A PSA may know of one reason at a time; only one that says more is held against every reason (K5).
+    spell = (
+        _spell_holds if len(asked.holds) > sum(1 for stop in asked.stops if stop.reason) else _spell_pauses
+    )
+    pauses = spell(asked), spell(known)
     if pauses[0] != pauses[1]:
         yield Difference(DifferenceKind.DIFFERENT_PAUSE, "pauses", *pauses)
     if asked.response_at != known.response_at:
@@ -221,11 +227,15 @@ def _spell_schedule(schedule_key: int) -> str:
 
 
 def _spell_pauses(history: History) -> str:
-    return ", ".join(
-        f"{_spell_instant(stop.from_ms)}/{_spell_instant(stop.to_ms)} {stop.reason}"
-        for stop in history.stops
-        if stop.reason
-    )
+    return ", ".join(_spell_stretch(*stop[:3]) for stop in history.stops if stop.reason)
+
+
+def _spell_holds(history: History) -> str:
+    return ", ".join(_spell_stretch(*hold) for hold in history.holds)
+
+
+def _spell_stretch(from_ms: int, to_ms: int | None, reason: str | None) -> str:
+    return f"{_spell_instant(from_ms)}/{_spell_instant(to_ms)} {reason}"
 
 
 def _spell_instant(instant: int | None) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from typing import Final
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Tenants
-from slad.core.events import pause_reason
+from slad.core.events import PauseReason, pause_reason
+from slad.core.facts import REPORTED, Fact, FactKind
+from slad.core.history import History
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import Schedule, format_date, format_hours
-from slad.core.terms import Terms
+from slad.core.terms import ClockTerms, Terms
+from slad.core.tracking import Fired
 from slad.engine.event_codec import set_ms
 from slad.engine.queries import LiveTracking, Queries, QueryThread
 from slad.service.limits import MAX_REPLY_BYTES
@@ -42,44 +46,110 @@ async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]
 def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
     """What an import needs to have the tracking as it is here."""
     tracking, terms = live.tracking, live.tracking.terms
-    history = tracking.history
+    history, schedule = tracking.history, live.schedules[terms.schedule_key]
     start = rpc.StartSlaTrackingRequest(
         tenant_id=live.tenant_id,
         ticket_id=live.ticket_id,
         policy_id=terms.policy_id,
         priority_id=terms.priority_id,
-        targets=[_target(terms, live.schedule)],
-        schedule=None if live.schedule is None else schedule_message(live.schedule, terms.schedule_id or ""),
+        targets=[_target(terms, schedule)],
+        schedule=None if schedule is None else schedule_message(schedule, terms.schedule_id or ""),
         notification_thresholds=terms.notification_percents,
         pause_accounting=pb.PauseAccounting.ValueType(tracking.accounting),
         attributes=tracking.attributes or None,
+        clocks=[_clock_terms(clock, terms, live.schedules) for clock in terms.named],
     )
+    if tracking.unjudged_response:
+        start.response_on_resolution = pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED
     set_ms(start.started_at, tracking.started_at)
     row = rpc.SlaTrackingImport(start=start, response_met=history.response and history.response.reported)
     if history.response_at is not None:
         set_ms(row.response_completed_at, history.response_at)
+    _add_stops(row, history)
+    row.facts.extend(_fact(fact) for fact in history.readable if fact.kind in _FACT_KINDS)
+    row.fired.extend(map(_fired, tracking.fired))
+    return row
+
+
+def _add_stops(row: rpc.SlaTrackingImport, history: History) -> None:
+    for hold in history.holds:
+        reason = pause_reason(hold.reason)
+        pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(reason))
+        if reason is PauseReason.OTHER:
+            pause.reason_code = hold.reason
+        set_ms(pause.paused_at, hold.from_ms)
+        if hold.to_ms is not None:
+            set_ms(pause.resumed_at, hold.to_ms)
+    resolutions = {fact.at for fact in history.readable if fact.kind == FactKind.RESOLVE}
     for stop in history.stops:
-        if stop.reason is not None:
-            pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(pause_reason(stop.reason)))
-            set_ms(pause.paused_at, stop.from_ms)
-            if stop.to_ms is not None:
-                set_ms(pause.resumed_at, stop.to_ms)
-        elif stop.to_ms is not None:
-            closed = row.closed.add()
+        if stop.reason is None and stop.to_ms is not None:
+            closed = row.closed.add(resolved=stop.from_ms in resolutions)
             set_ms(closed.closed_at, stop.from_ms)
             set_ms(closed.reopened_at, stop.to_ms)
-    for fired in tracking.fired:
-        told = row.fired.add(
-            phase=pb.SlaPhase.ValueType(int(fired.clock)),
-            percent=fired.percent,
-            superseded=fired.superseded,
-            silent=fired.silent,
-            retractions=fired.arming,
-        )
-        set_ms(told.scheduled_at, fired.scheduled_at)
-        if fired.fired_at:
-            set_ms(told.fired_at, fired.fired_at)
-    return row
+
+
+_FACT_KINDS: Final = {
+    FactKind.CUSTOMER_MESSAGE: rpc.SLA_FACT_KIND_CUSTOMER_MESSAGE,
+    FactKind.AGENT_MESSAGE: rpc.SLA_FACT_KIND_AGENT_MESSAGE,
+    FactKind.ASSIGN: rpc.SLA_FACT_KIND_ASSIGNED,
+    FactKind.COMPLETE: rpc.SLA_FACT_KIND_CLOCK_COMPLETED,
+    FactKind.DISCARD: rpc.SLA_FACT_KIND_CLOCK_DISCARDED,
+}
+
+
+def _fact(fact: Fact) -> rpc.SlaFact:
+    kind = FactKind(fact.kind)
+    message = rpc.SlaFact(kind=_FACT_KINDS[kind])
+    set_ms(message.at, fact.at)
+    if kind is FactKind.ASSIGN:
+        message.owner = fact.text
+    elif kind in (FactKind.COMPLETE, FactKind.DISCARD):
+        message.clock = fact.text
+        if (met := REPORTED[fact.detail]) is not None:
+            message.met = met
+    return message
+
+
+def _fired(fired: Fired) -> rpc.SlaFiredThreshold:
+    message = rpc.SlaFiredThreshold(
+        percent=fired.percent,
+        superseded=fired.superseded,
+        silent=fired.silent,
+        retractions=fired.arming,
+    )
+    if isinstance(fired.clock, str):
+        message.clock = fired.clock
+    else:
+        message.phase = pb.SlaPhase.ValueType(fired.clock)
+    if fired.opened_at:
+        set_ms(message.cycle_opened_at, fired.opened_at)
+    set_ms(message.scheduled_at, fired.scheduled_at)
+    if fired.fired_at:
+        set_ms(message.fired_at, fired.fired_at)
+    return message
+
+
+def _clock_terms(
+    clock: ClockTerms, terms: Terms, schedules: Mapping[int, Schedule | None]
+) -> pb.SlaClockTerms:
+    message = pb.SlaClockTerms(name=clock.name)
+    if not clock.is_unnamed:
+        levels = clock.escalation_percents
+        message.kind = pb.SlaClockKind.ValueType(clock.kind)
+        message.target_minutes = clock.target_ms // MINUTE_MS
+        message.notification_thresholds.extend(clock.notification_percents)
+        message.escalation_1_percent, message.escalation_2_percent, message.escalation_3_percent = levels
+        message.owner = clock.owner
+        if clock.schedule_key != terms.schedule_key:
+            schedule = schedules[clock.schedule_key]
+            if schedule is None:
+                message.is_24x7 = True
+            else:
+                message.schedule.CopyFrom(schedule_message(schedule))
+    if clock.paused_by is not None:
+        message.paused_by.never = not clock.paused_by
+        message.paused_by.reasons.extend(clock.paused_by)
+    return message
 
 
 def _target(terms: Terms, schedule: Schedule | None) -> pb.SlaPolicyTarget:

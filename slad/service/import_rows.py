@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 import msgspec
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.errors import InvalidField
-from slad.core.events import Phase
-from slad.core.facts import Fact, FactKind, reported_code
-from slad.core.instants import MAX_INSTANT_MS
-from slad.core.tracking import Fired
-from slad.engine.commands import Start
+from slad.core.events import PHASES, Phase
+from slad.core.terms import ClockKind
+from slad.core.tracking import CycleKey, Fired
+from slad.engine.commands import Start, TermsOffer
 from slad.service.fields import at_most, enum, instant, not_ahead, percent
 from slad.service.limits import MAX_FIRED
 from slad.service.requests import RequestReader
+from slad.service.ticket_facts import facts_of_row
 
 
 def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_id: str, now: int) -> Start:
@@ -38,22 +36,8 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
         raise error.under("start") from None
     # Without a start the clocks begin now, and nothing can have happened to them before.
     earliest = now if command.started_at is None else command.started_at
-    facts = requests.pauses(row.pauses, earliest, now)
-    if row.closed:
-        at_most("closed", row.closed, requests.fields.limits.pauses)
-        facts = _with_closed_time(facts, row.closed, earliest, now)
-    response_at = instant(row, "response_completed_at")
-    if response_at is not None:
-        if response_at < earliest:
-            raise InvalidField(
-                "response_completed_at", "BEFORE_START", "before start.started_at, or before now"
-            )
-        met = row.response_met if row.HasField("response_met") else None
-        at = not_ahead("response_completed_at", response_at, now)
-        # Before what is of the same instant: a ticket that was closed then had been answered.
-        place = bisect_left(facts, at, key=attrgetter("at"))
-        facts = (*facts[:place], Fact(at, FactKind.RESPOND, reported_code(met)), *facts[place:])
-    fired = tuple(_fired(row.fired, earliest, now))
+    facts = facts_of_row(row, command.terms, earliest, now, requests.fields.limits.pauses)
+    fired = tuple(_fired(row.fired, command.terms, earliest, now))
     if not facts and not fired:
         return command
     # What a request_id stands for is the whole row.
@@ -61,56 +45,18 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
     return msgspec.structs.replace(command, facts=facts, fired=fired, request=request)
 
 
-def _with_closed_time(
-    pauses: tuple[Fact, ...], items: Sequence[rpc.SlaClosedTime], earliest: int, now: int
-) -> tuple[Fact, ...]:
-    """The facts of pauses and closed stretches in the order of time, which must not overlap."""
-    stretches = _stretches_of(pauses)
-    for index, item in enumerate(items):
-        path = f"closed[{index}]"
-        closed_at = instant(item, "closed_at", path)
-        reopened_at = instant(item, "reopened_at", path)
-        if closed_at is None or reopened_at is None:
-            missing = "closed_at" if closed_at is None else "reopened_at"
-            raise InvalidField(
-                f"{path}.{missing}", "REQUIRED", "a closed stretch needs a beginning and an end"
-            )
-        if closed_at < earliest:
-            raise InvalidField(f"{path}.closed_at", "BEFORE_START", "before the start of the tracking")
-        if reopened_at < closed_at:
-            raise InvalidField(f"{path}.reopened_at", "OUT_OF_ORDER", "before closed_at")
-        closed_at = not_ahead(f"{path}.closed_at", closed_at, now)
-        reopened_at = not_ahead(f"{path}.reopened_at", reopened_at, now)
-        facts = (Fact(closed_at, FactKind.CANCEL), Fact(reopened_at, FactKind.REOPEN))
-        if any(closed_at < to_ms and from_ms < reopened_at for from_ms, to_ms, _ in stretches):
-            raise InvalidField(path, "OVERLAPS", "overlaps a pause, or another closed stretch")
-        stretches.append((closed_at, reopened_at, facts))
-    stretches.sort(key=lambda stretch: stretch[:2])
-    return tuple(fact for *_, facts in stretches for fact in facts)
-
-
-def _stretches_of(pauses: tuple[Fact, ...]) -> list[tuple[int, int, tuple[Fact, ...]]]:
-    """(from, to, facts) of pauses, UTC epoch ms; a running one has no end."""
-    stretches: list[tuple[int, int, tuple[Fact, ...]]] = []
-    for fact in pauses:
-        if fact.kind == FactKind.PAUSE:
-            stretches.append((fact.at, MAX_INSTANT_MS, (fact,)))
-        else:
-            from_ms, _, begun = stretches[-1]
-            stretches[-1] = (from_ms, fact.at, (*begun, fact))
-    return stretches
-
-
-def _fired(items: Sequence[rpc.SlaFiredThreshold], earliest: int, now: int) -> Iterator[Fired]:
+def _fired(
+    items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, earliest: int, now: int
+) -> Iterator[Fired]:
     at_most("fired", items, MAX_FIRED)
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[CycleKey, int]] = set()
     for index, item in enumerate(items):
         path = f"fired[{index}]"
-        phase = enum(f"{path}.phase", item.phase, Phase)
+        cycle = _cycle_of(path, item, terms)
         percent(f"{path}.percent", item.percent)
-        if (phase, item.percent) in seen:
+        if (cycle, item.percent) in seen:
             raise InvalidField(f"{path}.percent", "LISTED_TWICE", "this threshold is in the list already")
-        seen.add((phase, item.percent))
+        seen.add((cycle, item.percent))
         scheduled_at = instant(item, "scheduled_at", path)
         fired_at = instant(item, "fired_at", path)
         if scheduled_at is None:
@@ -126,11 +72,30 @@ def _fired(items: Sequence[rpc.SlaFiredThreshold], earliest: int, now: int) -> I
                 f"{path}.fired_at", "REQUIRED", "only a retracted threshold has no instant of firing"
             )
         yield Fired(
-            phase,
+            cycle[0],
             item.percent,
             scheduled_at,
             0 if fired_at is None else not_ahead(f"{path}.fired_at", fired_at, now),
             item.superseded,
             item.silent,
             item.retractions,
+            cycle[1],
         )
+
+
+def _cycle_of(path: str, item: rpc.SlaFiredThreshold, terms: TermsOffer) -> CycleKey:
+    """The cycle of which a threshold fired (K4)."""
+    if not item.clock:
+        return enum(f"{path}.phase", item.phase, Phase).value, 0
+    if phase := PHASES.get(item.clock):
+        return phase.value, 0
+    clock = terms.clock(item.clock)
+    if clock is None:
+        raise InvalidField(f"{path}.clock", "CLOCK_NOT_FOUND", f"the start has no clock {item.clock!r}")
+    if clock.kind <= ClockKind.FROM_START:
+        return clock.name, 0
+    opened_at = instant(item, "cycle_opened_at", path)
+    if opened_at is None:
+        text = "a clock of this kind has several cycles, which their openings tell apart"
+        raise InvalidField(f"{path}.cycle_opened_at", "REQUIRED", text)
+    return clock.name, opened_at

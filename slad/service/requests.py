@@ -5,7 +5,7 @@ What is wrong raises InvalidField with the path in the request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -14,7 +14,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField
 from slad.core.events import PHASES, RESOLUTION, EventType, PauseReason, Phase
-from slad.core.facts import Fact, FactKind
+from slad.core.facts import Fact, insert
 from slad.core.machine import ReopenMode
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.tracking import PauseAccounting
@@ -46,6 +46,7 @@ from slad.service.fields import (
 )
 from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY
 from slad.service.terms import TermsReader, TermsRequest
+from slad.service.ticket_facts import read_facts, read_pauses
 
 
 class TicketQuery(NamedTuple):
@@ -243,10 +244,14 @@ class RequestReader:
         as_of = instant(request, "as_of")
         if as_of is not None and as_of < started_at:
             raise InvalidField("as_of", "BEFORE_START", "before started_at")
+        terms, most = self._terms.read(request), self.fields.limits.pauses
+        facts = read_pauses(request.pauses, started_at, most)
+        for fact in read_facts(request.facts, terms, started_at, most):
+            facts = insert(facts, fact)
         return PreviewQuery(
-            self._terms.read(request),
+            terms,
             started_at,
-            self.pauses(request.pauses, started_at),
+            facts,
             started_at if as_of is None else as_of,
             _accounting(request),
         )
@@ -262,43 +267,6 @@ class RequestReader:
         )
 
     # --- what they hold
-
-    def pauses(
-        self, items: Sequence[pb.SlaPause], started_at: int, now: int | None = None
-    ) -> tuple[Fact, ...]:
-        """Pauses as facts; they must be in order and apart, only the last may be running.
-
-        With `now` none may lie ahead of it; without, as in a preview, they may.
-        """
-        at_most("pauses", items, self.fields.limits.pauses)
-        facts: list[Fact] = []
-        earliest: int | None = started_at
-        for index, item in enumerate(items):
-            path = f"pauses[{index}]"
-            paused_at = instant(item, "paused_at", path)
-            resumed_at = instant(item, "resumed_at", path)
-            if paused_at is None:
-                raise InvalidField(f"{path}.paused_at", "REQUIRED", "a pause needs a beginning")
-            if earliest is None:
-                raise InvalidField(path, "OVERLAPS", "the pause before it is still running")
-            if paused_at < earliest:
-                raise InvalidField(
-                    f"{path}.paused_at",
-                    "OUT_OF_ORDER",
-                    "before the start, or before the end of the last pause",
-                )
-            if resumed_at is not None and resumed_at < paused_at:
-                raise InvalidField(f"{path}.resumed_at", "OUT_OF_ORDER", "before paused_at")
-            if now is not None:
-                paused_at = not_ahead(f"{path}.paused_at", paused_at, now)
-                if resumed_at is not None:
-                    resumed_at = not_ahead(f"{path}.resumed_at", resumed_at, now)
-            reason = enum(f"{path}.reason", item.reason, PauseReason, PauseReason.STATUS_PAUSE)
-            facts.append(Fact(paused_at, FactKind.PAUSE, reason.value))
-            if resumed_at is not None:
-                facts.append(Fact(resumed_at, FactKind.RESUME))
-            earliest = resumed_at
-        return tuple(facts)
 
     def _attributes(self, items: Mapping[str, str]) -> dict[str, str]:
         limits = self.fields.limits

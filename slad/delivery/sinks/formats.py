@@ -84,6 +84,8 @@ _SOURCES: Final[Mapping[str, Callable[[pb.SlaEvent], Any]]] = {
     "policy_id": lambda event: event.policy_id,
     "generation": lambda event: event.generation,
     "phase": lambda event: _PHASES.get(event.phase),
+    "clock": lambda event: event.clock or None,
+    "cycle": lambda event: event.cycle or None,
     "threshold_percent": lambda event: event.threshold.percent if event.HasField("threshold") else None,
     "escalation_level": lambda event: event.threshold.escalation_level or None,
     "breach": lambda event: event.threshold.breach if event.HasField("threshold") else None,

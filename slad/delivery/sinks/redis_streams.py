@@ -22,7 +22,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.config.kinds import Secret, SecretError, SettingError
 from slad.config.sinks import RedisSettings
-from slad.core.events import EventType
+from slad.core.events import PHASES, EventType
 from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats
 from slad.delivery.sinks.sink import Sink, Unavailable
@@ -102,6 +102,8 @@ class RedisStreams:
 
     def _alga_type(self, event: pb.SlaEvent) -> str | None:
         """What `event` is called on AlgaPSA's bus; None: it is left out."""
+        if event.clock not in ("", *PHASES) and not self._settings.named_clocks:
+            return None
         threshold, kind = event.threshold, self._event_types.get(formats.type_name(event))
         if event.type != pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
             return kind

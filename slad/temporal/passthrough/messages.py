@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from slad.core.facts import Fact
+from slad.core.facts import READ_BY_CLOCKS, Fact, FactKind
 from slad.core.tracking import Tracking
 from slad.storage.codec import Message
 from slad.storage.row_reader import Record
@@ -32,9 +32,15 @@ def change_message(before: Record | None, after: Record) -> Message:
     if before is None:
         return start_message(after)
     fact = _added(before.tracking.facts, after.tracking.facts)
-    if fact is None or not _same_otherwise(before.tracking, after.tracking):
+    if fact is None or not _can_be_signalled(fact) or not _same_otherwise(before.tracking, after.tracking):
         return Message(UPDATE, after.generation, tracking=after.tracking)
     return Message(fact.kind, after.generation, fact.at, fact.detail)
+
+
+def _can_be_signalled(fact: Fact) -> bool:
+    """Whether AlgaPSA's signals can say it: they know neither messages, owners nor codes of reasons."""
+    names_a_reason = bool(fact.text) or (fact.kind == FactKind.RESUME and fact.detail != 0)
+    return fact.kind not in READ_BY_CLOCKS and not names_a_reason
 
 
 def _added(before: tuple[Fact, ...], after: tuple[Fact, ...]) -> Fact | None:

@@ -50,6 +50,12 @@ class Routing:
         return Engine.LOCAL
 
 
+def clocks_not_carried() -> InvalidField:
+    """Why Temporal cannot have a ticket with named clocks."""
+    text = "Temporal carries response and resolution alone; slad's own engine carries every clock"
+    return InvalidField("clocks", "CLOCKS_NOT_CARRIED", text)
+
+
 def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = None) -> None:
     """Raises InvalidField for a ticket or terms that Temporal cannot carry."""
     length = len(workflow_id(tenant_id, ticket_id).encode())

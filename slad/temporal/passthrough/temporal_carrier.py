@@ -18,7 +18,7 @@ from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import change_message
-from slad.temporal.passthrough.routing import Routing, check_carriable
+from slad.temporal.passthrough.routing import Routing, check_carriable, clocks_not_carried
 from slad.temporal.workflow.wire import workflow_id
 
 
@@ -57,10 +57,19 @@ class TemporalTurn:
         Raises InvalidField for a ticket that Temporal is to have and cannot carry.
         """
         engine = self._routing.choose(tenant_id)
+        if engine is Engine.TEMPORAL and offer is not None and offer.clocks:
+            if self._routing.settings.mode == "temporal":
+                raise clocks_not_carried()
+            engine = Engine.LOCAL
         if engine is Engine.TEMPORAL:
             check_carriable(tenant_id, ticket_id, offer)
             self.claim(tenant_id, ticket_id, live.tracking_key if live else None)
         return engine
+
+    def check(self, record: Record, offer: TermsOffer) -> None:
+        """Refuses named clocks for a tracking that Temporal carries. Raises InvalidField."""
+        if record.tracking.engine == Engine.TEMPORAL and offer.clocks:
+            raise clocks_not_carried()
 
     def expect(self, record: Record, tenant_id: str) -> Record:
         """Notes when a tracking's next report is to come, or that it has ended; the row without a wake."""

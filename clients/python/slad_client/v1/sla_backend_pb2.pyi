@@ -1324,6 +1324,9 @@ class SlaClosedTime(google.protobuf.message.Message):
 
     CLOSED_AT_FIELD_NUMBER: builtins.int
     REOPENED_AT_FIELD_NUMBER: builtins.int
+    RESOLVED_FIELD_NUMBER: builtins.int
+    resolved: builtins.bool
+    """It was closed by its resolution, which closed the cycles of its clocks with a verdict."""
     @property
     def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -1333,10 +1336,11 @@ class SlaClosedTime(google.protobuf.message.Message):
         *,
         closed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reopened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        resolved: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "reopened_at", b"reopened_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "reopened_at", b"reopened_at"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "reopened_at", b"reopened_at", "resolved", b"resolved"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaClosedTime: typing_extensions.TypeAlias = SlaClosedTime

@@ -476,6 +476,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
   SlaClosedTime: {
     closed_at: "instant",
     reopened_at: "instant",
+    resolved: "bool",
   },
   SlaFiredThreshold: {
     phase: { enum: "SlaPhase" },

@@ -613,7 +613,11 @@ export interface SlaTrackingImport {
 /** A stretch in which a ticket was closed, and after which it was reopened. */
 export interface SlaClosedTime {
   closed_at: Date | undefined;
-  reopened_at: Date | undefined;
+  reopened_at:
+    | Date
+    | undefined;
+  /** It was closed by its resolution, which closed the cycles of its clocks with a verdict. */
+  resolved: boolean;
 }
 
 /** What has been announced of one threshold of one clock. */
@@ -4414,7 +4418,7 @@ export const SlaTrackingImport: MessageFns<SlaTrackingImport> = {
 };
 
 function createBaseSlaClosedTime(): SlaClosedTime {
-  return { closed_at: undefined, reopened_at: undefined };
+  return { closed_at: undefined, reopened_at: undefined, resolved: false };
 }
 
 export const SlaClosedTime: MessageFns<SlaClosedTime> = {
@@ -4424,6 +4428,9 @@ export const SlaClosedTime: MessageFns<SlaClosedTime> = {
     }
     if (message.reopened_at !== undefined) {
       Timestamp.encode(toTimestamp(message.reopened_at), writer.uint32(18).fork()).join();
+    }
+    if (message.resolved !== false) {
+      writer.uint32(24).bool(message.resolved);
     }
     return writer;
   },
@@ -4457,6 +4464,14 @@ export const SlaClosedTime: MessageFns<SlaClosedTime> = {
             message.reopened_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resolved = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4476,6 +4491,7 @@ export const SlaClosedTime: MessageFns<SlaClosedTime> = {
     const message = createBaseSlaClosedTime();
     message.closed_at = object.closed_at ?? undefined;
     message.reopened_at = object.reopened_at ?? undefined;
+    message.resolved = object.resolved ?? false;
     return message;
   },
 };

@@ -1,0 +1,161 @@
+"""What has happened to a ticket, as messages of the contract tell it, as facts in the order of time.
+
+What is wrong raises InvalidField with the path in the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
+
+from slad.core.errors import InvalidField
+from slad.core.events import RESOLUTION, RESPONSE, PauseReason
+from slad.core.facts import Fact, FactKind, reported_code
+from slad.core.instants import MAX_INSTANT_MS
+from slad.engine.commands import TermsOffer
+from slad.service.fields import at_most, enum, instant, not_ahead, reason_code
+
+
+class _Stretch(NamedTuple):
+    """A pause, or a time in which the ticket was closed; UTC epoch ms, a running pause has no end."""
+
+    from_ms: int
+    to_ms: int
+    facts: tuple[Fact, ...]
+
+
+def facts_of_row(
+    row: rpc.SlaTrackingImport, terms: TermsOffer, earliest: int, now: int, most: int
+) -> tuple[Fact, ...]:
+    """What a row of an import says. Nothing may lie before `earliest` or after `now`; lists hold `most`."""
+    stretches = _pauses(row.pauses, earliest, now, most)
+    at_most("closed", row.closed, most)
+    for index, item in enumerate(row.closed):
+        stretches.append(_closed(f"closed[{index}]", item, stretches, earliest, now))
+    stretches.sort(key=lambda stretch: stretch[:2])
+    facts = [fact for stretch in stretches for fact in stretch.facts]
+    facts += read_facts(row.facts, terms, earliest, most, now)
+    response_at = instant(row, "response_completed_at")
+    if response_at is not None:
+        if response_at < earliest:
+            text = "before start.started_at, or before now"
+            raise InvalidField("response_completed_at", "BEFORE_START", text)
+        met = row.response_met if row.HasField("response_met") else None
+        at = not_ahead("response_completed_at", response_at, now)
+        # Before what is of the same instant: a ticket that was closed then had been answered.
+        facts.insert(0, Fact(at, FactKind.RESPOND, reported_code(met)))
+    return tuple(sorted(facts, key=attrgetter("at")))
+
+
+def read_pauses(items: Sequence[pb.SlaPause], started_at: int, most: int) -> tuple[Fact, ...]:
+    """The pauses of a preview, which may lie ahead."""
+    facts = [fact for stretch in _pauses(items, started_at, None, most) for fact in stretch.facts]
+    return tuple(sorted(facts, key=attrgetter("at")))
+
+
+def _pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None, most: int) -> list[_Stretch]:
+    """Pauses in their order; those for one reason must be apart, and only the last may be running (K5)."""
+    at_most("pauses", items, most)
+    several = len({(item.reason, item.reason_code) for item in items}) > 1
+    stretches: list[_Stretch] = []
+    latest = started_at
+    ends: dict[str, int | None] = {}
+    for index, item in enumerate(items):
+        path = f"pauses[{index}]"
+        begun = _pause_fact(path, item)
+        paused_at, resumed_at = begun.at, instant(item, "resumed_at", path)
+        earliest = ends.get(begun.reason, latest)
+        if earliest is None:
+            raise InvalidField(path, "OVERLAPS", "the pause before it is still running")
+        if paused_at < max(earliest, latest):
+            text = "before the start, or before the end of the last pause"
+            raise InvalidField(f"{path}.paused_at", "OUT_OF_ORDER", text)
+        if resumed_at is not None and resumed_at < paused_at:
+            raise InvalidField(f"{path}.resumed_at", "OUT_OF_ORDER", "before paused_at")
+        if now is not None:
+            paused_at = not_ahead(f"{path}.paused_at", paused_at, now)
+            if resumed_at is not None:
+                resumed_at = not_ahead(f"{path}.resumed_at", resumed_at, now)
+        ends[begun.reason], latest = resumed_at, paused_at
+        facts = [Fact(paused_at, FactKind.PAUSE, begun.detail, begun.text)]
+        if resumed_at is not None:
+            named = (begun.detail, begun.text) if several else (0, "")
+            facts.append(Fact(resumed_at, FactKind.RESUME, *named))
+        end = MAX_INSTANT_MS if resumed_at is None else resumed_at
+        stretches.append(_Stretch(paused_at, end, tuple(facts)))
+    return stretches
+
+
+def _pause_fact(path: str, item: pb.SlaPause) -> Fact:
+    paused_at = instant(item, "paused_at", path)
+    if paused_at is None:
+        raise InvalidField(f"{path}.paused_at", "REQUIRED", "a pause needs a beginning")
+    reason = enum(f"{path}.reason", item.reason, PauseReason, PauseReason.STATUS_PAUSE)
+    code = reason_code(f"{path}.reason_code", reason, item.reason_code)
+    return Fact(paused_at, FactKind.PAUSE, reason.value, code)
+
+
+def _closed(
+    path: str, item: rpc.SlaClosedTime, stretches: Sequence[_Stretch], earliest: int, now: int
+) -> _Stretch:
+    """A time in which the ticket was closed; it overlaps neither a pause nor another such time."""
+    closed_at = instant(item, "closed_at", path)
+    reopened_at = instant(item, "reopened_at", path)
+    if closed_at is None or reopened_at is None:
+        missing = "closed_at" if closed_at is None else "reopened_at"
+        raise InvalidField(f"{path}.{missing}", "REQUIRED", "a closed stretch needs a beginning and an end")
+    if closed_at < earliest:
+        raise InvalidField(f"{path}.closed_at", "BEFORE_START", "before the start of the tracking")
+    if reopened_at < closed_at:
+        raise InvalidField(f"{path}.reopened_at", "OUT_OF_ORDER", "before closed_at")
+    closed_at = not_ahead(f"{path}.closed_at", closed_at, now)
+    reopened_at = not_ahead(f"{path}.reopened_at", reopened_at, now)
+    if any(closed_at < other.to_ms and other.from_ms < reopened_at for other in stretches):
+        raise InvalidField(path, "OVERLAPS", "overlaps a pause, or another closed stretch")
+    ended = FactKind.RESOLVE if item.resolved else FactKind.CANCEL
+    return _Stretch(closed_at, reopened_at, (Fact(closed_at, ended), Fact(reopened_at, FactKind.REOPEN)))
+
+
+_KINDS: Final = {
+    rpc.SLA_FACT_KIND_CUSTOMER_MESSAGE: FactKind.CUSTOMER_MESSAGE,
+    rpc.SLA_FACT_KIND_AGENT_MESSAGE: FactKind.AGENT_MESSAGE,
+    rpc.SLA_FACT_KIND_ASSIGNED: FactKind.ASSIGN,
+    rpc.SLA_FACT_KIND_CLOCK_COMPLETED: FactKind.COMPLETE,
+    rpc.SLA_FACT_KIND_CLOCK_DISCARDED: FactKind.DISCARD,
+}
+
+
+def read_facts(
+    items: Sequence[rpc.SlaFact], terms: TermsOffer, earliest: int, most: int, now: int | None = None
+) -> Iterator[Fact]:
+    """Messages, owners and named completions, in order (K2). With `now` none may lie ahead of it."""
+    at_most("facts", items, most)
+    for index, item in enumerate(items):
+        path = f"facts[{index}]"
+        at = instant(item, "at", path)
+        if at is None:
+            raise InvalidField(f"{path}.at", "REQUIRED", "a fact needs its instant")
+        if at < earliest:
+            raise InvalidField(f"{path}.at", "OUT_OF_ORDER", "before the start, or before the fact before it")
+        earliest = at
+        at = at if now is None else not_ahead(f"{path}.at", at, now)
+        kind = _KINDS.get(item.kind)
+        if kind is None:
+            reason = "UNKNOWN_ENUM_VALUE" if item.kind else "REQUIRED"
+            raise InvalidField(f"{path}.kind", reason, "must be one of the kinds of a fact")
+        met = item.met if item.HasField("met") else None
+        text = item.owner if kind is FactKind.ASSIGN else ""
+        if kind in (FactKind.COMPLETE, FactKind.DISCARD):
+            text = _clock_name(f"{path}.clock", item.clock, kind, terms)
+        yield Fact(at, kind, reported_code(met), text)
+
+
+def _clock_name(path: str, name: str, kind: FactKind, terms: TermsOffer) -> str:
+    may_be_response = kind is FactKind.DISCARD and name == RESPONSE
+    if name == RESOLUTION or (terms.clock(name) is None and not may_be_response):
+        raise InvalidField(path, "CLOCK_NOT_FOUND", f"the start has no clock {name!r} that this could close")
+    return name
