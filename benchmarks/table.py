@@ -21,6 +21,7 @@ from benchmarks.rows import (
     start,
     status,
     temporal,
+    webhooks,
     wheel,
 )
 
@@ -35,6 +36,7 @@ TABLE: Final[dict[str, Row]] = {
         lateness.ROW,
         instant.ROW,
         replay.ROW,
+        webhooks.ROW,
         restart.ROW,
         status.ROW,
         calendar.ROW,

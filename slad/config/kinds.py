@@ -97,7 +97,7 @@ class Kind:
 
     def read(self, value: Any, key: str, *, strict: bool = True) -> Any:
         """The value that a TOML file holds; not `strict`: that a text holds. Raises SettingError."""
-        if isinstance(value, datetime):
+        if isinstance(value, datetime) and self._form is not None:
             value = value.isoformat()
         if not isinstance(value, str) and (self._form is not None or self._type not in (int, bool)):
             raise SettingError(key, f"{value!r} is not a text in quotes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
@@ -119,6 +119,9 @@ class LimitSettings(Table, frozen=True):
         Meta(ge=1, le=1_000_000),
         "Commands that wait for the disk. More are refused at once: UNAVAILABLE, and when to try again.",
     ] = 10_000
+
+
+DEFAULT_LIMITS: Final = LimitSettings()
 
 
 class RoutingSettings(Table, frozen=True):

@@ -172,6 +172,16 @@ class WebhookSettings(ServerSettings, frozen=True, kw_only=True):
         tuple[NetworkText, ...], "Networks that are not public and may be connected to, such as 10.0.0.0/8."
     ] = ()
     timeout_ms: Annotated[Span, Meta(ge=1, le=5 * MINUTE_MS), "For a whole request."] = 10 * SECOND_MS
+    parallel: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        "Requests under way at once. Those of one ticket still go one after the other; with 1, all do.",
+    ] = 8
+    batch: Annotated[
+        int,
+        Meta(ge=1, le=250),
+        "Above 1: so many events at most go in one request, as a CloudEvents batch.",
+    ] = 1
     source: Annotated[Text, "The source of CloudEvents."] = "slad"
 
     @property

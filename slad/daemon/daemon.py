@@ -18,6 +18,7 @@ from slad.daemon.certificates import Certificates
 from slad.daemon.observability import Observability
 from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
+from slad.delivery.sinks.kinds import check_sinks
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.server import SladServer
@@ -32,8 +33,8 @@ STOP_GRACE_S: Final = 5.0
 class Daemon:
     """slad as one process runs it.
 
-    Raises DatabaseError, AddressError, CertificateError when it cannot start; DatabaseError also when the
-    database turns out to be damaged while it runs.
+    Raises DatabaseError, AddressError, CertificateError, SettingError when it cannot start; DatabaseError
+    also when the database turns out to be damaged while it runs.
     """
 
     def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
@@ -47,30 +48,34 @@ class Daemon:
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
         self._certificates: Certificates | None = None
-        self._reload: Callable[[], None] = lambda: None
-        self._standing: Callable[[], str] = lambda: "starting"
+        self._parts: Assembly | None = None
 
     def request_stop(self) -> None:
         """Lets `run` end cleanly."""
         self._stop.set()
 
-    def reload(self, settings: Settings) -> None:
-        """Takes over what can change while it runs: certificates, tokens, the log level.
+    async def reload(self, settings: Settings) -> None:
+        """Takes over what can change while it runs: certificates, tokens, sinks, the log level.
 
-        Raises CertificateError; then nothing has changed.
+        Raises CertificateError, SettingError; then nothing has changed.
         """
+        check_sinks(settings)
         if self._certificates is not None:
             self._certificates.reload(settings.tls)
-        self._reload()
+        if self._parts is not None:
+            self._parts.reload_tokens()
+            await self._parts.sinks.reload(settings.sinks)
         logging.getLogger().setLevel(settings.log.level.upper())
 
     def status(self) -> str:
         """How it stands, in a line for an operator."""
-        standing = f"{self._standing()}; listening on {' '.join(self.addresses)}"
+        standing = _standing(self._parts.engine) if self._parts is not None else "starting"
+        standing = f"{standing}; listening on {' '.join(self.addresses)}"
         return f"{self.complaint}; {standing}" if self.complaint else standing
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`. `ready` is called when the due timers are loaded and callers heard."""
+        check_sinks(self._settings)
         tls = self._settings.tls
         if tls.cert is not None:
             self._certificates = Certificates(tls)
@@ -92,8 +97,7 @@ class Daemon:
                 self._notice,
                 systemd.Watchdog(self.status).turn_begins,
             )
-            self._standing = lambda: _standing(parts.engine)
-            self._reload = parts.reload_tokens
+            self._parts = parts
             self._listen(parts.server, data)
             self.observability.serve_metrics(parts.metrics)
             await self._live(parts, ready)
@@ -157,21 +161,32 @@ class Daemon:
         )
 
 
-async def serve(settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
+async def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     """Runs a daemon until SIGTERM or SIGINT; SIGHUP lets it take over what `read_again` then finds."""
     daemon = Daemon(settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.request_stop)
-    if read_again is not None:
-        loop.add_signal_handler(signal.SIGHUP, _reload, daemon, read_again)
-    await daemon.run(lambda: systemd.notify("READY=1", f"STATUS={daemon.status()}"))
+    asked = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    reloads = asyncio.create_task(_reload_when(asked, daemon, read_again), name="slad-reload")
+    try:
+        await daemon.run(lambda: systemd.notify("READY=1", f"STATUS={daemon.status()}"))
+    finally:
+        reloads.cancel()
 
 
-def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
+async def _reload_when(asked: asyncio.Event, daemon: Daemon, read_again: Callable[[], Settings]) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        await _reload(daemon, read_again)
+
+
+async def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
     systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1_000}")
     try:
-        daemon.reload(read_again())
+        await daemon.reload(read_again())
     except (ValueError, StorageError) as error:
         log.error("the reload failed; nothing has changed: %s", error)  # noqa: TRY400 - no bug, no traceback
         daemon.complaint = f"reload failed: {error}"

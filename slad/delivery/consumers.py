@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
+from slad.config.settings import DEFAULT_LIMITS
 from slad.core.access import TRUSTED, Caller, Tenants
 from slad.core.errors import Refusal, Refused
 from slad.delivery.changes import Changes
@@ -27,9 +28,6 @@ from slad.storage.rows import ConsumerRow
 
 SINK_PREFIX: Final = "sink:"
 """How the names of consumers begin that are the daemon's own sinks."""
-
-MAX_STREAMS: Final = 16
-"""Streams of one consumer, unless the operator says otherwise: the live one, and replicas that stand by."""
 
 MAX_CONSUMERS: Final = 1_000
 """Names that are remembered; each holds back events that it has not acknowledged."""
@@ -78,7 +76,7 @@ class Consumers:
         engine: SlaEngine,
         hub: EventHub,
         clock: TimeSource,
-        max_streams: int = MAX_STREAMS,
+        max_streams: int = DEFAULT_LIMITS.consumer_streams,
     ) -> None:
         self._max_streams = max_streams
         self._engine = engine

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
+from slad.config.settings import DEFAULT_LIMITS
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS, format_instant
 from slad.engine.carrier import Carrier
@@ -43,9 +44,6 @@ from slad.storage.rows import Batch, EventRow
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MAX_WAITING: Final = 10_000
-"""Commands that may wait unless the operator says otherwise; more are refused at once (UNAVAILABLE)."""
 
 MAX_SLEEP_MS: Final = SECOND_MS
 """How soon a stepped wall clock is noticed."""
@@ -72,7 +70,7 @@ class SlaEngine:
         clock: TimeSource,
         carrier: Carrier,
         listeners: Listeners,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int = DEFAULT_LIMITS.waiting_commands,
     ) -> None:
         self._journal = journal
         self._store = journal.store

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 
+from slad.config.settings import DEFAULT_LIMITS
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, LoggedEvent
@@ -28,7 +29,7 @@ from slad.service.bulk import Bulk
 from slad.service.calls import CallMeters
 from slad.service.export import export
 from slad.service.fields import instant, page_token, sequence
-from slad.service.limits import MAX_REPLY_BYTES, MAX_WATCHES
+from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader, WatchQuery
 
@@ -48,7 +49,7 @@ class SlaBackend:
         catalog: Catalog,
         clock: TimeSource,
         meters: CallMeters,
-        max_watches: int = MAX_WATCHES,
+        max_watches: int = DEFAULT_LIMITS.watches,
     ) -> None:
         self._requests = requests
         self._max_watches = max_watches

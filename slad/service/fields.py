@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from slad.config.settings import RequestLimits
+from slad.config.settings import DEFAULT_LIMITS, RequestLimits
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason
 from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
@@ -22,7 +22,7 @@ from slad.core.machine import MAX_AHEAD_MS
 from slad.core.terms import MAX_PERCENT
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
-from slad.service.limits import DEFAULT_LIMITS, DEFAULT_PAGE_SIZE, MAX_MINUTES, MAX_REASON_CODE
+from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_MINUTES, MAX_REASON_CODE
 
 E = TypeVar("E", bound=int)
 
@@ -35,7 +35,7 @@ MIN_INSTANT_MS: Final = -62_135_596_800_000
 class Fields:
     """The checks whose bounds the operator sets."""
 
-    def __init__(self, limits: RequestLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: RequestLimits = DEFAULT_LIMITS.requests) -> None:
         self.limits = limits
 
     def required_id(self, field: str, value: str) -> str:

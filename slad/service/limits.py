@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from slad.config.settings import RequestLimits
-
-DEFAULT_LIMITS: Final = RequestLimits()
-"""Where no operator has set any."""
-
 MAX_FIRED: Final = 1_000
 """Fired thresholds of an imported row."""
 
@@ -27,11 +22,5 @@ EARLIEST_START_MS: Final = 946_684_800_000
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
-MAX_WATCHES: Final = 1_000
-"""Streams of events that are open at once, unless the operator says otherwise."""
-
 MAX_REPLY_BYTES: Final = 2 * 1024 * 1024
 """A reply of many parts is cut here, and goes on in the next: clients take 4 MiB unless told otherwise."""
-
-MAX_RECEIVE_BYTES: Final = 4 * 1024 * 1024
-"""A larger message is refused by gRPC itself (RESOURCE_EXHAUSTED), unless the operator says otherwise."""

@@ -23,12 +23,12 @@ from slad_client.v1 import (
     worker_pb2,
 )
 
+from slad.config.settings import DEFAULT_LIMITS
 from slad.core.access import Caller
 from slad.core.errors import InvalidField
 from slad.service import error_details, reflection
 from slad.service.access import Gate, Rule, rule_of
 from slad.service.calls import CallLog, CallMeter, CallMeters, about
-from slad.service.limits import MAX_RECEIVE_BYTES
 
 if TYPE_CHECKING:
     from slad.service.tracing import Tracing
@@ -73,7 +73,7 @@ class SladServer:
         meters: CallMeters | None = None,
         log: CallLog | None = None,
         tracing: Tracing | None = None,
-        max_receive_bytes: int = MAX_RECEIVE_BYTES,
+        max_receive_bytes: int = DEFAULT_LIMITS.message_bytes,
     ) -> None:
         meters, log = meters or CallMeters(), log or CallLog()
         options = (*OPTIONS, ("grpc.max_receive_message_length", max_receive_bytes))

@@ -54,7 +54,7 @@ class Circuit:
     def failed(self, retry_after_s: float | None = None) -> float:
         """The target took nothing; the pause before the next attempt, in seconds."""
         self.failures += 1
-        pause = self._pause_s(self.failures)
+        pause = self.pause_s(self.failures)
         if retry_after_s is not None:
             pause = max(pause, min(retry_after_s, MAX_RETRY_AFTER_S))
         return pause
@@ -62,9 +62,10 @@ class Circuit:
     def refused(self) -> float:
         """An event was set aside; the pause before the next one: none, unless many were in a row."""
         self.refusals += 1
-        return self._pause_s(self.refusals) if self.refusals >= OPEN_AFTER else 0.0
+        return self.pause_s(self.refusals) if self.refusals >= OPEN_AFTER else 0.0
 
-    def _pause_s(self, count: int) -> float:
+    def pause_s(self, count: int) -> float:
+        """The pause after so many failures in a row, in seconds."""
         longest = self._settings.backoff_max_ms
         pause = longest if count >= OPEN_AFTER else self._settings.backoff_min_ms << (count - 1)
         return min(pause, longest) / SECOND_MS * (0.5 + self._draw() / 2)

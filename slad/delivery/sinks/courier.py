@@ -1,9 +1,11 @@
 """The reader behind one sink: a durable consumer of the event log that delivers instead of streaming.
 
 Contract
-  - At least once, in order: an event is acknowledged when its target has it, or when it is parked.
-  - A target that cannot be reached, or fails, is asked again for as long as it takes; nothing else waits for
-    it.
+  - At least once: an event is acknowledged when its target has it, or when it is parked, and so is every one
+    before it.
+  - The events of a ticket go in order. Different tickets go side by side, where the sink takes that.
+  - A target that cannot be reached, or fails, is asked again for as long as it takes, with one event at a
+    time; nothing else waits for it.
   - An event that the target refuses is parked at once; one that it fails on, after some attempts. What was
     parked gets another chance after the next success, without being asked for, and after that when it is
     replayed.
@@ -15,11 +17,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Final, NamedTuple
+from typing import Final
 
 from slad_client.v1 import types_pb2 as pb
 
@@ -27,12 +28,12 @@ from slad.core.errors import Refusal, Refused
 from slad.core.instants import format_instant
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import LoggedEvent
-from slad.delivery.sinks.circuit import Circuit, SinkState
-from slad.delivery.sinks.parked import ParkedEvents, TicketKey, ticket_of
+from slad.delivery.sinks.backlog import Backlog, Delivery
+from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, Circuit, SinkState
+from slad.delivery.sinks.parked import ParkedEvents, TicketKey
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 from slad.engine.event_codec import decode_event
 from slad.engine.time_source import TimeSource
-from slad.storage.rows import ParkedEventRow
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ alone does not wait."""
 
 RESTART_S: Final = 1.0
 """Pause before the event log is read again, when reading it or writing down progress failed."""
+
+MIN_WINDOW: Final = 256
+"""So many events wait in memory, or more where requests are large. One that is tried again and again holds
+back the acknowledgement of those behind it, which are at most so many: after a SIGKILL they come again."""
 
 
 @dataclass(slots=True)
@@ -61,15 +66,8 @@ class Tally:
     """While the sink waits for its next attempt."""
 
 
-class _Parked(NamedTuple):
-    """The first event of a batch is not to be had; why, and after how many attempts."""
-
-    attempts: int
-    reason: str
-
-
 class Courier:
-    """Delivers to one sink until it is cancelled, or the daemon stops."""
+    """Delivers to one sink, from `start` to `stop`. For the event loop's thread."""
 
     def __init__(
         self,
@@ -96,51 +94,56 @@ class Courier:
         self._consumers = consumers
         self._clock = clock
         self.tally = Tally()
-        self._turn = asyncio.Lock()
-        """Held by whoever delivers: new events, or released ones."""
-        self._hurry = asyncio.Event()
+        self._backlog = Backlog()
+        self._window = max(MIN_WINDOW, 4 * sink.batch * sink.parallel)
+        self._loops: list[asyncio.Task[None]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        """One task for each call of the sink."""
+        self._pause: asyncio.TimerHandle | None = None
+        """While it runs, no attempt begins."""
+        self._changed = asyncio.Event()
+        """Set when something may be sent that could not be sent before."""
+        self._room = asyncio.Event()
+        """Set when deliveries are finished."""
+        self._progress = asyncio.Event()
         self._told = ""
         """The last error that was logged, so that one that lasts is told once."""
         self._second_chance: set[TicketKey] = set()
-        self._done = 0
         self._acknowledged = 0
-        self._progress = asyncio.Event()
 
     @property
     def state(self) -> SinkState:
         """How the target stands."""
         return self._circuit.state
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether no attempt is under way, as the next one is not yet due."""
-        return self.tally.next_attempt_at is not None
+    def start(self) -> None:
+        """Begins to deliver. To be called once."""
+        works = (self._follow, self._load_again, self._dispatch, self._acknowledge)
+        self._loops = [
+            asyncio.create_task(self._forever(work), name=f"slad-sink-{self._name}") for work in works
+        ]
+
+    async def stop(self, grace_s: float) -> None:
+        """Lets attempts under way finish for so long, and writes down what is delivered."""
+        await _cancelled(self._loops)
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=grace_s)
+            await _cancelled(self._under_way)
+        try:
+            await self._settle()
+        except Refused as refused:
+            log.warning("sink %s will deliver again what it delivered last: %s", self._name, refused)
 
     def hurry(self) -> None:
         """Ends a pause: the next attempt is made now."""
-        self._hurry.set()
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause = self.tally.next_attempt_at = None
+        self._changed.set()
 
-    async def run(self) -> None:
-        """Delivers. Returns when the hub is closed; what is delivered is then acknowledged."""
-        helpers = [
-            asyncio.create_task(self._forever(work), name=f"slad-sink-{self._name}")
-            for work in (self._replay, self._acknowledge)
-        ]
-        try:
-            await self._forever(self._follow)
-        finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-
-    async def settle(self) -> None:
-        """Writes down what is delivered. Raises Refused."""
-        if self._done > self._acknowledged:
-            done = self._done
-            await self._consumers.acknowledge(self._consumer, done)
-            self._acknowledged = done
-
-    # --- the three loops
+    # --- the loops
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -149,116 +152,135 @@ class Courier:
             except Refused as refused:
                 if refused.kind is Refusal.UNAVAILABLE and refused.reason == "STOPPING":
                     return
-                log.warning("sink %s continues in a moment: %s", self._name, refused)
+                log.warning("sink %s continues shortly: %s", self._name, refused)
             except Exception:
-                log.exception("sink %s continues in a moment", self._name)
+                log.exception("sink %s continues shortly", self._name)
             await asyncio.sleep(RESTART_S)
 
     async def _follow(self) -> None:
-        self._done = self._acknowledged = 0
+        """Reads new events, as long as there is room for them."""
+        self._acknowledged = 0
+        self._backlog.restart()
         async with aclosing(self._consumers.stream(self._consumer, self._after, self._wanted)) as pages:
             async for page in pages:
+                await self._wait_for_room()
                 events = [event for stored in page if (event := decode_event(stored.body)) is not None]
                 if len(events) < len(page):
                     log.error("sink %s leaves out an event that cannot be read", self._name)
-                if events:
-                    await self._deliver(events)
+                self._backlog.add(events, up_to=page[-1].sequence)
+                self._changed.set()
                 await asyncio.sleep(GATHER_S)
 
-    async def _replay(self) -> None:
+    async def _load_again(self) -> None:
+        """Takes up released tickets."""
         self._parked.news.set()  # there may be some left from before
         while True:
             await self._parked.news.wait()
             self._parked.news.clear()
             for ticket in self._parked.released:
-                async with self._turn:
-                    await self._redeliver(ticket)
+                await self._wait_for_room()
+                if ticket not in self._backlog.again:
+                    await self._take_up(ticket)
+
+    async def _take_up(self, ticket: TicketKey) -> None:
+        """Puts what is parked of a ticket into the backlog, up to an event that cannot be read."""
+        rows = await self._parked.first(ticket)
+        for row in rows:
+            if (event := decode_event(row.body)) is None:
+                break
+            self._backlog.add_again(row, event)
+            self._changed.set()
+        else:
+            return
+        if row is rows[0]:
+            reason = "it cannot be read"
+            await self._parked.refused_again(row, row.attempts, reason)
+            log.warning("sink %s keeps event %d parked: %s", self._name, row.sequence, reason)
+
+    async def _wait_for_room(self) -> None:
+        while len(self._backlog) >= self._window:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _dispatch(self) -> None:
+        """Begins attempts, as many as may be under way."""
+        while True:
+            self._changed.clear()
+            while deliveries := self._next():
+                task = asyncio.create_task(self._carry_out(deliveries))
+                self._under_way.add(task)
+                task.add_done_callback(self._ended)
+            await self._changed.wait()
 
     async def _acknowledge(self) -> None:
         self._progress.set()
         while True:
             await self._progress.wait()
             self._progress.clear()
-            await self.settle()
+            await self._settle()
             await asyncio.sleep(ACKNOWLEDGE_EVERY_S)
 
-    # --- delivering
+    async def _settle(self) -> None:
+        """Writes down what is delivered. Raises Refused."""
+        if (done := self._backlog.done) > self._acknowledged:
+            await self._consumers.acknowledge(self._consumer, done)
+            self._acknowledged = done
 
-    async def _deliver(self, events: Sequence[pb.SlaEvent]) -> None:
-        """Delivers or parks every one of `events`."""
-        place = 0
-        while place < len(events):
-            while self._parked.is_full:
-                full = Unavailable(f"{self._parked.count} events are parked; replay or discard them")
-                self._note(full)
-                await self._pause(full)
-            async with self._turn:
-                place += await self._step(events[place:])
-            self._done = events[place - 1].sequence
-            self._progress.set()
+    # --- attempts
 
-    async def _step(self, events: Sequence[pb.SlaEvent]) -> int:
-        """Delivers or parks some of `events`, at least the first; how many."""
-        held = self._parked.holds(events[0])
-        alike = list(takewhile(lambda event: self._parked.holds(event) is held, events))
-        if held:
-            await self._parked.park_behind(alike)
-            return len(alike)
-        taken, verdict = await self._send(alike)
-        if verdict is None:
-            return taken
-        event = alike[taken]
-        await self._parked.park(event, *verdict)
-        self._second_chance.add(ticket_of(event))
-        log.warning("sink %s parked event %d: %s", self._name, event.sequence, verdict.reason)
-        await self._wait(self._circuit.refused())
-        return taken + 1
+    def _next(self) -> list[Delivery]:
+        """What is to be sent now; nothing while there is a pause, or enough is under way."""
+        is_ready = self._circuit.state is SinkState.READY
+        if self._pause is not None or len(self._under_way) >= (self._sink.parallel if is_ready else 1):
+            return []
+        now_s, full = asyncio.get_running_loop().time(), self._parked.is_full
+        if is_ready:
+            found = self._backlog.take(now_s, self._sink.batch, again_only=full)
+        elif self._sink.parallel == 1:
+            found = self._backlog.take(now_s, 1, again_only=full)
+        else:
+            found = self._backlog.take_fairly(now_s, again_only=full)
+        if full and not found and not self._under_way and self._backlog:
+            self._note(f"{self._parked.count} events are parked; replay or discard them")
+            self._fail()
+        return found
 
-    async def _redeliver(self, ticket: TicketKey) -> None:
-        """Delivers what is parked of a ticket, up to the first event that is refused again."""
-        while rows := await self._parked.first(ticket):
-            decoded = takewhile(lambda event: event is not None, (decode_event(row.body) for row in rows))
-            events = [event for event in decoded if event is not None]
-            if not events:
-                await self._refused_again(rows[0], _Parked(rows[0].attempts, "it cannot be read"))
-                return
-            taken, verdict = await self._send(events, rows[0].attempts)
-            await self._parked.delivered(rows[:taken])
-            if verdict is not None:
-                await self._refused_again(rows[taken], verdict)
-                return
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._changed.set()
 
-    async def _refused_again(self, row: ParkedEventRow, verdict: _Parked) -> None:
-        await self._parked.refused_again(row, *verdict)
-        log.warning("sink %s keeps event %d parked: %s", self._name, row.sequence, verdict.reason)
-        await self._wait(self._circuit.refused())
+    async def _carry_out(self, deliveries: Sequence[Delivery]) -> None:
+        """Delivers or parks `deliveries`, or leaves them for another attempt."""
+        try:
+            behind = [d for d in deliveries if d.row is None and self._parked.holds(d.event)]
+            if behind:
+                await self._parked.park_behind([delivery.event for delivery in behind])
+                self._finish(behind)
+            rest = [delivery for delivery in deliveries if delivery not in behind]
+            if rest:
+                await self._attempt(rest)
+        except Refused as refused:
+            log.warning("sink %s continues shortly: %s", self._name, refused)
+            await asyncio.sleep(RESTART_S)
+        except Exception:
+            log.exception("sink %s continues shortly", self._name)
+            await asyncio.sleep(RESTART_S)
+        finally:
+            self._backlog.give_back(deliveries)
 
-    async def _send(self, events: Sequence[pb.SlaEvent], tried: int = 0) -> tuple[int, _Parked | None]:
-        """Tries until the target has taken some of `events`, or the first of them is given up.
+    async def _attempt(self, deliveries: Sequence[Delivery]) -> None:
+        failures, delivered = self.tally.failures, self.tally.delivered
+        error = await self._deliver([delivery.event for delivery in deliveries])
+        others = self.tally.delivered - delivered
+        taken = len(deliveries) if error is None else error.delivered
+        if taken:
+            await self._succeeded(deliveries[:taken])
+        if error is not None:
+            is_news = failures == self.tally.failures
+            self._note(error.message)
+            await self._failed(deliveries[taken:], error, is_news=is_news, is_alone_in_it=others > 0)
 
-        How many it took, and why the next one is to be parked, if it is. `tried`: how often the first one was
-        tried before.
-        """
-        while True:
-            size = self._sink.batch if self._circuit.state is SinkState.READY else 1
-            batch = events[:size]
-            error = await self._attempt(batch)
-            taken = len(batch) if error is None else error.delivered
-            if taken:
-                await self._succeeded(taken)
-            if error is None:
-                return taken, None
-            tried = 1 if taken else tried + 1
-            self._note(error)
-            if isinstance(error, Rejected) or (
-                isinstance(error, Unavailable) and error.suspect and tried >= self._attempts
-            ):
-                return taken, _Parked(tried, error.message)
-            await self._pause(error)
-            if taken:
-                return taken, None
-
-    async def _attempt(self, events: Sequence[pb.SlaEvent]) -> DeliveryError | None:
+    async def _deliver(self, events: Sequence[pb.SlaEvent]) -> DeliveryError | None:
         try:
             await self._sink.deliver(events)
         except DeliveryError as error:
@@ -267,44 +289,104 @@ class Courier:
             # Its text may hold anything, secrets too; where it came from does not.
             places = "".join(traceback.format_tb(error.__traceback__))
             log.error("sink %s: unexpected %s\n%s", self._name, type(error).__name__, places)  # noqa: TRY400
-            return Unavailable(f"unexpected error ({type(error).__name__}); the log says where", suspect=True)
+            message = f"unexpected error ({type(error).__name__}); the log says where"
+            return Unavailable(message, suspect=True)
         return None
 
-    async def _succeeded(self, count: int) -> None:
+    async def _succeeded(self, deliveries: Sequence[Delivery]) -> None:
         if self._circuit.state is not SinkState.READY:
             log.info("sink %s delivers again", self._name)
         self._circuit.succeeded()
-        self.tally.delivered += count
+        self.tally.delivered += len(deliveries)
         self.tally.last_delivered_at = self._clock.now()
         self._told = ""
         if self._second_chance:
             await self._parked.release(self._second_chance)
             self._second_chance.clear()
+        await self._parked.delivered([delivery.row for delivery in deliveries if delivery.row is not None])
+        self._finish(deliveries)
 
-    def _note(self, error: DeliveryError) -> None:
+    async def _failed(
+        self, deliveries: Sequence[Delivery], error: DeliveryError, *, is_news: bool, is_alone_in_it: bool
+    ) -> None:
+        """The first of `deliveries` was not taken.
+
+        `is_news`: no other attempt has failed since this one began. `is_alone_in_it`: others were taken
+        meanwhile.
+        """
+        first = deliveries[0]
+        first.attempts += 1
+        retry_after_s, suspect = (
+            (error.retry_after_s, error.suspect) if isinstance(error, Unavailable) else (None, False)
+        )
+        if suspect and len(deliveries) > 1:
+            for delivery in deliveries:
+                delivery.is_alone = True
+        is_spent = suspect and first.attempts >= self._attempts and len(deliveries) == 1
+        if isinstance(error, Rejected) or is_spent:
+            await self._set_aside(first, error.message)
+            self._begin_pause(self._circuit.refused())
+        elif suspect and is_alone_in_it:
+            # The target is well, so only this event waits.
+            pause_s, loop = self._circuit.pause_s(first.attempts), asyncio.get_running_loop()
+            first.not_before_s = loop.time() + pause_s
+            loop.call_later(pause_s, self._changed.set)
+        elif is_news:
+            self._fail(retry_after_s)
+        else:
+            self._begin_pause(min(retry_after_s or 0.0, MAX_RETRY_AFTER_S))
+
+    async def _set_aside(self, delivery: Delivery, reason: str) -> None:
+        sequence = delivery.event.sequence
+        if delivery.row is None:
+            await self._parked.park(delivery.event, delivery.attempts, reason)
+            self._second_chance.add(delivery.ticket)
+            self._finish([delivery])
+            log.warning("sink %s parked event %d: %s", self._name, sequence, reason)
+        else:
+            await self._parked.refused_again(delivery.row, delivery.attempts, reason)
+            self._backlog.drop_again(delivery.ticket)
+            log.warning("sink %s keeps event %d parked: %s", self._name, sequence, reason)
+
+    def _finish(self, deliveries: Sequence[Delivery]) -> None:
+        self._backlog.finish(deliveries)
+        self._progress.set()
+        self._room.set()
+        if self._parked.released:
+            self._parked.news.set()  # there may be more of a ticket than was loaded at once
+
+    # --- pauses
+
+    def _note(self, message: str) -> None:
         self.tally.failures += 1
         self.tally.last_failed_at = self._clock.now()
-        self.tally.last_error = error.message
-        if error.message != self._told:
-            log.warning("sink %s: %s", self._name, error.message)
-            self._told = error.message
+        self.tally.last_error = message
+        if message != self._told:
+            log.warning("sink %s: %s", self._name, message)
+            self._told = message
 
-    async def _pause(self, error: DeliveryError) -> None:
+    def _fail(self, retry_after_s: float | None = None) -> None:
         before = self._circuit.state
-        pause = self._circuit.failed(error.retry_after_s if isinstance(error, Unavailable) else None)
+        pause_s = self._circuit.failed(retry_after_s)
         if self._circuit.state is SinkState.OPEN is not before:
-            log.warning("sink %s: circuit open; it tries one event at a time", self._name)
-        await self._wait(pause)
+            log.warning("sink %s: circuit open; one event is tried now and then", self._name)
+        self._begin_pause(pause_s)
 
-    async def _wait(self, pause_s: float) -> None:
-        if pause_s:
-            self._hurry.clear()
-            self.tally.next_attempt_at = self._clock.now() + int(pause_s * 1_000)
-            log.debug("sink %s: next attempt at %s", self._name, format_instant(self.tally.next_attempt_at))
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._hurry.wait()
-            except TimeoutError:
-                pass
-            finally:
-                self.tally.next_attempt_at = None
+    def _begin_pause(self, pause_s: float) -> None:
+        """No attempt begins for so long, or as long as was said before."""
+        loop = asyncio.get_running_loop()
+        if not pause_s or (self._pause is not None and self._pause.when() >= loop.time() + pause_s):
+            return
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause = loop.call_later(pause_s, self.hurry)
+        self.tally.next_attempt_at = self._clock.now() + int(pause_s * 1_000)
+        log.debug("sink %s: next attempt at %s", self._name, format_instant(self.tally.next_attempt_at))
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels `tasks`, and waits until they are over."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -16,6 +16,10 @@ from slad.core.instants import to_datetime
 CLOUD_EVENTS_TYPE: Final = "slad.v1."
 """A CloudEvents type is this and the name of the event type in small letters."""
 
+EVENT_TYPE: Final = "application/cloudevents+json"
+BATCH_TYPE: Final = "application/cloudevents-batch+json"
+"""The media types of a CloudEvent, and of a list of them."""
+
 NOMINAL_PERCENT: Final = 100
 """The highest percent that AlgaPSA's schema of a threshold takes."""
 

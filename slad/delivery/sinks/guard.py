@@ -7,7 +7,9 @@ private address, now or later, does not get there.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +21,22 @@ AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a NAT64 gateway takes them, in the last four bytes."""
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that the host of a URL is; None for a name.
+
+    Raises ValueError for one that is not written in full, such as 127.1, 0177.0.0.1 or 2130706433: some
+    resolvers take these for 127.0.0.1.
+    """
+    # As host names are normalized before they are looked up: other digits, and other full stops.
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".")
+    try:
+        return ipaddress.ip_address(plain.partition("%")[0])
+    except ValueError:
+        if re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", plain.rpartition(".")[2]):
+            raise ValueError(f"{host!r} is neither a name nor an address such as 192.0.2.1") from None
+        return None
 
 
 class ForbiddenAddress(OSError):  # noqa: N818 - what the address is

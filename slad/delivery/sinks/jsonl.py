@@ -36,6 +36,7 @@ class JsonLines:
     """Appends to the file at `path`, which only its owner may read if it is made here."""
 
     batch = BATCH
+    parallel = 1
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path

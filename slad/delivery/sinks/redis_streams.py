@@ -25,6 +25,7 @@ from slad.config.sinks import RedisSettings
 from slad.core.events import PHASES, EventType
 from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats
+from slad.delivery.sinks.guard import literal_address
 from slad.delivery.sinks.sink import Sink, Unavailable
 
 BATCH: Final = 64
@@ -46,6 +47,7 @@ class RedisStreams:
     """Publishes to one Redis server."""
 
     batch = BATCH
+    parallel = 1
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
@@ -248,6 +250,10 @@ def _url(text: str) -> SplitResult:
         raise SettingError("url", problem)
     if not (url.path if url.scheme == "unix" else url.hostname):
         raise SettingError("url", "names no server")
+    try:
+        literal_address(url.hostname or "")
+    except ValueError as error:
+        raise SettingError("url", str(error)) from None
     return url
 
 

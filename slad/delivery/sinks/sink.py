@@ -46,9 +46,10 @@ class Rejected(DeliveryError):  # noqa: N818
 
 
 class Sink(Protocol):
-    """One target. Made, used and closed on the event loop; one call of `deliver` at a time.
+    """One target. Made, used and closed on the event loop.
 
     Contract
+      - Up to `parallel` calls of `deliver` are under way at once, never two with events of the same ticket.
       - `deliver` returns when every event is safe at the target, in order. This acknowledges them.
       - When it raises, at most the first `DeliveryError.delivered` count as delivered; all others come again.
       - Events come again after a failure or a restart, with the same `event_id`.
@@ -63,6 +64,11 @@ class Sink(Protocol):
     @property
     def batch(self) -> int:
         """How many events `deliver` takes at most."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many calls of `deliver` may be under way at once. With 1, all events arrive in order."""
         ...
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:

@@ -25,7 +25,7 @@ from slad.storage.rows import ParkedEventRow
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S: Final = 2.0
-"""How long an attempt under way may take to finish when the daemon stops."""
+"""How long an attempt under way may take to finish when its sink is closed."""
 
 
 class SinkView(NamedTuple):
@@ -71,32 +71,45 @@ class Sinks:
         self._catalog = catalog
         self._clock = clock
         self._running: dict[str, _Running] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
+        self._is_stopped = False
 
     async def start(self) -> None:
         """Opens every sink and lets it deliver. To be called once."""
-        for name, settings in self._settings.items():
-            running = self._open(name, settings)
-            await running.parked.load()
-            self._running[name] = running
-            self._tasks[name] = asyncio.create_task(running.courier.run(), name=f"slad-sink-{name}")
-            log.info("sink %s delivers to %s", name, running.sink.target)
+        await self.reload(self._settings)
+
+    async def reload(self, settings: Mapping[str, SinkSettings]) -> None:
+        """Opens new sinks, closes those that are gone, and opens those anew that are changed.
+
+        Each goes on where its consumer is. Raises SettingError; then nothing has changed.
+        """
+        async with self._changing:
+            if self._is_stopped:
+                return
+            opened = {
+                name: prepare(name, sink)
+                for name, sink in settings.items()
+                if name not in self._running or self._settings[name] != sink
+            }
+            await self._close(name for name in [*self._running] if name in opened or name not in settings)
+            self._settings = settings
+            for name, open_sink in opened.items():
+                running = self._open(name, settings[name], open_sink())
+                await running.parked.load()
+                self._running[name] = running
+                running.courier.start()
+                log.info("sink %s delivers to %s", name, running.sink.target)
 
     async def stop(self) -> None:
-        """Lets attempts under way finish and notes down what was delivered. The hub must be closed before."""
-        for name, task in self._tasks.items():
-            if self._running[name].courier.is_waiting:
-                task.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_GRACE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.wait(self._tasks.values())
-        for name, running in self._running.items():
-            try:
-                await running.courier.settle()
-            except Refused as refused:
-                log.warning("sink %s will deliver again what it delivered last: %s", name, refused)
+        """Lets attempts under way finish and notes down what was delivered."""
+        async with self._changing:
+            self._is_stopped = True
+            await self._close([*self._running])
+
+    async def _close(self, names: Iterable[str]) -> None:
+        closing = [self._running.pop(name) for name in names]
+        await asyncio.gather(*(running.courier.stop(STOP_GRACE_S) for running in closing))
+        for running in closing:
             await running.sink.close()
 
     def standings(self) -> list[tuple[str, SinkState, int, Tally]]:
@@ -161,9 +174,8 @@ class Sinks:
             raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", f"no sink {name!r} is configured")
         return running
 
-    def _open(self, name: str, settings: SinkSettings) -> _Running:
+    def _open(self, name: str, settings: SinkSettings, sink: Sink) -> _Running:
         consumer = SINK_PREFIX + name
-        sink = prepare(name, settings)()
         parked = ParkedEvents(consumer, self._engine, self._queries, self._clock)
         courier = Courier(
             name,

@@ -1,4 +1,4 @@
-"""CloudEvents over HTTPS: a POST an event, in order, signed as Standard Webhooks has it.
+"""CloudEvents over HTTPS: a POST an event, or a batch of them, signed as Standard Webhooks has it.
 
 An answer 2xx is the acknowledgement; its body does not matter. Redirects are not followed, proxies of the
 environment are not used, and private addresses are not connected to unless their network is named.
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+from uuid import UUID, uuid5
 
 import aiohttp
 from slad_client.v1 import types_pb2 as pb
@@ -24,7 +25,7 @@ from slad.config.kinds import Secret, SecretError, SettingError
 from slad.config.sinks import WebhookSettings
 from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats, signing
-from slad.delivery.sinks.guard import AddressGuard
+from slad.delivery.sinks.guard import AddressGuard, literal_address
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 
 KEEPALIVE_S: Final = 4.0
@@ -39,24 +40,26 @@ MAX_ANSWER: Final = 64 * 1024
 NOT_ABOUT_THE_EVENT: Final = frozenset({401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 426, 451})
 """Answers 4xx that every event would get: the url or the credentials are wrong."""
 
+BATCHES: Final = UUID("b5bd20d9-9d7b-5f0f-8a4c-0e6ad2a2b8f1")
+"""The namespace of the ids of batches."""
+
 TOO_EARLY, TOO_MANY, REQUEST_TIMEOUT = 425, 429, 408
 
 
 class Webhook:
     """Posts to one endpoint."""
 
-    batch = 1
-
     def __init__(self, settings: WebhookSettings) -> None:
         url = _url(settings)
         self._settings = settings
+        self.batch, self.parallel = settings.batch, settings.parallel
         self._timeout_s = settings.timeout_ms / SECOND_MS
         self.target = f"{url.scheme}://{url.netloc}"
         """The url without path and query, which may be secrets."""
         self._guard = AddressGuard(settings.allow_networks)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=1,
+                limit=settings.parallel,
                 ssl=_tls(settings) if url.scheme == "https" else True,
                 keepalive_timeout=KEEPALIVE_S,
                 socket_factory=self._guard.open_socket,
@@ -69,24 +72,36 @@ class Webhook:
         )
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
-        """Posts the events, one by one. Raises Unavailable, Rejected."""
-        for place, event in enumerate(events):
+        """Posts the events. Raises Unavailable, Rejected."""
+        try:
+            await self._post(events)
+        except Rejected:
+            if len(events) == 1:
+                raise
+            # The answer does not say which of them it is.
+            middle = len(events) // 2
+            await self.deliver(events[:middle])
             try:
-                await self._post(event)
+                await self.deliver(events[middle:])
             except DeliveryError as error:
-                error.delivered = place
+                error.delivered += middle
                 raise
 
     async def close(self) -> None:
         """Closes the connection."""
         await self._session.close()
 
-    async def _post(self, event: pb.SlaEvent) -> None:
-        body = formats.encode(formats.cloud_event(event, self._settings.source))
+    async def _post(self, events: Sequence[pb.SlaEvent]) -> None:
+        told = [formats.cloud_event(event, self._settings.source) for event in events]
+        body = formats.encode(told if self.batch > 1 else told[0])
+        headers = {
+            **self._headers(message_id([event.event_id for event in events]), body),
+            "Content-Type": formats.BATCH_TYPE if self.batch > 1 else formats.EVENT_TYPE,
+        }
         self._guard.forbidden = None
         try:
             async with self._session.post(
-                self._settings.url, data=body, headers=self._headers(event, body), allow_redirects=False
+                self._settings.url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 error = _error_of(answer.status, answer.headers.get("Retry-After"), time.time())
                 await _drain(answer)
@@ -117,13 +132,17 @@ class Webhook:
         if error is not None:
             raise error
 
-    def _headers(self, event: pb.SlaEvent, body: bytes) -> dict[str, str]:
+    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
         keys = [_key(secret) for secret in (*self._settings.secret_file, *self._settings.secret_env)]
-        found = signing.headers(event.event_id, int(time.time()), body, keys)
-        found["Content-Type"] = "application/cloudevents+json"
+        found = signing.headers(message_id, int(time.time()), body, keys)
         if self._settings.authorization is not None:
             found["Authorization"] = self._settings.authorization.read()
         return found
+
+
+def message_id(event_ids: Sequence[str]) -> str:
+    """The id of a message with these events: the same when they come together again."""
+    return event_ids[0] if len(event_ids) == 1 else str(uuid5(BATCHES, " ".join(event_ids)))
 
 
 async def _drain(answer: aiohttp.ClientResponse) -> None:
@@ -206,6 +225,12 @@ def _url(settings: WebhookSettings) -> SplitResult:
         raise SettingError("url", "begins with https://")
     if not url.hostname:
         raise SettingError("url", "names no host")
+    try:
+        address = literal_address(url.hostname)
+    except ValueError as error:
+        raise SettingError("url", str(error)) from None
+    if address is not None and not AddressGuard(settings.allow_networks).allows(address):
+        raise SettingError("url", f"{url.hostname} is not a public address; allow_networks would permit it")
     if "@" in url.netloc:
         problem = "holds no user name or password; use authorization_file or authorization_env"
         raise SettingError("url", problem)

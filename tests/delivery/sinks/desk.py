@@ -39,9 +39,11 @@ class Desk:
         for name in names:
             await self.slad.start(name, **fields)
 
+    async def sinks(self) -> list[rpc.SlaSink]:
+        return list((await self.admin.ListSlaSinks(rpc.ListSlaSinksRequest())).sinks)
+
     async def sink(self, name: str = "s") -> rpc.SlaSink:
-        reply = await self.admin.ListSlaSinks(rpc.ListSlaSinksRequest())
-        return next(sink for sink in reply.sinks if sink.sink == name)
+        return next(sink for sink in await self.sinks() if sink.sink == name)
 
     async def parked(self, name: str = "s") -> list[rpc.ParkedSlaEvent]:
         reply = await self.admin.ListParkedSlaEvents(rpc.ListParkedSlaEventsRequest(sink=name))

@@ -19,11 +19,18 @@ class Received:
 
     headers: dict[str, str]
     body: bytes
+    path: str
     at: float = field(default_factory=time.monotonic)
 
     @property
     def event(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.body)
+        return found
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Of a batch."""
+        found: list[dict[str, Any]] = json.loads(self.body)
         return found
 
     @property
@@ -43,6 +50,8 @@ class Reply:
     """Sent as it is instead, and the connection closed."""
     hang: bool = False
     """Nothing is answered until the endpoint is closed."""
+    after: threading.Event | None = None
+    """It is answered when this is set."""
 
 
 Behaviour = Callable[[Received], Reply]
@@ -72,7 +81,8 @@ class Endpoint:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                endpoint._answer(self, Received({k.lower(): v for k, v in self.headers.items()}, body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                endpoint._answer(self, Received(headers, body, self.path))
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -113,6 +123,8 @@ class Endpoint:
             accepts = 200 <= reply.status < 300 and reply.raw is None and not reply.hang
             if accepts:
                 self.accepted.append(request)
+        if reply.after is not None:
+            reply.after.wait()
         if reply.hang:
             self.closing.wait()
             handler.close_connection = True
@@ -142,8 +154,9 @@ def tickets(received: list[Received]) -> dict[str, list[int]]:
     seen: set[str] = set()
     found: dict[str, list[int]] = {}
     for request in received:
-        event = request.event
-        if event["id"] not in seen:
-            seen.add(event["id"])
-            found.setdefault(event["partitionkey"], []).append(int(event["sequence"]))
+        body = json.loads(request.body)
+        for event in body if isinstance(body, list) else [body]:
+            if event["id"] not in seen:
+                seen.add(event["id"])
+                found.setdefault(event["partitionkey"], []).append(int(event["sequence"]))
     return found

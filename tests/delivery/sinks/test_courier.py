@@ -44,6 +44,7 @@ class Puppet:
 
     target = "puppet"
     batch = 4
+    parallel = 1
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

@@ -56,6 +56,18 @@ backoff_min = "5ms"
 backoff_max = "100ms"
 attempts = 4
 
+[sinks.bulk]
+type = "webhook"
+url = "http://127.0.0.1:{endpoint}/bulk"
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+timeout = "300ms"
+backoff_min = "5ms"
+backoff_max = "100ms"
+attempts = 4
+parallel = 3
+batch = 20
+
 [sinks.file]
 type = "jsonl"
 path = "{folder}/events.jsonl"
@@ -252,7 +264,10 @@ def test_every_event_arrives_in_order_whatever_is_killed(site: Site) -> None:
     bus = [told(json.loads(fields["event"])) for _, fields in site.redis.client().xrange("slad:events")]  # type: ignore[union-attr]
     file = (site.folder / "events.jsonl").read_text("utf-8").splitlines()
     arrived("redis", expected, bus)
-    arrived("webhook", expected, [told(request.event) for request in site.accepted])
+    hook = [told(request.event) for request in site.accepted if request.path == "/"]
+    bulk = [told(event) for request in site.accepted if request.path == "/bulk" for event in request.events]
+    arrived("webhook", expected, hook)
+    arrived("webhook in batches", expected, bulk)
     arrived("file", expected, [told(json.loads(line)) for line in file])
 
 

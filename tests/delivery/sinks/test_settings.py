@@ -24,6 +24,13 @@ HOOK = {"type": "webhook", "url": "https://hooks.example.org/slad"}
 ALGA = REDIS | {"format": "alga"}
 
 
+SHORT_ADDRESSES = ("127.1", "0177.0.0.1", "2130706433", "0x7f000001", "0x7f.1", "127.0.0.256", "1.2.3", "h.1")
+PRIVATE_ADDRESSES = (
+    *("127.0.0.1", "127.0.0.1.", "10.1.2.3", "169.254.169.254", "0.0.0.0", "１２７.0.0.1", "127。0。0。1"),
+    *("[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[fe80::1%25eth0]", "[2002:7f00:1::]"),
+)
+
+
 def checked(tables: dict[str, Any]) -> dict[str, SinkSettings]:
     """The sinks that these tables describe, looked at by their types too."""
     sinks = read_sinks(tables)
@@ -113,6 +120,18 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
         (HOOK | {"url": "https://"}, "sinks.x.url: names no host"),
         (HOOK | {"url": "https://u:hush@h/"}, "sinks.x.url: holds no user name or password"),
         (HOOK | {"url": "https://h/#x"}, "sinks.x.url: has no use for a #fragment"),
+        *(
+            (HOOK | {"url": f"https://{host}/"}, f"sinks.x.url: {host!r} is neither a name nor an address")
+            for host in SHORT_ADDRESSES
+        ),
+        *(
+            (
+                HOOK | {"url": f"https://{host}:8443/"},
+                f"sinks.x.url: {host.strip('[]')} is not a public address",
+            )
+            for host in PRIVATE_ADDRESSES
+        ),
+        (REDIS | {"url": "redis://127.1:6379"}, "sinks.x.url: '127.1' is neither a name nor an address"),
         (HOOK | {"url": "https://[::1"}, "sinks.x.url: is not a URL"),
         (HOOK | {"url": "http://h/", "allow_http": "yes"}, "sinks.x.allow_http: 'yes' is not true or false"),
         (HOOK | {"allow_networks": ["10.0.0.1/8"]}, "sinks.x.allow_networks: '10.0.0.1/8' is not a network"),
@@ -129,6 +148,15 @@ def test_a_mistake_is_an_error_that_names_its_key(content: Any, error: str) -> N
         checked({"x": content})
     assert str(caught.value).startswith(error)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["hooks.example.org", "8.8.8.8", "[2606:4700::1111]", "h1", "1password.com"])
+def test_hosts_that_may_be_public(host: str) -> None:
+    assert checked({"x": HOOK | {"url": f"https://{host}/slad"}})
+
+
+def test_a_private_address_is_good_where_its_network_is_allowed() -> None:
+    assert checked({"x": HOOK | {"url": "https://10.1.2.3/", "allow_networks": "10.0.0.0/8"}})
 
 
 def test_a_name_is_plain() -> None:

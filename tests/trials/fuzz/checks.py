@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
+from slad.config.settings import DEFAULT_LIMITS
 from slad.service.error_details import DOMAIN
-from slad.service.limits import MAX_RECEIVE_BYTES
 from tests.system.docs.test_errors import documented_reasons
 from tests.trials.fuzz import values
 from tests.trials.fuzz.generator import Call
@@ -70,7 +70,7 @@ def problems(call: Call, outcome: Outcome) -> list[str]:
         return found
     if outcome.status is None:
         by_grpc = code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(
-            len(message) > MAX_RECEIVE_BYTES for message in call.messages
+            len(message) > DEFAULT_LIMITS.message_bytes for message in call.messages
         )
         return found if by_grpc else [*found, f"{code.name} without a status: {outcome.details[:200]}"]
     return found + _status_problems(call, outcome, status_pb2.Status.FromString(outcome.status))

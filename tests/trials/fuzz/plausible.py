@@ -12,13 +12,13 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from slad_client.v1 import types_pb2 as pb
 
-from slad.config.settings import RequestLimits
+from slad.config.settings import DEFAULT_LIMITS
 from slad.core.instants import MAX_INSTANT_MS
 from slad.service import limits
 from tests.trials.fuzz import values
 from tests.trials.fuzz.world import CONSUMERS, RECONCILED_TENANT, World
 
-LIMITS: Final = RequestLimits()
+LIMITS: Final = DEFAULT_LIMITS.requests
 """Those of a daemon that was told nothing else."""
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
