@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from slad_client.v1 import admin_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2_grpc
 from standardwebhooks.webhooks import Webhook
 
 from slad.config.settings import Settings
@@ -18,7 +21,8 @@ from slad.delivery.sinks import webhook
 from tests.delivery.sinks.desk import Desk, desk, eventually
 from tests.delivery.sinks.endpoint import Endpoint, Received, Reply, endpoint, tickets
 from tests.delivery.sinks.test_webhook import OLD, subjects, table
-from tests.slad_under_test import slad_running
+from tests.slad_under_test import slad_running, start_request
+from tests.system.e2e.slad_process import slad_process
 
 NAMES = [f"T-{number}" for number in range(12)]
 EACH = 4
@@ -161,3 +165,25 @@ async def test_sinks_are_added_changed_and_removed_while_it_runs_and_keep_their_
     written = (tmp_path / "lines.jsonl").read_text("utf-8").splitlines()
     assert len(written) == 3, "each once, C also, which came while the sink was away"
     assert len(target.accepted) == 3
+
+
+async def test_sighup_takes_up_a_new_sink_and_refuses_wrong_ones_whole(tmp_path: Path) -> None:
+    file, lines = tmp_path / "slad.toml", tmp_path / "lines.jsonl"
+    file.write_text("", "utf-8")
+    options = ("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--config", str(file))
+    with slad_process(*options) as process:
+        async with grpc.aio.insecure_channel(process.addresses[0]) as channel:
+            await sla_backend_pb2_grpc.SlaBackendStub(channel).StartSlaTracking(start_request("T-1"))
+
+        async def reload(text: str, outcome: str) -> None:
+            file.write_text(text, "utf-8")
+            process.process.send_signal(signal.SIGHUP)
+            await eventually(lambda: outcome in process.output)
+
+        good = f'[sinks.file]\ntype = "jsonl"\npath = "{lines}"\n'
+        wrong = '[sinks.hook]\ntype = "webhook"\nurl = "https://127.1/"\n'
+        await reload(good + wrong, "sinks.hook.url: '127.1' is neither a name nor an address")
+        assert not lines.exists()
+        await reload(good, "reloaded")
+        await eventually(lambda: lines.exists() and b"T-1" in lines.read_bytes())
+        assert process.terminate() == 0
