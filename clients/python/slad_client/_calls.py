@@ -48,6 +48,10 @@ def start_sla_tracking(
     suppress_past: bool = False,
     pause_accounting: Named[pb.PauseAccounting.ValueType] = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
     attributes: Mapping[str, str] | None = None,
+    clocks: Sequence[pb.SlaClockTerms] = (),
+    response_on_resolution: Named[pb.SlaResponseOnResolution.ValueType] = (
+        pb.SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED
+    ),
     request_id: str | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
@@ -57,7 +61,7 @@ def start_sla_tracking(
     Idempotent: a live tracking is returned as it is, with `created` false, unless `on_existing` says
     otherwise. The target counts whose `priority_id` is the one given, or else the first; the `schedule` may
     be left out when it is 24x7. `notification_thresholds` are percents (50, 75, 90 when none are given);
-    `started_at` is now by default.
+    `started_at` is now by default. `clocks` are up to 16 others, by name.
 
     Raises InvalidArgument (its `field` is the path in the request), AlreadyExists with ON_EXISTING_FAIL,
     FailedPrecondition when the `request_id` was used for something else, Unavailable, DeadlineExceeded,
@@ -78,6 +82,10 @@ def start_sla_tracking(
         request_id=request_id or _fresh_id(),
         attributes=attributes,
         continue_within=_duration(continue_within),
+        clocks=clocks,
+        response_on_resolution=number(
+            "response_on_resolution", pb.SlaResponseOnResolution, response_on_resolution
+        ),
     )
     return UnaryCall("StartSlaTracking", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
@@ -87,12 +95,15 @@ def pause_sla(
     ticket_id: str,
     reason: Named[pb.SlaPauseReason.ValueType],
     tenant_id: str = "",
+    reason_code: str = "",
     effective_at: Instant | None = None,
     request_id: str | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.PauseSlaResponse]:
-    """Stops both clocks until `resume_sla` (M2). Idempotent; the first reason stays.
+    """Stops the clocks that heed the reason, until `resume_sla` (M2). Idempotent; reasons add up.
+
+    The reason OTHER comes with a `reason_code` of the caller's own.
 
     `effective_at` is when it happened, if that was earlier than now: not before the start. Without a
     `tenant_id` the one tenant is meant that has such a live ticket.
@@ -106,6 +117,7 @@ def pause_sla(
         reason=number("reason", pb.SlaPauseReason, reason),
         effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
+        reason_code=reason_code,
     )
     return UnaryCall("PauseSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
@@ -114,12 +126,14 @@ def resume_sla(
     *,
     ticket_id: str,
     tenant_id: str = "",
+    reason: Named[pb.SlaPauseReason.ValueType] = pb.SLA_PAUSE_REASON_UNSPECIFIED,
+    reason_code: str = "",
     effective_at: Instant | None = None,
     request_id: str | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.ResumeSlaResponse]:
-    """Lets a paused ticket count on (M2). Idempotent.
+    """Lets one reason of a pause go, or without a `reason` all of them (M2). Idempotent.
 
     Raises as `pause_sla`.
     """
@@ -128,6 +142,8 @@ def resume_sla(
         ticket_id=ticket_id,
         effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
+        reason=number("reason", pb.SlaPauseReason, reason),
+        reason_code=reason_code,
     )
     return UnaryCall("ResumeSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
@@ -135,7 +151,9 @@ def resume_sla(
 def complete_sla(
     *,
     ticket_id: str,
-    phase: Named[pb.SlaPhase.ValueType],
+    phase: Named[pb.SlaPhase.ValueType] = pb.SLA_PHASE_UNSPECIFIED,
+    clock: str = "",
+    discard: bool = False,
     tenant_id: str = "",
     met: bool | None = None,
     effective_at: Instant | None = None,
@@ -143,7 +161,9 @@ def complete_sla(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.CompleteSlaResponse]:
-    """Closes the response clock, or with the resolution both clocks and the tracking (M3).
+    """Closes the response clock, or with the resolution all clocks and the tracking (M3).
+
+    `clock` in place of a `phase` names the one whose open cycle is to close, with `discard` without verdict.
 
     In the reply `met` is slad's verdict, and `met_differs` says that the caller's, if it sent one, is
     another. A second completion changes nothing.
@@ -157,8 +177,58 @@ def complete_sla(
         met=met,
         effective_at=timestamp("effective_at", effective_at),
         request_id=request_id or _fresh_id(),
+        clock=clock,
+        discard=discard,
     )
     return UnaryCall("CompleteSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def record_sla_message(
+    *,
+    ticket_id: str,
+    sender: Named[pb.SlaMessageSender.ValueType],
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.RecordSlaMessageResponse]:
+    """Somebody wrote on the ticket. An agent's message is the response if none was recorded.
+
+    Raises as `pause_sla`.
+    """
+    request = rpc.RecordSlaMessageRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        sender=number("sender", pb.SlaMessageSender, sender),
+        effective_at=timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("RecordSlaMessage", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def assign_sla(
+    *,
+    ticket_id: str,
+    owner: str,
+    tenant_id: str = "",
+    effective_at: Instant | None = None,
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.AssignSlaResponse]:
+    """Says who has the ticket, by the caller's own id; an empty `owner` is nobody.
+
+    Raises as `pause_sla`.
+    """
+    request = rpc.AssignSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        owner=owner,
+        effective_at=timestamp("effective_at", effective_at),
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("AssignSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
 
 def cancel_sla(
@@ -194,6 +264,7 @@ def retarget_sla(
     notification_thresholds: Sequence[int] = (),
     started_at: Instant | None = None,
     suppress_past: bool = False,
+    clocks: Sequence[pb.SlaClockTerms] = (),
     request_id: str | None = None,
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
@@ -218,6 +289,7 @@ def retarget_sla(
         started_at=timestamp("started_at", started_at),
         suppress_past=suppress_past,
         request_id=request_id or _fresh_id(),
+        clocks=clocks,
     )
     return UnaryCall("RetargetSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
@@ -274,13 +346,14 @@ def get_sla_timeline(
     generation: int | None = None,
     until: Instant | None = None,
     include_audit: bool = False,
+    clock: str = "",
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.GetSlaTimelineResponse]:
     """Why a ticket stands as it does: every stretch of its life, and its events.
 
     Of a live ticket also what lies ahead, up to `until`. With `include_audit` also the commands that were
-    carried out, each with the token that it came with.
+    carried out, each with the token that it came with. With a `clock` the stretches are those of that clock.
 
     Raises as `get_sla_status`.
     """
@@ -290,6 +363,7 @@ def get_sla_timeline(
         generation=generation,
         until=timestamp("until", until),
         include_audit=include_audit,
+        clock=clock,
     )
     return UnaryCall("GetSlaTimeline", request, RETRIED_QUERY, _timeout(timeout), retry)
 
@@ -304,12 +378,14 @@ def preview_sla(
     pauses: Sequence[pb.SlaPause] = (),
     as_of: Instant | None = None,
     pause_accounting: Named[pb.PauseAccounting.ValueType] = pb.PAUSE_ACCOUNTING_UNSPECIFIED,
+    clocks: Sequence[pb.SlaClockTerms] = (),
+    facts: Sequence[rpc.SlaFact] = (),
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.PreviewSlaResponse]:
     """What the clocks of such a ticket would say at `as_of`, by default at `started_at`. Touches nothing.
 
-    `pauses` are in order, not overlapping; a last one may be running.
+    `pauses` are in order, not overlapping; a last one may run. `facts` are what else happens, in order.
 
     Raises InvalidArgument, Unavailable, DeadlineExceeded.
     """
@@ -322,6 +398,8 @@ def preview_sla(
         pauses=pauses,
         as_of=timestamp("as_of", as_of),
         pause_accounting=number("pause_accounting", pb.PauseAccounting, pause_accounting),
+        clocks=clocks,
+        facts=facts,
     )
     return UnaryCall("PreviewSla", request, RETRIED_QUERY, _timeout(timeout), retry)
 

@@ -118,6 +118,8 @@ class SladClient:
     pause_sla = _unary(_calls.pause_sla)
     resume_sla = _unary(_calls.resume_sla)
     complete_sla = _unary(_calls.complete_sla)
+    record_sla_message = _unary(_calls.record_sla_message)
+    assign_sla = _unary(_calls.assign_sla)
     cancel_sla = _unary(_calls.cancel_sla)
     retarget_sla = _unary(_calls.retarget_sla)
     reopen_sla = _unary(_calls.reopen_sla)

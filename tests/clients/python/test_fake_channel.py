@@ -68,6 +68,10 @@ def fake() -> Iterator[Fake]:
 
 AT = datetime(2026, 3, 2, 9, 0, 0, 123_456, tzinfo=UTC)
 AT_MESSAGE = Timestamp(seconds=1_772_442_000, nanos=123_456_000)
+CLOCK = pb.SlaClockTerms(
+    name="next-reply", kind=pb.SLA_CLOCK_KIND_NEXT_REPLY, target_minutes=60, is_24x7=True
+)
+FACT = rpc.SlaFact(kind=rpc.SLA_FACT_KIND_CUSTOMER_MESSAGE)
 PAUSE = pb.SlaPause(paused_at=AT_MESSAGE, reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE)
 
 SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
@@ -85,6 +89,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             "on_existing": pb.ON_EXISTING_CONTINUE_CANCELLED,
             "suppress_past": True,
             "pause_accounting": pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK,
+            "clocks": [CLOCK],
+            "response_on_resolution": "COUNTS",
             "request_id": "r-1",
             "attributes": {"board": "7"},
             "continue_within": timedelta(minutes=1, milliseconds=5),
@@ -101,6 +107,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED,
             suppress_past=True,
             pause_accounting=pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK,
+            clocks=[CLOCK],
+            response_on_resolution=pb.SLA_RESPONSE_ON_RESOLUTION_COUNTS,
             request_id="r-1",
             attributes={"board": "7"},
             continue_within=Duration(seconds=60, nanos=5_000_000),
@@ -113,6 +121,7 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             "tenant_id": "acme",
             "ticket_id": "T-1",
             "reason": pb.SLA_PAUSE_REASON_AWAITING_CLIENT,
+            "reason_code": "parts",
             "effective_at": AT,
             "request_id": "r-1",
         },
@@ -120,6 +129,7 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             tenant_id="acme",
             ticket_id="T-1",
             reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT,
+            reason_code="parts",
             effective_at=AT_MESSAGE,
             request_id="r-1",
         ),
@@ -127,8 +137,22 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ),
     (
         "resume_sla",
-        {"tenant_id": "acme", "ticket_id": "T-1", "effective_at": AT, "request_id": "r-1"},
-        rpc.ResumeSlaRequest(tenant_id="acme", ticket_id="T-1", effective_at=AT_MESSAGE, request_id="r-1"),
+        {
+            "tenant_id": "acme",
+            "ticket_id": "T-1",
+            "reason": "OTHER",
+            "reason_code": "parts",
+            "effective_at": AT,
+            "request_id": "r-1",
+        },
+        rpc.ResumeSlaRequest(
+            tenant_id="acme",
+            ticket_id="T-1",
+            reason=pb.SLA_PAUSE_REASON_OTHER,
+            reason_code="parts",
+            effective_at=AT_MESSAGE,
+            request_id="r-1",
+        ),
         rpc.ResumeSlaResponse(changed=True),
     ),
     (
@@ -137,6 +161,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             "tenant_id": "acme",
             "ticket_id": "T-1",
             "phase": pb.SLA_PHASE_RESOLUTION,
+            "clock": "next-reply",
+            "discard": True,
             "met": False,
             "effective_at": AT,
             "request_id": "r-1",
@@ -145,11 +171,33 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             tenant_id="acme",
             ticket_id="T-1",
             phase=pb.SLA_PHASE_RESOLUTION,
+            clock="next-reply",
+            discard=True,
             met=False,
             effective_at=AT_MESSAGE,
             request_id="r-1",
         ),
         rpc.CompleteSlaResponse(met_differs=True),
+    ),
+    (
+        "record_sla_message",
+        {"tenant_id": "acme", "ticket_id": "T-1", "sender": "AGENT", "effective_at": AT, "request_id": "r-1"},
+        rpc.RecordSlaMessageRequest(
+            tenant_id="acme",
+            ticket_id="T-1",
+            sender=pb.SLA_MESSAGE_SENDER_AGENT,
+            effective_at=AT_MESSAGE,
+            request_id="r-1",
+        ),
+        rpc.RecordSlaMessageResponse(changed=True),
+    ),
+    (
+        "assign_sla",
+        {"tenant_id": "acme", "ticket_id": "T-1", "owner": "ann", "effective_at": AT, "request_id": "r-1"},
+        rpc.AssignSlaRequest(
+            tenant_id="acme", ticket_id="T-1", owner="ann", effective_at=AT_MESSAGE, request_id="r-1"
+        ),
+        rpc.AssignSlaResponse(changed=True),
     ),
     (
         "cancel_sla",
@@ -169,6 +217,7 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             "notification_thresholds": [50],
             "started_at": AT,
             "suppress_past": True,
+            "clocks": [CLOCK],
             "request_id": "r-1",
         },
         rpc.RetargetSlaRequest(
@@ -181,6 +230,7 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             notification_thresholds=[50],
             started_at=AT_MESSAGE,
             suppress_past=True,
+            clocks=[CLOCK],
             request_id="r-1",
         ),
         rpc.RetargetSlaResponse(changed=True),
@@ -211,9 +261,21 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ),
     (
         "get_sla_timeline",
-        {"tenant_id": "acme", "ticket_id": "T-1", "generation": 2, "until": AT, "include_audit": True},
+        {
+            "tenant_id": "acme",
+            "ticket_id": "T-1",
+            "generation": 2,
+            "until": AT,
+            "include_audit": True,
+            "clock": "next-reply",
+        },
         rpc.GetSlaTimelineRequest(
-            tenant_id="acme", ticket_id="T-1", generation=2, until=AT_MESSAGE, include_audit=True
+            tenant_id="acme",
+            ticket_id="T-1",
+            generation=2,
+            until=AT_MESSAGE,
+            include_audit=True,
+            clock="next-reply",
         ),
         rpc.GetSlaTimelineResponse(status=pb.SlaStatus(generation=2)),
     ),
@@ -226,6 +288,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             "notification_thresholds": [50],
             "started_at": AT,
             "pauses": [PAUSE],
+            "clocks": [CLOCK],
+            "facts": [FACT],
             "as_of": AT_MESSAGE,
             "pause_accounting": pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK,
         },
@@ -236,6 +300,8 @@ SHAPES: list[tuple[str, dict[str, Any], Any, Any]] = [
             notification_thresholds=[50],
             started_at=AT_MESSAGE,
             pauses=[PAUSE],
+            clocks=[CLOCK],
+            facts=[FACT],
             as_of=AT_MESSAGE,
             pause_accounting=pb.PAUSE_ACCOUNTING_ALGA_WALL_CLOCK,
         ),
