@@ -88,6 +88,7 @@ class _Day:
 
     def go_to(self, instant: datetime) -> Iterator[pb.SlaEvent]:
         """What happens until `instant`."""
+        _leave_if_asked()
         while self._coming and self._coming[0].at <= instant:
             action = self._coming.popleft()
             self._advance(action.at)
@@ -167,11 +168,26 @@ def _sum_up(day: _Day) -> None:
     show(*timeline_parts(life))
 
 
+_signals: list[int] = []
+"""Those that ask the demo to end."""
+
+
+def _leave(number: int, _: object) -> None:
+    _signals.append(number)
+    _leave_if_asked()
+
+
+def _leave_if_asked() -> None:
+    """Asked again with every frame: what a handler raises is lost if it runs within a `__del__`."""
+    if _signals:
+        sys.exit(128 + _signals[0])
+
+
 @contextmanager
 def _own_daemon() -> Iterator[grpc.Channel]:
     """A channel to a daemon on the virtual clock that lives as long as the context."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed window must not leave the daemon behind
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="slad-demo-") as folder:
         address = f"unix:{folder}/slad.sock"
         command = [

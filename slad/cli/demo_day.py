@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from slad_client.sync import SladClient
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.schedule_text import parse_holiday, parse_hours
+from slad.cli.schedule_text import parse_hours
 
 TENANT: Final = "acme"
 ZONE: Final = ZoneInfo("Europe/Berlin")
@@ -20,8 +20,8 @@ END: Final = datetime(2026, 3, 2, 18, 0, tzinfo=ZONE)
 OFFICE: Final = pb.BusinessHoursSchedule(
     schedule_name="office hours",
     timezone=str(ZONE),
-    entries=parse_hours("Mon-Fri 09:00-17:00"),
-    holidays=[parse_holiday("yearly 12-25 Christmas Day")],
+    entries=parse_hours("Mon-Fri 09:00-17:00").entries,
+    holidays=[pb.Holiday(holiday_date="2026-12-25", is_recurring=True, holiday_name="Christmas Day")],
 )
 
 

@@ -27,6 +27,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 "slad.cli.preview:preview",
                 "Show when thresholds would fire. Needs no daemon.",
             ),
+            "holidays": ("slad.cli.holidays:holidays", "Write the public holidays of a country."),
             "start": ("slad.cli.ticket_commands:start", "Start the clocks of a ticket."),
             "pause": ("slad.cli.ticket_commands:pause", "Pause the clocks of a ticket."),
             "resume": ("slad.cli.ticket_commands:resume", "Let the clocks of a ticket run again."),

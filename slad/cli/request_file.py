@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
+from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.parse_errors import problem
-from slad.cli.schedule_text import parse_holiday, parse_hours
+from slad.cli.schedule_text import Hours, add_holiday, is_about_dates, parse_date_override, parse_hours
 
 M = TypeVar("M", bound=Message)
 
@@ -36,8 +39,9 @@ _PlainLoader.add_implicit_resolver(
 def read_message(path: Path, message: M) -> M:
     """Fills `message` from a file, `-` for standard input. Its keys are the fields of the contract.
 
-    In a schedule, `hours` may stand for `entries` ("Mon-Fri 09:00-17:00"), and a holiday may be one text
-    ("yearly 12-25 Christmas Day"). Raises CommandError.
+    A schedule may be written as `slad.cli.schedule_text` has it: `hours` stand for `entries`, `closed` for
+    dates without hours, a date for its hours (`"2026-12-24": ["09:00-13:00"]`), and a holiday may be one
+    text. Raises CommandError.
     """
     content = _read(path)
     if not isinstance(content, dict):
@@ -72,24 +76,79 @@ def _read(path: Path) -> Any:
 
 
 def _ease(content: dict[str, Any]) -> None:
-    """Replaces the short forms by the long ones."""
+    """Replaces the short forms of a schedule by the long ones. Raises ValueError."""
     schedule = content.get("schedule")
     if not isinstance(schedule, dict):
         return
-    if "hours" in schedule:
-        hours = schedule.pop("hours")
-        if not isinstance(hours, str):
-            raise ValueError("schedule.hours: must be a text, such as 'Mon-Fri 09:00-17:00'")
-        try:
-            schedule["entries"] = [_plain(entry) for entry in parse_hours(hours)]
-        except ValueError as error:
-            raise ValueError(f"schedule.hours: {error}") from None
-    for index, holiday in enumerate(schedule.get("holidays") or ()):
-        if isinstance(holiday, str):
-            try:
-                schedule["holidays"][index] = _plain(parse_holiday(holiday))
-            except ValueError as error:
-                raise ValueError(f"schedule.holidays[{index}]: {error}") from None
+    closed = _texts("schedule.closed", schedule.pop("closed", []))
+    of_dates = _take_dates(schedule)
+    hours = schedule.pop("hours", "")
+    if isinstance(hours, dict):
+        closed += _texts("schedule.hours.closed", hours.pop("closed", []))
+        of_dates |= _take_dates(hours)
+        hours = "; ".join(f"{days} {_joined(days, windows)}" for days, windows in hours.items())
+    elif not isinstance(hours, str):
+        raise ValueError("schedule.hours: must be a text, such as 'Mon-Fri 09:00-17:00'")  # noqa: TRY004
+    with _at("schedule.hours"):
+        weekly = parse_hours(hours) if hours else Hours([], [])
+    if weekly.entries:
+        schedule["entries"] = [_plain(entry) for entry in weekly.entries]
+    made = pb.BusinessHoursSchedule()
+    ParseDict({"entries": schedule.get("entries") or []}, made)
+    whole = _close(made, "closed", closed) + _close(made, "holidays", schedule.get("holidays") or [])
+    # After the closures, as the last override of a date counts.
+    made.date_overrides.extend(weekly.date_overrides)
+    for key, windows in of_dates.items():
+        dates, equals, name = key.partition("=")
+        rule = f"{dates.strip()} {_joined(key, windows) or 'closed'} {equals}{name}"
+        with _at("schedule"):
+            made.date_overrides.append(parse_date_override(rule.strip()))
+    schedule["holidays"] = [*map(_plain, made.holidays), *whole]
+    schedule["date_overrides"] = [
+        *map(_plain, made.date_overrides),
+        *(schedule.get("date_overrides") or ()),
+    ]
+
+
+def _close(schedule: pb.BusinessHoursSchedule, field: str, rules: list[Any]) -> list[Any]:
+    """Closes the dates of those rules that are texts; returns the others."""
+    whole = []
+    for index, rule in enumerate(rules):
+        if isinstance(rule, str):
+            with _at(f"schedule.{field}[{index}]"):
+                add_holiday(schedule, rule)
+        else:
+            whole.append(rule)
+    return whole
+
+
+def _take_dates(table: dict[str, Any]) -> dict[str, Any]:
+    """Removes the keys that are dates, such as `2026-12-24` or `yearly 12-24`, and returns them."""
+    return {key: table.pop(key) for key in list(table) if is_about_dates(str(key))}
+
+
+def _texts(where: str, value: Any) -> list[str]:
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError(f"{where}: must be a list of dates, such as [2026-12-24..2026-12-31]")
+    return list(found)
+
+
+def _joined(key: str, windows: Any) -> str:
+    """A window or a list of them as one text."""
+    found = [windows] if isinstance(windows, str) else windows or []
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError(f"schedule.{key}: must be a list of windows, such as ['09:00-13:00']")
+    return ",".join(found)
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Names the place of an error."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli.exits import CommandError
 from slad.cli.option_types import OpenSpan, Percents
 from slad.cli.request_file import read_message
-from slad.cli.schedule_text import parse_holiday, parse_hours
+from slad.cli.schedule_text import add_holiday, parse_hours
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,25 +76,31 @@ class TypedTerms:
 
     def _fill_schedule(self, request: _TermsRequest) -> None:
         if self.always:
-            if self.hours:
-                raise CommandError("--24x7 and --hours contradict each other; give one")
+            for option, given in (("--hours", self.hours), ("--holiday", self.holidays)):
+                if given:
+                    raise CommandError(f"--24x7 and {option} contradict each other; give one")
             request.ClearField("schedule")
             return
         try:
-            entries = [entry for text in self.hours for entry in parse_hours(text)]
-            holidays = [parse_holiday(text) for text in self.holidays]
+            hours = [parse_hours(text) for text in self.hours]
+            if entries := [entry for found in hours for entry in found.entries]:
+                request.schedule.CopyFrom(pb.BusinessHoursSchedule(entries=entries))
+            if self.tz:
+                request.schedule.timezone = self.tz
+            for text in self.holidays:
+                add_holiday(request.schedule, text)
         except ValueError as error:
             raise CommandError(str(error)) from None
-        if entries:
-            request.schedule.CopyFrom(pb.BusinessHoursSchedule(entries=entries))
-        if self.tz:
-            request.schedule.timezone = self.tz
-        if holidays:
-            request.schedule.holidays.extend(holidays)
+        # After the closures, as the last override of a date counts.
+        request.schedule.date_overrides.extend(found for of in hours for found in of.date_overrides)
         self._check_schedule(request)
 
     def _check_schedule(self, request: _TermsRequest) -> None:
         if all(target.is_24x7 for target in request.targets) or request.schedule.is_24x7:
+            if self.hours or self.holidays:
+                raise CommandError(
+                    "--file says that time counts around the clock; leave out --hours and --holiday"
+                )
             return
         if not request.schedule.entries:
             raise CommandError("no business hours: give --hours 'Mon-Fri 09:00-17:00', --24x7, or --file")
@@ -124,7 +130,10 @@ def terms_options(command: Command) -> Command:
         help="The resolution target in open time: 8h.",
     )
     @click.option(
-        "--hours", multiple=True, metavar="HOURS", help="Business hours: 'Mon-Fri 09:00-17:00'; may repeat."
+        "--hours",
+        multiple=True,
+        metavar="HOURS",
+        help="Business hours: 'Mon-Fri 09:00-17:00'; of dates: '2026-12-24 09:00-13:00'; may repeat.",
     )
     @click.option("--tz", default="", metavar="ZONE", help="The time zone of --hours, such as Europe/Berlin.")
     @click.option(
@@ -132,7 +141,8 @@ def terms_options(command: Command) -> Command:
         "holidays",
         multiple=True,
         metavar="DATE",
-        help="'2026-04-03 Good Friday', 'yearly 12-25'; may repeat.",
+        help="Closed dates: '2026-04-03 = Good Friday', 'yearly 12-25', '2026-12-24..2026-12-31'; "
+        "may repeat.",
     )
     @click.option("--24x7", "always", is_flag=True, help="Time counts around the clock.")
     @click.option(

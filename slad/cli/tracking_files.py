@@ -18,7 +18,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli.exits import CommandError
 from slad.cli.option_types import enum_word, parse_enum_word
 from slad.cli.parse_errors import problem
-from slad.cli.schedule_text import parse_holidays, parse_hours, write_holidays, write_hours
+from slad.cli.schedule_text import add_holidays, parse_hours, write_holidays, write_hours
 
 FORMATS: Final = ("jsonl", "csv")
 
@@ -189,6 +189,12 @@ def _yes(text: str) -> bool:
     return known[text.lower()]
 
 
+def _fill_hours(schedule: pb.BusinessHoursSchedule, text: str) -> None:
+    hours = parse_hours(text)
+    schedule.entries.extend(hours.entries)
+    schedule.date_overrides.extend(hours.date_overrides)
+
+
 def _fill_pauses(row: rpc.SlaTrackingImport, text: str) -> None:
     for part in filter(None, map(str.strip, text.split(";"))):
         stretch, _, reason = part.partition(" ")
@@ -228,8 +234,8 @@ _FILLERS: Final[dict[str, Callable[[rpc.SlaTrackingImport, str], Any]]] = {
     ),
     "is_24x7": lambda row, text: setattr(row.start.targets[0], "is_24x7", _yes(text)),
     "timezone": lambda row, text: setattr(row.start.schedule, "timezone", text),
-    "hours": lambda row, text: row.start.schedule.entries.extend(parse_hours(text)),
-    "holidays": lambda row, text: row.start.schedule.holidays.extend(parse_holidays(text)),
+    "hours": lambda row, text: _fill_hours(row.start.schedule, text),
+    "holidays": lambda row, text: add_holidays(row.start.schedule, text),
     "pause_accounting": lambda row, text: setattr(
         row.start, "pause_accounting", parse_enum_word(text, pb.PauseAccounting, _ACCOUNTING)
     ),
@@ -260,7 +266,7 @@ def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
     cells["notification_thresholds"] = " ".join(map(str, start.notification_thresholds))
     cells["is_24x7"] = "true" if target.is_24x7 else "false"
     cells["timezone"] = start.schedule.timezone
-    cells["hours"] = write_hours(start.schedule.entries)
+    cells["hours"] = write_hours(start.schedule.entries, start.schedule.date_overrides)
     cells["holidays"] = write_holidays(start.schedule.holidays)
     cells["pause_accounting"] = enum_word(pb.PauseAccounting.Name(start.pause_accounting), _ACCOUNTING)
     cells["pauses"] = "; ".join(

@@ -43,6 +43,12 @@ FULL = rpc.SlaTrackingImport(
     ],
 )
 FULL.start.schedule.holidays.add(holiday_date="2026-12-25", is_recurring=True, holiday_name="A; B\\")
+FULL.start.schedule.date_overrides.add(
+    name="Half; day",
+    from_date="2026-12-24",
+    entries=[pb.DateOverrideEntry(start_time="09:00", end_time="13:00")],
+)
+FULL.start.schedule.date_overrides.add(from_date="2026-12-27", to_date="2026-12-31", is_recurring=True)
 BARE = rpc.SlaTrackingImport(
     start=rpc.StartSlaTrackingRequest(
         tenant_id="acme",
@@ -88,7 +94,7 @@ def test_a_spreadsheet_of_europe_with_few_columns() -> None:
         ("started_at", "2026-03-02T09:00", "an instant needs a zone"),
         ("started_at", "Monday", "Monday"),
         ("hours", "9-17", "'9-17' is not a rule of business hours"),
-        ("holidays", "Easter", "'Easter' is not a holiday"),
+        ("holidays", "Easter", "'Easter' is not understood; write"),
         ("is_24x7", "maybe", "'maybe': must be true or false"),
         ("pauses", "2026-03-02T10:00Z/ lunch", "'lunch' is none of awaiting-client, status-pause"),
         ("closed", "2026-03-02T10:00Z", ""),

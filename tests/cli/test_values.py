@@ -9,8 +9,6 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -18,7 +16,6 @@ from slad.cli import time_text
 from slad.cli.exits import CommandError
 from slad.cli.option_types import EnumWords, Moment, OpenSpan, TypedInstant, parse_moment, parse_span
 from slad.cli.request_file import read_message
-from slad.cli.schedule_text import parse_holiday, parse_holidays, parse_hours, write_holidays, write_hours
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.core.tickets import at
 
@@ -28,70 +25,6 @@ NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_text, "wall_clock", lambda: NOW)
-
-
-def windows(text: str) -> set[tuple[int, str, str]]:
-    return {(entry.day_of_week, entry.start_time, entry.end_time) for entry in parse_hours(text)}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Mon-Fri 09:00-17:00", {(day, "09:00", "17:00") for day in range(1, 6)}),
-        ("weekdays 9:00-17:00", {(day, "09:00", "17:00") for day in range(1, 6)}),
-        ("Sat,sunday 10:00–14:00", {(6, "10:00", "14:00"), (0, "10:00", "14:00")}),
-        ("fri-mon 22:00-06:00", {(day, "22:00", "06:00") for day in (5, 6, 0, 1)}),
-        ("Mon 08:00-12:00, 13:00-17:00; Tue 00:00-24:00",
-         {(1, "08:00", "12:00"), (1, "13:00", "17:00"), (2, "00:00", "24:00")}),
-        ("daily 09:00:30-17:00", {(day, "09:00:30", "17:00") for day in range(7)}),
-    ],
-)  # fmt: skip
-def test_hours(text: str, expected: set[tuple[int, str, str]]) -> None:
-    assert windows(text) == expected
-    assert windows(write_hours(parse_hours(text))) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", ";", "Mon", "Mon 9-17", "Mon-Foo 09:00-17:00", "09:00-17:00", "Mo-Fr 09:00-17:00"]
-)
-def test_hours_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="such as"):
-        parse_hours(text)
-
-
-entries = st.builds(
-    pb.BusinessHoursEntry,
-    day_of_week=st.integers(0, 6),
-    start_time=st.sampled_from(["00:00", "08:30", "22:00"]),
-    end_time=st.sampled_from(["06:00", "17:00:15", "24:00"]),
-    is_enabled=st.just(True),
-)
-
-
-@given(st.lists(entries, min_size=1, max_size=12))
-def test_hours_that_are_written_read_as_the_same(given_entries: list[pb.BusinessHoursEntry]) -> None:
-    expected = {(e.day_of_week, e.start_time, e.end_time) for e in given_entries}
-    assert windows(write_hours(given_entries)) == expected
-
-
-printable = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12)
-
-
-@given(st.lists(st.tuples(st.dates().map(str), st.booleans(), printable), max_size=5))
-def test_holidays_that_are_written_read_as_the_same(given_holidays: list[tuple[str, bool, str]]) -> None:
-    holidays = [
-        pb.Holiday(holiday_date=date, is_recurring=recurring, holiday_name=name)
-        for date, recurring, name in given_holidays
-    ]
-    assert parse_holidays(write_holidays(holidays)) == holidays
-
-
-def test_holidays() -> None:
-    assert parse_holiday("2026-04-03 Good Friday").holiday_name == "Good Friday"
-    assert parse_holiday("yearly 02-29").holiday_date == "2000-02-29"
-    for wrong in ("12-25", "Christmas", "2026-4-3"):
-        with pytest.raises(ValueError, match="is not a holiday"):
-            parse_holiday(wrong)
 
 
 def test_spans() -> None:
@@ -188,6 +121,46 @@ def test_yaml_times_and_dates_are_texts(tmp_path: Path) -> None:
     assert len(request(file).schedule.entries) == 5, "hours stand in the place of entries"
 
 
+CALENDAR = """
+schedule:
+  timezone: Europe/Berlin
+  hours: Mon-Fri 09:00-17:00; yearly 12-31 09:00-12:00
+  closed: [2026-12-24..2026-12-31 = Works holidays, 2026-04-03 Good Friday]
+  "2026-12-24 = Christmas Eve": ["09:00-11:00", "12:00-13:00"]
+  "2026-12-28": closed
+"""
+AS_A_TABLE = """
+schedule:
+  timezone: Europe/Berlin
+  hours:
+    Mon-Fri: 09:00-17:00
+    yearly 12-31: 09:00-12:00
+    closed: [2026-12-24..2026-12-31 = Works holidays, 2026-04-03 Good Friday]
+    "2026-12-24 = Christmas Eve": ["09:00-11:00", "12:00-13:00"]
+    "2026-12-28":
+"""
+
+
+def test_a_calendar_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(CALENDAR)
+    found = request(file).schedule
+    assert len(found.entries) == 5
+    assert [(h.holiday_date, h.holiday_name) for h in found.holidays] == [("2026-04-03", "Good Friday")]
+    overrides = [(o.from_date, o.to_date, o.name, len(o.entries)) for o in found.date_overrides]
+    assert overrides == [
+        ("2026-12-24", "2026-12-31", "Works holidays", 0),
+        ("2000-12-31", "", "", 1),
+        ("2026-12-24", "", "Christmas Eve", 2),
+        ("2026-12-28", "", "", 0),
+    ]
+    file.write_text(AS_A_TABLE)
+    other = request(file).schedule
+    assert other.entries == found.entries
+    assert other.holidays == found.holidays
+    assert sorted(map(str, other.date_overrides)) == sorted(map(str, found.date_overrides))
+
+
 def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"targets": [{"response_time_minutes": "60"}], "priorityId": "p1"}')
     (tmp_path / "a.yaml").write_text("targets:\n- response_time_minutes: 60\npriority_id: p1\n")
@@ -204,7 +177,14 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("schedul: {}", "there is no field 'schedul'; did you mean 'schedule'?"),
         ("schedule: {hours: 9to5}", "schedule.hours: '9to5' is not a rule of business hours"),
         ("schedule: {hours: 5}", "schedule.hours: must be a text"),
-        ("schedule: {holidays: [sometimes]}", "schedule.holidays[0]: 'sometimes' is not a holiday"),
+        (
+            "schedule: {closed: 2026-12-24 afternoon}",
+            "schedule.closed[0]: '2026-12-24 afternoon' is not understood",
+        ),
+        ("schedule: {closed: [5]}", "schedule.closed: must be a list of dates"),
+        ("schedule: {2026-12-24: {a: b}}", "schedule.2026-12-24: must be a list of windows"),
+        ("schedule: {2026-12-24: [noon]}", "schedule: '2026-12-24 noon' is not understood"),
+        ("schedule: {holidays: [sometimes]}", "schedule.holidays[0]: 'sometimes' is not understood; write"),
         ("targets: [{response_time_minutes: soon}]", "response_time_minutes"),
         ("!!python/object:os.system {}", "is not YAML"),
     ],
