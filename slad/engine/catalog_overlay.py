@@ -60,9 +60,10 @@ class CatalogOverlay:
 
         A schedule that ends up unused because its command is refused does no harm: it is content.
         """
-        return offer.under(self._key_of, policy_id)
+        return offer.under(self.schedule_key_of, policy_id)
 
-    def _key_of(self, schedule: ScheduleOffer | None) -> int:
+    def schedule_key_of(self, schedule: ScheduleOffer | None) -> int:
+        """The key of a schedule, which gets one if it has none; None: every hour counts."""
         if schedule is None:
             return EVERY_HOUR
         key = self._schedule_keys.get(schedule.digest)

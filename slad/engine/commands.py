@@ -97,15 +97,21 @@ class TermsOffer(msgspec.Struct, frozen=True):
             self.notification_percents or DEFAULT_NOTIFICATION_PERCENTS,
             self.escalation_percents,
             schedule_key,
-            tuple(
-                msgspec.structs.replace(
-                    clock.terms, schedule_key=key_of(clock.schedule) if clock.own_schedule else schedule_key
-                )
-                for clock in self.clocks
-            ),
+            self.named(key_of, schedule_key),
             self.schedule_id,
             self.response_due_at,
             self.resolution_due_at,
+        )
+
+    def named(
+        self, key_of: Callable[[ScheduleOffer | None], int], schedule_key: int
+    ) -> tuple[ClockTerms, ...]:
+        """The named clocks, given the key of the ticket's own schedule."""
+        return tuple(
+            msgspec.structs.replace(
+                clock.terms, schedule_key=key_of(clock.schedule) if clock.own_schedule else schedule_key
+            )
+            for clock in self.clocks
         )
 
     def refused(self, error: ClockOutOfRange | NoOpenTime) -> InvalidField:

@@ -34,6 +34,7 @@ from slad.engine.commands import (
     Retarget,
     Start,
 )
+from slad.engine.terms_change import ChangeTerms, changed_terms
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record
@@ -197,6 +198,19 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
     return _outcome(tenant_id, record, transition)
 
 
+def _change_terms(work: UnitOfWork, command: ChangeTerms) -> Outcome:
+    tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
+    transition = changed_terms(
+        record.tracking,
+        command.change,
+        work.catalog.schedule_key_of,
+        work.catalog.calendar,
+        work.now,
+        suppress_past=command.suppress_past,
+    )
+    return _outcome(tenant_id, record, transition)
+
+
 def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
     transition = machine.reopen(
@@ -293,6 +307,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Assign: _assign,
     Cancel: _cancel,
     Retarget: _retarget,
+    ChangeTerms: _change_terms,
     Reopen: _reopen,
     Mend: _mend,
 }

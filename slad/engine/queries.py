@@ -20,6 +20,8 @@ from slad.core.tracking import TicketRef, Tracking
 from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
+from slad.engine.dry_run import WouldChange, would_change
+from slad.engine.terms_change import Selection, TermsChange
 from slad.engine.tickets import not_found, sole_holder
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record, StoredEvent
@@ -159,6 +161,29 @@ class Queries:
             if len(found) == LIVE_PAGE:
                 break
         return LivePage(found, key)
+
+    def selected(self, tenant_id: str, selection: Selection, after_key: int) -> tuple[list[str], int | None]:
+        """(ids of the next live tickets that are selected, the key to go on after, None at the end)."""
+        found: list[str] = []
+        key = after_key
+        states = frozenset({TrackingState.ACTIVE})
+        scanned = 0
+        for record in self._records(frozenset({tenant_id}), states, after_key):
+            key, scanned = record.tracking_key, scanned + 1
+            if selection.fits(record.tracking.terms):
+                found.append(record.ticket_id)
+        return found, key if scanned == MAX_SCANNED else None
+
+    def would_change(
+        self, tenant_id: str, ticket_ids: list[str], change: TermsChange, now: int, *, suppress_past: bool
+    ) -> list[WouldChange]:
+        """What a change of terms would make of these tickets (M9); those that are not live are left out."""
+        tenant_key = self._catalog.tenant_key(tenant_id)
+        if tenant_key is None:
+            return []
+        found = self._store.latest_of([(tenant_key, ticket_id) for ticket_id in ticket_ids])
+        live = [record for record in found.values() if record and record.state is TrackingState.ACTIVE]
+        return would_change(live, self._catalog, change, now, suppress_past=suppress_past)
 
     def keys(
         self, tenants: Tenants, state: TrackingState, after_key: int, size: int

@@ -72,6 +72,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.AssignSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.CancelSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.RetargetSla": Rule(_WRITE, Reach.TICKET),
+    "slad.v1.SlaBackend.RetargetSlaTrackings": Rule(_WRITE, Reach.TENANT),
     "slad.v1.SlaBackend.ReopenSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.GetSlaStatus": Rule(_READ, Reach.TICKET),
     "slad.v1.SlaBackend.GetSlaTimeline": Rule(_READ, Reach.TICKET),

@@ -26,6 +26,7 @@ from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.access import attributed, caller
 from slad.service.bulk import Bulk
+from slad.service.bulk_retarget import retarget_trackings
 from slad.service.calls import CallMeters
 from slad.service.export import export
 from slad.service.fields import instant, page_token, sequence
@@ -176,6 +177,14 @@ class SlaBackend:
         """The live trackings, as an import takes them."""
         tenants = caller().narrowed(self._requests.fields.optional_id("tenant_id", request.tenant_id))
         async for reply in export(self._slow_queries, tenants):
+            yield reply
+
+    async def RetargetSlaTrackings(
+        self, request: rpc.RetargetSlaTrackingsRequest, _: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """Changes terms of many live trackings, each on its own, or tells what would become of them (M9)."""
+        asked = self._requests.retarget_trackings(request)
+        async for reply in retarget_trackings(asked, self._engine, self._slow_queries, self._clock):
             yield reply
 
     async def ReconcileSlaTrackings(

@@ -13,6 +13,9 @@ MAX_CLOCKS: Final = 16
 MAX_REASON_CODE: Final = 100
 """Characters of the code of a reason to pause (K5)."""
 
+MAX_RETARGETED: Final = 100_000
+"""Tickets that a bulk retarget names."""
+
 MAX_ATTRIBUTE_KEY: Final = 100
 DEFAULT_PAGE_SIZE: Final = 100
 

@@ -27,11 +27,13 @@ from slad.engine.commands import (
     Pause,
     RecordMessage,
     Reopen,
+    RequestIdentity,
     Resume,
     Retarget,
     Start,
     TermsOffer,
 )
+from slad.engine.terms_change import Selection, TermsChange
 from slad.service.fields import (
     Fields,
     at_most,
@@ -44,7 +46,7 @@ from slad.service.fields import (
     reason_code,
     sequence,
 )
-from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY
+from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY, MAX_RETARGETED
 from slad.service.terms import TermsReader, TermsRequest
 from slad.service.ticket_facts import read_facts, read_pauses
 
@@ -66,6 +68,17 @@ class ListQuery(NamedTuple):
     due_before: int | None
     after_key: int
     size: int
+
+
+class RetargetQuery(NamedTuple):
+    """What RetargetSlaTrackings asks for."""
+
+    tenant_id: str
+    selection: Selection
+    change: TermsChange
+    request: RequestIdentity | None
+    suppress_past: bool
+    dry_run: bool
 
 
 class PreviewQuery(NamedTuple):
@@ -201,6 +214,30 @@ class RequestReader:
             terms=self._terms.read(request),
             started_at=started_at,
             suppress_past=request.suppress_past,
+        )
+
+    def retarget_trackings(self, request: rpc.RetargetSlaTrackingsRequest) -> RetargetQuery:
+        """RetargetSlaTrackings (M9)."""
+        which = request.which
+        given = [bool(which.schedule_id), bool(which.policy_id), bool(which.ticket_ids)]
+        if sum(given) != 1:
+            raise InvalidField("which", "NOT_ONE", "give one of schedule_id, policy_id and ticket_ids")
+        at_most("which.ticket_ids", which.ticket_ids, MAX_RETARGETED)
+        ticket_ids = [
+            self.fields.required_id(f"which.ticket_ids[{index}]", ticket_id)
+            for index, ticket_id in enumerate(which.ticket_ids)
+        ]
+        return RetargetQuery(
+            self.fields.required_id("tenant_id", request.tenant_id),
+            Selection(
+                self.fields.optional_id("which.schedule_id", which.schedule_id),
+                self.fields.optional_id("which.policy_id", which.policy_id),
+                tuple(dict.fromkeys(ticket_ids)),
+            ),
+            self._terms.change(request),
+            self.fields.identity(request, request.tenant_id, request.request_id),
+            request.suppress_past,
+            request.dry_run,
         )
 
     def reopen(self, request: rpc.ReopenSlaRequest) -> Reopen:

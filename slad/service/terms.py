@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -16,6 +17,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.engine.catalog import LruCache
 from slad.engine.commands import ScheduleOffer, TermsOffer
+from slad.engine.terms_change import TermsChange
 from slad.service.clock_terms import read_clocks
 from slad.service.fields import (
     Fields,
@@ -70,31 +72,70 @@ class TermsReader:
                 raise InvalidField("schedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
             schedule = self._schedule("schedule", request.schedule)
             schedule_id = self._fields.optional_id("schedule.schedule_id", request.schedule.schedule_id)
+        thresholds = request.notification_thresholds
+        at_most("notification_thresholds", thresholds, self._fields.limits.thresholds)
+        percents = notification_percents("notification_thresholds", thresholds)
+        return msgspec.structs.replace(
+            self._offer(path, target, schedule_id=schedule_id),
+            priority_id=request.priority_id or target.priority_id,
+            notification_percents=percents,
+            schedule=schedule,
+            clocks=read_clocks(request.clocks, self._fields, self._schedule),
+        )
+
+    def _offer(self, path: str, target: pb.SlaPolicyTarget, *, schedule_id: str | None) -> TermsOffer:
+        """What a target alone says."""
         response_ms, response_due_at = _target(path, target, "response")
         resolution_ms, resolution_due_at = _target(path, target, "resolution")
         if not (response_ms or resolution_ms or response_due_at or resolution_due_at):
             text = "neither a response nor a resolution has a time in minutes or a due date"
             raise InvalidField(path, "NO_TARGET", text)
-        thresholds = request.notification_thresholds
-        at_most("notification_thresholds", thresholds, self._fields.limits.thresholds)
-        percents = notification_percents("notification_thresholds", thresholds)
         return TermsOffer(
-            priority_id=request.priority_id or target.priority_id,
+            priority_id=target.priority_id,
             response_ms=response_ms,
             resolution_ms=resolution_ms,
-            notification_percents=percents,
+            notification_percents=(),
             escalation_percents=(
                 target.escalation_1_percent,
                 target.escalation_2_percent,
                 target.escalation_3_percent,
             ),
-            schedule=schedule,
+            schedule=None,
             target_path=path,
-            clocks=read_clocks(request.clocks, self._fields, self._schedule),
             schedule_id=schedule_id,
             response_due_at=response_due_at,
             resolution_due_at=resolution_due_at,
         )
+
+    def change(self, request: rpc.RetargetSlaTrackingsRequest) -> TermsChange:
+        """The terms that a bulk retarget changes (M9)."""
+        fields = self._fields
+        thresholds = request.notification_thresholds
+        at_most("notification_thresholds", thresholds, fields.limits.thresholds)
+        at_most("targets", request.targets, fields.limits.targets)
+        has_schedule = request.HasField("schedule")
+        change = TermsChange(
+            policy_id=fields.optional_id("policy_id", request.policy_id),
+            targets=tuple(self._changed_target(f"targets[{i}]", t) for i, t in enumerate(request.targets)),
+            replaces_schedule=has_schedule,
+            schedule=self._schedule("schedule", request.schedule) if has_schedule else None,
+            schedule_id=fields.optional_id("schedule.schedule_id", request.schedule.schedule_id),
+            notification_percents=notification_percents("notification_thresholds", thresholds),
+            clocks=TermsOffer(
+                "", 0, 0, (), (0, 0, 0), None, "", read_clocks(request.clocks, fields, self._schedule)
+            )
+            if request.clocks
+            else None,
+        )
+        if change == TermsChange():
+            raise InvalidField(
+                "", "NOTHING_TO_CHANGE", "give a schedule, targets, thresholds, clocks or a policy_id"
+            )
+        return change
+
+    def _changed_target(self, path: str, target: pb.SlaPolicyTarget) -> TermsOffer:
+        self._check_target(path, target)
+        return self._offer(path, target, schedule_id=None if target.is_24x7 else "")
 
     def _choose(self, request: TermsRequest) -> tuple[int, pb.SlaPolicyTarget]:
         targets = request.targets

@@ -294,6 +294,47 @@ def retarget_sla(
     return UnaryCall("RetargetSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
 
 
+def retarget_sla_trackings(
+    *,
+    tenant_id: str,
+    schedule_id: str = "",
+    of_policy_id: str = "",
+    ticket_ids: Sequence[str] = (),
+    schedule: pb.BusinessHoursSchedule | None = None,
+    targets: Sequence[pb.SlaPolicyTarget] = (),
+    notification_thresholds: Sequence[int] = (),
+    clocks: Sequence[pb.SlaClockTerms] = (),
+    policy_id: str = "",
+    suppress_past: bool = False,
+    dry_run: bool = False,
+    request_id: str | None = None,
+) -> UnaryCall[rpc.RetargetSlaTrackingsResponse]:
+    """Changes terms of many live trackings of a tenant, and yields progress and differences as it goes (M9).
+
+    Which: those that count by `schedule_id`, those of `of_policy_id`, or `ticket_ids`; one of the three. What
+    is left out of the others stays as each tracking has it. With `dry_run` nothing changes.
+
+    Not repeated when it breaks: the same call again, with the same `request_id`, finishes it.
+
+    Raises InvalidArgument, FailedPrecondition when the request_id was used for something else, Unavailable.
+    """
+    request = rpc.RetargetSlaTrackingsRequest(
+        tenant_id=tenant_id,
+        which=rpc.SlaTrackingSelection(
+            schedule_id=schedule_id, policy_id=of_policy_id, ticket_ids=ticket_ids
+        ),
+        schedule=schedule,
+        targets=targets,
+        notification_thresholds=notification_thresholds,
+        clocks=clocks,
+        policy_id=policy_id,
+        suppress_past=suppress_past,
+        dry_run=dry_run,
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("RetargetSlaTrackings", request, frozenset())
+
+
 def reopen_sla(
     *,
     ticket_id: str,

@@ -56,6 +56,15 @@ def _pages(
     return _calls.method_of(describe, method)
 
 
+def _replies(
+    describe: Callable[P, UnaryCall[Reply]],
+) -> Callable[Concatenate[SladClient, P], AsyncGenerator[Reply, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Reply, None]:
+        return self._receive(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
 def _stream(
     describe: Callable[P, Watch],
 ) -> Callable[Concatenate[SladClient, P], AsyncGenerator[pb.SlaEvent, None]]:
@@ -122,6 +131,7 @@ class SladClient:
     assign_sla = _unary(_calls.assign_sla)
     cancel_sla = _unary(_calls.cancel_sla)
     retarget_sla = _unary(_calls.retarget_sla)
+    retarget_sla_trackings = _replies(_calls.retarget_sla_trackings)
     reopen_sla = _unary(_calls.reopen_sla)
     get_sla_status = _unary(_calls.get_sla_status)
     get_sla_timeline = _unary(_calls.get_sla_timeline)
@@ -171,6 +181,24 @@ class SladClient:
             for tracking in reply.trackings:
                 yield tracking
             page = _calls.next_page(call, reply)
+
+    async def _receive(self, call: UnaryCall[Reply]) -> AsyncGenerator[Reply, None]:
+        if self._closed:
+            raise closed()
+        stream = getattr(self._stub, call.rpc)(call.request, **self._defaults.call_options())
+        self._streams.add(stream)
+        try:
+            async for reply in stream:
+                yield cast(Reply, reply)
+        except grpc.RpcError as failure:
+            raise from_rpc_error(failure, getattr(call.request, "request_id", "")) from failure
+        except asyncio.CancelledError:
+            if self._closed and not _being_cancelled():
+                raise closed() from None
+            raise
+        finally:
+            stream.cancel()
+            self._streams.discard(stream)
 
     async def _watch(self, watch: Watch) -> AsyncGenerator[pb.SlaEvent, None]:
         subscription = Subscription(watch, self._defaults.retry)

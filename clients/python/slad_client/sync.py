@@ -55,6 +55,15 @@ def _pages(
     return _calls.method_of(describe, method)
 
 
+def _replies(
+    describe: Callable[P, UnaryCall[Reply]],
+) -> Callable[Concatenate[SladClient, P], Generator[Reply, None, None]]:
+    def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Generator[Reply, None, None]:
+        return self._receive(describe(*args, **kwargs))
+
+    return _calls.method_of(describe, method)
+
+
 def _stream(
     describe: Callable[P, Watch],
 ) -> Callable[Concatenate[SladClient, P], Generator[pb.SlaEvent, None, None]]:
@@ -121,6 +130,7 @@ class SladClient:
     assign_sla = _unary(_calls.assign_sla)
     cancel_sla = _unary(_calls.cancel_sla)
     retarget_sla = _unary(_calls.retarget_sla)
+    retarget_sla_trackings = _replies(_calls.retarget_sla_trackings)
     reopen_sla = _unary(_calls.reopen_sla)
     get_sla_status = _unary(_calls.get_sla_status)
     get_sla_timeline = _unary(_calls.get_sla_timeline)
@@ -174,6 +184,23 @@ class SladClient:
             reply = self._send(page)
             yield from reply.trackings
             page = _calls.next_page(call, reply)
+
+    def _receive(self, call: UnaryCall[Reply]) -> Generator[Reply, None, None]:
+        with self._closing:
+            if self._closed:
+                raise closed()
+            stream = getattr(self._stub, call.rpc)(call.request, **self._defaults.call_options())
+            self._streams.add(stream)
+        try:
+            for reply in stream:
+                yield cast(Reply, reply)
+        except grpc.RpcError as failure:
+            if self._closed:
+                raise closed() from None
+            raise from_rpc_error(failure, getattr(call.request, "request_id", "")) from failure
+        finally:
+            stream.cancel()
+            self._streams.discard(stream)
 
     def _watch(self, watch: Watch) -> Generator[pb.SlaEvent, None, None]:
         subscription = Subscription(watch, self._defaults.retry)

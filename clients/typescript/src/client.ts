@@ -112,6 +112,26 @@ export class SladClient {
     return this.command(SlaBackendService.retargetSla, request, options);
   }
 
+  /**
+   * Changes terms of many live trackings, and yields progress and differences as it goes; with `dry_run` nothing
+   * changes. Not repeated when it breaks: the same call again, with the same `request_id`, finishes it. `timeoutMs`
+   * is 10 minutes by default.
+   */
+  async *retargetSlaTrackings(
+    request: Input<rpc.RetargetSlaTrackingsRequest>,
+    options: CallOptions = {},
+  ): AsyncGenerator<rpc.RetargetSlaTrackingsResponse, void, undefined> {
+    const message = messageOf(SlaBackendService.retargetSlaTrackings, request);
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
+    const link = linked(this.closing.signal, options.signal);
+    const control = { timeoutMs, signal: link.signal };
+    try {
+      yield* this.connection.replies(SlaBackendService.retargetSlaTrackings, message, control);
+    } finally {
+      link.release();
+    }
+  }
+
   /** Lets an ended ticket run again as its next generation. */
   reopenSla(
     request: Input<rpc.ReopenSlaRequest>,

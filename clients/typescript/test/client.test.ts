@@ -80,6 +80,19 @@ test("every call of the service", async (t) => {
     priority_id: null,
   });
   assert.equal(retargeted.status.policy_id, "silver");
+  const progress: Array<[number, number]> = [];
+  for await (const reply of client.retargetSlaTrackings({
+    tenant_id: TICKET.tenant_id,
+    which: { policy_id: "silver" },
+    policy_id: "bronze",
+    dry_run: true,
+  })) {
+    progress.push([reply.done, reply.total]);
+  }
+  assert.deepEqual(progress, [
+    [0, 1],
+    [1, 1],
+  ]);
   const completed = await client.completeSla({ ...TICKET, phase: "SLA_PHASE_RESPONSE", met: false });
   assert.equal(completed.met, true);
   assert.equal(completed.met_differs, true);

@@ -78,6 +78,12 @@ async def test_the_life_of_a_ticket(client: Client, slad: Slad) -> None:
     assert retargeted.status.policy_id == "silver"
     assert retargeted.status.resolution.target.ToTimedelta() == minutes(480)
 
+    many = client.retarget_sla_trackings(
+        tenant_id="acme", of_policy_id="silver", targets=[target(resolution=960)], dry_run=True
+    )
+    found = [(d.ticket_id, d.clock) async for reply in many for d in reply.differences]
+    assert found == [("T-1", "resolution")]
+
     cancelled = await client.cancel_sla(ticket_id="T-1", tenant_id="acme")
     assert cancelled.status.state == pb.SLA_TRACKING_STATE_CANCELLED
     reopened = await client.reopen_sla(ticket_id="T-1", tenant_id="acme", mode=pb.REOPEN_MODE_RESUME)

@@ -772,6 +772,7 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
     SUPPRESS_PAST_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """Required."""
     policy_id: builtins.str
@@ -786,7 +787,7 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
 
     @property
     def schedule(self) -> slad_client.v1.types_pb2.BusinessHoursSchedule:
-        """What changes; at least one of the four. What is absent stays as each tracking has it.
+        """What changes, at least one field. What is absent stays as each tracking has it.
 
         Trackings whose target is 24x7 stay so, unless targets are given too.
         """
@@ -797,6 +798,10 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
 
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]:
+        """The named clocks, all of them."""
+
     def __init__(
         self,
         *,
@@ -809,10 +814,11 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
         suppress_past: builtins.bool = ...,
         dry_run: builtins.bool = ...,
         request_id: builtins.str = ...,
+        clocks: collections.abc.Iterable[slad_client.v1.types_pb2.SlaClockTerms] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["schedule", b"schedule", "which", b"which"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dry_run", b"dry_run", "notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "request_id", b"request_id", "schedule", b"schedule", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "which", b"which"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clocks", b"clocks", "dry_run", b"dry_run", "notification_thresholds", b"notification_thresholds", "policy_id", b"policy_id", "request_id", b"request_id", "schedule", b"schedule", "suppress_past", b"suppress_past", "targets", b"targets", "tenant_id", b"tenant_id", "which", b"which"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RetargetSlaTrackingsRequest: typing_extensions.TypeAlias = RetargetSlaTrackingsRequest
@@ -867,7 +873,7 @@ class SlaTermsDifference(google.protobuf.message.Message):
     RETRACTED_FIELD_NUMBER: builtins.int
     ticket_id: builtins.str
     clock: builtins.str
-    """"response" or "resolution"."""
+    """The name of the clock, such as "response"."""
     cycle: builtins.int
     """1 for the first cycle of the clock, then counting up. Clocks that run once have cycle 1."""
     @property

@@ -80,6 +80,11 @@ class SlaBackendStub(object):
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaResponse.FromString,
                 _registered_method=True)
+        self.RetargetSlaTrackings = channel.unary_stream(
+                '/slad.v1.SlaBackend/RetargetSlaTrackings',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsResponse.FromString,
+                _registered_method=True)
         self.ReopenSla = channel.unary_unary(
                 '/slad.v1.SlaBackend/ReopenSla',
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.ReopenSlaRequest.SerializeToString,
@@ -195,6 +200,14 @@ class SlaBackendServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetargetSlaTrackings(self, request, context):
+        """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+        what the request leaves out stays. The same call again finishes one that was cut off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReopenSla(self, request, context):
         """Lets an ended ticket run again as its next generation.
         """
@@ -305,6 +318,11 @@ def add_SlaBackendServicer_to_server(servicer, server):
                     servicer.RetargetSla,
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaResponse.SerializeToString,
+            ),
+            'RetargetSlaTrackings': grpc.unary_stream_rpc_method_handler(
+                    servicer.RetargetSlaTrackings,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsResponse.SerializeToString,
             ),
             'ReopenSla': grpc.unary_unary_rpc_method_handler(
                     servicer.ReopenSla,
@@ -596,6 +614,33 @@ class SlaBackend(object):
             '/slad.v1.SlaBackend/RetargetSla',
             slad_dot_v1_dot_sla__backend__pb2.RetargetSlaRequest.SerializeToString,
             slad_dot_v1_dot_sla__backend__pb2.RetargetSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetargetSlaTrackings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/slad.v1.SlaBackend/RetargetSlaTrackings',
+            slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.RetargetSlaTrackingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

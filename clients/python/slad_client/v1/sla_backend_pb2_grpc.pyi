@@ -77,6 +77,10 @@ class SlaBackendStub:
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
     """
+    RetargetSlaTrackings: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]
+    """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+    what the request leaves out stays. The same call again finishes one that was cut off.
+    """
     ReopenSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReopenSlaRequest, slad_client.v1.sla_backend_pb2.ReopenSlaResponse]
     """Lets an ended ticket run again as its next generation."""
     ListSlaTrackings: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ListSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ListSlaTrackingsResponse]
@@ -120,6 +124,10 @@ class SlaBackendAsyncStub(SlaBackendStub):
     RetargetSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]  # type: ignore[assignment]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
+    """
+    RetargetSlaTrackings: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]  # type: ignore[assignment]
+    """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+    what the request leaves out stays. The same call again finishes one that was cut off.
     """
     ReopenSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReopenSlaRequest, slad_client.v1.sla_backend_pb2.ReopenSlaResponse]  # type: ignore[assignment]
     """Lets an ended ticket run again as its next generation."""
@@ -215,6 +223,16 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.RetargetSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.RetargetSlaResponse]]:
         """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
         stay; everything else is derived anew from the new terms.
+        """
+
+    @abc.abstractmethod
+    def RetargetSlaTrackings(
+        self,
+        request: slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse], collections.abc.AsyncIterator[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]]:
+        """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+        what the request leaves out stays. The same call again finishes one that was cut off.
         """
 
     @abc.abstractmethod

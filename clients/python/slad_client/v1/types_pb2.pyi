@@ -1300,7 +1300,9 @@ class SlaAuditEntry(google.protobuf.message.Message):
     NOTE_FIELD_NUMBER: builtins.int
     TOKEN_ID_FIELD_NUMBER: builtins.int
     command: builtins.str
-    """"Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "Reopen", or "Mend" for a reconciliation."""
+    """"Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "ChangeTerms" for RetargetSlaTrackings, "Reopen",
+    or "Mend" for a reconciliation.
+    """
     request_id: builtins.str
     changed: builtins.bool
     """False: it was acknowledged, and left everything as it was."""

@@ -382,6 +382,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     suppress_past: "bool",
     dry_run: "bool",
     request_id: "string",
+    clocks: { list: { message: "SlaClockTerms" } },
   },
   RetargetSlaTrackingsResponse: {
     done: "int64",

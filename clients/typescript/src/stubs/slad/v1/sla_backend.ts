@@ -423,7 +423,7 @@ export interface RetargetSlaTrackingsRequest {
     | SlaTrackingSelection
     | undefined;
   /**
-   * What changes; at least one of the four. What is absent stays as each tracking has it.
+   * What changes, at least one field. What is absent stays as each tracking has it.
    *
    * Trackings whose target is 24x7 stay so, unless targets are given too.
    */
@@ -439,6 +439,8 @@ export interface RetargetSlaTrackingsRequest {
   /** Change nothing; tell what would become of each ticket. */
   dry_run: boolean;
   request_id: string;
+  /** The named clocks, all of them. */
+  clocks: SlaClockTerms[];
 }
 
 /** Sent as it goes; the last one has done = total. */
@@ -456,7 +458,7 @@ export interface RetargetSlaTrackingsResponse {
 /** What becomes of one clock of a tracking that is retargeted. */
 export interface SlaTermsDifference {
   ticket_id: string;
-  /** "response" or "resolution". */
+  /** The name of the clock, such as "response". */
   clock: string;
   /** 1 for the first cycle of the clock, then counting up. Clocks that run once have cycle 1. */
   cycle: number;
@@ -2815,6 +2817,7 @@ function createBaseRetargetSlaTrackingsRequest(): RetargetSlaTrackingsRequest {
     suppress_past: false,
     dry_run: false,
     request_id: "",
+    clocks: [],
   };
 }
 
@@ -2850,6 +2853,9 @@ export const RetargetSlaTrackingsRequest: MessageFns<RetargetSlaTrackingsRequest
     }
     if (message.request_id !== "") {
       writer.uint32(74).string(message.request_id);
+    }
+    for (const v of message.clocks) {
+      SlaClockTerms.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -2949,6 +2955,14 @@ export const RetargetSlaTrackingsRequest: MessageFns<RetargetSlaTrackingsRequest
             message.request_id = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.clocks.push(SlaClockTerms.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2979,6 +2993,7 @@ export const RetargetSlaTrackingsRequest: MessageFns<RetargetSlaTrackingsRequest
     message.suppress_past = object.suppress_past ?? false;
     message.dry_run = object.dry_run ?? false;
     message.request_id = object.request_id ?? "";
+    message.clocks = object.clocks?.map((e) => SlaClockTerms.fromPartial(e)) || [];
     return message;
   },
 };
@@ -5681,6 +5696,21 @@ export const SlaBackendService = {
     responseSerialize: (value: RetargetSlaResponse): Buffer => Buffer.from(RetargetSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RetargetSlaResponse => RetargetSlaResponse.decode(value),
   },
+  /**
+   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+   * what the request leaves out stays. The same call again finishes one that was cut off.
+   */
+  retargetSlaTrackings: {
+    path: "/slad.v1.SlaBackend/RetargetSlaTrackings" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: RetargetSlaTrackingsRequest): Buffer =>
+      Buffer.from(RetargetSlaTrackingsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetargetSlaTrackingsRequest => RetargetSlaTrackingsRequest.decode(value),
+    responseSerialize: (value: RetargetSlaTrackingsResponse): Buffer =>
+      Buffer.from(RetargetSlaTrackingsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RetargetSlaTrackingsResponse => RetargetSlaTrackingsResponse.decode(value),
+  },
   /** Lets an ended ticket run again as its next generation. */
   reopenSla: {
     path: "/slad.v1.SlaBackend/ReopenSla" as const,
@@ -5808,6 +5838,11 @@ export interface SlaBackendServer extends UntypedServiceImplementation {
    * stay; everything else is derived anew from the new terms.
    */
   retargetSla: handleUnaryCall<RetargetSlaRequest, RetargetSlaResponse>;
+  /**
+   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+   * what the request leaves out stays. The same call again finishes one that was cut off.
+   */
+  retargetSlaTrackings: handleServerStreamingCall<RetargetSlaTrackingsRequest, RetargetSlaTrackingsResponse>;
   /** Lets an ended ticket run again as its next generation. */
   reopenSla: handleUnaryCall<ReopenSlaRequest, ReopenSlaResponse>;
   /** Trackings, page by page, in the order in which they were created. */
@@ -5976,6 +6011,19 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RetargetSlaResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
+   * what the request leaves out stays. The same call again finishes one that was cut off.
+   */
+  retargetSlaTrackings(
+    request: RetargetSlaTrackingsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RetargetSlaTrackingsResponse>;
+  retargetSlaTrackings(
+    request: RetargetSlaTrackingsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RetargetSlaTrackingsResponse>;
   /** Lets an ended ticket run again as its next generation. */
   reopenSla(
     request: ReopenSlaRequest,

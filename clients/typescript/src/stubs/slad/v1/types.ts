@@ -1269,7 +1269,10 @@ export interface SlaAuditEntry {
   recorded_at:
     | Date
     | undefined;
-  /** "Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "Reopen", or "Mend" for a reconciliation. */
+  /**
+   * "Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "ChangeTerms" for RetargetSlaTrackings, "Reopen",
+   * or "Mend" for a reconciliation.
+   */
   command: string;
   /** Absent: none was given. */
   effective_at: Date | undefined;

@@ -1,0 +1,175 @@
+"""A change of some terms of many trackings: what is left out stays as each of them has it (M9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from slad.core import machine
+from slad.core.due_dates import NoOpenTime
+from slad.core.errors import InvalidField
+from slad.core.machine import ClockOutOfRange
+from slad.core.reading import Calendars, Reading
+from slad.core.settle import Transition
+from slad.core.terms import Terms, ThresholdSpec
+from slad.core.tracking import CycleKey, Tracking
+from slad.engine.catalog import EVERY_HOUR
+from slad.engine.commands import Command, ScheduleOffer, TermsOffer
+
+KeyOf = Callable[[ScheduleOffer | None], int]
+"""The key of a schedule; None: every hour counts."""
+
+
+class Selection(NamedTuple):
+    """Which live trackings of a tenant; one of the three is given."""
+
+    schedule_id: str = ""
+    policy_id: str = ""
+    ticket_ids: tuple[str, ...] = ()
+    """Each once."""
+
+    def fits(self, terms: Terms) -> bool:
+        """Whether a tracking with these terms is selected; those that are named by their ticket are."""
+        if self.ticket_ids:
+            return True
+        if self.policy_id:
+            return terms.policy_id == self.policy_id
+        return terms.schedule_id == self.schedule_id
+
+
+class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes. Empty: it stays."""
+
+    policy_id: str = ""
+    targets: tuple[TermsOffer, ...] = ()
+    """Of each only the target; one for a tracking is chosen by its priority."""
+    replaces_schedule: bool = False
+    schedule: ScheduleOffer | None = None
+    """With `replaces_schedule`; None: every hour counts."""
+    schedule_id: str = ""
+    notification_percents: tuple[int, ...] = ()
+    clocks: TermsOffer | None = None
+    """Of it only the named clocks."""
+
+    def applied_to(self, terms: Terms, key_of: KeyOf) -> Terms:
+        """The terms with the change, due dates without their open time. Raises InvalidField."""
+        former_key = terms.schedule_key
+        if self.policy_id:
+            terms = msgspec.structs.replace(terms, policy_id=self.policy_id)
+        if self.notification_percents:
+            terms = msgspec.structs.replace(terms, notification_percents=self.notification_percents)
+        follows = terms.follows_schedule
+        if self.targets:
+            target = self._target(terms.priority_id)
+            follows = target.schedule_id is not None
+            if follows and not terms.follows_schedule and not self.replaces_schedule:
+                raise InvalidField("schedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
+            terms = msgspec.structs.replace(
+                terms,
+                response_ms=target.response_ms,
+                resolution_ms=target.resolution_ms,
+                escalation_percents=target.escalation_percents,
+                response_due_at=target.response_due_at,
+                resolution_due_at=target.resolution_due_at,
+            )
+        if not follows:
+            terms = msgspec.structs.replace(terms, schedule_key=EVERY_HOUR, schedule_id=None)
+        elif self.replaces_schedule:
+            key = key_of(self.schedule)
+            terms = msgspec.structs.replace(terms, schedule_key=key, schedule_id=self.schedule_id)
+        if self.clocks is not None:
+            named = self.clocks.named(key_of, terms.schedule_key)
+            return msgspec.structs.replace(terms, named=named)
+        if terms.named and terms.schedule_key != former_key:
+            # Those that counted by the ticket's schedule go on to do so.
+            named = tuple(
+                msgspec.structs.replace(clock, schedule_key=terms.schedule_key)
+                if clock.schedule_key == former_key
+                else clock
+                for clock in terms.named
+            )
+            terms = msgspec.structs.replace(terms, named=named)
+        return terms
+
+    def _target(self, priority_id: str) -> TermsOffer:
+        # A target without a priority stands for any that is not listed.
+        for wanted in (priority_id, ""):
+            for target in self.targets:
+                if target.priority_id == wanted:
+                    return target
+        raise InvalidField("targets", "NO_TARGET", f"no target has priority_id {priority_id!r}")
+
+    def refused(self, error: ClockOutOfRange | NoOpenTime, priority_id: str) -> InvalidField:
+        """The error for a target that cannot be, with the path of its field."""
+        if self.clocks is not None and error.clock in {offer.terms.name for offer in self.clocks.clocks}:
+            return self.clocks.refused(error)
+        if self.targets:
+            return self._target(priority_id).refused(error)
+        return InvalidField("schedule", "DEADLINE_OUT_OF_RANGE", "a threshold would fall past the year 9999")
+
+
+class ChangeTerms(Command, frozen=True, kw_only=True):
+    """Changes some of the terms of a live tracking, as one of many."""
+
+    change: TermsChange
+    suppress_past: bool = False
+
+
+class ClockDifference(NamedTuple):
+    """What becomes of one cycle of a clock. Instants in UTC epoch ms; None: there is no such clock."""
+
+    clock: str
+    cycle: int
+    due_before: int | None
+    due_after: int | None
+    fired: list[int]
+    """Percents that fire at once, silently or not."""
+    retracted: list[int]
+
+
+def changed_terms(
+    tracking: Tracking,
+    change: TermsChange,
+    key_of: KeyOf,
+    calendars: Calendars,
+    now: int,
+    *,
+    suppress_past: bool,
+) -> Transition:
+    """What a change of terms amounts to for a live tracking (M5, M9). Raises InvalidField, Refused."""
+    terms = change.applied_to(tracking.terms, key_of)
+    try:
+        return machine.retarget(tracking, terms, calendars, now, suppress_past=suppress_past)
+    except (ClockOutOfRange, NoOpenTime) as error:
+        raise change.refused(error, terms.priority_id) from None
+
+
+def differences(
+    before: Tracking, reading: Reading, after: Tracking, reading_after: Reading
+) -> Iterator[ClockDifference]:
+    """The open cycles whose deadline or thresholds differ between two states of a tracking, as read."""
+    fired, fired_after = _fired(before), _fired(after)
+    found, found_after = _open(reading), _open(reading_after)
+    for key in dict.fromkeys((*found, *found_after)):
+        name, cycle, due_before, specs = found.get(key) or (*found_after[key][:2], None, None)
+        due_after, specs_after = found_after[key][2:] if key in found_after else (None, None)
+        fires = sorted(percent for cycle_key, percent in fired_after - fired if cycle_key == key)
+        retracted = sorted(percent for cycle_key, percent in fired - fired_after if cycle_key == key)
+        if (due_before, specs) != (due_after, specs_after) or fires or retracted:
+            yield ClockDifference(name, cycle, due_before, due_after, fires, retracted)
+
+
+def _fired(tracking: Tracking) -> set[tuple[CycleKey, int]]:
+    return {(fired.cycle, fired.percent) for fired in tracking.fired if fired.fired_at}
+
+
+def _open(
+    reading: Reading,
+) -> dict[CycleKey, tuple[str, int, int | None, tuple[ThresholdSpec, ...] | None]]:
+    return {
+        clock.key: (clock.name, clock.number, clock.due_at, clock.specs)
+        for clock in reading.clocks
+        if clock.closed_at is None
+    }
