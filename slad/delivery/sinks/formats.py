@@ -94,6 +94,9 @@ _SOURCES: Final[Mapping[str, Callable[[pb.SlaEvent], Any]]] = {
     "escalation_level": lambda event: event.threshold.escalation_level or None,
     "breach": lambda event: event.threshold.breach if event.HasField("threshold") else None,
     "superseded": lambda event: event.threshold.superseded if event.HasField("threshold") else None,
+    "notification_superseded": lambda event: (
+        event.threshold.notification_superseded if event.HasField("threshold") else None
+    ),
     "met": lambda event: event.met if event.HasField("met") else None,
     "occurred_at": lambda event: instant(event.occurred_at),
     "recorded_at": lambda event: instant(event.recorded_at),

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.system.e2e.slad_process import COMMAND, is_serving
+from tests.system.ops.test_deployment import compose
 from tests.system.packages.machine import PATIENCE_S, base, need_tools, python_version
 from tests.system.packages.wheelhouse import ROOT, collect, run
 
+UNKNOWN_CALLER = 8
 BASE, IMAGE = "localhost/python-for-slad", "localhost/slad"
 
 
@@ -149,6 +152,40 @@ def test_it_runs_read_only_as_its_user_and_its_health_check_tells(image: Image, 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0, "no daemon, no health"
+
+
+def test_it_serves_over_tls_as_the_compose_file_configures_it(image: Image, tmp_path: Path) -> None:
+    service, ca = compose()["services"]["slad"], trustme.CA()
+    certificate = ca.issue_cert("localhost")
+    mounted = volumes(image, tmp_path)
+    tls = tmp_path / "tls"
+    tls.mkdir()
+    (tls / "tls.crt").write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
+    (tls / "tls.key").write_bytes(certificate.private_key_pem.bytes())
+    ca.cert_pem.write_to_path(str(tls / "ca.crt"))
+    env = [*image.config["Env"], *(f"{name}={value}" for name, value in service["environment"].items())]
+    configured = Image(image.config | {"Env": env}, image.health, image.root)
+    where = mounted | {"/etc/slad/tls": tls}
+    with running(configured, where) as process:
+        end = time.monotonic() + PATIENCE_S
+        while not (mounted["/run/slad"] / "slad.sock").exists():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+        def over_tls(*command: str, token: str = "") -> int:
+            network = ("nsenter", f"--target={_slad_in(process.pid)}", "--net")
+            target = ("--address", "localhost:7523", "--ca", str(tls / "ca.crt"))
+            done = subprocess.run(
+                [*network, COMMAND, *command, *target], env=os.environ | {"SLAD_TOKEN": token}, check=False
+            )
+            return done.returncode
+
+        assert over_tls("health", "--wait", "30s") == 0
+        data = mounted["/var/lib/slad"]
+        token = run(COMMAND, "tokens", "create", "--data", data, "--all-tenants", "--role", "write").strip()
+        assert over_tls("list", token=token) == 0
+        assert over_tls("list") == UNKNOWN_CALLER
 
 
 def _slad_in(pid: int) -> int:
