@@ -9,7 +9,7 @@ from typing import Final
 from slad.core.errors import Refusal, Refused
 from slad.storage.row_reader import StoredEvent
 from slad.storage.rows import EventRow
-from slad.storage.store import SequenceGap
+from slad.storage.store import Lineage, SequenceGap
 
 TAIL: Final = 8_192
 """Newest events that are kept in memory for watchers that keep up."""
@@ -38,10 +38,13 @@ class EventHub:
         head: int,
         read_page: Callable[[int, int], Awaitable[Sequence[StoredEvent]]],
         gap: SequenceGap | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self._read_page = read_page
         self._head = head
         self._gap = gap or SequenceGap(0, 0)
+        self.lineage = lineage or Lineage("", 0)
+        """Whose sequences these are."""
         self._tail: list[EventRow] = []
         self._tail_bytes = 0
         self._news = asyncio.Event()

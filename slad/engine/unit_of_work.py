@@ -53,7 +53,7 @@ class UnitOfWork:
         """What is to be written; trackings and answers go in by `put` and `remember`, to be seen."""
         self.crossings: list[Event] = []
         """The events of this batch that are about a threshold."""
-        last_tenant, last_schedule, self._last_tracking, self._last_sequence = counters
+        last_tenant, last_schedule, self._last_tracking, self._last_sequence, self._epoch = counters
         self.catalog = CatalogOverlay(catalog, self.rows, last_tenant, last_schedule)
         self.tickets = Tickets(store, self.catalog)
         self._store = store
@@ -122,7 +122,7 @@ class UnitOfWork:
             sequence += 1
             if event.crossing is not None:
                 self.crossings.append(event)
-            body = encode_event(ticket, tracking, event, sequence, self.now)
+            body = encode_event(ticket, tracking, event, sequence, self.now, self._epoch)
             row = sequence, tracking_key, tenant_key, event.type.value, body
             self.rows.events.append(EventRow(*row, event_checksum(*row)))
         self._last_sequence = sequence
@@ -150,5 +150,9 @@ class UnitOfWork:
     def counters(self) -> Counters:
         """The highest keys in use once the batch is committed."""
         return Counters(
-            self.catalog.last_tenant, self.catalog.last_schedule, self._last_tracking, self._last_sequence
+            self.catalog.last_tenant,
+            self.catalog.last_schedule,
+            self._last_tracking,
+            self._last_sequence,
+            self._epoch,
         )

@@ -223,7 +223,14 @@ class SlaBackend:
         self._watches += 1
         try:
             # The caller learns that it is heard, and from where, before there is anything to hear.
-            await context.send_initial_metadata((("slad-head-sequence", str(self._hub.head)),))
+            lineage = self._hub.lineage
+            await context.send_initial_metadata(
+                (
+                    ("slad-head-sequence", str(self._hub.head)),
+                    ("slad-instance", lineage.instance),
+                    ("slad-epoch", str(lineage.epoch)),
+                )
+            )
             async with aclosing(pages):
                 async for events in pages:
                     bodies = [event.body for event in events if watch.consumer or wanted(event)]

@@ -12,6 +12,7 @@ from typing import Final
 import apsw
 
 from slad.storage.database import APPLICATION_ID, DAMAGE, DATABASE_NAME, migrations
+from slad.storage.epoch import begin_epoch
 from slad.storage.kill_points import RESTORE_COPIED, kill_point
 from slad.storage.lock import DatabaseError, DirectoryLock, explained
 from slad.storage.store import Store
@@ -19,10 +20,6 @@ from slad.storage.swap import COMPLETE, INCOMING, finish_restore, sync
 
 PAGES_AT_ONCE: Final = 1_024
 """Pages that are copied between two reports of progress."""
-
-SEQUENCE_STRIDE: Final = 1_000_000_000
-"""After a restore, sequences go on at the next multiple: those that consumers saw after the backup was taken
-are never given to other events."""
 
 Progress = Callable[[int, int], None]
 """Told how many pages are copied, of how many."""
@@ -74,7 +71,7 @@ def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
             try:
                 with backup.open("rb") as source, open(incoming, "wb", opener=_private) as copy:
                     shutil.copyfileobj(source, copy)
-                _skip_sequences(incoming)
+                _begin_epoch(incoming)
                 give_to_owner_of(data, incoming)
                 sync(incoming)
                 incoming.rename(database.with_name(COMPLETE))
@@ -182,30 +179,13 @@ def _copy(source_path: Path, target: Path, progress: Progress) -> None:
         source.close()
 
 
-def _skip_sequences(path: Path) -> None:
+def _begin_epoch(path: Path) -> None:
     connection = apsw.Connection(os.fspath(path))
     try:
-        newest = connection.execute(
-            "SELECT max(coalesce((SELECT max(sequence) FROM event), 0),"
-            " coalesce((SELECT value FROM meta WHERE name = 'sequence_floor'), 0))"
-        ).get
-        floor = (newest // SEQUENCE_STRIDE + 1) * SEQUENCE_STRIDE
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('sequence_floor', ?)", (floor,))
-        _skip_message_keys(connection)
+        with connection:
+            begin_epoch(connection)
     finally:
         connection.close()
-
-
-def _skip_message_keys(connection: apsw.Connection) -> None:
-    """The same for messages to Temporal: a workflow drops what has a key that it has seen, or passed."""
-    table = "temporal_outbox"
-    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is None:
-        return
-    used = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
-    newest = connection.execute(used, (table,)).get
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-    floor = (newest // SEQUENCE_STRIDE + 1) * SEQUENCE_STRIDE
-    connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, floor))
 
 
 def give_to_owner_of(data: Path, path: Path) -> None:

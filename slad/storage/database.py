@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
+from slad.storage.epoch import settle_epoch
 from slad.storage.lock import DatabaseError, DirectoryLock, explained, owner_of
 from slad.storage.swap import finish_restore, refuse_leftovers
 
@@ -164,6 +165,7 @@ class DataDirectory:
                     migrate(connection)
                     self._look_through(connection)
                     _note_time_zones(connection)
+                    settle_epoch(connection, self.database)
                 except apsw.Error as error:
                     if is_full(error, connection.system_errno):
                         text = f"{self.database} cannot be opened: the disk is full; make room"

@@ -91,12 +91,13 @@ OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STA
 
 
 class Counters(NamedTuple):
-    """The highest keys in use."""
+    """The highest keys in use, and the epoch that they are of."""
 
     tenant: int
     schedule: int
     tracking: int
     sequence: int
+    epoch: int = 0
 
 
 class Journal:
@@ -124,7 +125,8 @@ class Journal:
         highest = self._connection.execute(
             "SELECT (SELECT max(tenant_key) FROM tenant), (SELECT max(schedule_key) FROM schedule),"
             " (SELECT max(tracking_key) FROM tracking), max(coalesce((SELECT max(sequence) FROM event), 0),"
-            " coalesce((SELECT value FROM meta WHERE name = 'sequence_floor'), 0))"
+            " coalesce((SELECT value FROM meta WHERE name = 'sequence_floor'), 0)),"
+            " (SELECT value FROM meta WHERE name = 'epoch')"
         ).get
         return Counters(*(value or 0 for value in highest))
 

@@ -18,6 +18,13 @@ from slad.storage.temporal_store import TemporalStore
 from slad.storage.unreadable import Unreadable, UnreadableValues
 
 
+class Lineage(NamedTuple):
+    """Which database it is (a UUID), and which life of it: how often it was restored, or begun as a copy."""
+
+    instance: str
+    epoch: int
+
+
 class SequenceGap(NamedTuple):
     """Sequences that no event has, after a restore: those above `start`, up to and including `end`."""
 
@@ -181,6 +188,10 @@ class Store:
         if not isinstance(floor, int):
             return None
         return SequenceGap(self._scalar(select.NEWEST_EVENT_UP_TO, floor) or 0, floor)
+
+    def lineage(self) -> Lineage:
+        """Which database this is, and which life of it."""
+        return Lineage(str(self.meta("instance") or ""), int(self.meta("epoch") or 0))
 
     def free_bytes(self) -> int:
         """What of the file is free and will be used again."""

@@ -19,8 +19,9 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine.doctor import Verdict, examine
 from slad.storage import backup as backups
-from slad.storage.backup import SEQUENCE_STRIDE, back_up, inspect, restore
+from slad.storage.backup import back_up, inspect, restore
 from slad.storage.database import DataDirectory
+from slad.storage.epoch import SEQUENCE_STRIDE
 from slad.storage.kill_points import DATABASE_MOVED, RESTORE_COPIED, WAL_MOVED
 from slad.storage.lock import DatabaseError
 from tests.slad_under_test import MONDAY_9, slad_running, target, told

@@ -15,6 +15,7 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine, Tracking
 from slad.storage import backup
 from slad.storage.database import DataDirectory
+from slad.storage.epoch import SEQUENCE_STRIDE
 from slad.storage.journal import Journal
 from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow
@@ -116,4 +117,4 @@ def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_
     assert [put(data), put(data)] == [1, 2], "keys are never used twice, sent or not"
     backup.back_up(data, copy)
     backup.restore(copy, restored)
-    assert put(restored) > backup.SEQUENCE_STRIDE
+    assert put(restored) > SEQUENCE_STRIDE

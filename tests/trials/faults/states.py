@@ -6,6 +6,7 @@ import os
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import apsw
 import msgspec
@@ -13,6 +14,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.tracking import Tracking
 from slad.engine.doctor import Verdict, examine
+from slad.storage import epoch
 from slad.storage.codec import decode_tracking
 from slad.storage.database import DATABASE_NAME, DataDirectory
 from slad.storage.store import Store
@@ -30,8 +32,10 @@ def read_state(connection: apsw.Connection) -> State:
     state: State = {
         table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in TABLES
     }
-    # The trial is nobody's state: it only shows that something could be written.
-    state["meta"] = connection.execute("SELECT * FROM meta WHERE name <> 'trial' ORDER BY 1").fetchall()
+    # The trial is nobody's state: it only shows that something could be written. Who it is was drawn by lot.
+    state["meta"] = connection.execute(
+        "SELECT * FROM meta WHERE name NOT IN ('trial', 'instance') ORDER BY 1"
+    ).fetchall()
     return state
 
 
@@ -66,9 +70,15 @@ def _timeless_tracking(tracking: Tracking) -> Tracking:
     return msgspec.structs.replace(tracking, fired=fired, judged_at=min(tracking.judged_at, 1))
 
 
+def opened(data: Path) -> DataDirectory:
+    """A data directory that is where it always was, though its files were copied there."""
+    with patch.object(epoch, "home_of", lambda database: "a trial"):
+        return DataDirectory(data)
+
+
 def reopened(data: Path, now: int) -> State:
     """The state of a data directory that slad opens again; the database has to be sound, the wakes right."""
-    directory = DataDirectory(data)
+    directory = opened(data)
     try:
         connection = apsw.Connection(os.fspath(data / DATABASE_NAME))
         store = Store(connection)

@@ -18,7 +18,7 @@ import pytest
 
 from slad.config.settings import RetentionSettings
 from slad.core.errors import Refused
-from slad.core.events import PauseReason, Phase
+from slad.core.events import PauseReason
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from slad.core.machine import ReopenMode
 from slad.core.schedule import build_schedule
@@ -50,7 +50,6 @@ from slad.engine.time_source import VirtualClock
 from slad.storage import database
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.codec import encode_schedule
-from slad.storage.database import DataDirectory
 from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch
@@ -58,7 +57,7 @@ from slad.storage.store import Store
 from tests.core.tickets import OFFICE, at
 from tests.trials.faults import faulty_vfs
 from tests.trials.faults.faulty_vfs import FaultyDisk, Milestone
-from tests.trials.faults.states import State, read_state, timeless_event
+from tests.trials.faults.states import State, opened, read_state, timeless_event
 
 T = TypeVar("T")
 
@@ -147,7 +146,7 @@ class Life:
             raise
 
     def _open(self, data: Path) -> None:
-        directory = DataDirectory(data)
+        directory = opened(data)
         self._closing.append(directory.close)
         writer = directory.writer()
         self._closing.append(writer.close)
@@ -290,7 +289,7 @@ async def _tell_the_script(client: Client) -> None:
     await client.advance(minutes=50)
     await asyncio.gather(
         tell(Resume, "A"),
-        tell(Complete, "B", phase=Phase.RESPONSE, reported_met=True),
+        tell(Complete, "B", clock="response", reported_met=True),
         tell(Retarget, "D", "globex", policy_id="silver", terms=promise(30, 100)),
     )
     await client.advance(hours=2)
@@ -308,7 +307,7 @@ async def _tell_the_script(client: Client) -> None:
 
     await tell(Cancel, "C")
     await client.advance(hours=1)
-    await asyncio.gather(*(tell(Complete, f"E-{n}", phase=Phase.RESOLUTION) for n in range(0, 12, 2)))
+    await asyncio.gather(*(tell(Complete, f"E-{n}", clock="resolution") for n in range(0, 12, 2)))
     await client.read_events("psa")
     await client.sweep()
     await tell(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slad.core.events import PauseReason, Phase
+from slad.core.events import PauseReason
 from slad.core.instants import MINUTE_MS
 from slad.core.machine import ReopenMode
 from slad.engine import commands as slad
@@ -51,9 +51,7 @@ def _fact(fact: Fact, whose: dict[str, Any], now: int) -> slad.Command:
         case "cancel":
             return slad.Cancel(**whose)
         case _:
-            return slad.Complete(
-                **whose, phase=Phase.RESPONSE if fact.kind == "respond" else Phase.RESOLUTION
-            )
+            return slad.Complete(**whose, clock="response" if fact.kind == "respond" else "resolution")
 
 
 def _offer(promise: Promise) -> slad.TermsOffer:

@@ -25,6 +25,7 @@ from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.listeners import Listeners
 from slad.engine.queries import Queries, QueryThread
+from slad.storage import epoch as epoch_module
 from slad.storage import journal as journal_module
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
@@ -55,6 +56,7 @@ def turned(knobs: Knobs, at_kill_point: Callable[[str], None]) -> Iterator[None]
         (retention_module, "SWEEP_SIZE", knobs.sweep_size),
         (engine_module, "kill_point", at_kill_point),
         (journal_module, "kill_point", at_kill_point),
+        (epoch_module, "home_of", lambda database: "simulated"),
     )
     with ExitStack() as stack:
         for module, name, value in settings:
