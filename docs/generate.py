@@ -49,7 +49,7 @@ def row(option: click.Option, context: click.Context) -> Row:
     record = option.get_help_record(context)
     assert record is not None
     spelling, told = record
-    told = re.sub(r" \[env var: \w+\]|env var: \w+; ", "", " ".join(told.split()))
+    told = re.sub(r" \[env var: \w+\]", "", " ".join(told.split()))
     return spelling, str(option.envvar or ""), told
 
 
@@ -280,7 +280,7 @@ def _paragraphs(texts: list[str]) -> Iterator[str]:
 
 
 def _roff(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("|", "|\\:")  # where a line may break
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
 
 

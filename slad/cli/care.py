@@ -13,6 +13,7 @@ from click.exceptions import Exit
 
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.help import example
+from slad.cli.output import note
 from slad.cli.settings import configured_by, data_option
 from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.engine.doctor import CheckResult, Verdict, examine
@@ -30,9 +31,10 @@ _MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
 @data_option
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(data: Path, file: Path) -> None:
-    """Copy the database to FILE, while slad runs or not.
+    """Copy the database to FILE. slad may be running.
 
-    The copy is of one moment, checked, and never overwrites anything. Exit code 3 when it cannot be made.
+    The copy holds the database of one moment, and is checked. It never overwrites a file. Exit code 3 if it
+    cannot be made.
     """
     with click.progressbar(length=1, label="copying", file=sys.stderr) as bar:
 
@@ -42,20 +44,24 @@ def backup(data: Path, file: Path) -> None:
 
         try:
             backups.back_up(data, file, progress)
+            with backups.inspect(data) as store:
+                is_empty = store.is_empty()
         except DatabaseError as error:
             raise _failed(error) from error
     click.echo(f"backed up {data / DATABASE_NAME} to {file}")
+    if is_empty:
+        note(f"the backup holds no tickets; is {data} the directory that slad uses?")
 
 
 @click.command(epilog=example("slad restore /backup/slad.db --data /var/lib/slad"))
 @data_option
-@click.option("--replace", is_flag=True, help="Move a database that is there aside.")
+@click.option("--replace", is_flag=True, help="Move the present database aside.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def restore(data: Path, replace: bool, file: Path) -> None:
-    """Make the backup FILE the database. slad must not be running on it.
+    """Restore the backup FILE. slad must not be running.
 
-    What falls due since the backup fires at the next start, with the event ids it had the first time.
-    Exit code 3 when it cannot be done; then nothing has changed.
+    Thresholds that fell due since the backup fire at the next start, with the event ids that they had the
+    first time. Exit code 3 if FILE cannot be restored; then nothing has changed.
     """
     try:
         former = backups.restore(file, data, replace=replace)
@@ -68,24 +74,24 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 
 @click.command(epilog=example("slad doctor --data /var/lib/slad"))
 @configured_by("data", "engine", *CONNECTION_KEYS)
-@click.option("--json", "as_json", is_flag=True, help="One object a check.")
+@click.option("--json", "as_json", is_flag=True, help="Print each check as a JSON object.")
 @click.option(
     "--quarantine",
     is_flag=True,
     help="Set aside what cannot be read. slad must not be running; back up first.",
 )
 def doctor(configuration: Configuration, as_json: bool, quarantine: bool) -> None:
-    """Check the database: soundness, stored timers against the facts, clock, consumers.
+    """Check that slad is healthy: the database, its timers, the clock and the consumers.
 
-    Where Temporal is used, also whether it can be reached, and whether workers serve the tickets. Exit code 0
-    when all is well or only warnings were found, 5 when something is wrong.
+    If slad uses Temporal, the command also checks the connection and the workers. Exit code 0 if it finds
+    nothing or only warnings, 5 if something is wrong.
     """
     try:
         if quarantine:
             _set_aside(configuration["data"])
         is_sound = True
         for result in _checks(configuration):
-            is_sound &= _tell(result, as_json)
+            is_sound &= _report(result, as_json)
     except DatabaseError as error:
         raise _failed(error) from error
     if not is_sound:
@@ -115,7 +121,7 @@ def _checks(configuration: Configuration) -> Iterator[CheckResult]:
         yield from _temporal(configuration)
 
 
-def _tell(result: CheckResult, as_json: bool) -> bool:
+def _report(result: CheckResult, as_json: bool) -> bool:
     """Prints a check as soon as it is made; whether nothing is wrong."""
     verdict, check, text = result
     if as_json:

@@ -16,9 +16,10 @@ from slad.delivery.sinks.kinds import check_sinks
 
 @click.group()
 def config() -> None:
-    """The configuration of `slad serve`; takes the same options, variables and file.
+    """Check and show the effective configuration, and where each value comes from.
 
-    Exit code 2 when it is wrong.
+    The commands take the options, variables and file of `slad serve`. Exit code 2 if the configuration is
+    wrong.
     """
 
 
@@ -27,14 +28,14 @@ def config() -> None:
 def check_command(configuration: Configuration) -> None:
     """Say whether the configuration can be used."""
     configuration.settings(check_sinks)
-    click.echo(f"ok: {configuration.path}" if configuration.path else "ok: no file, so options and defaults")
+    click.echo(f"ok: {configuration.path}" if configuration.path else "ok: no file; options and defaults")
 
 
 @config.command("show", epilog=example("slad config show --config /etc/slad/slad.toml"))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured
 def show_command(configuration: Configuration, as_json: bool) -> None:
-    """Show every setting with its origin, in a form that can serve as the file."""
+    """Show every setting and where its value comes from. The output can be used as a configuration file."""
     configuration.settings(check_sinks)
     if as_json:
         click.echo(json.dumps({key: _described(s, configuration) for key, s in SETTINGS.items()}, indent=2))

@@ -103,10 +103,11 @@ class LazyGroup(click.Group):
 
 
 def _show_variables(command: click.Command) -> None:
-    """Lets the help name the variable of each option."""
+    """Adds the variable of each option to its help, once. click's `show_envvar` is in its errors too."""
     for param in command.params:
-        if isinstance(param, click.Option):
-            param.show_envvar = bool(param.envvar)
+        variable = f"[env var: {param.envvar}]"
+        if isinstance(param, click.Option) and param.envvar and variable not in (param.help or ""):
+            param.help = f"{param.help or ''}  {variable}"
     if isinstance(command, click.Group):
         for below in command.commands.values():
             _show_variables(below)

@@ -80,7 +80,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
         {
             "backup": ("slad.cli.care:backup", "Copy the database to a file, also while slad runs."),
             "restore": ("slad.cli.care:restore", "Restore a backup."),
-            "doctor": ("slad.cli.care:doctor", "Check the database, its timers and consumers."),
+            "doctor": ("slad.cli.care:doctor", "Check that slad is healthy."),
         },
     ),
     (

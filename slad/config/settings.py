@@ -23,27 +23,31 @@ class TlsSettings(Table, frozen=True):
     """TLS of the TCP addresses, all of them. Without a certificate there is none."""
 
     cert: Annotated[
-        File | None, "TLS for the TCP addresses: the certificate and those that lead to its CA, PEM."
+        File | None, "Use TLS on the TCP addresses, with this certificate and those that lead to its CA, PEM."
     ] = None
-    key: Annotated[File | None, "Its private key, PEM, not encrypted."] = None
+    key: Annotated[File | None, "The private key of that certificate, PEM, not encrypted."] = None
     client_ca: Annotated[
-        File | None, "CAs, PEM: callers over TCP need a certificate that one of them has signed (mTLS)."
+        File | None, "Callers over TCP need a certificate that one of these CAs has signed, PEM (mTLS)."
     ] = None
 
     def __post_init__(self) -> None:
         if (self.cert is None) != (self.key is None):
             given, other = ("cert", "key") if self.key is None else ("key", "cert")
-            raise SettingError(given, f"goes with tls.{other}: set both, or neither")
+            raise SettingError(given, f"needs tls.{other}: set both, or neither")
         if self.client_ca is not None and self.cert is None:
-            raise SettingError("client_ca", "is of use with tls.cert and tls.key only")
+            raise SettingError("client_ca", "needs tls.cert and tls.key")
 
 
 class LogSettings(Table, frozen=True):
     """How slad logs."""
 
-    format: Annotated[Literal["auto", "text", "json"], "auto: text on a terminal, JSON otherwise."] = "auto"
-    level: Annotated[Literal["debug", "info", "warning", "error"], "What is worth a line."] = "info"
-    slow_calls_ms: Annotated[Span, "A call that takes longer is logged; 0s: none is."] = SECOND_MS
+    format: Annotated[
+        Literal["auto", "text", "json"], "auto writes text on a terminal and JSON otherwise."
+    ] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error"], "The lowest level that is logged."] = (
+        "info"
+    )
+    slow_calls_ms: Annotated[Span, "Calls that take longer than this are logged; 0s logs none."] = SECOND_MS
 
 
 class MetricsSettings(Table, frozen=True):
@@ -51,7 +55,7 @@ class MetricsSettings(Table, frozen=True):
 
     listen: Annotated[
         Address | None,
-        "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524. Not set: nowhere.",
+        "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524. By default nowhere.",
     ] = None
 
 
@@ -76,25 +80,27 @@ class RetentionSettings(Table, frozen=True):
         Span, "How long acknowledged events are kept, for timelines and for new consumers."
     ] = 30 * DAY_MS
     max_events: Annotated[
-        int, Meta(ge=1), "Beyond this number the oldest acknowledged events go earlier."
+        int, Meta(ge=1), "If there are more acknowledged events than this, the oldest are removed earlier."
     ] = 10_000_000
-    requests_ms: Annotated[Span, "How long a repeated request_id gets its first answer (M6)."] = field(
-        default=7 * DAY_MS, name="request_ids"
-    )
+    requests_ms: Annotated[
+        Span, "How long a repeated request_id gets the answer of the first request (M6)."
+    ] = field(default=7 * DAY_MS, name="request_ids")
 
 
 class RequestLimits(Table, frozen=True):
     """What a request may hold. Beyond it is INVALID_ARGUMENT, with the field named."""
 
-    id_length: Annotated[int, Meta(ge=1, le=1_000), "Characters of an id or a name."] = 200
-    targets: Annotated[int, Meta(ge=1, le=10_000), "Targets of a request."] = 200
-    thresholds: Annotated[int, Meta(ge=1, le=1_000), "Notification thresholds of a request."] = 50
-    entries: Annotated[int, Meta(ge=1, le=10_000), "Weekly windows of a schedule."] = 1_000
-    holidays: Annotated[int, Meta(ge=0, le=100_000), "Holidays of a schedule."] = 10_000
-    pauses: Annotated[int, Meta(ge=0, le=10_000), "Pauses of a preview, and of an imported row."] = 1_000
-    attributes: Annotated[int, Meta(ge=0, le=1_000), "Attributes of a ticket."] = 32
-    attribute_length: Annotated[int, Meta(ge=0, le=100_000), "Characters of an attribute's value."] = 1_000
-    page_size: Annotated[int, Meta(ge=1, le=2_000), "Items of a page of a list."] = 1_000
+    id_length: Annotated[int, Meta(ge=1, le=1_000), "The most characters of an id or a name."] = 200
+    targets: Annotated[int, Meta(ge=1, le=10_000), "The most targets of a request."] = 200
+    thresholds: Annotated[int, Meta(ge=1, le=1_000), "The most notification thresholds of a request."] = 50
+    entries: Annotated[int, Meta(ge=1, le=10_000), "The most weekly windows of a schedule."] = 1_000
+    holidays: Annotated[int, Meta(ge=0, le=100_000), "The most holidays of a schedule."] = 10_000
+    pauses: Annotated[int, Meta(ge=0, le=10_000), "The most pauses of a preview or an imported row."] = 1_000
+    attributes: Annotated[int, Meta(ge=0, le=1_000), "The most attributes of a ticket."] = 32
+    attribute_length: Annotated[
+        int, Meta(ge=0, le=100_000), "The most characters of the value of an attribute."
+    ] = 1_000
+    page_size: Annotated[int, Meta(ge=1, le=2_000), "The most items of a page of a list."] = 1_000
 
 
 class LimitSettings(Table, frozen=True):
@@ -104,20 +110,22 @@ class LimitSettings(Table, frozen=True):
     message_bytes: Annotated[
         int,
         Meta(ge=65_536, le=67_108_864),
-        "Bytes of a message that is received. A longer one is RESOURCE_EXHAUSTED.",
+        "The most bytes of a message from a caller. A longer one is refused: RESOURCE_EXHAUSTED.",
     ] = 4 * 1024 * 1024
     watches: Annotated[
-        int, Meta(ge=1, le=100_000), "Streams of events, in all. More are RESOURCE_EXHAUSTED."
+        int,
+        Meta(ge=1, le=100_000),
+        "The most streams of events, in all. More are refused: RESOURCE_EXHAUSTED.",
     ] = 1_000
     consumer_streams: Annotated[
         int,
         Meta(ge=1, le=1_000),
-        "Streams of one consumer: the live one, and those that stand by. More are RESOURCE_EXHAUSTED.",
+        "The most streams of one consumer, of which one is live. More are refused: RESOURCE_EXHAUSTED.",
     ] = 16
     waiting_commands: Annotated[
         int,
         Meta(ge=1, le=1_000_000),
-        "Commands that wait for the disk. More are refused at once: UNAVAILABLE, and when to try again.",
+        "The most commands that wait for the disk. More are refused at once: UNAVAILABLE, with a delay.",
     ] = 10_000
 
 
@@ -130,18 +138,18 @@ class RoutingSettings(Table, frozen=True):
     mode: Annotated[
         Literal["local", "temporal", "by-tenant"],
         At("engine"),
-        "Who fires the thresholds of tickets that start: slad itself, Temporal, or either, by tenant.",
+        "Where the timers of new tickets run: in slad, in Temporal, or in either, by tenant.",
     ] = "local"
     tenants: Annotated[
         tuple[str, ...],
-        "With engine = by-tenant: whose tickets Temporal carries; names, or patterns with * and ?.",
+        "With engine = by-tenant: the tenants in Temporal, as names or patterns with * and ?.",
     ] = ()
     fallback: Annotated[
         Literal["wait", "local"],
-        "For a ticket that starts while Temporal is away: forward it later, or let slad itself carry it.",
+        "If a ticket starts while Temporal is away: forward it later, or run its timers in slad.",
     ] = "wait"
     grace_ms: Annotated[
-        Span, "How long after a threshold is due its workflow is looked at, if no report has come."
+        Span, "How long a report of a due threshold may be missing before slad examines its workflow."
     ] = MINUTE_MS
 
     @property
@@ -153,18 +161,18 @@ class RoutingSettings(Table, frozen=True):
 class ConnectionSettings(Table, frozen=True):
     """How to reach a namespace of Temporal."""
 
-    address: Annotated[str, "host:port of Temporal's frontend."] = "127.0.0.1:7233"
-    namespace: Annotated[str, "Namespace of the workflows."] = "default"
-    task_queue: Annotated[str, "Where the workers of slaTicketWorkflow take tasks."] = "sla-workflows"
-    api_key: Annotated[SecretText | None, "API key, of Temporal Cloud for instance."] = None
+    address: Annotated[str, "The host:port of the Temporal frontend."] = "127.0.0.1:7233"
+    namespace: Annotated[str, "The namespace of the workflows."] = "default"
+    task_queue: Annotated[str, "The task queue of the workers of slaTicketWorkflow."] = "sla-workflows"
+    api_key: Annotated[SecretText | None, "An API key, for example of Temporal Cloud."] = None
     tls: Annotated[bool, "Use TLS. An API key, tls_ca or tls_cert imply it."] = False
     tls_ca: Annotated[
-        File | None, "PEM file of the authorities that vouch for the server. Not set: those of the system."
+        File | None, "The CAs of the server's certificate, PEM. By default those of the system."
     ] = None
-    tls_cert: Annotated[File | None, "PEM file of slad's own certificate (mTLS)."] = None
-    tls_key: Annotated[File | None, "PEM file of its private key."] = None
+    tls_cert: Annotated[File | None, "The certificate of slad itself, PEM (mTLS)."] = None
+    tls_key: Annotated[File | None, "The private key of that certificate, PEM."] = None
     tls_server_name: Annotated[
-        str | None, "Name on the server's certificate, if not the host of the address."
+        str | None, "The name on the server's certificate, if it is not the host of the address."
     ] = None
 
     @property
@@ -180,18 +188,20 @@ class TemporalSettings(Table, frozen=True):
     connection: Annotated[ConnectionSettings, At("temporal")] = field(default_factory=ConnectionSettings)
     repair: Annotated[
         Literal["restart", "park"],
-        "For a workflow that ended or vanished under a live ticket: start it again, or wait for an operator.",
+        "If the workflow of a live ticket ended or vanished: start it again, or wait for an operator.",
     ] = "restart"
 
 
 class Settings(Table, frozen=True, kw_only=True):
     """The settings of one run of the daemon."""
 
-    listen: Annotated[tuple[Address, ...], "host:port or unix:PATH; may repeat."] = ("127.0.0.1:7523",)
-    data: Annotated[Directory, "Data directory; made if it is not there."] = Path("data")
+    listen: Annotated[tuple[Address, ...], "Listen on host:port or unix:PATH; may repeat."] = (
+        "127.0.0.1:7523",
+    )
+    data: Annotated[Directory, "The data directory. `slad serve` and `slad restore` create it."] = Path("data")
     virtual_clock: Annotated[
         Instant | None,
-        "Let time stand at INSTANT and be moved through slad.v1.TestClock. For tests.",
+        "For tests: time stands still at INSTANT until slad.v1.TestClock moves it.",
     ] = None
     tls: TlsSettings = field(default_factory=TlsSettings)
     log: LogSettings = field(default_factory=LogSettings)

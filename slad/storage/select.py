@@ -38,6 +38,7 @@ OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
 NEWEST_EVENT_UP_TO: Final = "SELECT max(sequence) FROM event WHERE sequence <= ?"
 NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
 EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
+HAS_TRACKINGS: Final = "SELECT EXISTS (SELECT 1 FROM tracking)"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
 _PARKED_EVENT: Final = (
     "SELECT consumer, sequence, tenant_id, ticket_id, parked_at, attempts, reason, released, body"

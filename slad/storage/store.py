@@ -177,6 +177,10 @@ class Store:
         count: int = self._scalar(select.EVENTS_OWED, sequence)
         return count
 
+    def is_empty(self) -> bool:
+        """Whether there has never been a tracking, or all are removed."""
+        return not self._scalar(select.HAS_TRACKINGS)
+
     def newest_audit(self) -> int | None:
         """When the last command was carried out, UTC epoch ms."""
         instant: int | None = self._scalar(select.NEWEST_AUDIT)

@@ -61,7 +61,7 @@ def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_4(tmp_path: Path) 
 def test_wrong_spans_are_refused(tmp_path: Path) -> None:
     done = slad("serve", "--data", str(tmp_path), "--retention-events", "soon")
     assert done.returncode == 2
-    assert "'soon' is not a length of time, such as 45s, 30m, 12h or 7d" in done.stderr
+    assert "'soon' is not a length of time, such as 250ms, 45s, 30m, 12h or 7d" in done.stderr
 
 
 def test_backup_restore_and_doctor(tmp_path: Path) -> None:
@@ -89,6 +89,21 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
     assert sick.returncode in (3, 5)
     assert "damaged" in sick.stdout + sick.stderr
     assert "Traceback" not in sick.stderr
+
+
+def test_a_backup_of_nothing_says_so(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    with slad_process("--listen", f"unix:{tmp_path}/s", "--data", data):
+        done = slad("backup", str(tmp_path / "copy"), "--data", data)
+        assert done.returncode == 0
+        assert f"slad: the backup holds no tickets; is {data} the directory that slad uses?\n" in done.stderr
+        start = ("start", "acme", "T-1", "--24x7", "--response", "1h", "--address", f"unix:{tmp_path}/s")
+        assert slad(*start).returncode == 0
+        again = slad("backup", str(tmp_path / "other"), "--data", data)
+        assert "holds no tickets" not in again.stderr
+    typo = slad("backup", str(tmp_path / "third"), "--data", str(tmp_path / "typo"))
+    assert typo.returncode == 3
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["data"]
 
 
 def of_schema(directory: Path, number: int) -> str:
@@ -122,7 +137,7 @@ def test_a_downgrade_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path)
     )
     restored = slad("restore", f"{data}/slad.db", "--data", str(tmp_path / "new"))
     assert restored.returncode == 3
-    assert f"has schema {later}, of a later slad" in restored.stderr
+    assert f"has schema {later}, which a later slad wrote" in restored.stderr
     examined = slad("doctor", "--data", data)
     assert examined.returncode == 5
     assert f"FAIL  schema: schema {later}, this slad knows up to {later - 1}: {advice}" in examined.stdout

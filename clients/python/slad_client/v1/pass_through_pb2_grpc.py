@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SlaPassThroughStub(object):
-    """How slad and Temporal get on, and moving tickets between the engines.
+    """The connection to Temporal and its backlog, and moving tickets between the engines.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class SlaPassThroughStub(object):
 
 
 class SlaPassThroughServicer(object):
-    """How slad and Temporal get on, and moving tickets between the engines.
+    """The connection to Temporal and its backlog, and moving tickets between the engines.
     """
 
     def GetSlaPassThrough(self, request, context):
@@ -105,7 +105,7 @@ def add_SlaPassThroughServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SlaPassThrough(object):
-    """How slad and Temporal get on, and moving tickets between the engines.
+    """The connection to Temporal and its backlog, and moving tickets between the engines.
     """
 
     @staticmethod

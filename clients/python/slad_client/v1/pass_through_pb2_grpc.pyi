@@ -21,7 +21,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SlaPassThroughStub:
-    """How slad and Temporal get on, and moving tickets between the engines."""
+    """The connection to Temporal and its backlog, and moving tickets between the engines."""
 
     @typing.overload
     def __new__(cls, channel: grpc.Channel) -> SlaPassThroughStub: ...
@@ -38,7 +38,7 @@ class SlaPassThroughStub:
 
 @typing.type_check_only
 class SlaPassThroughAsyncStub(SlaPassThroughStub):
-    """How slad and Temporal get on, and moving tickets between the engines."""
+    """The connection to Temporal and its backlog, and moving tickets between the engines."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     GetSlaPassThrough: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.GetSlaPassThroughRequest, slad_client.v1.pass_through_pb2.GetSlaPassThroughResponse]  # type: ignore[assignment]
@@ -51,7 +51,7 @@ class SlaPassThroughAsyncStub(SlaPassThroughStub):
     """Goes on with parked workflows: they are started again with what slad knows of their tickets."""
 
 class SlaPassThroughServicer(metaclass=abc.ABCMeta):
-    """How slad and Temporal get on, and moving tickets between the engines."""
+    """The connection to Temporal and its backlog, and moving tickets between the engines."""
 
     @abc.abstractmethod
     def GetSlaPassThrough(
