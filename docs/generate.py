@@ -212,6 +212,7 @@ def man_page() -> str:
 
 def _man_page() -> Iterator[str]:
     yield '.TH SLAD 1 "" "slad" "slad"'
+    yield ".ds AD l"  # lines of options do not fill up well
     yield ".SH NAME"
     yield r"slad \- keeps the SLA clocks of a service desk"
     yield ".SH SYNOPSIS"

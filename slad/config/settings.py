@@ -198,7 +198,7 @@ class Settings(Table, frozen=True, kw_only=True):
     listen: Annotated[tuple[Address, ...], "Listen on host:port or unix:PATH; may repeat."] = (
         "127.0.0.1:7523",
     )
-    data: Annotated[Directory, "The data directory. `slad serve` and `slad restore` create it."] = Path("data")
+    data: Annotated[Directory, "The data directory. Only `serve` and `restore` create it."] = Path("data")
     virtual_clock: Annotated[
         Instant | None,
         "For tests: time stands still at INSTANT until slad.v1.TestClock moves it.",
