@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from slad.core.events import PauseReason
+from slad.core.instants import SECOND_MS
 
 
 class Life(IntEnum):
@@ -29,6 +30,10 @@ class Life(IntEnum):
     def ended(self) -> bool:
         """Whether the tracking has ended."""
         return self >= Life.COMPLETED
+
+
+MAX_AHEAD_MS: Final = 5 * SECOND_MS
+"""How far ahead of slad's clock the instant of a fact or a start may be: callers' clocks differ (M6)."""
 
 
 class FactKind(IntEnum):
@@ -81,13 +86,17 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.REOPEN: Life.RUNNING,
     },
     Life.CANCELLED: {
+        FactKind.PAUSE: Life.CANCELLED,
+        FactKind.RESUME: Life.CANCELLED,
+        FactKind.RESPOND: Life.CANCELLED,
         FactKind.CANCEL: Life.CANCELLED,
         FactKind.REOPEN: Life.RUNNING,
     },
 }
 """What each fact does in each state (M2–M5). A missing entry is a command that is refused there, and a fact
-that has no effect when a late one turns out to have come before it. A resume leaves a ticket paused while
-another reason is held (K5)."""
+that has no effect when a late one turns out to have come before it. What is recorded of a cancelled ticket
+has its effect when that is continued (M4). A resume leaves a ticket paused while another reason is held
+(K5)."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):

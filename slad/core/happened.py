@@ -67,6 +67,17 @@ def carried_over(reading: Reading) -> list[Event]:
     return events
 
 
+def continued(before: History, reading: Reading) -> list[Event]:
+    """What the heir of a cancelled generation tells, whose history was `before`.
+
+    That is what was recorded since the cancel (M4), and what goes on.
+    """
+    pauses = _pauses(before, reading.history) if reading.history.holds else ()
+    recorded = [*pauses, *_phases(before, reading)]
+    goes_on = [event for event in carried_over(reading) if event not in recorded]
+    return sorted([*goes_on, *recorded], key=_by_occurrence) if recorded else goes_on
+
+
 def _pauses(before: History, after: History) -> Iterator[Event]:
     # Several may be of one instant, so they are counted.
     paused = Counter(stop.from_ms for stop in before.stops if stop.reason)

@@ -140,8 +140,8 @@ class _Folding:
     def add(self, fact: Fact) -> None:
         kind = FactKind(fact.kind)
         following = LIFE[self._life].get(kind)
-        if following is None:
-            return
+        if following is None or following is Life.CANCELLED is self._life:
+            return  # of a cancelled ticket it is only recorded (M4)
         if kind is FactKind.PAUSE:
             self._hold(fact)
         elif kind is FactKind.RESUME:

@@ -16,17 +16,14 @@ import msgspec
 from slad.core.due_dates import with_open_time
 from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
 from slad.core.events import Event, EventType
-from slad.core.facts import LIFE, Fact, FactKind, Life, insert, up_to
-from slad.core.happened import NEW, carried_over, happened, told_of
+from slad.core.facts import LIFE, MAX_AHEAD_MS, Fact, FactKind, Life, insert, up_to
+from slad.core.happened import NEW, carried_over, continued, happened, told_of
 from slad.core.history import History, fold
 from slad.core.instants import SECOND_MS, format_instant
 from slad.core.reading import Calendars, Reading, read
 from slad.core.settle import Transition, latest_known, settle
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
-
-MAX_AHEAD_MS: Final = 5 * SECOND_MS
-"""How far ahead of slad's clock a caller's `effective_at` or `started_at` may be (M6)."""
 
 MAX_FACTS: Final = 10_000
 """Facts that one tracking holds; a ticket beyond it is a loop in the caller."""
@@ -135,7 +132,7 @@ def continue_cancelled(
     heir = with_open_time(heir, calendars, now, cancelled.terms)
     reading = read(heir, heir.history, calendars, now)
     _require_in_range(reading)
-    events = [Event(EventType.STARTED, now), *carried_over(reading)]
+    events = [Event(EventType.STARTED, now), *continued(cancelled.history, reading)]
     return settle(heir, reading, events, suppress_past=suppress_past)
 
 
@@ -153,6 +150,7 @@ def add_fact(
 
     `detail` and `text` are those of the Fact.
 
+    A fact of a cancelled ticket is kept for when the ticket is continued (M4).
     Raises InvalidField for an `effective_at` out of bounds, Refused when the ticket had ended by then.
     """
     at = _effective(tracking, effective_at, now)
@@ -161,7 +159,11 @@ def add_fact(
     then = before if not tracking.facts or tracking.facts[-1].at <= at else _life_at(tracking, at)
     if kind not in LIFE[then.life]:
         raise _ended(then)
-    moot = then.life.ended or (kind is FactKind.RESPOND and then.response is not None)
+    moot = (
+        then.life is Life.COMPLETED
+        or (then.life is Life.CANCELLED and kind is FactKind.CANCEL)
+        or (kind is FactKind.RESPOND and then.response is not None)
+    )
     if moot:
         return Transition(tracking, read(tracking, before, calendars, now), (), changed=False)
     facts = insert(tracking.facts, Fact(at, kind, detail, text))
@@ -284,10 +286,12 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
     """When a command takes effect (M6).
 
     Without a word from the caller: now, and not before what has happened already, in case the wall clock
-    was set back (C5). A caller's clock may be a little ahead of slad's; then it means now.
+    was set back (C5) or a caller's is ahead. What the caller says stands as it is, though its clock may be a
+    little ahead of slad's: so facts are in the order of the caller's instants.
     """
     if effective_at is None:
-        return max(latest_known(tracking, now), tracking.started_at)
+        last = (fact.at for fact in tracking.facts[-1:])
+        return max(latest_known(tracking, now), tracking.started_at, *last)
     if effective_at < tracking.started_at:
         raise InvalidField(
             "effective_at",
@@ -298,7 +302,7 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
         raise InvalidField(
             "effective_at", "IN_THE_FUTURE", f"more than {MAX_AHEAD_MS // SECOND_MS} s ahead of slad's clock"
         )
-    return max(min(effective_at, now), tracking.started_at)
+    return effective_at
 
 
 def _ended(history: History) -> Refused:

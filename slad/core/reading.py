@@ -116,6 +116,11 @@ class ClockReading(NamedTuple):
         return self.closed_at is None and self.halted_at is not None
 
     @property
+    def reaches_more(self) -> bool:
+        """Whether time can still reach a mark: the clock runs, or stops at an instant ahead of now (M6)."""
+        return self.halted_at is None or self.halted_at > self.now
+
+    @property
     def limit(self) -> int:
         """Crossings up to and including this instant have happened."""
         return self.now if self.halted_at is None else min(self.now, self.halted_at)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from slad.core.events import Crossing, CycleRef, Event, EventType, Phase
+from slad.core.facts import MAX_AHEAD_MS
 from slad.core.reading import ClockReading, Reading
 from slad.core.terms import BREACH_PERCENT, ThresholdSpec
 from slad.core.tracking import CycleKey, Fired, Tracking
@@ -180,20 +181,24 @@ def _by_instant(event: Event) -> int:
 def latest_known(tracking: Tracking, now: int) -> int:
     """How far slad's clock is known to have come; ahead of `now` when the wall clock was set back (C5).
 
-    Commands are judged as of then: what was due by then is not to be hidden by the clock.
+    Commands are judged as of then: what was due by then is not to be hidden by the clock. A fact that is only
+    a little ahead may be so by its caller's clock (M6), and tells nothing.
     """
     announced = [fired.fired_at for fired in tracking.fired]
-    return max(now, tracking.judged_at, *announced, *(fact.at for fact in tracking.facts[-1:]))
+    passed = (fact.at for fact in tracking.facts[-1:] if fact.at > now + MAX_AHEAD_MS)
+    return max(now, tracking.judged_at, *announced, *passed)
 
 
 def next_wake(tracking: Tracking, reading: Reading) -> int | None:
     """The earliest crossing that has not been announced and that time alone will bring."""
     earliest: int | None = None
     for clock in reading.clocks:
-        if not clock.running:
+        if not clock.reaches_more:
             continue
         upcoming = clock.instants[0] if not tracking.fired else _first_unannounced(tracking, clock)
-        if upcoming is not None and (earliest is None or upcoming < earliest):
+        if upcoming is None or (clock.halted_at is not None and upcoming > clock.halted_at):
+            continue
+        if earliest is None or upcoming < earliest:
             earliest = upcoming
     return earliest
 

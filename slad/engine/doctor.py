@@ -126,8 +126,9 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
         after = page[-1].tracking_key
         for record in page:
             wake_at = None
-            if record.state is TrackingState.ACTIVE:
-                live += 1
+            live += record.state is TrackingState.ACTIVE
+            # An ended tracking may wake once more: its end may be some seconds ahead (M6).
+            if record.state is TrackingState.ACTIVE or record.wake_at is not None:
                 try:
                     reading = machine.reading_at(record.tracking, catalog.calendar, now)
                 except Unreadable:

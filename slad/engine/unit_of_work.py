@@ -104,6 +104,8 @@ class UnitOfWork:
         is_new = tracking_key is None
         if tracking_key is None:
             tracking_key = self._last_tracking = self._last_tracking + 1
+            if ticket.generation > 1:
+                self._end_waking(ticket)
         tenant_key = self.catalog.key_for(ticket.tenant_id)
         record = Record(
             tracking_key,
@@ -129,6 +131,12 @@ class UnitOfWork:
         if audit is not None:
             self.rows.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
         return tracking_key
+
+    def _end_waking(self, ticket: TicketRef) -> None:
+        """The generation before `ticket` fires nothing any more, though its end may be ahead of now (M6)."""
+        former = self.tickets.latest(ticket.tenant_id, ticket.ticket_id)
+        if former is not None and former.wake_at is not None:
+            self.tickets.put(former._replace(wake_at=None), is_new=False)
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
         """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""

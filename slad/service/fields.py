@@ -17,8 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad.config.settings import DEFAULT_LIMITS, RequestLimits
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason
+from slad.core.facts import MAX_AHEAD_MS
 from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
-from slad.core.machine import MAX_AHEAD_MS
 from slad.core.terms import MAX_PERCENT
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
@@ -189,15 +189,10 @@ def duration_ms(message: Message, name: str, path: str = "") -> int | None:
     return span_ms
 
 
-def check_not_ahead(field: str, at: int, now: int) -> None:
-    """Refuses an instant that is further ahead than a caller's clock may be (M6)."""
+def not_ahead(field: str, at: int, now: int) -> int:
+    """An instant that is no further ahead than a caller's clock may be; it is kept as given (M6)."""
     if at > now + MAX_AHEAD_MS:
         raise InvalidField(
             field, "IN_THE_FUTURE", f"more than {MAX_AHEAD_MS // SECOND_MS} s ahead of slad's clock"
         )
-
-
-def not_ahead(field: str, at: int, now: int) -> int:
-    """An instant of the past. A caller's clock may be a little ahead of slad's; then it means now (M6)."""
-    check_not_ahead(field, at, now)
-    return min(at, now)
+    return at

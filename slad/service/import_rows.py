@@ -75,7 +75,7 @@ def _fired(
             cycle[0],
             item.percent,
             scheduled_at,
-            0 if fired_at is None else not_ahead(f"{path}.fired_at", fired_at, now),
+            0 if fired_at is None else min(not_ahead(f"{path}.fired_at", fired_at, now), now),
             item.superseded,
             item.silent,
             item.retractions,

@@ -37,7 +37,6 @@ from slad.engine.terms_change import Selection, TermsChange
 from slad.service.fields import (
     Fields,
     at_most,
-    check_not_ahead,
     duration_ms,
     enum,
     instant,
@@ -113,7 +112,7 @@ class RequestReader:
         """StartSlaTracking (M1)."""
         started_at = _started_at(request)
         if started_at is not None:
-            check_not_ahead("started_at", started_at, now)
+            not_ahead("started_at", started_at, now)
         within = duration_ms(request, "continue_within")
         return Start(
             tenant_id=self.fields.required_id("tenant_id", request.tenant_id),
@@ -205,7 +204,7 @@ class RequestReader:
         """RetargetSla (M5)."""
         started_at = _started_at(request)
         if started_at is not None:
-            started_at = not_ahead("started_at", started_at, now)
+            not_ahead("started_at", started_at, now)
         return Retarget(
             tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),

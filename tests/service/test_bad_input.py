@@ -361,7 +361,7 @@ CASES = [
     ),
     Case(
         "complete: cancelled",
-        COMPLETE(tenant_id="acme", ticket_id="dropped", phase=1),
+        COMPLETE(tenant_id="acme", ticket_id="dropped", phase=2),
         "",
         "TRACKING_CANCELLED",
         grpc.StatusCode.FAILED_PRECONDITION,

@@ -387,7 +387,68 @@ async def test_m4_cancel_ends_without_verdict_and_repeats_are_successes(tmp_path
         assert not again.changed
         assert not again.status.response.HasField("met")
         assert told(await slad.events()) == ["STARTED", "CANCELLED"]
-        assert (await refused(pause(slad))).reason == "TRACKING_CANCELLED"
+        assert (await refused(complete(slad, RESOLUTION))).reason == "TRACKING_CANCELLED"
+
+
+async def test_m4_what_happens_to_a_cancelled_ticket_counts_when_it_is_continued(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await slad.advance(minutes=10)
+        await pause(slad)
+        await slad.advance(minutes=10)
+        await cancel(slad)
+        await slad.advance(minutes=10)
+        told_before = await slad.events()
+        for call in (resume(slad), complete(slad, RESPONSE)):
+            reply = await call
+            assert not reply.changed
+            assert reply.status.state == pb.SLA_TRACKING_STATE_CANCELLED
+            assert not reply.status.response.HasField("completed_at")
+        assert await slad.events() == told_before
+        await slad.advance(minutes=10)
+        got = (await slad.start(on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED)).status
+        assert not got.is_paused
+        assert got.total_pause_minutes == 20
+        assert got.resolution_remaining_minutes == 240 - 20
+        assert got.response.completed_at.ToMilliseconds() == MONDAY_9 + 30 * MINUTE_MS
+        new = told((await slad.events())[len(told_before) :])
+        assert new == ["STARTED", "RESUMED", "RESPONSE PHASE_COMPLETED"]
+
+
+async def test_m4_a_pause_of_a_cancelled_ticket_holds_when_it_is_continued(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await cancel(slad)
+        await slad.advance(minutes=10)
+        assert not (await pause(slad)).changed
+        await slad.advance(minutes=10)
+        got = (await slad.start(on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED)).status
+        assert (got.is_paused, got.pause_reason, got.total_pause_minutes) == (True, CLIENT, 10)
+        assert told(await slad.events())[-2:] == ["STARTED", "PAUSED"]
+
+
+async def test_m4_a_reopening_leaves_out_what_happened_while_the_ticket_was_cancelled(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await cancel(slad)
+        await slad.advance(minutes=10)
+        await pause(slad)
+        await complete(slad, RESPONSE)
+        reply = await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME, **IDS))
+        assert not reply.status.is_paused
+        assert not reply.status.response.HasField("completed_at")
+
+
+async def test_m4_a_completed_ticket_and_a_resolution_of_a_cancelled_one_are_refused(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await cancel(slad)
+        assert (await refused(complete(slad, RESOLUTION))).reason == "TRACKING_CANCELLED"
+        other = {"ticket_id": "T-2"}
+        await slad.start("T-2")
+        await complete(slad, RESOLUTION, **other)
+        for call in (pause(slad, **other), resume(slad, **other)):
+            assert (await refused(call)).reason == "TRACKING_COMPLETED"
 
 
 async def test_m5_retarget_keeps_the_facts_and_derives_the_rest(tmp_path: Path) -> None:
@@ -482,6 +543,82 @@ async def test_m6_a_repeated_request_id_returns_the_first_answer(tmp_path: Path)
         assert await pause(slad, request_id="r2") == paused, "remembered over a restart"
         assert not (await status(slad)).is_paused
         assert (await refused(resume(slad, request_id="r2"))).reason == "REQUEST_ID_REUSED"
+
+
+def ahead(slad: Slad, seconds: int) -> object:
+    """By the clock of a caller that is so much ahead of slad's."""
+    return stamp(slad.now + seconds * 1_000)
+
+
+async def test_m6_a_fact_of_a_caller_whose_clock_is_ahead_is_repeated_without_effect(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        paused_at = ahead(slad, 4)
+        assert (await pause(slad, effective_at=paused_at)).changed
+        await slad.advance(ms=2_000)
+        assert (await resume(slad, effective_at=ahead(slad, 4))).changed
+        await slad.advance(ms=8_000)
+        again = await pause(slad, effective_at=paused_at)
+        assert not again.changed
+        assert not again.status.is_paused
+        await slad.advance(minutes=20)
+        got = await status(slad)
+        assert not got.is_paused
+        assert got.response.due_at.ToMilliseconds() == MONDAY_9 + HOUR_MS + 2_000
+
+
+async def test_m6_facts_ahead_that_arrive_out_of_order_end_in_their_order(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        assert (await pause(slad, effective_at=ahead(slad, 4))).changed
+        assert not (await resume(slad, effective_at=ahead(slad, 1))).changed
+        assert (await status(slad)).is_paused, "the pause is the later one"
+        assert (await resume(slad, effective_at=ahead(slad, 5))).changed
+        assert not (await status(slad)).is_paused
+
+
+async def test_m6_thresholds_up_to_an_instant_ahead_fire_at_their_own(tmp_path: Path) -> None:
+    """A minute of 100 %: 50 % is at 30 s, and the pause, told at 28 s, begins at 32 s."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(1, None, (0, 0, 0))], notification_thresholds=[50, 60])
+        await slad.advance(ms=28_000)
+        await pause(slad, effective_at=ahead(slad, 4))
+        assert told(await slad.events()) == ["STARTED", "PAUSED"]
+        await slad.advance(hours=1)
+        events = await slad.events()
+        assert told(events) == ["STARTED", "PAUSED", "RESPONSE 50 REACHED"]
+        assert events[-1].threshold.fired_at.ToMilliseconds() == MONDAY_9 + 30_000
+        assert (await status(slad)).response.elapsed.ToMilliseconds() == 32_000
+
+
+async def test_m6_thresholds_before_a_resolution_that_is_ahead_fire_too(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(None, 1, (0, 0, 0))], notification_thresholds=[50])
+        await slad.advance(ms=28_000)
+        await complete(slad, RESOLUTION, effective_at=ahead(slad, 4))
+        await slad.advance(hours=1)
+        events = await slad.events()
+        assert told(events)[-1] == "RESOLUTION 50 REACHED"
+        assert events[-1].occurred_at.ToMilliseconds() == MONDAY_9 + 30_000
+
+
+async def test_m6_an_end_ahead_fires_nothing_once_the_next_generation_has_begun(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(None, 1, (0, 0, 0))], notification_thresholds=[50])
+        await slad.advance(ms=28_000)
+        await complete(slad, RESOLUTION, effective_at=ahead(slad, 4))
+        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME, **IDS))
+        await slad.advance(hours=1)
+        reached = [e for e in await slad.events() if e.HasField("threshold")]
+        assert [(e.generation, e.threshold.percent) for e in reached] == [(2, 50), (2, 100)]
+
+
+async def test_m6_a_command_without_an_instant_follows_what_is_ahead(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await pause(slad, effective_at=ahead(slad, 4))
+        assert (await resume(slad)).changed
+        assert not (await status(slad)).is_paused
 
 
 async def test_m7_the_tenant_may_be_left_out_when_it_is_clear(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from slad.core import machine
 from slad.core.events import Phase
-from slad.core.machine import MAX_AHEAD_MS
+from slad.core.facts import MAX_AHEAD_MS
 from slad.core.tracking import TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.row_reader import Record

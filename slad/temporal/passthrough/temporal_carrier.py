@@ -72,15 +72,15 @@ class TemporalTurn:
             raise clocks_not_carried()
 
     def expect(self, record: Record, tenant_id: str) -> Record:
-        """Notes when a tracking's next report is to come, or that it has ended; the row without a wake."""
+        """Notes when a tracking's next report is to come, or that it has ended; a live one has no wake."""
         key, wake_at = record.tracking_key, record.wake_at
         if record.state is not TrackingState.ACTIVE:
             self._tickets[key] = None
-        else:
-            name = workflow_id(tenant_id, record.ticket_id)
-            self._holders[name] = key
-            check_at = None if wake_at is None else wake_at + self._routing.settings.grace_ms
-            self._tickets[key] = TemporalTicketRow(key, name, wake_at, check_at)
+            return record  # what is reached up to an end that is ahead of now (M6) slad fires itself
+        name = workflow_id(tenant_id, record.ticket_id)
+        self._holders[name] = key
+        check_at = None if wake_at is None else wake_at + self._routing.settings.grace_ms
+        self._tickets[key] = TemporalTicketRow(key, name, wake_at, check_at)
         return record._replace(wake_at=None)
 
     def tell(self, before: Record | None, record: Record, tenant_id: str, now: int) -> None:

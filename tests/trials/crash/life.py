@@ -29,9 +29,10 @@ class Kind(StrEnum):
 
 REFUSED_WHEN = {
     Life.COMPLETED: {Kind.PAUSE, Kind.RESUME, Kind.CANCEL},
-    Life.CANCELLED: {Kind.PAUSE, Kind.RESUME, Kind.RESPOND, Kind.RESOLVE},
+    Life.CANCELLED: {Kind.RESOLVE},
 }
-"""Commands on an ended tracking are refused, but for those that find their own outcome (M4)."""
+"""Commands on an ended tracking that are refused (M4). Those that find their own outcome are not, nor those that
+are noted of a cancelled one."""
 
 
 class Fact(NamedTuple):

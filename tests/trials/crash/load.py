@@ -142,7 +142,7 @@ class Load:
         if kind < 0.75:
             at = max(latest.started_at, now - round(self._rng.expovariate(1 / 3) * SECOND_MS))
         elif kind < 0.88:
-            at = self._rng.randint(latest.started_at, now)
+            at = self._rng.randint(latest.started_at, max(latest.started_at, now))
         elif kind < 0.92:
             # The very instant of another fact: clocks of callers are often coarse.
             at = self._rng.choice(latest.instants)

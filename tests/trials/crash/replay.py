@@ -84,7 +84,7 @@ class _Replay:
             raise self._fault(FaultKind.WRONG_ANSWER, f"{entry} was accepted; the rules say {effect.refused}")
         if effect.changed:
             if before is not None and effect.at is not None:
-                _require(played.ticket, before, played.firings[before.number], effect.at)
+                _require(played.ticket, before, played.firings[before.number], min(effect.at, now))
             latest = self._enter(effect)
             self._take_told(entry, effect, now)
             self._take_retracted(entry, latest, now)

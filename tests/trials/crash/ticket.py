@@ -76,9 +76,12 @@ class Generation:
         return instant if instant is not None and instant <= now else None
 
     def elapsed(self, phase: int, now: int) -> int:
-        opened = self.terms.hours.opened
+        opened, closed_at = self.terms.hours.opened, self.closed_at(phase)
+        # A pause may lie a little ahead; of a clock that is closed all is told, also when that is ahead.
+        limit = now if closed_at is None else max(now, closed_at)
         return sum(
-            opened(now if end is None else end) - opened(begin) for begin, end in self.stretches(phase)
+            opened(limit if end is None else min(end, limit)) - opened(min(begin, limit))
+            for begin, end in self.stretches(phase)
         )
 
     def met(self, phase: int) -> bool | None:
@@ -176,10 +179,15 @@ def _start(ticket: Ticket, request: rpc.StartSlaTrackingRequest, now: int) -> Ou
         if not request.notification_thresholds and request.policy_id == latest.terms.policy_id:
             born = replace(born, terms=replace(born.terms, notifications=latest.terms.notifications))
     told.append(Told(number, pb.SLA_EVENT_TYPE_STARTED, now if continues else started_at))
-    if born.history.life is Life.PAUSED:
-        # The pause that the cancel had cut short goes on, and who hears of this generation hears of it.
-        pause = born.history.stops[-1]
-        told.append(Told(number, pb.SLA_EVENT_TYPE_PAUSED, pause.begin, reason=pause.reason))
+    if continues:
+        assert latest is not None
+        noted = list(_told(latest, born))  # since the cancel
+        if born.history.life is Life.PAUSED:
+            # The pause that the cancel had cut short goes on, and who hears of this generation hears of it.
+            pause = born.history.stops[-1]
+            paused = Told(number, pb.SLA_EVENT_TYPE_PAUSED, pause.begin, reason=pause.reason)
+            noted += [] if paused in noted else [paused]
+        told += noted
     effect = Effect(
         changed=True,
         stored=True,
@@ -202,7 +210,9 @@ def _fact(kind: Kind) -> Callable[[Ticket, Any, int], Outcome]:
         then = fold(until(latest.facts, at))
         if kind in REFUSED_WHEN.get(then.life, ()):
             return ticket, Effect(f"TRACKING_{then.life}")
-        if then.life.ended or (kind is Kind.RESPOND and then.response is not None):
+        if then.life is Life.COMPLETED or (then.life is Life.CANCELLED and kind is Kind.CANCEL):
+            return ticket, Effect()
+        if kind is Kind.RESPOND and then.response is not None:
             return ticket, Effect()
         return _recorded(ticket, latest, Fact(at, kind, *_details(request)))
 
@@ -282,7 +292,7 @@ def _effective(generation: Generation, request: Any, now: int) -> int | str:
         return "BEFORE_START"
     if at > now + MAX_AHEAD_MS:
         return "IN_THE_FUTURE"
-    return max(min(at, now), generation.started_at)
+    return at
 
 
 def _details(request: Any) -> tuple[int, bool | None]:

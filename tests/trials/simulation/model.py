@@ -20,7 +20,7 @@ ALLOWED = {
     "running": {"pause", "resume", "respond", "resolve", "cancel"},
     "paused": {"pause", "resume", "respond", "resolve", "cancel"},
     "completed": {"respond", "resolve"},
-    "cancelled": {"cancel"},
+    "cancelled": {"pause", "resume", "respond", "cancel"},
 }
 """Commands that are not refused (M2–M4)."""
 

@@ -86,7 +86,9 @@ def _fact(latest: Generation, fact: Fact, now: int) -> Expected:
     then = latest.life_at(at)
     if fact.kind not in ALLOWED[then.life]:
         return Expected(f"TRACKING_{then.life.upper()}")
-    if then.ended_at is not None or (fact.kind == "respond" and then.response_at is not None):
+    if then.life == "completed" or (then.life == "cancelled" and fact.kind == "cancel"):
+        return Expected()
+    if fact.kind == "respond" and then.response_at is not None:
         return Expected()
     before = latest.history
     _put(latest, Op(at, fact.kind, fact.reason), now)
