@@ -95,7 +95,8 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
                 yield Event(EventType.RESUMED, stop.to_ms)
     if len(after.holds) > pauses:
         for at in sorted({at for at, _ in _changes(after) - _changes(before)}):
-            yield Event(EventType.PAUSE_CHANGED, at, pause_reason=_held_at(after, at))
+            if reason := _held_at(after, at):
+                yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
 
 
 def _changes(history: History) -> Counter[tuple[int, str]]:
@@ -112,11 +113,11 @@ def _changes(history: History) -> Counter[tuple[int, str]]:
 
 
 def _held_at(history: History, at: int) -> str:
-    return next(
-        hold.reason
-        for hold in history.holds
-        if hold.from_ms <= at and (hold.to_ms is None or at < hold.to_ms)
-    )
+    """The reason that was held first of those at an instant; "" when the ticket was resumed at it."""
+    for hold in history.holds:
+        if hold.from_ms <= at and (hold.to_ms is None or at < hold.to_ms):
+            return hold.reason
+    return ""
 
 
 def _owners(before: History, after: History) -> Iterator[Event]:

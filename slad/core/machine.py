@@ -260,7 +260,9 @@ def reopen(
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)
     reading = read(tracking, tracking.history, calendars, now)
-    return settle(tracking, reading, [Event(EventType.REOPENED, at), *carried_over(reading)])
+    # What was recorded of a cancelled ticket for an instant after the reopening counts (M6).
+    goes_on = continued(history, reading) if mode is ReopenMode.RESUME else carried_over(reading)
+    return settle(tracking, reading, [Event(EventType.REOPENED, at), *goes_on])
 
 
 def fire(tracking: Tracking, calendars: Calendars, now: int, *, until: int | None = None) -> Transition:

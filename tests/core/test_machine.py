@@ -96,6 +96,17 @@ def test_a_late_pause_of_a_completed_ticket_changes_its_verdict() -> None:
     assert paused.events[1].crossing.breach
 
 
+def test_a_reason_that_was_held_for_no_time_is_not_told_by_a_late_pause() -> None:
+    now, two = MONDAY_9 + 9 * MINUTE_MS, MONDAY_9 + 2 * MINUTE_MS
+    state = obey(begun(), FactKind.PAUSE, now, two)
+    state = obey(state, FactKind.RESUME, now, two)
+    client = PauseReason.AWAITING_CLIENT.value
+    late = machine.add_fact(
+        state.tracking, FactKind.PAUSE, ALWAYS, now, effective_at=MONDAY_9 + MINUTE_MS, detail=client
+    )
+    assert kinds(late) == [EventType.PAUSED]
+
+
 def test_completing_a_paused_ticket_is_no_resume() -> None:
     paused = obey(begun(), FactKind.PAUSE, MONDAY_9 + MINUTE_MS)
     done = obey(paused, FactKind.RESOLVE, MONDAY_9 + 2 * MINUTE_MS)

@@ -264,7 +264,9 @@ def _reopen(ticket: Ticket, request: rpc.ReopenSlaRequest, now: int) -> Outcome:
         born = replace(born, facts=put(born.facts, Fact(at, Kind.REOPEN)))
     else:
         born = replace(born, started_at=at, facts=())
-    told = (Told(born.number, pb.SLA_EVENT_TYPE_REOPENED, at),)
+    # What was recorded of a cancelled ticket for an instant after the reopening counts.
+    recorded = _told(latest, born) if resumes else ()
+    told = (Told(born.number, pb.SLA_EVENT_TYPE_REOPENED, at), *recorded)
     return ticket.with_latest(born), Effect(changed=True, stored=True, told=told, inherits=resumes)
 
 
@@ -313,8 +315,9 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
             assert stop.end is not None
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
     for at in sorted({at for at, _ in set(now.added) - set(was.added)}):
-        reason = next(s.reason for s in now.stops if s.begin <= at and (s.end is None or at < s.end))
-        yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=reason)
+        reasons = [s.reason for s in now.stops if s.begin <= at and (s.end is None or at < s.end)]
+        if reasons:  # not when it was held for no time at all
+            yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=reasons[0])
     for phase in after.terms.phases:
         then, done = before.done(phase), after.done(phase)
         if done is not None and (then is None or then.at != done.at):
