@@ -98,6 +98,21 @@ async def test_c4_default_notification_thresholds_are_50_75_90(tmp_path: Path) -
         assert percents(reply.status.response) == [50, 75, 90, 100]
 
 
+async def test_c5_an_escalation_alone_does_not_spare_people_a_notification(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(60, None, (70, 0, 110))], notification_thresholds=[60, 80])
+        before = await slad.events()
+    async with slad_running(tmp_path, now=MONDAY_9 + 3 * HOUR_MS) as slad:
+        overdue = [e.threshold for e in await slad.events() if e.sequence > before[-1].sequence]
+    assert [(t.percent, t.superseded, t.notification_superseded) for t in overdue] == [
+        (60, True, True),
+        (70, True, True),
+        (80, True, True),
+        (100, True, False),
+        (110, False, False),
+    ]
+
+
 async def test_c5_overdue_after_downtime_fire_in_order_of_their_instants_over_all_tickets(
     tmp_path: Path,
 ) -> None:
@@ -116,6 +131,9 @@ async def test_c5_overdue_after_downtime_fire_in_order_of_their_instants_over_al
             ("A", 50), ("B", 50), ("A", 75), ("A", 90), ("B", 75), ("A", 100), ("B", 90), ("B", 100)
         ]  # fmt: skip
         assert [e.threshold.superseded for e in overdue] == [True, True, True, True, True, False, True, False]
+        assert [e.threshold.notification_superseded for e in overdue] == [
+            e.threshold.superseded for e in overdue
+        ]
         assert all(e.threshold.fired_at.ToMilliseconds() == MONDAY_9 + 3 * HOUR_MS for e in overdue)
         assert [e.occurred_at for e in overdue] == [e.threshold.scheduled_at for e in overdue]
     async with slad_running(tmp_path, now=MONDAY_9 + 4 * HOUR_MS) as slad:

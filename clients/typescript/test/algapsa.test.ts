@@ -271,6 +271,33 @@ test("a change of priority keeps the thresholds, one of policy has slad's own", 
   );
 });
 
+test("a start that says no thresholds has those of the policy, if they can be asked for", async (t) => {
+  const { slad, sla, warnings } = await backend(t, {
+    notificationThresholds: async (tenantId, policyId) => {
+      if (policyId === "broken") {
+        throw new Error("the database is away");
+      }
+      return tenantId === "acme" && policyId === "silver" ? [0, 30] : null;
+    },
+  });
+  const percents = async (ticket: string, policy: string, given?: number[]) => {
+    await sla.startSlaTracking(ticket, policy, [target(60, null)], SCHEDULE, given);
+    const { response } = await slad.client.getSlaStatus({ ticket_id: ticket });
+    return response?.thresholds.filter(({ notification }) => notification).map(({ percent }) => percent);
+  };
+  assert.deepEqual(await percents("T-1", "silver"), [30, 100]);
+  assert.deepEqual(await percents("T-2", "silver", [40]), [40, 100]);
+  assert.deepEqual(await percents("T-3", "gold"), [50, 75, 90, 100]);
+  assert.deepEqual(await percents("T-4", "broken"), [50, 75, 90, 100]);
+  assert.deepEqual(
+    warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+    [
+      ["T-1", "silver", "notification_thresholds[0]"],
+      ["T-4", "broken", "notification_thresholds"],
+    ],
+  );
+});
+
 test("the tenant comes from the schedule, a target, or the resolver", async (t) => {
   const asked: string[] = [];
   const { slad, sla } = await backend(t, {

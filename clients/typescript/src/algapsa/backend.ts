@@ -4,7 +4,7 @@ import { isDate, wrongType } from "../checks.js";
 import { type CallOptions, SladClient, type SladClientOptions } from "../client.js";
 import { InvalidArgument, invalid, NotFound } from "../errors.js";
 import type { PauseAccounting } from "../stubs/slad/v1/types.js";
-import { type Terms, termsOf } from "./terms.js";
+import { type Terms, termsOf, thresholdsOf } from "./terms.js";
 import type {
   IBusinessHoursScheduleWithEntries,
   ISlaBackend,
@@ -27,6 +27,9 @@ export interface SlaStart {
   tenantId: string;
 }
 
+/** What a resolver says; null and undefined are no answer. */
+type Answer<Value> = Value | null | undefined | Promise<Value | null | undefined>;
+
 export interface SladSlaBackendOptions {
   /** A client to share, which stays open; or where slad is. */
   client?: SladClient | SladClientOptions;
@@ -45,10 +48,12 @@ export interface SladSlaBackendOptions {
    * there, and one that comes long after a cancel goes on with the clock, as AlgaPSA's row does; `continueWithinMs`
    * is not asked, unless it is 0. Null: now.
    */
-  startedAt?: (
-    tenantId: string,
-    ticketId: string,
-  ) => Date | null | undefined | Promise<Date | null | undefined>;
+  startedAt?: (tenantId: string, ticketId: string) => Answer<Date>;
+  /**
+   * Says the percents of a policy, for a start that says none: AlgaPSA's after a change of policy or priority.
+   * Null: as they were under the same policy, and slad's default under another.
+   */
+  notificationThresholds?: (tenantId: string, policyId: string) => Answer<readonly number[]>;
   /**
    * Told of what slad cannot take, once for each policy and field; the rest of the start is sent. Default: a line
    * of console.warn.
@@ -115,11 +120,14 @@ export class SladSlaBackend implements ISlaBackend {
     const { tenant_id: tenantId, policy_id: policyId } = terms;
     const { pauseAccounting = "PAUSE_ACCOUNTING_BUSINESS_TIME" } = this.options;
     const startedAt = await this.startedAt(tenantId, ticketId, warn);
+    const thresholds = terms.notification_thresholds;
     const anyTimeAgo = startedAt !== undefined && this.continueWithinMs > 0;
     const request = {
       ...terms,
       ticket_id: ticketId,
       started_at: startedAt,
+      notification_thresholds:
+        thresholds.length > 0 ? thresholds : await this.thresholdsOfPolicy(tenantId, policyId, warn),
       // AlgaPSA also starts closed tickets: with this they stay closed.
       on_existing: "ON_EXISTING_CONTINUE_CANCELLED" as const,
       continue_within: anyTimeAgo ? undefined : this.continueWithinMs,
@@ -218,22 +226,29 @@ export class SladSlaBackend implements ISlaBackend {
     }
   }
 
-  /** What the resolver says, if it is a Date: a start must not fail for want of it. */
   private async startedAt(tenantId: string, ticketId: string, warn: Warn): Promise<Date | undefined> {
-    let startedAt: unknown;
-    try {
-      startedAt = await this.options.startedAt?.(tenantId, ticketId);
-    } catch (error) {
-      warn("started_at", `the resolver failed, and the clocks begin now: ${error}`);
+    const otherwise = "the clocks begin now";
+    const startedAt: unknown = await asked(
+      () => this.options.startedAt?.(tenantId, ticketId),
+      "started_at",
+      otherwise,
+      warn,
+    );
+    if (startedAt === undefined || (isDate(startedAt) && !Number.isNaN(startedAt.getTime()))) {
+      return startedAt;
     }
-    if (startedAt === null || startedAt === undefined) {
-      return undefined;
-    }
-    if (!isDate(startedAt) || Number.isNaN(startedAt.getTime())) {
-      warn("started_at", `the resolver gave no Date, and the clocks begin now: ${startedAt}`);
-      return undefined;
-    }
-    return startedAt;
+    warn("started_at", `the resolver gave no Date: ${otherwise}`);
+    return undefined;
+  }
+
+  private async thresholdsOfPolicy(tenantId: string, policyId: string, warn: Warn) {
+    const thresholds = await asked(
+      () => this.options.notificationThresholds?.(tenantId, policyId),
+      "notification_thresholds",
+      "they stay, or are slad's default",
+      warn,
+    );
+    return thresholdsOf(thresholds, warn);
   }
 
   private async ticket(ticketId: string): Promise<{ tenant_id: string | undefined; ticket_id: string }> {
@@ -242,6 +257,21 @@ export class SladSlaBackend implements ISlaBackend {
 
   private async tenantOf(ticketId: string): Promise<string | undefined> {
     return (await this.options.resolveTenant?.(ticketId)) || undefined;
+  }
+}
+
+/** What a resolver says. A start does not fail for want of it. */
+async function asked<Value>(
+  resolver: () => Answer<Value>,
+  field: string,
+  otherwise: string,
+  warn: Warn,
+): Promise<Value | undefined> {
+  try {
+    return (await resolver()) ?? undefined;
+  } catch (error) {
+    warn(field, `the resolver failed (${error}): ${otherwise}`);
+    return undefined;
   }
 }
 

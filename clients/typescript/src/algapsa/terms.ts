@@ -116,7 +116,7 @@ function isNone(minutes: number | null | undefined): boolean {
 }
 
 /** An absent list stays absent; one of which nothing is left tells of 100 % only, and not of slad's default. */
-function thresholdsOf(percents: readonly number[] | null | undefined, warn: Warn): readonly number[] {
+export function thresholdsOf(percents: readonly number[] | null | undefined, warn: Warn): readonly number[] {
   const given = percents ?? [];
   if (!Array.isArray(given)) {
     throw wrongType("notification_thresholds", "an array of percents", given);
