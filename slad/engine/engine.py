@@ -30,10 +30,11 @@ from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute
+from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
-from slad.engine.turn import Job, Result, carry_out, fire_due
+from slad.engine.turn import Result, carry_out, fire_due
 from slad.engine.unit_of_work import UnitOfWork
 from slad.engine.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
@@ -47,6 +48,9 @@ T = TypeVar("T")
 
 MAX_SLEEP_MS: Final = SECOND_MS
 """How soon a stepped wall clock is noticed."""
+
+TENANT_SHARE: Final = 0.75
+"""What one tenant may have of the commands that wait: the rest is for others."""
 
 RETRY_S: Final = 0.25
 """Pause after a failed turn, so that a full disk does not keep a core busy."""
@@ -80,7 +84,7 @@ class SlaEngine:
         self._listeners = listeners
         self._timers = Timers(journal.store)
         self._counters = journal.counters()
-        self._jobs: deque[Job] = deque()
+        self._jobs = JobQueue()
         self.max_waiting = max_waiting
         """Commands that may wait."""
         self._advances: deque[_Advance] = deque()
@@ -130,19 +134,26 @@ class SlaEngine:
         """
         return await self.write(lambda work: execute(work, command, render), command)
 
-    async def write(self, run: Callable[[UnitOfWork], T], command: Command | None = None) -> T:
+    async def write(
+        self, run: Callable[[UnitOfWork], T], command: Command | None = None, *, tenant_id: str = ""
+    ) -> T:
         """Lets `run` read and write in one of the next transactions; its result arrives when that is durable.
 
         Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
         """
         if self._stopping:
             raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+        if command is not None:
+            tenant_id = command.tenant_id
         if len(self._jobs) >= self.max_waiting:
             message = f"{self.max_waiting} commands are waiting already"
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
+        if tenant_id and self._jobs.waiting_of(tenant_id) >= self.max_waiting * TENANT_SHARE:
+            message = f"too many commands of tenant {tenant_id!r} are waiting already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         observer = self._listeners.observer
-        self._jobs.append(Job(run, done, observer and observer.cause(), command))
+        self._jobs.put(Job(run, done, observer and observer.cause(), command, tenant_id))
         self._awake.set()
         # A caller that goes away takes its future along, but not the command out of its transaction.
         return await done
@@ -315,9 +326,8 @@ class SlaEngine:
 
     def _refuse(self, results: list[Result], refused: Refused) -> None:
         """Refuses the callers of a turn that came to nothing, and those that wait."""
-        for job in [*(job for job, _, _ in results), *self._jobs]:
+        for job in [*(job for job, _, _ in results), *(job for _, job in self._jobs.take(len(self._jobs)))]:
             _fail(job.done, refused)
-        self._jobs.clear()
 
     # --- time
 

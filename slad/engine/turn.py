@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import islice
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 from slad.core import machine
 from slad.core.errors import InvalidField, Refused, without_frames
 from slad.core.tracking import TicketRef
-from slad.engine.commands import Command
+from slad.engine.job_queue import Job, JobQueue
 from slad.engine.time_source import TimeSource
 from slad.engine.timers import Timers
 from slad.engine.unit_of_work import UnitOfWork, Write
@@ -27,16 +24,9 @@ MAX_COMMANDS: Final = 128
 MAX_TIMERS: Final = 256
 """Timers that fire in one transaction."""
 
-
-class Job(NamedTuple):
-    """Something that waits for its turn."""
-
-    run: Callable[[UnitOfWork], Any]
-    done: asyncio.Future[Any]
-    cause: Any = None
-    """What the observer said of it."""
-    command: Command | None = None
-    """What `run` carries out, if it is a command."""
+TURN_NS: Final = 15_000_000
+"""How long the timers of one turn may take, and as long its commands: what a job costs is only known when it
+has run, and what is due for others must not wait for it. One job, at least, is run."""
 
 
 class Result(NamedTuple):
@@ -48,11 +38,11 @@ class Result(NamedTuple):
 
 
 def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) -> None:
-    """Fires what is due, up to MAX_TIMERS, over all tickets in the order of the instants (C5).
+    """Fires what is due, up to MAX_TIMERS and for TURN_NS, over all tickets in the order of instants (C5).
 
     Raises StorageError when the database cannot be read.
     """
-    left = MAX_TIMERS
+    left, ends = MAX_TIMERS, perf_counter_ns() + TURN_NS
     while due := _take_due(timers, until, left):
         if len(due) > 1:
             work.tickets.foresee_keys([tracking_key for _, _, tracking_key in due])
@@ -61,7 +51,7 @@ def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) ->
             wake_at, _, tracking_key = heappop(due)
             clock.reach(wake_at)
             work.now = max(clock.now(), wake_at)
-            left -= 1
+            left = left - 1 if perf_counter_ns() < ends else 0
             try:
                 next_wake = _fire(work, wake_at, tracking_key)
             except StorageError:
@@ -83,25 +73,32 @@ def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) ->
             timers.set(tracking_key, wake_at)
 
 
-def carry_out(work: UnitOfWork, waiting: deque[Job], results: list[Result]) -> None:
-    """Runs the next jobs that wait, up to MAX_COMMANDS.
+def carry_out(work: UnitOfWork, waiting: JobQueue, results: list[Result]) -> None:
+    """Runs the next jobs that wait, up to MAX_COMMANDS and for TURN_NS.
 
     What came of each goes into `results`, also when it raises.
     Raises StorageError when the database cannot be read.
     """
-    taken = list(islice(waiting, MAX_COMMANDS))
+    ends = perf_counter_ns() + TURN_NS
+    taken = waiting.take(MAX_COMMANDS)
     if len(taken) > 1:
-        work.foresee([job.command for job in taken if job.command is not None])
-    for job in taken:
-        waiting.popleft()
-        try:
-            results.append(Result(job, job.run(work), None))
-        except (InvalidField, Refused) as error:
-            results.append(Result(job, None, without_frames(error)))
-        except Exception as error:
-            results.append(Result(job, None, error))
-            if isinstance(error, StorageError):
-                raise
+        work.foresee([job.command for _, job in taken if job.command is not None])
+    count = 0
+    try:
+        for _, job in taken:
+            count += 1
+            try:
+                results.append(Result(job, job.run(work), None))
+            except (InvalidField, Refused) as error:
+                results.append(Result(job, None, without_frames(error)))
+            except Exception as error:
+                results.append(Result(job, None, error))
+                if isinstance(error, StorageError):
+                    raise
+            if perf_counter_ns() > ends:
+                break
+    finally:
+        waiting.put_back(taken[count:])
 
 
 def _take_due(timers: Timers, until: int, most: int) -> list[tuple[int, int, int]]:

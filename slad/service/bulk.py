@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +30,8 @@ from slad.service.requests import RequestReader
 from slad.storage.store import Store
 
 ROWS_AT_ONCE: Final = 128
-"""Rows in one turn of the engine, so that timers and commands get their turns between them."""
+"""Rows in one turn of the engine, so that timers and commands get their turns between them. A row counts once
+more for everything that it says has happened."""
 
 CHUNKS_AHEAD: Final = 2
 """Chunks under way: while one is committed the next is read."""
@@ -76,8 +77,7 @@ class Bulk:
         index = 0
         try:
             async for message in stream:
-                rows = iter(message.trackings)
-                while chunk := list(islice(rows, ROWS_AT_ONCE)):
+                for chunk in _chunks(message.trackings):
                     if len(under_way) == CHUNKS_AHEAD:
                         _add(reply, await under_way.popleft())
                     under_way.append(asyncio.create_task(self._take_chunk(chunk, index, who)))
@@ -100,7 +100,10 @@ class Bulk:
                 wanted.append((index, attributed(start)))
             except (InvalidField, Refused) as error:
                 taken.rejected.append((index, row.start.ticket_id, without_frames(error)))
-        outcomes = await self._engine.write(partial(_start_all, wanted)) if wanted else []
+        outcomes: list[bool | InvalidField | Refused] = []
+        if wanted:
+            tenant_id = wanted[0][1].tenant_id
+            outcomes = await self._engine.write(partial(_start_all, wanted), tenant_id=tenant_id)
         for (index, start), outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, bool):
                 taken.created += outcome
@@ -243,6 +246,20 @@ def _that_fit(findings: list[TicketDifferences]) -> list[TicketDifferences]:
 def _shown(value: str) -> str:
     """A value as it is told: a thousand pauses are not for reading."""
     return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
+
+
+def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[list[rpc.SlaTrackingImport]]:
+    """The rows in pieces of about the same cost."""
+    chunk: list[rpc.SlaTrackingImport] = []
+    cost = 0
+    for row in rows:
+        chunk.append(row)
+        cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired)
+        if cost >= ROWS_AT_ONCE:
+            yield chunk
+            chunk, cost = [], 0
+    if chunk:
+        yield chunk
 
 
 @dataclass

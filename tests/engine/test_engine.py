@@ -208,7 +208,7 @@ async def test_a_flood_of_commands_is_refused_beyond_the_bound_and_does_not_dela
         results = await asyncio.gather(*flood, return_exceptions=True)
         await moved
         refused = [r for r in results if isinstance(r, Refused)]
-        assert len(refused) == 100
+        assert len(refused) == 175, "a quarter of the places is for other tenants"
         assert {r.reason for r in refused} == {"OVERLOADED"}
         kinds = slad.told()
         assert kinds[2] == "THRESHOLD_REACHED", "in the first commit after the one under way"

@@ -50,6 +50,7 @@ def turned(knobs: Knobs, at_kill_point: Callable[[str], None]) -> Iterator[None]
         (timers, "PAGE", knobs.timers_page),
         (turn_module, "MAX_TIMERS", knobs.max_timers),
         (turn_module, "MAX_COMMANDS", knobs.max_commands),
+        (turn_module, "TURN_NS", 10**12),
         (engine_module, "TRIAL_BYTES", 1024),
         (hub_module, "TAIL", knobs.hub_tail),
         (hub_module, "PAGE", knobs.hub_page),

@@ -1,0 +1,110 @@
+"""Who waits for whom: each tenant for itself, and the timers for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from slad.core.errors import Refused
+from slad.core.events import EventType
+from slad.core.instants import MINUTE_MS
+from slad.engine import turn
+from slad.engine.commands import Start
+from slad.engine.job_queue import Job, JobQueue
+from tests.engine.test_engine import NOW, promise, rig, settle
+
+
+def job(name: str) -> Job:
+    return Job(cast("Any", None), cast("Any", None), name, None, name[0])
+
+
+def names(jobs: list[tuple[int, Job]]) -> str:
+    return " ".join(job.cause for _, job in jobs)
+
+
+def test_lines_are_served_by_turns_each_in_its_own_order() -> None:
+    queue = JobQueue()
+    for name in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        queue.put(job(name))
+    assert len(queue) == 6
+    taken = queue.take(4)
+    assert names(taken) == "a1 b1 c1 a2"
+    queue.put_back(taken[2:])
+    assert (len(queue), queue.waiting_of("c"), queue.waiting_of("b")) == (4, 2, 0)
+    assert names(queue.take(10)) == "c1 a2 c2 a3"
+    assert not queue
+
+
+def test_a_single_line_is_taken_as_it_stands() -> None:
+    queue = JobQueue()
+    for number in range(5):
+        queue.put(job(f"a{number}"))
+    assert names(queue.take(2)) == "a0 a1"
+    assert names(queue.take(9)) == "a2 a3 a4"
+
+
+def test_with_a_command_that_leaves_its_tenant_out_all_go_as_they_came() -> None:
+    queue = JobQueue()
+    without = Job(cast("Any", None), cast("Any", None), "?", cast("Any", object()))
+    for item in (job("a1"), job("a2"), job("b1"), without, job("a3"), job("b2"), job("a4")):
+        queue.put(item)
+    taken = queue.take(3)
+    assert names(taken) == "a1 a2 b1"
+    queue.put_back(taken[1:])
+    assert names(queue.take(9)) == "a2 b1 ? a3 b2 a4"
+
+
+async def test_what_is_costly_for_one_tenant_is_cut_and_others_come_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job takes longer than a turn may; the timers and the other tenant get their turns all the same."""
+    monkeypatch.setattr(turn, "TURN_NS", 0)
+    async with rig(tmp_path) as slad:
+        await slad.start("due", minutes=60)
+        order: list[str] = []
+        slad.journal.gate.clear()
+        holding = asyncio.create_task(slad.start("holding"))
+        await settle()
+        costly = [
+            asyncio.create_task(
+                slad.engine.write(lambda work, n=n: order.append(f"costly {n}"), tenant_id="greedy")
+            )
+            for n in range(20)
+        ]
+        await settle()
+        other = Start(tenant_id="modest", ticket_id="T", policy_id="p", terms=promise(60))
+        modest = asyncio.create_task(slad.engine.submit(other, lambda answer: order.append("modest") or b""))
+        advance = asyncio.create_task(slad.engine.advance(NOW + 30 * MINUTE_MS))
+        await settle()
+        slad.journal.gate.set()
+        await asyncio.gather(holding, modest, advance, *costly)
+        assert order.index("modest") <= 1, "it waits for one job of the other, not for twenty"
+        assert [name for name in order if name != "modest"] == [f"costly {n}" for n in range(20)]
+        turns = [len(report.causes) for report in slad.observer.reports]
+        assert max(turns) == 1, "no turn goes on when its time is up"
+        types = [{event.type for event in batch.events} for batch in slad.journal.batches]
+        reached = next(place for place, told in enumerate(types) if EventType.THRESHOLD_REACHED in told)
+        assert reached <= 3, "the timer does not wait for them"
+
+
+async def test_one_tenant_cannot_have_all_the_places(tmp_path: Path) -> None:
+    async with rig(tmp_path) as slad:
+        slad.engine.max_waiting = 40
+        slad.journal.gate.clear()
+        holding = asyncio.create_task(slad.start("holding"))
+        await settle()
+        calls = [
+            asyncio.create_task(slad.engine.write(lambda work: None, tenant_id="greedy")) for _ in range(60)
+        ]
+        await settle()
+        modest = asyncio.create_task(slad.engine.write(lambda work: None, tenant_id="modest"))
+        await settle()
+        slad.journal.gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.gather(holding, modest)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+        assert len(refused) == 30
+        assert {outcome.reason for outcome in refused} == {"OVERLOADED"}
