@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 from slad.config.sinks import RetrySettings
+from slad.core.backoff import Backoff, jittered
 from slad.core.instants import SECOND_MS
 
 OPEN_AFTER: Final = 5
@@ -35,7 +36,7 @@ class Circuit:
     """
 
     def __init__(self, settings: RetrySettings, draw: Callable[[], float] = random.random) -> None:
-        self._settings = settings
+        self._backoff = Backoff(settings.backoff_min_ms / SECOND_MS, settings.backoff_max_ms / SECOND_MS)
         self._draw = draw
         self.failures = 0
         self.refusals = 0
@@ -66,6 +67,5 @@ class Circuit:
 
     def pause_s(self, count: int) -> float:
         """The pause after so many failures in a row, in seconds."""
-        longest = self._settings.backoff_max_ms
-        pause = longest if count >= OPEN_AFTER else self._settings.backoff_min_ms << (count - 1)
-        return min(pause, longest) / SECOND_MS * (0.5 + self._draw() / 2)
+        pause = self._backoff.longest_s if count >= OPEN_AFTER else self._backoff.pause_s(count)
+        return jittered(pause, self._draw())

@@ -55,6 +55,7 @@ def test_the_same_call_again_finishes_it(tmp_path: Path, request_id: str) -> Non
         assert set(told) | set(again) <= {f"T-{number}" for number in range(TICKETS)}
         statuses = stub.ListSlaTrackings(rpc.ListSlaTrackingsRequest(page_size=1_000)).trackings
         assert {status.policy_id for status in statuses} == {"silver"}
+        assert again, "it was over before it was killed"
         assert len(told) + len(again) <= TICKETS
         retargeted: Counter[str] = Counter()
         call = stub.WatchSlaEvents(
