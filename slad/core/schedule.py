@@ -39,6 +39,11 @@ class Window:
         ):
             raise ValueError(f"not a window: {self}")
 
+    @property
+    def loses_a_minute(self) -> bool:
+        """Whether it looks like a whole day and is one minute short, or a second: 00:00 to 23:59 (B9)."""
+        return self.start_ms == 0 and DAY_MS - MINUTE_MS <= self.end_ms < DAY_MS
+
 
 @dataclass(frozen=True, slots=True)
 class Holiday:

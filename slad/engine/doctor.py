@@ -13,7 +13,7 @@ from slad.core.settle import next_wake
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.catalog import Catalog
-from slad.storage.database import migrations
+from slad.storage.database import WAKE_MARKS, migrations
 from slad.storage.store import Store
 from slad.storage.unreadable import Unreadable
 
@@ -56,6 +56,7 @@ def examine(store: Store, now: int) -> Iterator[CheckResult]:
         return
     yield from _values(store)
     yield _zones(store)
+    yield from _hours(store)
     yield _clock(store, now)
     if store.meta("tzdata") == version("tzdata"):
         yield from _wakes(store, now)
@@ -108,6 +109,15 @@ def _zones(store: Store) -> CheckResult:
     return CheckResult(Verdict.WARNING, "time zones", text)
 
 
+def _hours(store: Store) -> Iterator[CheckResult]:
+    short = sum(any(window.loses_a_minute for window in schedule.windows) for schedule in store.schedules())
+    if short:
+        text = (
+            f"{short} schedules have a window from 00:00 to 23:59, a minute short of a whole day; write 24:00"
+        )
+        yield CheckResult(Verdict.WARNING, "hours", text)
+
+
 def _clock(store: Store, now: int) -> CheckResult:
     newest = store.newest_audit()
     if newest is not None and newest > now + LATE_MS:
@@ -139,7 +149,7 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
             if record.state is TrackingState.ACTIVE and record.tracking.engine == Engine.TEMPORAL:
                 ticket = temporal.by_tracking(record.tracking_key)
                 stored_at = ticket.wake_at if ticket is not None else None
-            if stored_at not in (wake_at, 0):
+            if stored_at != wake_at and (stored_at is None or stored_at >= WAKE_MARKS):
                 wrong.append(f"{record.ticket_id} (stored {stored_at}, derived {wake_at})")
     if wrong:
         text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"

@@ -97,6 +97,7 @@ class SlaEngine:
         self.counts = EngineCounts()
         self._commit_took = 0
         self._fired = 0
+        self._derived = self._moved = 0
 
     @property
     def sequence(self) -> int:
@@ -280,6 +281,7 @@ class SlaEngine:
     ) -> None:
         self._timers.settle()
         self._counters = work.counters
+        self._tell_of_moved_wakes(work)
         for tracking_key, wake_at in work.tickets.wakes.items():
             self._timers.set(tracking_key, wake_at)
         if events:
@@ -302,6 +304,14 @@ class SlaEngine:
                 if not advance.done.done():
                     advance.done.set_result(self._advanced_events)
                 self._advanced_events = 0
+
+    def _tell_of_moved_wakes(self, work: UnitOfWork) -> None:
+        """How many wakes another time-zone database has moved, once all are derived anew (B5)."""
+        self._derived += work.derived
+        self._moved += work.moved
+        if self._derived and not work.derived:
+            log.info("%d pending wakes are derived anew; %d have moved", self._derived, self._moved)
+            self._derived = self._moved = 0
 
     def _failed(self, error: Exception, results: list[Result]) -> None:
         self.counts.commit_failures += 1

@@ -14,7 +14,7 @@ from slad.engine.job_queue import Job, JobQueue
 from slad.engine.time_source import TimeSource
 from slad.engine.timers import Timers
 from slad.engine.unit_of_work import UnitOfWork, Write
-from slad.storage.database import StorageError
+from slad.storage.database import WAKE_MARKS, StorageError, wake_mark
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,9 @@ def _fire(work: UnitOfWork, wake_at: int, tracking_key: int) -> int | None:
     if record is None or record.wake_at is None:
         return None
     transition = machine.fire(record.tracking, work.catalog.calendar, work.now, until=wake_at)
+    if wake_at < WAKE_MARKS:
+        work.derived += 1
+        work.moved += transition.wake_at is None or wake_mark(transition.wake_at) != wake_at
     tenant_id = work.catalog.tenant_id(record.tenant_key)
     work.put(Write(TicketRef(tenant_id, record.ticket_id, record.generation), tracking_key, transition))
     return transition.wake_at

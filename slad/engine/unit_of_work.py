@@ -53,6 +53,10 @@ class UnitOfWork:
         """What is to be written; trackings and answers go in by `put` and `remember`, to be seen."""
         self.crossings: list[Event] = []
         """The events of this batch that are about a threshold."""
+        self.derived = 0
+        """Wakes that were derived anew, as the time-zone database is another."""
+        self.moved = 0
+        """Those of them that are at another instant now."""
         last_tenant, last_schedule, self._last_tracking, self._last_sequence, self._epoch = counters
         self.catalog = CatalogOverlay(catalog, self.rows, last_tenant, last_schedule)
         self.tickets = Tickets(store, self.catalog)

@@ -25,8 +25,8 @@ from slad.engine.unit_of_work import UnitOfWork
 from slad.service.access import attributed
 from slad.service.requests import RetargetQuery
 
-AT_ONCE: Final = 24
-"""Trackings in one turn of the engine. It takes some ms, by which a timer or a command may be late."""
+AT_ONCE: Final = 8
+"""Trackings in one turn of the engine: timers and commands wait for no more than these."""
 
 _SEPARATOR: Final = "\x1f"
 """Between a request id and a ticket's: in no id of a caller's."""

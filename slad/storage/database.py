@@ -224,17 +224,26 @@ def migrate(connection: apsw.Connection) -> None:
                 raise
 
 
-def _note_time_zones(connection: apsw.Connection) -> None:
-    """After a change of the time-zone database every stored wake may be wrong: derive them anew (B5).
+WAKE_MARKS: Final = 1_000_000_007
+"""A stored wake below it lies in January 1970 and is due at once: the true one is to be derived. It is the
+remainder of the one that was stored before, so that it can be told whether that has moved."""
 
-    A wake at the beginning of time is due at once; the engine then finds the true next one.
-    """
+
+def wake_mark(wake_at: int) -> int:
+    """What stands for a wake while it is to be derived anew."""
+    return wake_at % WAKE_MARKS
+
+
+def _note_time_zones(connection: apsw.Connection) -> None:
+    """After a change of the time-zone database every stored wake may be wrong: derive them anew (B5)."""
     current = version("tzdata")
     known = connection.execute("SELECT value FROM meta WHERE name = 'tzdata'").fetchone()
     if known == (current,):
         return
     with connection:
-        connection.execute("UPDATE tracking SET wake_at = 0 WHERE wake_at IS NOT NULL")
+        connection.execute(
+            "UPDATE tracking SET wake_at = wake_at % ? WHERE wake_at IS NOT NULL", (WAKE_MARKS,)
+        )
         connection.execute("UPDATE temporal_ticket SET check_at = 0 WHERE check_at IS NOT NULL")
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('tzdata', ?)", (current,))
 

@@ -256,6 +256,10 @@ class Store:
         row = self._execute(select.SCHEDULE, (schedule_key,)).fetchone()
         return self._read.schedule(row) if row else None
 
+    def schedules(self) -> Iterator[Schedule]:
+        """All stored schedules that can be read."""
+        return readable(self._read.schedule, self._execute(select.ALL_SCHEDULES))
+
     def unreadable_values(self) -> Iterator[Unreadable]:
         """Reads every stored value; those that cannot be read.
 

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine.doctor import Verdict, examine
@@ -132,6 +133,17 @@ async def test_the_doctor_finds_all_well_and_then_what_is_wrong(tmp_path: Path) 
         sick = {f.check: f for f in examine(store, MONDAY_9 + 31 * MINUTE_MS)}
     assert sick["time zones"].verdict is Verdict.WARNING
     assert "timers" not in sick, "they are derived anew anyway"
+
+
+async def test_the_doctor_warns_of_a_day_that_ends_a_minute_early(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        short = pb.BusinessHoursSchedule(timezone="UTC")
+        short.entries.add(day_of_week=1, start_time="00:00", end_time="23:59", is_enabled=True)
+        await slad.start(schedule=short)
+        with inspect(tmp_path) as store:
+            (found,) = (finding for finding in examine(store, slad.now) if finding.check == "hours")
+    assert found.verdict is Verdict.WARNING
+    assert found.text.startswith("1 schedules have a window from 00:00 to 23:59")
 
 
 RESTORE = [sys.executable, "-m", "slad", "restore", "--replace"]

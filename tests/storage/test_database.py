@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from slad.storage.codec import encode
-from slad.storage.database import DataDirectory, migrations
+from slad.storage.database import DataDirectory, migrations, wake_mark
 from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch, EventRow, TrackingRow
@@ -131,4 +131,4 @@ def test_a_new_time_zone_database_makes_every_wake_due(tmp_path: Path) -> None:
     writer.execute("UPDATE meta SET value = '1999.1' WHERE name = 'tzdata'")
     writer.close()
     DataDirectory(tmp_path).close()
-    assert store.wake_of(1) == 0
+    assert store.wake_of(1) == wake_mark(1001)
