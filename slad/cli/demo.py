@@ -37,6 +37,10 @@ from slad.core.instants import to_datetime
 FRAMES_A_SECOND: Final = 12
 EVENTS_SHOWN: Final = 8
 MIN_WIDTH_OF_BARS: Final = 105
+AFTERWARDS: Final = (
+    'slad preview --hours "Mon-Fri 09:00-17:00" --tz Europe/Berlin --response 1h --resolution 8h'
+)
+"""A command that works when the demo is over."""
 START_TIMEOUT_S: Final = 30.0
 
 
@@ -134,7 +138,7 @@ def _play(day: _Day, seconds: float) -> None:
 def _board(day: _Day, heard: list[pb.SlaEvent]) -> Group:
     """The screen at one moment."""
     minute = day.now - timedelta(seconds=day.now.second, microseconds=day.now.microsecond)
-    title = Text.assemble((f" {minute:%A %H:%M} ", "reverse bold"), "  a small service desk in Berlin")
+    title = Text.assemble((f" {minute:%A %H:%M %Z} ", "reverse bold"), "  a small service desk in Berlin")
     lines = [event_line(event) for event in heard]
     for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"
@@ -166,6 +170,8 @@ def _sum_up(day: _Day) -> None:
     )
     show(f"Why did {demo_day.BREACHED} breach? `slad explain {demo_day.BREACHED}` says:", "")
     show(*timeline_parts(life))
+    show("", "The daemon of the demo is gone. Try it on a schedule of yours, without a daemon:", "")
+    show(f"  {AFTERWARDS}")
 
 
 _signals: list[int] = []

@@ -13,6 +13,9 @@ from slad.cli import time_text
 from slad.cli.time_text import parse_moment, parse_span
 from slad.core.instants import MINUTE_MS
 
+MANY = 10
+"""So many words are told by the help, not by the name of the value."""
+
 
 class Span(click.ParamType[int]):
     """A length of time, as ms."""
@@ -116,8 +119,8 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
         self._everything = everything
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """All the words."""
-        return "[" + "|".join(self._words()) + "]"
+        """All the words, if they are few."""
+        return f"[{'|'.join(self.words())}]" if len(self.words()) < MANY else "WORDS"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -130,11 +133,12 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
             if self._everything and word.strip() == self._everything:
                 return ()
             if word.strip() not in self._numbers:
-                self.fail(f"{word.strip()!r} is none of {', '.join(self._words())}", param, ctx)
+                self.fail(f"{word.strip()!r} is none of {', '.join(self.words())}", param, ctx)
             numbers.append(self._numbers[word.strip()])
         return tuple(numbers)
 
-    def _words(self) -> list[str]:
+    def words(self) -> list[str]:
+        """All of them."""
         return [*self._numbers, *filter(None, [self._everything])]
 
     def shell_complete(
@@ -142,7 +146,7 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
     ) -> list[CompletionItem]:
         """The words that the last one may become."""
         before, comma, last = incomplete.rpartition(",")
-        return [CompletionItem(f"{before}{comma}{word}") for word in self._words() if word.startswith(last)]
+        return [CompletionItem(f"{before}{comma}{word}") for word in self.words() if word.startswith(last)]
 
 
 def parse_enum_word(text: str, enum_type: Any, prefix: str) -> int:

@@ -16,7 +16,7 @@ from slad.cli.exits import CommandError
 from slad.cli.explain import drawing_parts, marks_of
 from slad.cli.help import example
 from slad.cli.option_types import Moment, TypedInstant
-from slad.cli.output import Printer, output_option, table
+from slad.cli.output import Printer, note, output_option, table
 from slad.cli.terms_options import TypedTerms, terms_options
 from slad.cli.ticket_view import clocks, meaning
 from slad.core.errors import InvalidField
@@ -73,6 +73,10 @@ def preview(
     except InvalidField as error:
         raise CommandError(f"{error.field}: {error.message}") from None
     reply = ticket.reply()
+    for entry in request.schedule.entries:
+        if entry.is_enabled and entry.end_time in ("23:59", "23:59:00"):
+            note("a window ends at 23:59, so the last minute of the day does not count; write 24:00 (B9)")
+            break
     out.one(reply, lambda: _parts(ticket, reply))
 
 

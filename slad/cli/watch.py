@@ -29,7 +29,11 @@ TYPES: Final = EnumWords(pb.SlaEventType.DESCRIPTOR, "SLA_EVENT_TYPE_")
 @click.option("--tenant", "tenant_id", default="", metavar="TENANT", help="Only events of this tenant.")
 @click.option("--ticket", "ticket_id", default="", metavar="TICKET", help="Only events of this ticket.")
 @click.option(
-    "--type", "types", type=TYPES, default=(), help="Only events of these types; separate several by commas."
+    "--type",
+    "types",
+    type=TYPES,
+    default=(),
+    help=f"Only events of these types; separate several by commas: {', '.join(TYPES.words())}.",
 )
 @click.option(
     "--after",

@@ -79,7 +79,7 @@ def test_the_life_of_a_ticket(desk: Desk) -> None:
         "T-1: response met, reported as missed"
     )
     assert desk("pause", "T-1").startswith("T-1: paused\n")
-    assert desk("pause", "T-1", "--reason", "status-pause").startswith("T-1: already paused")
+    assert desk("pause", "T-1").startswith("T-1: already paused; nothing changed")
     assert "paused (awaiting-client)" in desk("status", "T-1")
     desk.advance(1800)
     assert desk("resume", "acme", "T-1", "--at", "2026-03-02T09:45Z").startswith("T-1: resumed\n")
@@ -280,6 +280,10 @@ def test_preview_asks_nobody(desk: Desk) -> None:
     assert desk.json(*paused)["resolution"]["due_at"] == "2026-03-09T15:30:00Z"
     asked = CliRunner().invoke(main, arguments, env={"SLAD_ADDRESS": "unix:/nowhere", "TZ": "UTC"})
     assert asked.exit_code == 0, "it needs no daemon"
+    short = desk.run("preview", "--hours", "daily 00:00-23:59", "--tz", "UTC", "--target", "8h")
+    assert short.stderr.startswith(
+        "slad: a window ends at 23:59, so the last minute of the day does not count"
+    )
     # As the daemon says.
     stub = sla_backend_pb2_grpc.SlaBackendStub(desk.channel)
     request = rpc.PreviewSlaRequest(started_at={"seconds": 1_772_805_600})
@@ -512,6 +516,10 @@ def test_the_demo_tells_a_day() -> None:
     assert done.returncode == 0, done.stderr
     assert "acme DESK-101  started" in done.stdout
     assert "Why did DESK-103 breach?" in done.stdout
+    *_, last = done.stdout.splitlines()
+    assert (
+        subprocess.run(["bash", "-c", last], env={"PATH": str(COMMAND.parent)}, check=False).returncode == 0
+    )
     counts = subprocess.run(
         [COMMAND, "demo", "--seconds", "0.2", "--json"],
         capture_output=True,

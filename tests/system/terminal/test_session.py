@@ -143,7 +143,7 @@ def test_what_goes_wrong_is_one_line(screen: Terminal) -> None:
 def test_the_demo_plays_a_day(screen: Terminal) -> None:
     screen.type("", "C-l")
     screen.type("slad demo --seconds 3", "Enter")
-    screen.wait_for(r"Monday \d\d:\d\d +a small service desk in Berlin")
+    screen.wait_for(r"Monday \d\d:\d\d CET +a small service desk in Berlin")
     shown = screen.wait_for(r"DESK-103 +critical +[a-z-]+ +█+")
     assert re.search(r"acme DESK-\d+  threshold-reached", shown)
     shown = screen.wait_for(rf"^{PROMPT}\s*\Z")
