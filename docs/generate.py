@@ -1,8 +1,8 @@
 """Writes what the documents say of commands and settings from these themselves (`make docs`).
 
 That is the reference in docs/command-line.md, behind its mark, the tables of settings in
-docs/configuration.md and docs/events.md, the man page docs/man/slad.1, and the picture of README.md.
-With --check nothing is written, and a difference is an error.
+docs/configuration.md and docs/events.md and of alerts in docs/metrics.md, the man page docs/man/slad.1,
+and the picture of README.md. With --check nothing is written, and a difference is an error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
+import yaml
 
 from docs.picture import picture
 from slad.cli import exits
@@ -32,7 +33,8 @@ MAN_PAGE: Final = HERE / "man" / "slad.1"
 PICTURE: Final = HERE / "images" / "ticket.svg"
 BEGIN: Final = "<!-- made by `make docs` from here on -->\n"
 
-WITH_SETTINGS: Final = (HERE / "configuration.md", HERE / "events.md")
+WITH_TABLES: Final = (HERE / "configuration.md", HERE / "events.md", HERE / "metrics.md")
+RULES: Final = HERE.parent / "ops" / "prometheus" / "slad.rules.yml"
 TABLE: Final = re.compile(r"(<!-- `make docs` makes the table `(\w+)` -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SETTING_FLAGS: Final = {setting.flag for setting in SETTINGS.values()}
@@ -288,9 +290,20 @@ def _roff(text: str) -> str:
 # --- tables of settings
 
 
-def settings_table(name: str) -> str:
-    """The table of this name: `settings`, `sinks`, or those of one type of sinks."""
-    return "\n".join(_settings_table() if name == "settings" else _sink_table(name)) + "\n"
+def table(name: str) -> str:
+    """The table of this name: `settings`, `alerts`, `sinks`, or the settings of one type of sinks."""
+    made = {"settings": _settings_table, "alerts": _alerts_table}.get(name)
+    return "\n".join(made() if made else _sink_table(name)) + "\n"
+
+
+def _alerts_table() -> Iterator[str]:
+    yield "| alert | severity | what it means, and what to do |"
+    yield "|---|---|---|"
+    for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"]:
+        for rule in group["rules"]:
+            name, told = rule["alert"], rule["annotations"]["description"]
+            linked = re.sub(r"docs/([\w.]+\.md)(#[\w-]+)?", r"[\1](\1\2)", told)
+            yield f'| <a id="{name.lower()}"></a>`{name}` | {rule["labels"]["severity"]} | {_cell(linked)} |'
 
 
 def _settings_table() -> Iterator[str]:
@@ -332,9 +345,9 @@ def documents() -> dict[Path, str]:
     """Path → what it should hold."""
     intro = REFERENCE.read_text("utf-8").partition(BEGIN)[0]
     found = {REFERENCE: f"{intro}{BEGIN}\n{reference()}", MAN_PAGE: man_page(), PICTURE: picture()}
-    for path in WITH_SETTINGS:
+    for path in WITH_TABLES:
         text = path.read_text("utf-8")
-        found[path] = TABLE.sub(lambda m: f"{m[1]}\n{settings_table(m[2])}\n{m[3]}", text)
+        found[path] = TABLE.sub(lambda m: f"{m[1]}\n{table(m[2])}\n{m[3]}", text)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,30 +28,60 @@ from slad.storage.store import Store
 _MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
 
 
-@click.command(epilog=example("slad backup /backup/slad.db --data /var/lib/slad"))
+@click.command(
+    epilog=example(
+        "slad backup /backup/slad.db --data /var/lib/slad",
+        "slad backup --keep 14 /backup --data /var/lib/slad",
+        "slad backup --verify /backup/slad.db",
+    )
+)
 @data_option
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="FILE is a folder: write a new file in it, and keep the newest N of such files.",
+)
+@click.option("--verify", is_flag=True, help="Check the backup FILE instead, and change nothing.")
 @click.argument("file", type=click.Path(path_type=Path))
-def backup(data: Path, file: Path) -> None:
+def backup(data: Path, file: Path, keep: int | None, verify: bool) -> None:
     """Copy the database to FILE. slad may be running.
 
     The copy holds the database of one moment, and is checked. It never overwrites a file. Exit code 3 if it
-    cannot be made.
+    cannot be made, 5 if --verify finds that FILE is not a sound backup.
     """
+    if verify:
+        _verify(file)
+        return
     with click.progressbar(length=1, label="copying", file=sys.stderr) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.length = max(total, 1)
             bar.update(done - bar.pos)
 
+        removed: list[Path] = []
         try:
-            backups.back_up(data, file, progress)
+            if keep is None:
+                backups.back_up(data, file, progress)
+            else:
+                file, removed = backups.back_up_into(file, data, keep, time.time(), progress)
             with backups.inspect(data) as store:
                 is_empty = store.is_empty()
         except DatabaseError as error:
             raise _failed(error) from error
     click.echo(f"backed up {data / DATABASE_NAME} to {file}")
+    for old in removed:
+        click.echo(f"removed {old}")
     if is_empty:
         note(f"the backup holds no tickets; is {data} the directory that slad uses?")
+
+
+def _verify(file: Path) -> None:
+    try:
+        count = backups.verify(file)
+    except DatabaseError as error:
+        raise CommandError(str(error), EXIT_UNSOUND) from error
+    click.echo(f"ok: {file} is a sound backup with {count} tickets")
 
 
 @click.command(epilog=example("slad restore /backup/slad.db --data /var/lib/slad"))

@@ -43,12 +43,13 @@ format = "json"
 def install_service(template: bool, instance: str | None, only_print: bool) -> None:
     """Install slad as a systemd service. Run this as root.
 
-    The command writes the unit, the group and, if there is none, a configuration. `systemctl enable --now
-    slad` starts the service. Exit code 3 if the service cannot be installed.
+    The command writes the unit, a timer for daily backups, the group and, if there is none, a configuration.
+    `systemctl enable --now slad slad-backup.timer` starts both. Exit code 3 if they cannot be installed.
     """
     if instance is not None and not (template and re.fullmatch(r"[A-Za-z0-9_.-]+", instance)):
         raise click.UsageError("--instance NAME needs --template; NAME may have letters, digits, and _ . -")
-    file = "slad@.service" if template else "slad.service"
+    at = "@" if template else ""
+    file = f"slad{at}.service"
     name = "slad" if not template else f"slad-{instance}" if instance else None
     command = _command()
     unit = _unit(file, command)
@@ -58,6 +59,8 @@ def install_service(template: bool, instance: str | None, only_print: bool) -> N
     _check(command)
     try:
         _write(UNITS / file, unit)
+        for backup in (f"slad-backup{at}.service", f"slad-backup{at}.timer"):
+            _write(UNITS / backup, _unit(backup, command))
         _write(SYSUSERS, f"g {GROUP} -\n")
         if name is not None:
             config = CONFIGURATIONS / f"{instance or 'slad'}.toml"
@@ -67,8 +70,8 @@ def install_service(template: bool, instance: str | None, only_print: bool) -> N
         _run("systemctl", "daemon-reload")
     except OSError as error:
         raise _failure(f"{error.filename}: {error.strerror}; run this as root") from error
-    started = f"slad@{instance or 'NAME'}" if template else "slad"
-    click.echo(f"next: systemctl enable --now {started}")
+    which = f"@{instance or 'NAME'}" if template else ""
+    click.echo(f"next: systemctl enable --now slad{which} slad-backup{which}.timer")
 
 
 def _command() -> Path:

@@ -24,6 +24,7 @@ from slad.engine.engine_metrics import EngineMetrics
 from slad.engine.listeners import Listeners
 from slad.engine.queries import LoopQueries, Queries, QueryThread
 from slad.engine.storage_metrics import StorageMetrics
+from slad.engine.ticket_metrics import TicketMetrics
 from slad.engine.time_source import TimeSource
 from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
@@ -47,6 +48,7 @@ from slad.service.server import (
 )
 from slad.service.test_clock import TestClock
 from slad.service.token_admin import SlaTokens
+from slad.service.token_metrics import TokenMetrics
 from slad.service.tokens import Tokens
 from slad.service.worker import SlaWorker
 from slad.storage.checkpoint import Checkpointer
@@ -192,6 +194,8 @@ async def assemble(
             DeliveryMetrics(consumers, hub, clock.now),
             SinkMetrics(sinks),
             TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
+            TicketMetrics(slow),
+            TokenMetrics(tokens),
             StorageMetrics(data, slow, connections.unreadable),
         ],
         lambda: tokens.load(names.tokens()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import grpc
 
 from slad.config.settings import TlsSettings
 from slad.core.instants import DAY_MS, SECOND_MS, format_instant
+from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ class Certificates:
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
+        self.expires_at = 0
+        """Of the certificate, UTC epoch ms."""
         self._fresh: grpc.ServerCertificateConfiguration | None = None
         # gRPC asks before each handshake, on threads of its own.
         self.credentials = grpc.dynamic_ssl_server_credentials(
@@ -55,7 +59,7 @@ class Certificates:
         assert certificate is not None
         assert key is not None
         chain, secret = _bytes(certificate, "certificate"), _bytes(key, "key")
-        ends_at = examine(certificate, key)
+        self.expires_at = ends_at = examine(certificate, key)
         left = (ends_at - int(time.time() * 1_000)) // DAY_MS
         if left < WARN_DAYS:
             log.warning("%s ends on %s; replace it and reload", certificate, format_instant(ends_at))
@@ -65,6 +69,28 @@ class Certificates:
             if not _context(ssl.PROTOCOL_TLS_CLIENT, settings.client_ca).cert_store_stats()["x509"]:
                 raise CertificateError(f"{settings.client_ca} holds no certificate")
         return grpc.ssl_server_certificate_configuration([(secret, chain)], roots)
+
+
+EXPIRES: Final = Metric(
+    "slad_certificate_expires_timestamp_seconds",
+    MetricKind.GAUGE,
+    "When the certificate expires that slad shows to callers.",
+)
+
+
+class CertificateMetrics:
+    """The certificate in use as a `MetricSource`; without TLS there is none."""
+
+    metrics: Final = (EXPIRES,)
+
+    def __init__(self, certificates: Certificates | None) -> None:
+        self._certificates = certificates
+
+    async def samples(self) -> Iterable[Sample]:
+        """The value now."""
+        if self._certificates is None:
+            return []
+        return [Sample(EXPIRES, self._certificates.expires_at / MS_PER_SECOND)]
 
 
 def examine(certificate: Path, key: Path) -> int:

@@ -14,7 +14,7 @@ from slad.config.settings import Settings
 from slad.core.instants import format_instant
 from slad.daemon import systemd
 from slad.daemon.assembly import Assembly, Connections, assemble
-from slad.daemon.certificates import Certificates
+from slad.daemon.certificates import CertificateMetrics, Certificates
 from slad.daemon.observability import Observability
 from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
@@ -99,7 +99,7 @@ class Daemon:
             )
             self._parts = parts
             self._listen(parts.server, data)
-            self.observability.serve_metrics(parts.metrics)
+            self.observability.serve_metrics([*parts.metrics, CertificateMetrics(self._certificates)])
             await self._live(parts, ready)
         finally:
             await self.observability.stop()

@@ -307,6 +307,10 @@ class QueryThread:
         """The sequence that has `n` newer events."""
         return await self._read(self._store.nth_newest_event, n)
 
+    async def open_tickets(self) -> tuple[int, int]:
+        """How many tickets are open, and how many of them have a timer."""
+        return await self._read(self._store.open_tickets)
+
     async def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`."""
         return await self._read(self._store.events_owed, sequence)

@@ -22,6 +22,11 @@ WAL = Metric(
 DISK_FREE = Metric(
     "slad_disk_free_bytes", MetricKind.GAUGE, "Free space of the file system that holds the data."
 )
+LAST_BACKUP = Metric(
+    "slad_last_backup_timestamp_seconds",
+    MetricKind.GAUGE,
+    "When slad backup last succeeded on this data directory; 0: never.",
+)
 UNREADABLE = Metric(
     "slad_unreadable_values",
     MetricKind.GAUGE,
@@ -32,7 +37,7 @@ UNREADABLE = Metric(
 class StorageMetrics:
     """The data directory as a `MetricSource`."""
 
-    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE, UNREADABLE)
+    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE, LAST_BACKUP, UNREADABLE)
 
     def __init__(self, directory: DataDirectory, queries: QueryThread, unreadable: UnreadableValues) -> None:
         self._directory = directory
@@ -47,5 +52,6 @@ class StorageMetrics:
             Sample(DATABASE_FREE, await self._queries.free_bytes()),
             Sample(WAL, usage.wal),
             Sample(DISK_FREE, usage.disk_free),
+            Sample(LAST_BACKUP, usage.last_backup_s),
             Sample(UNREADABLE, len(self._unreadable)),
         ]

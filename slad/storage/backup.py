@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from slad.storage.database import APPLICATION_ID, DAMAGE, DATABASE_NAME, migrations
+from slad.storage.database import APPLICATION_ID, DAMAGE, DATABASE_NAME, LAST_BACKUP, migrations
 from slad.storage.epoch import begin_epoch
 from slad.storage.kill_points import RESTORE_COPIED, kill_point
 from slad.storage.lock import DatabaseError, DirectoryLock, explained
 from slad.storage.store import Store
 from slad.storage.swap import COMPLETE, INCOMING, finish_restore, sync
+
+ROTATED: Final = re.compile(r"slad-[0-9]{8}T[0-9]{6}Z\.db")
+"""The names of backups in a folder where old ones are removed."""
 
 PAGES_AT_ONCE: Final = 1_024
 """Pages that are copied between two reports of progress."""
@@ -43,6 +48,7 @@ def back_up(data: Path, target: Path, progress: Progress = lambda done, total: N
         sync(partial)
         partial.rename(target)
         sync(target.parent)
+        _note_success(data)
     except apsw.FullError as error:
         raise DatabaseError(f"{target} cannot be written: the disk is full; make room there") from error
     except apsw.Error as error:
@@ -52,6 +58,42 @@ def back_up(data: Path, target: Path, progress: Progress = lambda done, total: N
     finally:
         partial.unlink(missing_ok=True)
         partial.with_name(f"{partial.name}-journal").unlink(missing_ok=True)
+
+
+def back_up_into(
+    folder: Path, data: Path, keep: int, now_s: float, progress: Progress = lambda done, total: None
+) -> tuple[Path, list[Path]]:
+    """Backs up to a new file in `folder`, named after the second, and then removes all but the newest `keep`.
+
+    Returns the file, and those that were removed. Raises DatabaseError; then none was removed.
+    """
+    target = folder / time.strftime("slad-%Y%m%dT%H%M%SZ.db", time.gmtime(now_s))
+    back_up(data, target, progress)
+    try:
+        taken = sorted(path for path in folder.iterdir() if ROTATED.fullmatch(path.name))
+        for old in taken[:-keep]:
+            old.unlink()
+    except OSError as error:
+        raise DatabaseError(f"old backups in {folder} cannot be removed: {error.strerror}") from error
+    return target, taken[:-keep]
+
+
+def verify(backup: Path) -> int:
+    """Reads all of a backup, every stored value too; how many tickets are in it. Raises DatabaseError."""
+    check(backup)
+    connection = apsw.Connection(os.fspath(backup), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        # What an earlier slad wrote has no checksums.
+        has_checksums = connection.pragma("user_version") == migrations()[-1][0]
+        errors = list(Store(connection).unreadable_values()) if has_checksums else []
+        count: int = connection.execute("SELECT count(*) FROM tracking").get
+    except apsw.Error as error:
+        raise DatabaseError(f"{backup} is damaged: {error}") from error
+    finally:
+        connection.close()
+    if errors:
+        raise DatabaseError(f"{backup} is damaged: {len(errors)} values, the first is {errors[0].what}")
+    return count
 
 
 def restore(backup: Path, data: Path, *, replace: bool = False) -> Path | None:
@@ -193,6 +235,14 @@ def give_to_owner_of(data: Path, path: Path) -> None:
     owner = data.stat()
     if os.geteuid() == 0:
         os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _note_success(data: Path) -> None:
+    """Lets the daemon tell of the backup (slad_last_backup_timestamp_seconds)."""
+    marker = data / LAST_BACKUP
+    with suppress(OSError):  # the backup is good, whether or not this can be written
+        marker.touch()
+        give_to_owner_of(data, marker)
 
 
 def _private(path: str, flags: int) -> int:

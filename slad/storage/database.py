@@ -52,14 +52,20 @@ def is_full(error: Exception, system_errno: int) -> bool:
     )
 
 
+LAST_BACKUP: Final = "last-backup"
+"""An empty file in the data directory, written when a backup succeeds."""
+
+
 class DiskUsage(NamedTuple):
-    """What the data directory takes of the disk, in bytes."""
+    """What the data directory takes of the disk, in bytes, and when it was backed up."""
 
     database: int
     wal: int
     """0 when there is none."""
     disk_free: int
     """Of the file system, for slad's user."""
+    last_backup_s: float
+    """When the last backup succeeded, as UTC epoch seconds; 0: never."""
 
 
 class DataDirectory:
@@ -118,6 +124,7 @@ class DataDirectory:
             self.database.stat().st_size,
             wal.stat().st_size if wal.exists() else 0,
             disk.f_bavail * disk.f_frsize,
+            marker.stat().st_mtime if (marker := self.path / LAST_BACKUP).exists() else 0.0,
         )
 
     def close(self) -> None:

@@ -37,6 +37,11 @@ OLDEST_REQUESTS: Final = "SELECT request_key, recorded_at FROM request ORDER BY 
 OLDEST_EVENT: Final = "SELECT min(sequence) FROM event"
 NEWEST_EVENT_UP_TO: Final = "SELECT max(sequence) FROM event WHERE sequence <= ?"
 NTH_NEWEST_EVENT: Final = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+OPEN_TICKETS: Final = (
+    # Each by an index alone.
+    "SELECT (SELECT count(*) FROM tracking INDEXED BY tracking_by_tenant WHERE state = ?),"
+    " (SELECT count(*) FROM tracking WHERE wake_at IS NOT NULL)"
+)
 EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
 HAS_TRACKINGS: Final = "SELECT EXISTS (SELECT 1 FROM tracking)"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"

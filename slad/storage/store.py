@@ -172,6 +172,12 @@ class Store:
         sequence: int | None = self._scalar(select.NTH_NEWEST_EVENT, n)
         return sequence
 
+    def open_tickets(self) -> tuple[int, int]:
+        """How many tickets are neither completed nor cancelled, and how many have a timer. Counts them."""
+        row = self._connection.execute(select.OPEN_TICKETS, (TrackingState.ACTIVE,)).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
     def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`. Counts them."""
         count: int = self._scalar(select.EVENTS_OWED, sequence)

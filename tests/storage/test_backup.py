@@ -20,7 +20,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine.doctor import Verdict, examine
 from slad.storage import backup as backups
-from slad.storage.backup import back_up, inspect, restore
+from slad.storage.backup import back_up, back_up_into, inspect, restore, verify
 from slad.storage.database import DataDirectory
 from slad.storage.epoch import SEQUENCE_STRIDE
 from slad.storage.kill_points import DATABASE_MOVED, RESTORE_COPIED, WAL_MOVED
@@ -104,6 +104,45 @@ async def test_a_backup_never_overwrites_and_leaves_nothing_half(tmp_path: Path)
         back_up(tmp_path / "nowhere", tmp_path / "new")
     assert (tmp_path / "copy").read_text() == "precious"
     assert set(os.listdir(tmp_path)) == {"copy", "data"}
+
+
+async def test_of_backups_in_a_folder_the_newest_are_kept_and_other_files_stay(tmp_path: Path) -> None:
+    async with slad_running(tmp_path / "data") as slad:
+        await slad.start()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "slad-before-the-move.db").write_text("precious")
+    kept = []
+    for day in range(5):
+        path, removed = back_up_into(folder, tmp_path / "data", 2, MONDAY_9 / 1_000 + day * 86_400)
+        kept.append(path)
+        assert removed == kept[-3:-2]
+    assert kept[0].name == "slad-20260302T090000Z.db"
+    assert {path.name for path in folder.iterdir()} == {
+        "slad-before-the-move.db", kept[-2].name, kept[-1].name,
+    }  # fmt: skip
+    with pytest.raises(DatabaseError, match="exists already"):
+        back_up_into(folder, tmp_path / "data", 1, MONDAY_9 / 1_000 + 4 * 86_400)
+    assert kept[-2].exists(), "one that fails removes nothing"
+
+
+async def test_a_backup_is_verified_down_to_its_values(tmp_path: Path) -> None:
+    async with slad_running(tmp_path / "data") as slad:
+        await slad.start("A")
+        await slad.start("B")
+    good = tmp_path / "good.db"
+    back_up(tmp_path / "data", good)
+    before = good.read_bytes()
+    assert verify(good) == 2
+    assert good.read_bytes() == before
+    assert set(os.listdir(tmp_path)) == {"data", "good.db"}
+    connection = apsw.Connection(str(good))
+    connection.execute("UPDATE tracking SET body = x'93010203' WHERE ticket_id = 'B'")
+    connection.close()
+    with pytest.raises(DatabaseError, match=r"good\.db is damaged: 1 values, the first is .*B"):
+        verify(good)
+    with pytest.raises(DatabaseError, match="no file"):
+        verify(tmp_path / "none")
 
 
 async def test_the_doctor_finds_all_well_and_then_what_is_wrong(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_all_queries_of_the_store_are_looked_at() -> None:
         for name, value in vars(select).items()
         if name.isupper() and not name.startswith(("_", "ALL_")) and isinstance(value, str)
     }
-    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT"}
+    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT", "OPEN_TICKETS"}
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
@@ -51,6 +51,11 @@ def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: s
     assert steps
     assert any(step.startswith("SEARCH") for step in steps), steps
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]
+
+
+def test_counting_tickets_reads_indexes_only(connection: apsw.Connection) -> None:
+    scans = [step for step in plan(connection, select.OPEN_TICKETS) if step.startswith(("SCAN", "SEARCH"))]
+    assert len([step for step in scans if "USING COVERING INDEX" in step]) == 2, scans
 
 
 @pytest.mark.parametrize("name", ["LATEST_OF", "ANSWERS"])

@@ -70,6 +70,14 @@ def test_backup_restore_and_doctor(tmp_path: Path) -> None:
         done = slad("backup", copy, "--data", data)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"backed up {data}/slad.db to {copy}\n"
+        sound = slad("backup", "--verify", copy)
+        assert (sound.returncode, sound.stdout) == (0, f"ok: {copy} is a sound backup with 0 tickets\n")
+        folder = tmp_path / "kept"
+        folder.mkdir()
+        assert slad("backup", "--keep", "1", str(folder), "--data", data).returncode == 0
+        (kept,) = folder.iterdir()
+        assert slad("backup", "--verify", str(kept)).returncode == 0
+        assert slad("backup", "--verify", f"{data}/lock").returncode == 5
         healthy = slad("doctor", "--data", data)
         assert healthy.returncode == 0
         assert healthy.stdout.splitlines()[:2] == [

@@ -7,14 +7,23 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
 
+import trustme
 from prometheus_client.parser import text_string_to_metric_families
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import tokens_pb2, tokens_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.config.settings import ConnectionSettings, MetricsSettings, RoutingSettings, TemporalSettings
+from slad.config.settings import (
+    ConnectionSettings,
+    MetricsSettings,
+    RoutingSettings,
+    TemporalSettings,
+    TlsSettings,
+)
 from slad.config.sinks import read_sinks
 from tests.delivery.sinks.desk import Desk
 from tests.paths import ROOT
@@ -77,6 +86,10 @@ def documented() -> dict[str, tuple[str, set[str]]]:
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
+TOKEN_EXPIRES = datetime(2026, 4, 1, tzinfo=UTC)
+CERTIFICATE_EXPIRES = datetime(2099, 1, 1, tzinfo=UTC)
+
+
 @asynccontextmanager
 async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Slad]:
     """A slad with metrics that has done everything of which there is a metric, on a known scale.
@@ -110,10 +123,35 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
 
 
 async def scrape_everything(data: Path) -> Scrape:
-    """Every metric with samples: of a busy slad with a sink, and of one that passes through to Temporal."""
+    """Every metric with samples: of a busy slad with a sink, of one that passes through to Temporal, and of
+    one with a certificate and a token that expires."""
     async with busy_slad(data / "busy", with_sink=True) as slad:
         found = await scrape(slad.daemon.observability.metrics_address)
     async with slad_running(data / "through", metrics=ANYWHERE, temporal=TEMPORAL_AWAY) as slad:
         through = await scrape(slad.daemon.observability.metrics_address)
-    assert found.keys() == through.keys()
-    return Scrape({name: metric if metric.samples else through[name] for name, metric in found.items()})
+    async with guarded_slad(data / "guarded") as slad:
+        guarded = await scrape(slad.daemon.observability.metrics_address)
+    assert found.keys() == through.keys() == guarded.keys()
+    others = (found, through, guarded)
+    return Scrape({name: next((o[name] for o in others if o[name].samples), found[name]) for name in found})
+
+
+def _certificate(folder: Path) -> TlsSettings:
+    folder.mkdir()
+    issued = trustme.CA().issue_cert("localhost", not_after=CERTIFICATE_EXPIRES)
+    pem, key = folder / "server.pem", folder / "server.key"
+    issued.private_key_pem.write_to_path(str(key))
+    issued.cert_chain_pems[0].write_to_path(str(pem))
+    return TlsSettings(pem, key)
+
+
+@asynccontextmanager
+async def guarded_slad(data: Path) -> AsyncIterator[Slad]:
+    """A slad with TLS, and a token that expires at TOKEN_EXPIRES."""
+    tls = _certificate(data)
+    listen = (f"unix:{data}/slad.sock", "localhost:0")
+    async with slad_running(data / "data", metrics=ANYWHERE, listen=listen, tls=tls) as slad:
+        request = tokens_pb2.CreateSlaTokenRequest(role=tokens_pb2.SLA_ROLE_READ, all_tenants=True)
+        request.expires_at.FromDatetime(TOKEN_EXPIRES)
+        await tokens_pb2_grpc.SlaTokensStub(slad.channel).CreateSlaToken(request)
+        yield slad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -21,7 +22,17 @@ from slad.service.prometheus import MetricsCollector
 from slad.storage.backup import back_up, restore
 from tests.delivery.sinks.desk import Desk
 from tests.slad_under_test import MONDAY_9, Slad, slad_running
-from tests.system.ops.scrape import ANYWHERE, TEMPORAL_AWAY, busy_slad, documented, scrape, scrape_everything
+from tests.system.ops.scrape import (
+    ANYWHERE,
+    CERTIFICATE_EXPIRES,
+    TEMPORAL_AWAY,
+    TOKEN_EXPIRES,
+    busy_slad,
+    documented,
+    guarded_slad,
+    scrape,
+    scrape_everything,
+)
 
 
 async def test_what_is_exposed_is_what_is_documented(tmp_path: Path) -> None:
@@ -81,10 +92,24 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     assert value("slad_consumer_lag_seconds", consumer="psa") == 70 * 60
     assert value("slad_consumer_streams", consumer="psa") == 1
 
+    assert value("slad_open_tickets", timer="armed") == 2
+    assert value("slad_open_tickets", timer="none") == 1, "paused"
+    assert value("slad_last_backup_timestamp_seconds") == 0, "never"
     assert value("slad_database_size_bytes") > 0
     assert value("slad_wal_size_bytes") > 0
     assert value("slad_disk_free_bytes") > 0
     assert value("process_open_fds") < value("process_max_fds")
+
+
+async def test_when_secrets_expire_and_when_the_last_backup_was(tmp_path: Path) -> None:
+    async with guarded_slad(tmp_path / "slad") as slad:
+        before = time.time()
+        back_up(tmp_path / "slad" / "data", tmp_path / "backup.db")
+        found = await scrape(slad.daemon.observability.metrics_address)
+    assert abs(found("slad_certificate_expires_timestamp_seconds") - CERTIFICATE_EXPIRES.timestamp()) < 1
+    (expires,) = found["slad_token_expires_timestamp_seconds"].samples.values()
+    assert expires == TOKEN_EXPIRES.timestamp()
+    assert before - 1 < found("slad_last_backup_timestamp_seconds") < time.time() + 1
 
 
 async def test_a_sink_that_delivers_and_one_that_cannot(tmp_path: Path) -> None:
@@ -183,7 +208,7 @@ async def test_a_part_that_cannot_be_asked_is_left_out_and_counted(caplog: pytes
     families = {family.name: family for family in await asyncio.to_thread(collector.collect)}
     assert families["slad_failing"].samples == []
     assert families["slad_scrape_errors"].samples[0].value == 1
-    assert "Failing could not be asked" in caplog.text
+    assert "Failing gave no metrics" in caplog.text
 
 
 async def test_a_scrape_of_a_hung_daemon_is_a_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

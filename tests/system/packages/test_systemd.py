@@ -50,7 +50,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, distributions: tuple[Path,
     wheels = collect(distributions[1], python_version(base()))
     with booted(tmp_path_factory.mktemp("machine"), INSTALL, wheels) as machine:
         told = machine.run("/opt/slad/bin/slad", "install-service")
-        assert told.splitlines()[-1] == "now: systemctl enable --now slad"
+        assert told.splitlines()[-1] == "next: systemctl enable --now slad slad-backup.timer"
         yield machine
 
 
@@ -243,6 +243,24 @@ def test_tokens_are_made_while_it_runs_and_while_it_does_not(slad: Machine) -> N
     assert [t["token_id"] for t in listed][-2:] == [first.split("_")[1], second.split("_")[1]]
     with SladClient(socket(slad), token=first, timeout=60) as calls:
         assert isinstance(list(calls.list_sla_trackings()), list)
+
+
+def test_backups_are_taken_and_the_oldest_go(slad: Machine) -> None:
+    with client(slad) as calls:
+        start(calls, "T-backup")
+    slad.run("systemctl", "enable", "--now", "slad-backup.timer")
+    assert slad.shown("slad-backup.timer", "ActiveState") == "active"
+    slad.run("systemctl", "start", "slad-backup")
+    for second in range(15):
+        slad.run("touch", f"/var/lib/slad-backup/slad-20200101T0000{second:02}Z.db")
+    slad.run("systemctl", "start", "slad-backup")
+    names = slad.run("ls", "/var/lib/slad-backup").split()
+    assert len(names) == 14
+    assert names[-1] > "slad-2026"
+    told = slad.run("/opt/slad/bin/slad", "backup", "--verify", f"/var/lib/slad-backup/{names[-1]}")
+    assert told.startswith("ok: ")
+    slad.run("test", "-e", "/var/lib/slad/last-backup")
+    slad.run("systemctl", "disable", "--now", "slad-backup.timer")
 
 
 def test_instances_run_side_by_side(slad: Machine) -> None:
