@@ -56,7 +56,7 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
     path = tmp_path / "slad.toml"
     for text, complaint in (
         ("lisen = []", "lisen: there is no such setting; did you mean 'listen'?"),
-        ("listen = 7", "listen: 7 is not a list of texts"),
+        ("listen = 7", "listen: 7 is not a text in quotes or a list of them"),
         ("listen = [", "is not TOML"),
         ('[log]\nlevel = "loud"', "log.level: 'loud' is not one of debug, info, warning, error"),
     ):

@@ -189,7 +189,7 @@ def test_reload_takes_what_is_new_and_refuses_what_is_wrong(slad: Machine) -> No
         config.write_text(former.replace("[log]", "[lgo]"))
         slad.run("systemctl", "reload", "slad")
         slad.wait(lambda: "reload failed" in slad.shown("slad", "StatusText"), "it says what is wrong")
-        assert "there is no setting 'lgo.format'; did you mean 'log.format'?" in slad.shown(
+        assert "lgo.format: there is no such setting; did you mean 'log.format'?" in slad.shown(
             "slad", "StatusText"
         )
         assert slad.shown("slad", "MainPID") == pid
