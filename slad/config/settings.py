@@ -152,6 +152,11 @@ class RoutingSettings(Table, frozen=True):
         Span, "How long a report of a due threshold may be missing before slad examines its workflow."
     ] = MINUTE_MS
 
+    worker: Annotated[
+        Literal["slad", "alga"],
+        "Whose worker serves the workflows: slad's, or AlgaPSA's, which counts without date overrides.",
+    ] = "slad"
+
     @property
     def uses_temporal(self) -> bool:
         """Whether any ticket may go to Temporal."""

@@ -200,6 +200,7 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
 
 def _change_terms(work: UnitOfWork, command: ChangeTerms) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
+    work.carrier.check(record, command.change.offer)
     transition = changed_terms(
         record.tracking,
         command.change,

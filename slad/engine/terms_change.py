@@ -93,6 +93,12 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
             terms = msgspec.structs.replace(terms, named=named)
         return terms
 
+    @property
+    def offer(self) -> TermsOffer:
+        """Its schedule and clocks, for a check of what a ticket's carrier can carry."""
+        clocks = self.clocks.clocks if self.clocks else ()
+        return TermsOffer("", 0, 0, (), (0, 0, 0), self.schedule, "", clocks)
+
     def _target(self, priority_id: str) -> TermsOffer:
         # A target without a priority stands for any that is not listed.
         for wanted in (priority_id, ""):

@@ -9,19 +9,25 @@ import msgspec
 import pytest
 
 from slad.config.settings import RoutingSettings
+from slad.core.errors import InvalidField
 from slad.core.facts import Fact, FactKind
+from slad.core.schedule import build_schedule
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
 from slad.core.tracking import Engine, Tracking
+from slad.engine.commands import ScheduleOffer, TermsOffer
 from slad.storage import backup
+from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
 from slad.storage.epoch import SEQUENCE_STRIDE
 from slad.storage.journal import Journal
 from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow
 from slad.storage.temporal_store import TemporalStore
+from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import START, UPDATE, change_message
 from slad.temporal.passthrough.routing import Routing
+from slad.temporal.passthrough.temporal_carrier import TemporalTurn
 
 TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
 PAUSED, RESUMED = Fact(10, FactKind.PAUSE, 1), Fact(20, FactKind.RESUME)
@@ -87,6 +93,41 @@ def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str)
     routing = Routing(settings, lambda: True)
     chosen = [routing.choose(tenant) for tenant in ("acme", "big-desk", "other")]
     assert "".join(engine.name[0] for engine in chosen) == engines
+
+
+@pytest.mark.parametrize(
+    ("worker", "mode", "outcome"),
+    [
+        ("slad", "temporal", Engine.TEMPORAL),
+        ("alga", "temporal", "OVERRIDES_NOT_CARRIED"),
+        ("alga", "by-tenant", Engine.LOCAL),
+    ],
+)
+def test_a_schedule_with_date_overrides_is_nothing_for_alga_psas_worker(
+    tmp_path: Path, worker: Any, mode: Any, outcome: Engine | str
+) -> None:
+    schedule = build_schedule(
+        timezone="UTC",
+        is_24x7=False,
+        entries=[(1, "09:00", "17:00", True)],
+        holidays=[],
+        date_overrides=[("2026-12-24", "", True, "Eve", [("09:00", "13:00")])],
+    )
+    offer = TermsOffer(
+        "", 1, 1, (), (0, 0, 0), ScheduleOffer(schedule, *encode_schedule(schedule)), "targets[0]"
+    )
+    directory = DataDirectory(tmp_path)
+    directory.writer()
+    store = TemporalStore(directory.reader())
+    routing = Routing(RoutingSettings(mode, ("acme",), worker=worker), lambda: True)
+    turn = TemporalTurn(routing, store, Lanes(store))
+    if isinstance(outcome, str):
+        with pytest.raises(InvalidField) as refused:
+            turn.choose("acme", "T-1", None, offer)
+        assert refused.value.reason == outcome
+    else:
+        assert turn.choose("acme", "T-1", None, offer) is outcome
+    directory.close()
 
 
 def test_while_temporal_is_away_the_fallback_decides() -> None:

@@ -56,6 +56,12 @@ def clocks_not_carried() -> InvalidField:
     return InvalidField("clocks", "CLOCKS_NOT_CARRIED", text)
 
 
+def overrides_not_carried() -> InvalidField:
+    """Why AlgaPSA's worker cannot have a ticket whose schedule has date overrides (B8)."""
+    text = "AlgaPSA's worker counts without date overrides; slad's worker and slad's own engine know them"
+    return InvalidField("schedule.date_overrides", "OVERRIDES_NOT_CARRIED", text)
+
+
 def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = None) -> None:
     """Raises InvalidField for a ticket or terms that Temporal cannot carry."""
     length = len(workflow_id(tenant_id, ticket_id).encode())

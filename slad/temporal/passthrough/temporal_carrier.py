@@ -18,7 +18,12 @@ from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import change_message
-from slad.temporal.passthrough.routing import Routing, check_carriable, clocks_not_carried
+from slad.temporal.passthrough.routing import (
+    Routing,
+    check_carriable,
+    clocks_not_carried,
+    overrides_not_carried,
+)
 from slad.temporal.workflow.wire import workflow_id
 
 
@@ -57,9 +62,9 @@ class TemporalTurn:
         Raises InvalidField for a ticket that Temporal is to have and cannot carry.
         """
         engine = self._routing.choose(tenant_id)
-        if engine is Engine.TEMPORAL and offer is not None and offer.clocks:
+        if engine is Engine.TEMPORAL and offer is not None and (why := self._not_carried(offer)):
             if self._routing.settings.mode == "temporal":
-                raise clocks_not_carried()
+                raise why
             engine = Engine.LOCAL
         if engine is Engine.TEMPORAL:
             check_carriable(tenant_id, ticket_id, offer)
@@ -67,9 +72,17 @@ class TemporalTurn:
         return engine
 
     def check(self, record: Record, offer: TermsOffer) -> None:
-        """Refuses named clocks for a tracking that Temporal carries. Raises InvalidField."""
-        if record.tracking.engine == Engine.TEMPORAL and offer.clocks:
-            raise clocks_not_carried()
+        """Refuses terms that Temporal cannot carry for a tracking that it carries. Raises InvalidField."""
+        if record.tracking.engine == Engine.TEMPORAL and (why := self._not_carried(offer)):
+            raise why
+
+    def _not_carried(self, offer: TermsOffer) -> InvalidField | None:
+        if offer.clocks:
+            return clocks_not_carried()
+        schedule = offer.schedule
+        if self._routing.settings.worker == "alga" and schedule and schedule.schedule.date_overrides:
+            return overrides_not_carried()
+        return None
 
     def expect(self, record: Record, tenant_id: str) -> Record:
         """Notes when a tracking's next report is to come, or that it has ended; a live one has no wake."""
