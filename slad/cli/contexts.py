@@ -45,13 +45,13 @@ class Contexts:
         return self.contexts[name]
 
     def using(self, name: str) -> Contexts:
-        """The same with another one in use; an empty name: none. Raises CommandError."""
+        """These contexts, with another one in use; an empty name: none. Raises CommandError."""
         if name:
             self.get(name)
         return replace(self, current=name)
 
     def with_added(self, name: str, context: Context) -> Contexts:
-        """The same with one more. Raises CommandError."""
+        """These contexts, with one more. Raises CommandError."""
         if name in self.contexts:
             raise CommandError(
                 f"there is a context {name!r} already; `slad context remove {name}` removes it"
@@ -59,7 +59,7 @@ class Contexts:
         return replace(self, contexts={**self.contexts, name: context})
 
     def without(self, name: str) -> Contexts:
-        """The same without one. Raises CommandError."""
+        """These contexts, without one of them. Raises CommandError."""
         self.get(name)
         rest = {other: context for other, context in self.contexts.items() if other != name}
         return Contexts(rest, "" if self.current == name else self.current)

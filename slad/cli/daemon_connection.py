@@ -220,7 +220,7 @@ class ConnectionOptions:
 
     @classmethod
     def of(cls, ctx: click.Context) -> ConnectionOptions:
-        """Those of a command line. A flag overrides variables; with --context none of them counts."""
+        """The options of a command line. A flag overrides variables; with --context no variable counts."""
         names = [option.name for option in fields(cls)]
         given = {name: ctx.params.get(name) for name in names} | {"token": os.environ.get(TOKEN_VARIABLE, "")}
         by_flag = {name for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}

@@ -101,7 +101,7 @@ class _Day:
         yield from self._news()
 
     def tickets(self) -> list[pb.SlaStatus]:
-        """All of them."""
+        """How all tickets stand."""
         return list(self.client.list_sla_trackings())
 
     def _advance(self, instant: datetime) -> None:
@@ -175,7 +175,7 @@ def _sum_up(day: _Day) -> None:
 
 
 _signals: list[int] = []
-"""Those that ask the demo to end."""
+"""The signals that asked the demo to end."""
 
 
 def _leave(number: int, _: object) -> None:

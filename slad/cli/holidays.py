@@ -133,7 +133,7 @@ def holidays(
 
 
 def _schedule(days: list[Day], hours: str, tz: str) -> pb.BusinessHoursSchedule:
-    """As the contract has it. Raises ValueError."""
+    """The days as a schedule of the contract. Raises ValueError."""
     schedule = pb.BusinessHoursSchedule(timezone=tz)
     of_dates: list[pb.DateOverride] = []
     if hours:

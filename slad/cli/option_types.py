@@ -138,7 +138,7 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
         return tuple(numbers)
 
     def words(self) -> list[str]:
-        """All of them."""
+        """The words that may be given."""
         return [*self._numbers, *filter(None, [self._everything])]
 
     def shell_complete(

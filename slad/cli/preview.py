@@ -21,6 +21,7 @@ from slad.cli.terms_options import TypedTerms, terms_options
 from slad.cli.ticket_view import clocks, meaning
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
+from slad.core.schedule import parse_window
 from slad.service.fields import Fields
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader
@@ -73,10 +74,9 @@ def preview(
     except InvalidField as error:
         raise CommandError(f"{error.field}: {error.message}") from None
     reply = ticket.reply()
-    for entry in request.schedule.entries:
-        if entry.is_enabled and entry.end_time in ("23:59", "23:59:00"):
-            note("a window ends at 23:59, so the last minute of the day does not count; write 24:00 (B9)")
-            break
+    entries = [entry for entry in request.schedule.entries if entry.is_enabled]
+    if any(parse_window(e.day_of_week, e.start_time, e.end_time).loses_a_minute for e in entries):
+        note("a window ends at 23:59, so the last minute of the day does not count; write 24:00")
     out.one(reply, lambda: _parts(ticket, reply))
 
 

@@ -168,7 +168,7 @@ def _online(daemon: Daemon) -> Iterator[Call]:
 
 @contextmanager
 def _offline(data: Path) -> Iterator[Call]:
-    """The same service over the database, while no daemon runs on it."""
+    """Calls the service of tokens in this process, on the database of a daemon that does not run."""
     try:
         with _opened(data) as (journal, store):
 
