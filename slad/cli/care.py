@@ -17,7 +17,9 @@ from slad.cli.help import example
 from slad.cli.output import note
 from slad.cli.settings import configured_by, data_option
 from slad.config.reader import CONNECTION_KEYS, Configuration
-from slad.engine.doctor import CheckResult, Verdict, examine
+from slad.core.instants import format_instant
+from slad.daemon import certificates
+from slad.engine.doctor import CheckResult, Verdict, examine, examine_files, expiry
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
 from slad.storage.database import DATABASE_NAME, DataDirectory
@@ -104,7 +106,7 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 
 
 @click.command(epilog=example("slad doctor --data /var/lib/slad"))
-@configured_by("data", "engine", *CONNECTION_KEYS)
+@configured_by("data", "engine", "tls.cert", "tls.key", *CONNECTION_KEYS)
 @click.option("--json", "as_json", is_flag=True, help="Print each check as a JSON object.")
 @click.option(
     "--quarantine",
@@ -147,9 +149,22 @@ def _set_aside(data: Path) -> None:
 def _checks(configuration: Configuration) -> Iterator[CheckResult]:
     with backups.inspect(configuration["data"]) as store:
         yield from examine(store, WallClock().now())
+        yield from examine_files(configuration["data"] / DATABASE_NAME)
         uses_temporal = store.temporal().is_in_use() or configuration["engine"] != "local"
+    if configuration["tls.cert"] is not None and configuration["tls.key"] is not None:
+        yield from _certificate(configuration["tls.cert"], configuration["tls.key"])
     if uses_temporal:
         yield from _temporal(configuration)
+
+
+def _certificate(certificate: Path, key: Path) -> Iterator[CheckResult]:
+    try:
+        ends_at = certificates.examine(certificate, key)
+    except certificates.CertificateError as error:
+        yield CheckResult(Verdict.FAILURE, "certificate", str(error))
+        return
+    late = expiry(f"the certificate {certificate}", ends_at, WallClock().now())
+    yield late or CheckResult(Verdict.OK, "certificate", f"good until {format_instant(ends_at)}")
 
 
 def _report(result: CheckResult, as_json: bool) -> bool:

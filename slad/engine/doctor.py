@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from slad.core import machine
-from slad.core.instants import SECOND_MS, format_instant
+from slad.core.instants import DAY_MS, SECOND_MS, format_instant
 from slad.core.settle import next_wake
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
 from slad.engine.catalog import Catalog
 from slad.storage.database import WAKE_MARKS, migrations
+from slad.storage.lock import owner_of
 from slad.storage.store import Store
 from slad.storage.unreadable import Unreadable
 
@@ -23,6 +26,16 @@ LATE_MS: Final = 5 * SECOND_MS
 
 STUCK_MS: Final = 60 * SECOND_MS
 """Messages for Temporal that are older wait for something."""
+
+SOON_MS: Final = 21 * DAY_MS
+"""What expires within this time is told of."""
+
+OTHERS: Final = 0o027
+"""Permissions that nobody needs but the owner: to write for the group, any for others."""
+
+MEBIBYTE: Final = 1024 * 1024
+SCARCE_MIB: Final = 1024
+"""Free space below which the alert goes off, too (docs/metrics.md)."""
 
 EXAMPLES: Final = 5
 NAMED: Final = 100
@@ -60,8 +73,42 @@ def examine(store: Store, now: int) -> Iterator[CheckResult]:
     yield _clock(store, now)
     if store.meta("tzdata") == version("tzdata"):
         yield from _wakes(store, now)
+    yield from _tokens(store, now)
     yield from _consumers(store)
     yield from _pass_through(store, now)
+
+
+def examine_files(database: Path) -> Iterator[CheckResult]:
+    """Checks the file of the database and its directory: whose they are, who may read them, free space."""
+    directory = database.parent
+    if not (os.access(database, os.W_OK) and os.access(directory, os.W_OK)):
+        text = f"{directory} cannot be written by this user; slad serves from it only as a user who can"
+        yield CheckResult(Verdict.WARNING, "access", text)
+    found = {path: path.stat() for path in (directory, database)}
+    open_to = [path for path, status in found.items() if status.st_mode & OTHERS]
+    if open_to:
+        paths = " and ".join(f"{path} (mode {found[path].st_mode & 0o777:04o})" for path in open_to)
+        text = f"more than their owner may use {paths}: chmod 0700 the directory, 0600 the file"
+        yield CheckResult(Verdict.WARNING, "access", text)
+    if found[directory].st_uid != found[database].st_uid:
+        text = f"{database} belongs to {owner_of(database)}, {directory} to {owner_of(directory)}; chown one"
+        yield CheckResult(Verdict.WARNING, "access", text)
+    disk = os.statvfs(directory)
+    free = disk.f_bavail * disk.f_frsize
+    text = f"{free // MEBIBYTE} MiB are free"
+    if free < SCARCE_MIB * MEBIBYTE:
+        yield CheckResult(Verdict.WARNING, "space", f"{text}; commands are refused when the disk is full")
+    else:
+        yield CheckResult(Verdict.OK, "space", text)
+
+
+def expiry(what: str, expires_at: int, now: int) -> CheckResult | None:
+    """A warning about something that has expired or soon will."""
+    if expires_at > now + SOON_MS:
+        return None
+    verb = "expired" if expires_at <= now else "expires"
+    text = f"{what} {verb} on {format_instant(expires_at)}; replace it"
+    return CheckResult(Verdict.WARNING, "expiry", text)
 
 
 def _integrity(store: Store) -> CheckResult:
@@ -178,6 +225,14 @@ def _pass_through(store: Store, now: int) -> Iterator[CheckResult]:
         names = ", ".join(f"{row.workflow_id} ({row.reason})" for row in parked)
         text = f"{temporal.count_parked()} workflows are parked, such as {names}; see `slad temporal release`"
         yield CheckResult(Verdict.WARNING, "parked workflows", text)
+
+
+def _tokens(store: Store, now: int) -> Iterator[CheckResult]:
+    for token in store.tokens():
+        if token.expires_at is not None and token.revoked_at is None:
+            result = expiry(f"token {token.token_id} ({token.name})", token.expires_at, now)
+            if result is not None:
+                yield result
 
 
 def _consumers(store: Store) -> Iterator[CheckResult]:
