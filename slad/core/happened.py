@@ -101,11 +101,13 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
 
 def _changes(history: History) -> Counter[tuple[int, str]]:
     """The instants within pauses at which a reason was added or let go."""
-    begins = {(stop.from_ms, stop.reason) for stop in history.stops}
+    # Several may begin at one instant, so they are counted.
+    begins = Counter((stop.from_ms, stop.reason) for stop in history.stops)
     ends = {stop.to_ms for stop in history.stops}
     found: Counter[tuple[int, str]] = Counter()
     for hold in history.holds:
-        if (hold.from_ms, hold.reason) not in begins:
+        begins[hold.from_ms, hold.reason] -= 1
+        if begins[hold.from_ms, hold.reason] < 0:
             found[hold.from_ms, f"+{hold.reason}"] += 1
         if hold.to_ms is not None and hold.to_ms not in ends:
             found[hold.to_ms, f"-{hold.reason}"] += 1

@@ -180,6 +180,9 @@ def add_fact(
             "TOO_MANY_FACTS",
             f"this tracking holds {MAX_FACTS} pauses, resumptions and completions already",
         )
+    if not told and reading.history.stops != before.stops:
+        # A late end of an earlier life moves deadlines, and nothing else says so (E1).
+        told = [Event(EventType.RETARGETED, now)]
     return settle(changed, reading, told, at=at)
 
 
@@ -289,12 +292,13 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
 
     Without a word from the caller: now, and not before what has happened already, in case the wall clock
     was set back (C5) or a caller's is ahead. What the caller says stands as it is, though its clock may be a
-    little ahead of slad's: so facts are in the order of the caller's instants.
+    little ahead of slad's: so facts are in the order of the caller's instants. A little before the start is
+    the start: two clocks of a PSA differ as well.
     """
     if effective_at is None:
         last = (fact.at for fact in tracking.facts[-1:])
         return max(latest_known(tracking, now), tracking.started_at, *last)
-    if effective_at < tracking.started_at:
+    if effective_at < tracking.started_at - MAX_AHEAD_MS:
         raise InvalidField(
             "effective_at",
             "BEFORE_START",
@@ -304,7 +308,7 @@ def _effective(tracking: Tracking, effective_at: int | None, now: int) -> int:
         raise InvalidField(
             "effective_at", "IN_THE_FUTURE", f"more than {MAX_AHEAD_MS // SECOND_MS} s ahead of slad's clock"
         )
-    return effective_at
+    return max(effective_at, tracking.started_at)
 
 
 def _ended(history: History) -> Refused:

@@ -224,7 +224,7 @@ class Queries:
         else:
             tenant_key = sole_holder(self._store.holders(ticket_id), ticket_id)
         if tenant_key is None:
-            raise not_found(ticket_id)
+            raise not_found(ticket_id, tenant_id)
         if generation is None:
             record = self._store.latest(tenant_key, ticket_id)
         else:
@@ -236,7 +236,7 @@ class Queries:
                     f"ticket {ticket_id!r} has no generation {generation}",
                 )
         if record is None:
-            raise not_found(ticket_id)
+            raise not_found(ticket_id, tenant_id)
         return record
 
     def _readable(self, record: Record | None, now: int) -> Answer | None:

@@ -69,7 +69,7 @@ class Tickets:
             tenant_id = self._sole_tenant(ticket_id)
         record = self.latest(tenant_id, ticket_id)
         if record is None:
-            raise not_found(ticket_id)
+            raise not_found(ticket_id, tenant_id)
         return tenant_id, record
 
     def put(self, record: Record, *, is_new: bool) -> None:
@@ -120,6 +120,7 @@ def sole_holder(holders: dict[int, bool], ticket_id: str) -> int:
     return candidates[0]
 
 
-def not_found(ticket_id: str) -> Refused:
-    """What is said of a ticket that has no tracking."""
-    return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}")
+def not_found(ticket_id: str, tenant_id: str = "") -> Refused:
+    """What is said of a ticket that has no tracking, or none under the tenant that was asked."""
+    whose = f" of tenant {tenant_id!r}" if tenant_id else ""
+    return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}{whose}")

@@ -14,7 +14,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
 from slad.core.events import RESOLUTION, RESPONSE, PauseReason
-from slad.core.facts import Fact, FactKind, reported_code
+from slad.core.facts import MAX_AHEAD_MS, Fact, FactKind, reported_code
 from slad.core.instants import MAX_INSTANT_MS
 from slad.engine.commands import TermsOffer
 from slad.service.fields import at_most, enum, instant, not_ahead, reason_code
@@ -41,11 +41,11 @@ def facts_of_row(
     facts += read_facts(row.facts, terms, earliest, most, now)
     response_at = instant(row, "response_completed_at")
     if response_at is not None:
-        if response_at < earliest:
+        if response_at < earliest - MAX_AHEAD_MS:
             text = "before start.started_at, or before now"
             raise InvalidField("response_completed_at", "BEFORE_START", text)
         met = row.response_met if row.HasField("response_met") else None
-        at = not_ahead("response_completed_at", response_at, now)
+        at = max(not_ahead("response_completed_at", response_at, now), earliest)
         # Before what is of the same instant: a ticket that was closed then had been answered.
         facts.insert(0, Fact(at, FactKind.RESPOND, reported_code(met)))
     return tuple(sorted(facts, key=attrgetter("at")))

@@ -107,6 +107,15 @@ def test_a_reason_that_was_held_for_no_time_is_not_told_by_a_late_pause() -> Non
     assert kinds(late) == [EventType.PAUSED]
 
 
+def test_a_reason_is_told_though_a_pause_for_it_began_and_ended_at_that_instant() -> None:
+    now = MONDAY_9 + MINUTE_MS
+    state = obey(begun(), FactKind.PAUSE, now)
+    state = obey(state, FactKind.RESUME, now)
+    client = PauseReason.AWAITING_CLIENT.value
+    state = machine.add_fact(state.tracking, FactKind.PAUSE, ALWAYS, now, detail=client)
+    assert kinds(obey(state, FactKind.PAUSE, now)) == [EventType.PAUSE_CHANGED]
+
+
 def test_completing_a_paused_ticket_is_no_resume() -> None:
     paused = obey(begun(), FactKind.PAUSE, MONDAY_9 + MINUTE_MS)
     done = obey(paused, FactKind.RESOLVE, MONDAY_9 + 2 * MINUTE_MS)

@@ -247,7 +247,7 @@ CASES = [
     start("odd nanos", "started_at", "MALFORMED_TIMESTAMP", started_at={"seconds": 1772442000, "nanos": -1}),
     Case(
         "pause: before the start",
-        ticket(PAUSE, reason=CLIENT, effective_at=stamp(MONDAY_9 - 1)),
+        ticket(PAUSE, reason=CLIENT, effective_at=stamp(MONDAY_9 - 5_001)),
         "effective_at",
         "BEFORE_START",
     ),
@@ -263,7 +263,7 @@ CASES = [
             tenant_id="acme",
             ticket_id="done",
             mode=pb.REOPEN_MODE_RESUME,
-            effective_at=stamp(MONDAY_9 - 1),
+            effective_at=stamp(MONDAY_9 - 5_001),
         ),
         "effective_at",
         "BEFORE_START",

@@ -232,7 +232,7 @@ BAD_ROWS = [
     BadRow(row(pauses=[pause_of(MONDAY_9), pause_of(MONDAY_9)]), "pauses[1]", "OVERLAPS"),
     BadRow(row(pauses=[pause_of(MONDAY_9, reason=9)]), "pauses[0].reason", "UNKNOWN_ENUM_VALUE"),
     BadRow(row(pauses=[pause_of(MONDAY_9)] * 1_001), "pauses", "TOO_MANY"),
-    BadRow(row(response_at=MONDAY_9 - 1), "response_completed_at", "BEFORE_START"),
+    BadRow(row(response_at=MONDAY_9 - 5_001), "response_completed_at", "BEFORE_START"),
     BadRow(row(response_at=MONDAY_9 + TOLERANCE_MS + 1), "response_completed_at", "IN_THE_FUTURE"),
     BadRow(row("live", on_existing=pb.ON_EXISTING_FAIL), "", "TRACKING_EXISTS"),
     BadRow(row("other", request_id="used"), "", "REQUEST_ID_REUSED"),

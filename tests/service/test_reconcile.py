@@ -785,13 +785,13 @@ def good(number: int) -> list[Row]:
             "OUT_OF_ORDER",
         ),
         (
-            requests([*good(5), row("T-9", response_at=MONDAY_9 - 1)], apply=True),
+            requests([*good(5), row("T-9", response_at=MONDAY_9 - 5_001)], apply=True),
             "trackings[5].response_completed_at",
             "BEFORE_START",
         ),
         (
             # Without a start nothing can have happened before now; slad's own start is not taken for it.
-            requests([*good(5), row("live", started_at=None, response_at=MONDAY_9 - 1)], apply=True),
+            requests([*good(5), row("live", started_at=None, response_at=MONDAY_9 - 5_001)], apply=True),
             "trackings[5].response_completed_at",
             "BEFORE_START",
         ),

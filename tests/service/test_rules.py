@@ -631,6 +631,40 @@ async def test_m6_an_end_ahead_fires_nothing_once_the_next_generation_has_begun(
         assert [(e.generation, e.threshold.percent) for e in reached] == [(2, 50), (2, 100)]
 
 
+async def test_m6_a_fact_a_little_before_the_start_counts_as_at_the_start(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        reply = await complete(slad, RESPONSE, effective_at=stamp(MONDAY_9 - 5_000))
+        assert reply.changed
+        assert reply.status.response.completed_at.ToMilliseconds() == MONDAY_9
+        early = complete(slad, RESOLUTION, effective_at=stamp(MONDAY_9 - 5_001))
+        assert (await refused(early)).reason == "BEFORE_START"
+
+
+async def test_e1_a_late_end_of_a_reopened_ticket_is_told(tmp_path: Path) -> None:
+    """It moves the deadline, as the ticket was closed for longer."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        await slad.advance(minutes=30)
+        await complete(slad, RESOLUTION)
+        await slad.advance(minutes=10)
+        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME, **IDS))
+        before = await slad.events()
+        due = (await status(slad)).resolution.due_at.ToMilliseconds()
+        reply = await cancel(slad, effective_at=stamp(MONDAY_9 + 20 * MINUTE_MS))
+        assert reply.changed
+        assert reply.status.resolution.due_at.ToMilliseconds() == due + 10 * MINUTE_MS
+        assert told((await slad.events())[len(before) :]) == ["RETARGETED", "RESPONSE 50 RETRACTED"]
+
+
+async def test_m7_not_found_names_the_tenant_that_was_asked(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start()
+        for call in (status(slad, tenant_id="nope"), pause(slad, tenant_id="nope")):
+            assert (await refused(call)).message == "no tracking of ticket 'T-1' of tenant 'nope'"
+        assert (await refused(status(slad, tenant_id="", ticket_id="T-2"))).message.endswith("'T-2'")
+
+
 async def test_m6_a_command_without_an_instant_follows_what_is_ahead(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start()

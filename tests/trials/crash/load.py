@@ -149,7 +149,7 @@ class Load:
         elif kind < 0.97:
             at = now + self._rng.randrange(1, 4) * SECOND_MS
         else:
-            at = self._rng.choice((latest.started_at - 1, now + HOUR_MS))
+            at = self._rng.choice((latest.started_at - 1, latest.started_at - 6 * SECOND_MS, now + HOUR_MS))
         request.effective_at.FromMilliseconds(at)
         return request
 

@@ -214,16 +214,19 @@ def _fact(kind: Kind) -> Callable[[Ticket, Any, int], Outcome]:
             return ticket, Effect()
         if kind is Kind.RESPOND and then.response is not None:
             return ticket, Effect()
-        return _recorded(ticket, latest, Fact(at, kind, *_details(request)))
+        return _recorded(ticket, latest, Fact(at, kind, *_details(request)), now)
 
     return rule
 
 
-def _recorded(ticket: Ticket, latest: Generation, fact: Fact) -> Outcome:
+def _recorded(ticket: Ticket, latest: Generation, fact: Fact, now: int) -> Outcome:
     after = replace(latest, facts=put(latest.facts, fact))
     if after.history == latest.history:
         return ticket.with_latest(after), Effect(stored=True)
     told = tuple(_told(latest, after))
+    if not told and after.history.stops != latest.history.stops:
+        # The time in which a reopened ticket was closed.
+        told = (Told(after.number, pb.SLA_EVENT_TYPE_RETARGETED, now),)
     return ticket.with_latest(after), Effect(changed=True, stored=True, told=told, at=fact.at)
 
 
@@ -290,11 +293,11 @@ def _effective(generation: Generation, request: Any, now: int) -> int | str:
     if not request.HasField("effective_at"):
         return _now(generation, now)
     at: int = request.effective_at.ToMilliseconds()
-    if at < generation.started_at:
+    if at < generation.started_at - MAX_AHEAD_MS:
         return "BEFORE_START"
     if at > now + MAX_AHEAD_MS:
         return "IN_THE_FUTURE"
-    return at
+    return max(at, generation.started_at)
 
 
 def _details(request: Any) -> tuple[int, bool | None]:
