@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
+
+from slad_client import DEFAULT_TARGET
 
 from slad import __version__
 from slad.config.settings import Settings
@@ -159,6 +163,19 @@ class Daemon:
             __version__,
             extra={"sequence": engine.sequence, "timers_in_memory": engine.timers_in_memory},
         )
+        if engine.sequence == 0 and sys.stderr.isatty():
+            print(first_steps(sys.argv[0], self.addresses[0]), file=sys.stderr)
+
+
+def first_steps(program: str, address: str) -> str:
+    """What somebody at a terminal may type next, who has no ticket yet."""
+    slad = "slad" if shutil.which("slad") == program else program
+    option = "" if address == DEFAULT_TARGET else f" --address {address}"
+    return (
+        f"\nNo ticket yet. In another terminal, start one and watch its events:\n"
+        f"  {slad} start acme T-1 --24x7 --response 1m{option}\n"
+        f"  {slad} watch --after 0{option}\n"
+    )
 
 
 async def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:

@@ -140,6 +140,14 @@ def test_what_goes_wrong_is_one_line(screen: Terminal) -> None:
     assert "Traceback" not in screen.screen()
 
 
+def test_a_daemon_without_tickets_says_what_to_type_next(screen: Terminal) -> None:
+    screen.type("slad serve --listen unix:slad.sock --data fresh", "Enter")
+    shown = screen.wait_for(r"watch --after 0")
+    assert re.search(r"start acme T-1 --24x7 --response 1m --address\s+unix:slad.sock", shown)
+    screen.type("", "C-c")
+    screen.wait_for(rf"stopped.*\s+{PROMPT}\s*\Z")
+
+
 def test_the_demo_plays_a_day(screen: Terminal) -> None:
     screen.type("", "C-l")
     screen.type("slad demo --seconds 3", "Enter")
