@@ -59,7 +59,7 @@ class VirtualClock:
         return self._now
 
     def monotonic(self) -> int:
-        """The same: virtual time is never stepped."""
+        """The current instant, as virtual time is never stepped."""
         return self._now
 
     def reach(self, instant: int) -> None:

@@ -87,7 +87,7 @@ OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STA
         for size in ROWS_AT_ONCE
     }
 }
-"""The same for several rows, by their number."""
+"""The statements for several rows at once, by list and number of rows."""
 
 
 class Counters(NamedTuple):

@@ -90,7 +90,7 @@ class TemporalStore:
         return _ticket(self._execute(BY_WORKFLOW, (workflow_id,)).fetchone())
 
     def by_tracking(self, tracking_key: int) -> TemporalTicketRow | None:
-        """The same by the tracking's key."""
+        """The live tracking with this key, if a workflow carries it."""
         return _ticket(self._execute(BY_TRACKING, (tracking_key,)).fetchone())
 
     def to_check(self, now: int, limit: int) -> list[TemporalTicketRow]:

@@ -140,7 +140,7 @@ class _Credentials(CredentialProvider):
         return (self._username, password) if self._username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """The same."""
+        """What `get_credentials` returns, for the asyncio client."""
         return self.get_credentials()
 
 
