@@ -27,14 +27,6 @@ class Kind(StrEnum):
     REOPEN = "reopen"
 
 
-REFUSED_WHEN = {
-    Life.COMPLETED: {Kind.PAUSE, Kind.RESUME, Kind.CANCEL},
-    Life.CANCELLED: {Kind.RESOLVE},
-}
-"""Commands on an ended tracking that are refused (M4). Those that find their own outcome are not, nor those that
-are noted of a cancelled one."""
-
-
 class Fact(NamedTuple):
     at: int
     kind: Kind

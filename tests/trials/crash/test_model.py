@@ -23,9 +23,13 @@ SIMPLE = [
     number
     for number, case in enumerate(CASES)
     if case["schedule"]["is_24x7"]
-    or (case["schedule"]["timezone"] == "UTC" and not case["schedule"]["holidays"])
+    or (
+        case["schedule"]["timezone"] == "UTC"
+        and not case["schedule"]["holidays"]
+        and all(e["start_time"] < e["end_time"] for e in case["schedule"]["entries"] if e["is_enabled"])
+    )
 ]
-"""What `hours` can count: 24x7, and UTC without holidays."""
+"""What `hours` can count: 24x7, and UTC without holidays and nights."""
 
 KINDS = {"response": Kind.RESPOND, "resolution": Kind.RESOLVE}
 

@@ -15,7 +15,8 @@ from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from tests.trials.crash.life import REFUSED_WHEN, Done, Fact, History, Kind, Life, fold, put, until
+from tests.naive_life import REFUSED
+from tests.trials.crash.life import Done, Fact, History, Kind, Life, fold, put, until
 from tests.trials.crash.terms import Terms, terms_of
 
 MAX_AHEAD_MS = 5_000
@@ -208,7 +209,7 @@ def _fact(kind: Kind) -> Callable[[Ticket, Any, int], Outcome]:
         if isinstance(at, str):
             return ticket, Effect(at)
         then = fold(until(latest.facts, at))
-        if kind in REFUSED_WHEN.get(then.life, ()):
+        if kind in REFUSED[then.life.lower()]:
             return ticket, Effect(f"TRACKING_{then.life}")
         if then.life is Life.COMPLETED or (then.life is Life.CANCELLED and kind is Kind.CANCEL):
             return ticket, Effect()

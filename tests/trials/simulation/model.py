@@ -16,14 +16,6 @@ from tests.trials.simulation.actions import Promise
 OFFICE = [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if office_open(minute)]
 """Every open minute."""
 
-ALLOWED = {
-    "running": {"pause", "resume", "respond", "resolve", "cancel"},
-    "paused": {"pause", "resume", "respond", "resolve", "cancel"},
-    "completed": {"respond", "resolve"},
-    "cancelled": {"pause", "resume", "respond", "cancel"},
-}
-"""Commands that are not refused (M2–M4)."""
-
 
 class Op(NamedTuple):
     minute: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.naive_life import REFUSED
 from tests.trials.simulation.actions import Command, Existing, Fact, Promise, Reopen, Retarget, Start
-from tests.trials.simulation.model import ALLOWED, Generation, Op, Ticket
+from tests.trials.simulation.model import Generation, Op, Ticket
 
 Tickets = dict[tuple[str, str], Ticket]
 
@@ -84,7 +85,7 @@ def _fact(latest: Generation, fact: Fact, now: int) -> Expected:
     if isinstance(at, str):
         return Expected(at)
     then = latest.life_at(at)
-    if fact.kind not in ALLOWED[then.life]:
+    if fact.kind in REFUSED[then.life]:
         return Expected(f"TRACKING_{then.life.upper()}")
     if then.life == "completed" or (then.life == "cancelled" and fact.kind == "cancel"):
         return Expected()
