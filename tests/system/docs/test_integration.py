@@ -360,6 +360,31 @@ async def one_of_each(slad: Slad) -> Sequence[pb.SlaEvent]:
     return await slad.events()
 
 
+async def one_of_each_of_named_clocks(slad: Slad) -> Sequence[pb.SlaEvent]:
+    """The same for what only a ticket with further clocks, owners and reasons is told of."""
+    ids = {"tenant_id": "acme", "ticket_id": "T-clocks"}
+
+    async def message(sender: pb.SlaMessageSender, minute: int) -> None:
+        await slad.backend.RecordSlaMessage(
+            rpc.RecordSlaMessageRequest(**ids, sender=sender, effective_at=stamp(minute))
+        )
+
+    clock = pb.SlaClockTerms(name="next-reply", kind=pb.SLA_CLOCK_KIND_NEXT_REPLY, target_minutes=600)
+    start = slad.now
+    await slad.start(
+        "T-clocks", targets=[target(600, None, PLAIN)], clocks=[clock], attributes={"queue": "mail"}
+    )
+    await slad.advance(minutes=30)
+    await slad.backend.AssignSla(rpc.AssignSlaRequest(**ids, owner="team-b"))
+    await message(pb.SLA_MESSAGE_SENDER_AGENT, start)
+    await message(pb.SLA_MESSAGE_SENDER_CUSTOMER, start + 10 * MINUTE_MS)
+    await message(pb.SLA_MESSAGE_SENDER_CUSTOMER, start + 5 * MINUTE_MS)
+    await message(pb.SLA_MESSAGE_SENDER_AGENT, start + 20 * MINUTE_MS)
+    for reason in (CLIENT, pb.SLA_PAUSE_REASON_STATUS_PAUSE):
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(**ids, reason=reason))
+    return [event for event in await slad.events() if event.ticket_id == "T-clocks"]
+
+
 ALWAYS_THERE = {"sequence", "event_id", "type", "occurred_at", "recorded_at", "tenant_id", "ticket_id",
                 "policy_id", "generation", "attributes"}  # fmt: skip
 
@@ -374,7 +399,7 @@ async def test_every_type_of_event_carries_what_the_table_says(tmp_path: Path) -
         )
     }
     async with slad_running(tmp_path) as slad:
-        events = await one_of_each(slad)
+        events = [*await one_of_each(slad), *await one_of_each_of_named_clocks(slad)]
     carried: dict[str, set[str]] = {}
     for event in events:
         fields = {field.name for field, _ in event.ListFields()}
