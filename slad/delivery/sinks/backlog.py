@@ -42,21 +42,29 @@ class Backlog:
         self._new: dict[int, Delivery] = {}
         self._again: dict[int, Delivery] = {}
         """Parked events that are delivered again."""
+        self._again_of: Counter[TicketKey] = Counter()
+        """How many of them each ticket has."""
         self._out: Counter[TicketKey] = Counter()
         self._read = 0
 
-    def __len__(self) -> int:
-        return len(self._new) + len(self._again)
+    @property
+    def new(self) -> int:
+        """How many new events there are."""
+        return len(self._new)
+
+    @property
+    def again(self) -> int:
+        """How many parked events are delivered again."""
+        return len(self._again)
 
     @property
     def done(self) -> int:
         """The sequence up to which every new event is finished; 0 before the first."""
         return next(iter(self._new)) - 1 if self._new else self._read
 
-    @property
-    def again(self) -> set[TicketKey]:
-        """The tickets whose parked events are delivered again."""
-        return {delivery.ticket for delivery in self._again.values()}
+    def is_again(self, ticket: TicketKey) -> bool:
+        """Whether parked events of this ticket are delivered again."""
+        return ticket in self._again_of
 
     def restart(self) -> None:
         """Forgets the new events, as they are read again."""
@@ -71,12 +79,15 @@ class Backlog:
 
     def add_again(self, row: ParkedEventRow, event: pb.SlaEvent) -> None:
         """Takes over a parked event, after those before it on its ticket."""
-        self._again[row.sequence] = Delivery(event, ticket_of(row), row, row.attempts)
+        ticket = ticket_of(row)
+        self._again[row.sequence] = Delivery(event, ticket, row, row.attempts)
+        self._again_of[ticket] += 1
 
     def drop_again(self, ticket: TicketKey) -> None:
         """Forgets the parked events of a ticket: they stay parked."""
         for sequence in [s for s, delivery in self._again.items() if delivery.ticket == ticket]:
             del self._again[sequence]
+        del self._again_of[ticket]
 
     def take(self, now_s: float, size: int, *, again_only: bool = False) -> list[Delivery]:
         """Up to `size` deliveries that may go together now, the oldest first."""
@@ -105,6 +116,8 @@ class Backlog:
             place = self._new if delivery.row is None else self._again
             if place.get(delivery.event.sequence) is delivery:
                 del place[delivery.event.sequence]
+                if delivery.row is not None:
+                    self._again_of -= Counter([delivery.ticket])
 
     def give_back(self, deliveries: Iterable[Delivery]) -> None:
         """The attempt with these is over; those that are not finished come again."""

@@ -163,7 +163,7 @@ class Courier:
         self._backlog.restart()
         async with aclosing(self._consumers.stream(self._consumer, self._after, self._wanted)) as pages:
             async for page in pages:
-                await self._wait_for_room()
+                await self._wait_for_room(lambda: self._backlog.new)
                 events = [event for stored in page if (event := decode_event(stored.body)) is not None]
                 if len(events) < len(page):
                     log.error("sink %s leaves out an event that cannot be read", self._name)
@@ -178,8 +178,8 @@ class Courier:
             await self._parked.news.wait()
             self._parked.news.clear()
             for ticket in self._parked.released:
-                await self._wait_for_room()
-                if ticket not in self._backlog.again:
+                await self._wait_for_room(lambda: self._backlog.again)
+                if not self._backlog.is_again(ticket):
                     await self._take_up(ticket)
 
     async def _take_up(self, ticket: TicketKey) -> None:
@@ -197,8 +197,8 @@ class Courier:
             await self._parked.refused_again(row, row.attempts, reason)
             log.warning("sink %s keeps event %d parked: %s", self._name, row.sequence, reason)
 
-    async def _wait_for_room(self) -> None:
-        while len(self._backlog) >= self._window:
+    async def _wait_for_room(self, size: Callable[[], int]) -> None:
+        while size() >= self._window:
             self._room.clear()
             await self._room.wait()
 
@@ -240,7 +240,7 @@ class Courier:
             found = self._backlog.take(now_s, 1, again_only=full)
         else:
             found = self._backlog.take_fairly(now_s, again_only=full)
-        if full and not found and not self._under_way and self._backlog:
+        if full and not found and not self._under_way and self._backlog.new:
             self._note(f"{self._parked.count} events are parked; replay or discard them")
             self._fail()
         return found
@@ -301,8 +301,12 @@ class Courier:
         self.tally.last_delivered_at = self._clock.now()
         self._told = ""
         if self._second_chance:
-            await self._parked.release(self._second_chance)
-            self._second_chance.clear()
+            chance, self._second_chance = self._second_chance, set()
+            try:
+                await self._parked.release(chance)
+            except Refused:
+                self._second_chance |= chance
+                raise
         await self._parked.delivered([delivery.row for delivery in deliveries if delivery.row is not None])
         self._finish(deliveries)
 
@@ -352,7 +356,7 @@ class Courier:
         self._backlog.finish(deliveries)
         self._progress.set()
         self._room.set()
-        if self._parked.released:
+        if self._parked.has_released:
             self._parked.news.set()  # there may be more of a ticket than was loaded at once
 
     # --- pauses

@@ -83,6 +83,11 @@ class ParkedEvents:
         return self.count >= MAX_PARKED
 
     @property
+    def has_released(self) -> bool:
+        """Whether any ticket is to be delivered again."""
+        return bool(self._released)
+
+    @property
     def released(self) -> list[TicketKey]:
         """The tickets that are to be delivered again."""
         return list(self._released)

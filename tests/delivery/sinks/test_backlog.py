@@ -80,14 +80,14 @@ def test_what_was_parked_goes_first_and_does_not_count_as_new() -> None:
     waiting.add([event(11, "a"), event(12, "b")], 12)
     for row in (parked(3, "a"), parked(5, "a"), parked(4, "c")):
         waiting.add_again(row, event(row.sequence, row.ticket_id))
-    assert len(waiting) == 5
+    assert (waiting.new, waiting.again) == (2, 3)
     again = waiting.take(0, 9, again_only=True)
     assert sequences(again) == [3, 5, 4]
     assert sequences(waiting.take(0, 9)) == [12], "a new one of the same ticket waits"
     waiting.finish(again[:1])
     waiting.drop_again(again[1].ticket)
     waiting.give_back(again)
-    assert waiting.again == {again[2].ticket}
+    assert [waiting.is_again(again[place].ticket) for place in (1, 2)] == [False, True]
     assert waiting.done == 10
     assert sequences(waiting.take(0, 9)) == [4, 11]
 
