@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from slad.core.events import RESPONSE
 from slad.core.facts import REPORTED, Fact, FactKind
 from slad.core.history import Completion, History
 from slad.core.terms import ClockKind, ClockTerms
@@ -55,6 +56,9 @@ class _Walk:
     def take(self, fact: Fact) -> None:
         """What a fact means for the clock: perhaps a cycle closes, then perhaps one opens."""
         kind, at = self._kind, fact.at
+        # A first answer that is discarded is not waited for either.
+        if fact.kind == FactKind.RESPOND or (fact.kind == FactKind.DISCARD and fact.text == RESPONSE):
+            self._is_answered = True
         match fact.kind:
             case FactKind.CUSTOMER_MESSAGE if kind is ClockKind.NEXT_REPLY:
                 # A further one does not move an open cycle: it counts from the oldest that is unanswered.
@@ -62,8 +66,6 @@ class _Walk:
                     self._open(at)
             case FactKind.AGENT_MESSAGE:
                 self._agent_wrote(at)
-            case FactKind.RESPOND:
-                self._is_answered = True
             case FactKind.ASSIGN if fact.text != self._owner:
                 self._owner = fact.text
                 if kind is ClockKind.OWNERSHIP:

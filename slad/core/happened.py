@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from slad.core.cycles import Cycle
 from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
 from slad.core.facts import FactKind, Life
 from slad.core.history import BLANK, History
-from slad.core.reading import ClockReading, Reading, cycles_of
+from slad.core.reading import Calendars, ClockReading, Reading, read
 from slad.core.tracking import Tracking
 
 
@@ -18,26 +17,21 @@ class Before(NamedTuple):
     """A ticket as it was told last."""
 
     history: History
-    named: dict[tuple[str, int], tuple[int, Cycle]]
-    """The cycles of its named clocks with their numbers, by clock and opening."""
+    named: dict[tuple[str, int], ClockReading]
+    """The cycles of its named clocks, by clock and opening."""
 
 
 NEW: Final = Before(BLANK, {})
 """A generation of which nothing has been told."""
 
 
-def told_of(tracking: Tracking, history: History) -> Before:
+def told_of(tracking: Tracking, history: History, calendars: Calendars, now: int) -> Before:
     """What was told of `tracking`, whose facts amount to `history`."""
     if not tracking.terms.named:
         return Before(history, {})
+    clocks = read(tracking, history, calendars, now).clocks
     return Before(
-        history,
-        {
-            (clock.name, cycle.opened_at): (number, cycle)
-            for clock in tracking.terms.clocks
-            if not clock.is_unnamed
-            for number, cycle in enumerate(cycles_of(tracking, clock, history), start=1)
-        },
+        history, {(clock.name, clock.opened_at): clock for clock in clocks if not clock.terms.is_unnamed}
     )
 
 
@@ -82,29 +76,32 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
     # Several may be of one instant, so they are counted.
     paused = Counter(stop.from_ms for stop in before.stops if stop.reason)
     resumed = Counter(stop.to_ms for stop in before.stops if stop.resumed)
-    pauses = 0
+    told = set()
     for stop in after.stops:
         if stop.reason:
-            pauses += 1
             paused[stop.from_ms] -= 1
             if paused[stop.from_ms] < 0:
+                told.add(stop.from_ms)
                 yield Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason)
         if stop.resumed and stop.to_ms is not None:
             resumed[stop.to_ms] -= 1
             if resumed[stop.to_ms] < 0:
                 yield Event(EventType.RESUMED, stop.to_ms)
-    if len(after.holds) > pauses:
-        for at in sorted({at for at, _ in _changes(after) - _changes(before)}):
-            if reason := _held_at(after, at):
-                yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
+    was, now = _changes(before), _changes(after)
+    # Also where nothing changes any more: who was told that something did has to hear what is held.
+    for at in sorted({at for at, _ in (now - was) + (was - now)} - told):
+        if reason := _held_at(after, at):
+            yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
 
 
 def _changes(history: History) -> Counter[tuple[int, str]]:
     """The instants within pauses at which a reason was added or let go."""
+    found: Counter[tuple[int, str]] = Counter()
+    if len(history.holds) <= sum(1 for stop in history.stops if stop.reason):
+        return found
     # Several may begin at one instant, so they are counted.
     begins = Counter((stop.from_ms, stop.reason) for stop in history.stops)
     ends = {stop.to_ms for stop in history.stops}
-    found: Counter[tuple[int, str]] = Counter()
     for hold in history.holds:
         begins[hold.from_ms, hold.reason] -= 1
         if begins[hold.from_ms, hold.reason] < 0:
@@ -156,25 +153,19 @@ def _named(before: Before, tracking: Tracking, reading: Reading) -> Iterator[Eve
     for clock in reading.clocks:
         if clock.terms.is_unnamed:
             continue
-        _, was = left.pop((clock.name, clock.opened_at), (0, None))
-        if was is None:
+        was = left.pop((clock.name, clock.opened_at), None)
+        was_closed = (was.closed_at, was.met) if was else (None, None)
+        if was is None or (clock.closed_at is None and was.closed_at is not None):
             yield Event(EventType.CLOCK_OPENED, clock.opened_at, clock.ref)
-        if clock.closed_at is not None and (was is None or _end_of(was) != _end_of(clock)):
+        if clock.closed_at is not None and was_closed != (clock.closed_at, clock.met):
             yield Event(EventType.CLOCK_CLOSED, clock.closed_at, clock.ref, met=clock.met)
-        elif clock.closed_at is None and was is not None and was.closed_at is not None:
-            yield Event(EventType.CLOCK_OPENED, clock.opened_at, clock.ref)
     names = {clock.name for clock in tracking.terms.clocks} if left else ()
-    for (name, opened_at), (number, was) in left.items():
-        about = CycleRef(name, number, opened_at)
-        if name in names:
-            yield Event(EventType.CLOCK_RETRACTED, reading.now, about)
+    for was in left.values():
+        if was.name in names:
+            yield Event(EventType.CLOCK_RETRACTED, reading.now, was.ref)
         elif was.closed_at is None:
             # The terms have that clock no longer (K9).
-            yield Event(EventType.CLOCK_CLOSED, reading.now, about)
-
-
-def _end_of(cycle: Cycle | ClockReading) -> tuple[int | None, bool]:
-    return cycle.closed_at, cycle.completion is not None and cycle.completion.judged
+            yield Event(EventType.CLOCK_CLOSED, reading.now, was.ref)
 
 
 def _end(before: History, tracking: Tracking, reading: Reading) -> Iterator[Event]:

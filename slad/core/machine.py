@@ -71,7 +71,7 @@ def align(
     """
     now = latest_known(tracking, now)
     terms, started_at, history = tracking.terms, tracking.started_at, tracking.history
-    before = told_of(tracking, history)
+    before = told_of(tracking, history, calendars, now)
     facts = wanted.facts
     for gap in history.stops:
         if gap.reason is None and gap.to_ms is not None:
@@ -169,7 +169,7 @@ def add_fact(
     facts = insert(tracking.facts, Fact(at, kind, detail, text))
     changed = msgspec.structs.replace(tracking, facts=facts)
     reading = read(changed, changed.history, calendars, now)
-    told = happened(told_of(tracking, before), changed, reading)
+    told = happened(told_of(tracking, before, calendars, now), changed, reading)
     if not told and reading.history._replace(readable=()) == before._replace(readable=()):
         if len(facts) <= MAX_REDUNDANT_FACTS:
             tracking = changed
@@ -212,7 +212,7 @@ def retarget(
             f"the first pause or completion was at {format_instant(tracking.facts[0].at)}, before that start",
         )
     known = latest_known(tracking, now)
-    former, before = tracking, told_of(tracking, history)
+    former, before = tracking, told_of(tracking, history, calendars, now)
     tracking = with_open_time(
         msgspec.structs.replace(tracking, terms=terms, started_at=started_at),
         calendars,

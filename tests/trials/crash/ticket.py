@@ -312,16 +312,18 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
     number, was, now = after.number, before.history, after.history
     pauses_before = [stop.begin for stop in was.stops if stop.reason]
     resumes_before = [stop.end for stop in was.stops if stop.resumed]
+    begun = set()
     for stop in now.stops:
         if stop.reason and not _struck(pauses_before, stop.begin):
+            begun.add(stop.begin)
             yield Told(number, pb.SLA_EVENT_TYPE_PAUSED, stop.begin, reason=stop.reason)
         if stop.resumed and not _struck(resumes_before, stop.end):
             assert stop.end is not None
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
-    for at in sorted({at for at, _ in set(now.added) - set(was.added)}):
-        reasons = [s.reason for s in now.stops if s.begin <= at and (s.end is None or at < s.end)]
-        if reasons:  # not when it was held for no time at all
-            yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=reasons[0])
+    for at in sorted({at for at, _ in set(now.added) ^ set(was.added)} - begun):
+        within = [s for s in now.stops if s.reason and s.begin <= at and (s.end is None or at < s.end)]
+        if within:
+            yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=within[0].reason)
     for phase in after.terms.phases:
         then, done = before.done(phase), after.done(phase)
         if done is not None and (then is None or then.at != done.at):
