@@ -72,7 +72,7 @@ def _read(
     if kind <= ClockKind.RESOLUTION:
         raise _wrong_kind(path, f"{kind.name} is the kind of the clock {kind.name.lower()!r} alone")
     if message.owner and kind is not ClockKind.OWNERSHIP:
-        raise InvalidField(f"{path}.owner", "NOT_FOR_THIS_KIND", "an owner goes with the kind OWNERSHIP")
+        raise InvalidField(f"{path}.owner", "NOT_FOR_THIS_CLOCK", "an owner goes with the kind OWNERSHIP")
     check_minutes(f"{path}.target_minutes", message.target_minutes)
     thresholds = message.notification_thresholds
     at_most(f"{path}.notification_thresholds", thresholds, fields.limits.thresholds)
@@ -108,7 +108,7 @@ def _paused_by(path: str, message: pb.SlaClockTerms, fields: Fields) -> tuple[st
         return None
     paused_by = message.paused_by
     if paused_by.never == bool(paused_by.reasons):
-        raise InvalidField(path, "CONTRADICTION", "say either never, or for which reasons")
+        raise InvalidField(path, "CONTRADICTORY", "say either never, or for which reasons")
     at_most(f"{path}.reasons", paused_by.reasons, fields.limits.thresholds)
     reasons = [own_reason(f"{path}.reasons[{index}]", code) for index, code in enumerate(paused_by.reasons)]
     return tuple(dict.fromkeys(reasons))

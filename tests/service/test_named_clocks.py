@@ -235,7 +235,7 @@ BAD_CLOCKS = [
     (pb.SlaClockTerms(name="a", kind=1, target_minutes=1), "kind", "NOT_FOR_THIS_CLOCK"),
     (pb.SlaClockTerms(name="response", kind=3), "kind", "NOT_FOR_THIS_CLOCK"),
     (pb.SlaClockTerms(name="a", kind=4), "target_minutes", "NOT_POSITIVE"),
-    (pb.SlaClockTerms(name="a", kind=4, target_minutes=1, owner="x"), "owner", "NOT_FOR_THIS_KIND"),
+    (pb.SlaClockTerms(name="a", kind=4, target_minutes=1, owner="x"), "owner", "NOT_FOR_THIS_CLOCK"),
     (pb.SlaClockTerms(name="a", kind=4, target_minutes=10**12), "target_minutes", "DEADLINE_OUT_OF_RANGE"),
     (
         pb.SlaClockTerms(name="a", kind=4, target_minutes=1, notification_thresholds=[0]),
@@ -250,7 +250,7 @@ BAD_CLOCKS = [
     (
         pb.SlaClockTerms(name="a", kind=4, target_minutes=1, paused_by=pb.SlaPausedBy()),
         "paused_by",
-        "CONTRADICTION",
+        "CONTRADICTORY",
     ),
     (
         pb.SlaClockTerms(name="a", kind=4, target_minutes=1, paused_by=pb.SlaPausedBy(reasons=[""])),
@@ -290,7 +290,7 @@ async def test_bad_input_about_clocks_names_its_field_and_changes_nothing(tmp_pa
         assert not (await complete(slad, "next-reply")).changed, "no cycle is open"
         assert (await refused(complete(slad, "resolution", discard=True))).fields == ["discard"]
         both = complete(slad, "response", phase=pb.SLA_PHASE_RESOLUTION)
-        assert (await refused(both)).reason == "CONTRADICTION"
+        assert (await refused(both)).reason == "CONTRADICTORY"
         early = message(slad, "CUSTOMER", effective_at=later(-1))
         assert (await refused(early)).reason == "BEFORE_START"
         assert (await refused(message(slad, "UNSPECIFIED"))).fields == ["sender"]
