@@ -144,9 +144,10 @@ def read_facts(
         earliest = at
         at = at if now is None else not_ahead(f"{path}.at", at, now)
         kind = _KINDS.get(item.kind)
+        if not item.kind:
+            raise InvalidField(f"{path}.kind", "REQUIRED", "must be specified")
         if kind is None:
-            reason = "UNKNOWN_ENUM_VALUE" if item.kind else "REQUIRED"
-            raise InvalidField(f"{path}.kind", reason, "must be one of the kinds of a fact")
+            raise InvalidField(f"{path}.kind", "UNKNOWN_ENUM_VALUE", f"{item.kind} is not one of its values")
         met = item.met if item.HasField("met") else None
         text = item.owner if kind is FactKind.ASSIGN else ""
         if kind in (FactKind.COMPLETE, FactKind.DISCARD):
