@@ -26,6 +26,7 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
 from slad.engine import engine as engine_module
+from slad.engine import turn as turn_module
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import (
@@ -336,5 +337,7 @@ def run_script(data: Path, diary: Diary) -> None:
     """Runs the script to its end on the diary's disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "RETRY_S", 0)
+        # What is in one turn must not depend on the machine.
+        patch.setattr(turn_module, "TURN_NS", 10**12)
         patch.setattr(database, "CACHE_KIB", CACHE_KIB)
         asyncio.run(_tell_the_script(Client(data, diary)))
