@@ -26,7 +26,7 @@ def run(options: Options) -> Result:
     """In turn: a round with Temporal, a round with slad; 32 in flight with both."""
     figures: dict[str, list[float]] = {"ratio": [], "slad/s": [], "temporal/s": []}
     with tempfile.TemporaryDirectory(prefix="slad-benchmark-", dir=options.disk) as scratch:
-        with slad(Path(scratch) / "data") as server, _dev_server(Path(scratch)) as address:
+        with slad(Path(scratch) / "data") as server, dev_server(Path(scratch)) as address:
             for _ in range(options.repeats):
                 workflows = asyncio.run(_start_workflows(address, options.seconds))
                 started = load(
@@ -39,7 +39,8 @@ def run(options: Options) -> Result:
 
 
 @contextmanager
-def _dev_server(scratch: Path) -> Iterator[str]:
+def dev_server(scratch: Path) -> Iterator[str]:
+    """Temporal's development server on a file of its own; its address."""
     binary = which("temporal", path=os.pathsep.join((str(TOOLS), os.environ["PATH"])))
     if binary is None:
         raise RuntimeError("the temporal CLI is missing (.ci/run shows how it is built)")

@@ -149,7 +149,7 @@ class RoutingSettings(Table, frozen=True):
         "If a ticket starts while Temporal is away: forward it later, or run its timers in slad.",
     ] = "wait"
     grace_ms: Annotated[
-        Span, "How long a report of a due threshold may be missing before slad examines its workflow."
+        Span, "How long a report of a due threshold may be missing before slad fires it itself."
     ] = MINUTE_MS
 
     worker: Annotated[

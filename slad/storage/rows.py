@@ -164,11 +164,11 @@ class Batch:
     left_temporal: list[tuple[int]] = field(default_factory=list)
     """Trackings, by key, that Temporal does not carry any more."""
     temporal_tickets: list[TemporalTicketRow] = field(default_factory=list)
-    delivered: list[tuple[int]] = field(default_factory=list)
+    outbox_taken: list[tuple[int]] = field(default_factory=list)
     """Messages, by key, that Temporal has taken."""
-    withdrawn: list[tuple[str]] = field(default_factory=list)
+    outbox_withdrawn: list[tuple[str]] = field(default_factory=list)
     """Workflows whose messages are not to be sent any more; those of this batch follow."""
-    forwarded: list[OutboxRow] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
     unparked_workflows: list[tuple[str]] = field(default_factory=list)
     parked_workflows: list[ParkedRow] = field(default_factory=list)
     trials: list[tuple[int]] = field(default_factory=list)

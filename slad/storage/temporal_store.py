@@ -36,7 +36,14 @@ LATE: Final = "SELECT count(*) FROM temporal_ticket WHERE wake_at < ?"
 PARKED: Final = (
     "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked ORDER BY parked_at LIMIT ?"
 )
-IS_PARKED: Final = "SELECT 1 FROM temporal_parked WHERE workflow_id = ?"
+PARKED_AFTER: Final = (
+    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked"
+    " WHERE workflow_id > ? ORDER BY workflow_id LIMIT ?"
+)
+PARKED_OF: Final = (
+    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked WHERE workflow_id = ?"
+)
+EARLIEST_CHECK: Final = "SELECT min(check_at) FROM temporal_ticket WHERE check_at IS NOT NULL"
 HAS_TABLES: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'temporal_outbox'"
 IN_USE: Final = "SELECT EXISTS (SELECT 1 FROM temporal_ticket) OR EXISTS (SELECT 1 FROM temporal_outbox)"
 COUNT_PARKED: Final = "SELECT count(*) FROM temporal_parked"
@@ -97,6 +104,11 @@ class TemporalStore:
         """The tickets at which it is time to look."""
         return [TemporalTicketRow(*row) for row in self._execute(TO_CHECK, (now, limit))]
 
+    def earliest_check(self) -> int | None:
+        """When it is next time to look at a ticket."""
+        instant: int | None = self._scalar(EARLIEST_CHECK)
+        return instant
+
     def earliest_wake(self) -> int | None:
         """The next threshold of all."""
         instant: int | None = self._scalar(EARLIEST_WAKE)
@@ -116,9 +128,14 @@ class TemporalStore:
         """The parked workflows, the longest parked first."""
         return [ParkedRow(*row) for row in self._execute(PARKED, (limit,))]
 
-    def is_parked(self, workflow_id: str) -> bool:
-        """Whether a workflow is parked."""
-        return self._scalar(IS_PARKED, workflow_id) is not None
+    def parked_after(self, workflow_id: str, limit: int) -> list[ParkedRow]:
+        """The next parked workflows after an id, in order of their ids."""
+        return [ParkedRow(*row) for row in self._execute(PARKED_AFTER, (workflow_id, limit))]
+
+    def parked_of(self, workflow_id: str) -> ParkedRow | None:
+        """A workflow, if it is parked."""
+        row: Any = self._execute(PARKED_OF, (workflow_id,)).fetchone()
+        return ParkedRow(*row) if row else None
 
     def count_parked(self) -> int:
         """How many workflows are parked."""

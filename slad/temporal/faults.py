@@ -19,6 +19,10 @@ GONE: Final = "TEMPORAL_WORKFLOW_GONE"
 """The reason of `Concern.WORKFLOW_GONE`, for which a workflow may be parked."""
 
 
+DENIED: Final = "TEMPORAL_PERMISSION_DENIED"
+"""The reason when the caller is not allowed what it asks."""
+
+
 class Concern(Enum):
     """Whom a fault concerns, and so what is to be done about it."""
 
@@ -30,7 +34,7 @@ class Concern(Enum):
     """This message will never be taken."""
 
 
-class Fault(Exception):  # noqa: N818 - what is the case, not what it is
+class TemporalFault(Exception):  # noqa: N818 - what is the case, not what it is
     """A call to Temporal that failed; `refused` says it to people and programs."""
 
     def __init__(self, concern: Concern, refused: Refused) -> None:
@@ -54,18 +58,18 @@ TOO_LARGE: Final = ("size exceeds", "too large", "too long")
 """How Temporal says that a message, or the history that it would go into, is too large."""
 
 
-def fault_of(settings: ConnectionSettings, error: Exception) -> Fault:
+def fault_of(settings: ConnectionSettings, error: Exception) -> TemporalFault:
     """What an error of Temporal's client amounts to."""
     # A lazy client that cannot connect raises RuntimeError.
     if not isinstance(error, RPCError):
-        return Fault(Concern.LINK, unreachable(settings, error))
+        return TemporalFault(Concern.LINK, unreachable(settings, error))
     of_link = _of_link(settings, error)
     if of_link is not None:
-        return Fault(Concern.LINK, of_link)
+        return TemporalFault(Concern.LINK, of_link)
     if error.status is RPCStatusCode.NOT_FOUND:
-        return Fault(Concern.WORKFLOW_GONE, _gone())
+        return TemporalFault(Concern.WORKFLOW_GONE, _gone())
     too_large = any(words in error.message.lower() for words in TOO_LARGE)
-    return Fault(Concern.MESSAGE, _too_large() if too_large else _refused(error.status))
+    return TemporalFault(Concern.MESSAGE, _too_large() if too_large else _refused(error.status))
 
 
 def _of_link(settings: ConnectionSettings, error: RPCError) -> Refused | None:
@@ -95,7 +99,7 @@ def _gone() -> Refused:
 def _denied(settings: ConnectionSettings) -> Refused:
     return Refused(
         Refusal.FAILED_PRECONDITION,
-        "TEMPORAL_PERMISSION_DENIED",
+        DENIED,
         f"Temporal at {settings.address} does not allow slad to use namespace {settings.namespace!r}",
     )
 

@@ -105,8 +105,8 @@ def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) ->
 
 
 TEMPORAL_LOOKUPS = (
-    "NEXT_OF", "WAITING_AFTER", "BY_WORKFLOW", "BY_TRACKING", "TO_CHECK", "IS_PARKED", "EARLIEST_WAKE",
-    "LATE",
+    "NEXT_OF", "WAITING_AFTER", "BY_WORKFLOW", "BY_TRACKING", "TO_CHECK", "PARKED_OF", "PARKED_AFTER",
+    "EARLIEST_CHECK", "EARLIEST_WAKE", "LATE",
 )  # fmt: skip
 
 

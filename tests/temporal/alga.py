@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 ACTIVITIES_QUEUE = "alga-activities"
+QUESTIONS = ("completeIfTicketClosed", "getTicketSlaPauseState")
 
 
 @dataclass
@@ -72,10 +73,14 @@ class AlgaClient:
 
 @dataclass
 class AlgaActivities:
-    """The activities of AlgaPSA's worker. `closed`: tickets that are closed in its database, and why."""
+    """The activities of AlgaPSA's worker. `closed`: tickets that are closed in its database, and why.
+
+    `paused`: tickets that are paused there, with the reason.
+    """
 
     calls: list[tuple[str, Any]] = field(default_factory=list)
     closed: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
     hook: Callable[[str, Any], None] = lambda _name, _input: None
     """Called before each; what it raises is what the activity raises."""
 
@@ -107,25 +112,42 @@ class AlgaActivities:
             return {"closed": False, "responseMet": None, "resolutionMet": None}
         return {"closed": True, "responseMet": True, "resolutionMet": False, "reason": reason}
 
+    @activity.defn(name="getTicketSlaPauseState")
+    async def get_ticket_sla_pause_state(self, given: Any) -> Any:
+        self._do("getTicketSlaPauseState", given)
+        reason = self.paused.get(given["ticketId"])
+        return {"paused": reason is not None, "reason": reason}
+
+    @activity.defn(name="calculateNextWakeTime")
+    async def calculate_next_wake_time(self, given: Any) -> str:
+        """Round the clock, which is all that the tests use."""
+        minutes = given["targetMinutes"] + given["pauseMinutes"]
+        return (datetime.fromisoformat(given["currentTime"]) + timedelta(minutes=minutes)).isoformat()
+
     def of(self, ticket_id: str, *, checks: bool = False) -> list[str]:
-        """The calls for a ticket as short words, without the questions whether it is closed."""
+        """The calls for a ticket as short words, without the questions whether it is closed or paused."""
         words = []
         for name, given in self.calls:
-            if given["ticketId"] == ticket_id and (checks or name != "completeIfTicketClosed"):
+            if given["ticketId"] == ticket_id and (checks or name not in QUESTIONS):
                 about = [given.get("phase"), given.get("thresholdPercent"), given.get("breached")]
                 about += [given.get("eventType"), given.get("eventData", {}).get("met")]
                 words.append(" ".join([name, *(str(word) for word in about if word is not None)]))
         return words
 
-    @asynccontextmanager
-    async def serving(self, client: Client) -> AsyncIterator[None]:
-        """AlgaPSA's worker, as far as it serves activities."""
-        activities = [
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        return [
             self.send_sla_notification,
             self.check_and_escalate,
             self.update_sla_status,
             self.record_sla_audit_log,
             self.complete_if_ticket_closed,
+            self.get_ticket_sla_pause_state,
+            self.calculate_next_wake_time,
         ]
-        async with Worker(client, task_queue=ACTIVITIES_QUEUE, activities=activities):
+
+    @asynccontextmanager
+    async def serving(self, client: Client) -> AsyncIterator[None]:
+        """AlgaPSA's worker, as far as it serves activities."""
+        async with Worker(client, task_queue=ACTIVITIES_QUEUE, activities=self.all):
             yield

@@ -18,7 +18,8 @@ from slad_client.v1 import pass_through_pb2_grpc
 from temporalio.client import Client
 
 from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
-from slad.temporal.workflow.wire import Effects, workflow_id
+from slad.temporal.workflow.names import workflow_id
+from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.paths import TOOLS
 from tests.slad_under_test import Slad, daemon_running

@@ -98,14 +98,14 @@ async def long_life(server: TimeSkipping, record: Record) -> None:
 
 async def alga_lives(server: TimeSkipping, record: Record) -> None:
     """Workflows that AlgaPSA's client started, with its activities: to the end, and closed unheard."""
-    activities = AlgaActivities(closed={"closed": "closed"})
+    activities = AlgaActivities(closed={"closed": "closed"}, paused={"life": "awaiting_client"})
     schedule = {**ALGA_INPUT["businessHoursSchedule"], "is_24x7": True}
     async with activities.serving(server.client):
         client = AlgaClient(server.client)
         handle = await client.start_sla_tracking("life", alga_target(), schedule, [50, 75])
         await server.sleep(minutes=40)
         await client.pause_sla("life", "awaiting_client")
-        await server.sleep(days=2)
+        await server.sleep(minutes=22)
         await client.resume_sla("life")
         await server.sleep(minutes=50)
         await client.complete_sla("life", "response", met=False)
@@ -117,6 +117,10 @@ async def alga_lives(server: TimeSkipping, record: Record) -> None:
         await server.sleep(hours=1)
         await handle.result()
         await record("alga-closed", handle)
+        handle = await client.start_sla_tracking("lost-resume", alga_target(), schedule)
+        await client.pause_sla("lost-resume", "status_pause")
+        await server.sleep(minutes=12)
+        await record("alga-lost-resume", handle)
 
 
 async def main(version: str) -> None:

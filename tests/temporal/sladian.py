@@ -13,12 +13,12 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import Schedule
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
-from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow import documents, names, wire
+from slad.temporal.workflow.names import Signal
 from slad.temporal.workflow.wire import (
     CompleteSignal,
     PauseSignal,
     PlainSignal,
-    Signal,
     SignalExtension,
     StateExtension,
 )
@@ -41,7 +41,7 @@ class Ticket:
 
     @property
     def handle(self) -> WorkflowHandle[Any, Any]:
-        return self.client.get_workflow_handle(wire.workflow_id(self.tenant_id, self.ticket_id))
+        return self.client.get_workflow_handle(names.workflow_id(self.tenant_id, self.ticket_id))
 
     async def start(
         self, promised: Terms | None = None, schedule: Schedule | None = None, **options: Any
@@ -52,12 +52,12 @@ class Ticket:
         )
         given = wire.to_json(documents.ticket_input(self.tenant_id, self.ticket_id, state, schedule))
         return await self.client.start_workflow(
-            wire.WORKFLOW_TYPE,
+            names.WORKFLOW_TYPE,
             {**given, **options},
-            id=wire.workflow_id(self.tenant_id, self.ticket_id),
+            id=names.workflow_id(self.tenant_id, self.ticket_id),
             task_queue=self.queue,
-            execution_timeout=wire.EXECUTION_TIMEOUT,
-            memo={wire.GENERATION_MEMO: self.generation},
+            execution_timeout=names.EXECUTION_TIMEOUT,
+            memo={names.GENERATION_MEMO: self.generation},
         )
 
     async def pause(self, minute: float) -> SignalExtension:
@@ -79,7 +79,7 @@ class Ticket:
         return state
 
     async def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = await self.handle.query(wire.QUERY_STATE)
+        state: dict[str, Any] = await self.handle.query(names.QUERY_STATE)
         return state
 
     async def events(self) -> list[str]:

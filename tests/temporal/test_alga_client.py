@@ -68,7 +68,7 @@ async def test_both_clocks_run_side_by_side_and_every_threshold_is_told(tmp_path
 
 
 async def test_the_state_is_told_as_alga_psa_reads_it(tmp_path: Path) -> None:
-    alga = AlgaActivities()
+    alga = AlgaActivities(paused={"T-1": "awaiting_client"})
     async with (
         time_skipping(NINE, tmp_path) as server,
         worker(server),
@@ -86,6 +86,7 @@ async def test_the_state_is_told_as_alga_psa_reads_it(tmp_path: Path) -> None:
             "resolutionDeadline",
             "nextWakeTime",
             "remainingTimeMinutes",
+            "slad",
         }
         assert (state["currentPhase"], state["currentStatus"]) == ("response", "active")
         assert state["pauseState"] == {
@@ -122,9 +123,85 @@ async def test_the_state_is_told_as_alga_psa_reads_it(tmp_path: Path) -> None:
         assert (await client.get_sla_status("T-1"))["currentStatus"] == "cancelled"
 
 
+async def test_a_resume_that_was_lost_is_found_out_within_five_minutes(tmp_path: Path) -> None:
+    """AlgaPSA is asked during a pause, since its PR 3412."""
+    alga = AlgaActivities(paused={"T-1": "awaiting_client"})
+    async with (
+        time_skipping(NINE, tmp_path) as server,
+        worker(server),
+        alga.serving(server.client),
+    ):
+        client = AlgaClient(server.client)
+        handle = await client.start_sla_tracking("T-1", alga_target(), SCHEDULE, [50])
+        await server.sleep(minutes=10)
+        await client.pause_sla("T-1", "awaiting_client")
+        await server.sleep(minutes=18)
+        asked = ("getTicketSlaPauseState", {"tenantId": "acme", "ticketId": "T-1"})
+        await until(lambda: alga.calls.count(asked) == 3)
+        assert (await client.get_sla_status("T-1"))["currentStatus"] == "paused"
+        alga.paused.clear()
+        await server.sleep(minutes=5)
+        await until(lambda: alga.calls.count(asked) == 4)
+        await server.sleep(hours=3)
+        state = await client.get_sla_status("T-1")
+        assert (state["currentStatus"], state["pauseState"]["totalPauseMinutes"]) == ("active", 20)
+        assert alga.calls.count(asked) == 4, "who is not paused is not asked about"
+        await client.cancel_sla("T-1")
+        await handle.result()
+
+
+async def test_an_alga_psa_that_does_not_know_the_question_holds_nothing_up(tmp_path: Path) -> None:
+    def unknown(name: str, _: Any) -> None:
+        if name == "getTicketSlaPauseState":
+            raise ApplicationError("Activity function getTicketSlaPauseState is not registered")
+
+    alga = AlgaActivities(hook=unknown)
+    async with (
+        time_skipping(NINE, tmp_path) as server,
+        worker(server),
+        alga.serving(server.client),
+    ):
+        client = AlgaClient(server.client)
+        await client.start_sla_tracking("T-1", alga_target(), SCHEDULE, [50])
+        await server.sleep(minutes=10)
+        await client.pause_sla("T-1", "awaiting_client")
+        await server.sleep(minutes=12)
+        assert (await client.get_sla_status("T-1"))["currentStatus"] == "paused"
+        await client.resume_sla("T-1")
+        await server.sleep(minutes=25)
+        await until(lambda: "sendSlaNotification response 50" in alga.of("T-1"))
+
+
+async def test_a_run_ends_after_as_many_events_as_alga_psa_says(tmp_path: Path) -> None:
+    alga = AlgaActivities(paused={"T-1": "awaiting_client"})
+    async with (
+        time_skipping(NINE, tmp_path) as server,
+        worker(server),
+        alga.serving(server.client),
+    ):
+        given = {
+            "ticketId": "T-1",
+            "tenantId": "acme",
+            "policyTargets": alga_target(),
+            "businessHoursSchedule": SCHEDULE,
+            "continueAsNewAfterEvents": 40,
+        }
+        name = "sla-ticket-acme-T-1"
+        handle = await server.client.start_workflow(
+            "slaTicketWorkflow", given, id=name, task_queue="sla-workflows"
+        )
+        first = (await handle.describe()).run_id
+        await AlgaClient(server.client).pause_sla("T-1", "awaiting_client")
+        await server.sleep(hours=2)
+        latest = server.client.get_workflow_handle(name)
+        assert (await latest.describe()).run_id != first
+        state = await AlgaClient(server.client).get_sla_status("T-1")
+        assert (state["currentStatus"], state["pauseState"]["reason"]) == ("paused", "awaiting_client")
+
+
 async def test_a_threshold_that_a_pause_interrupts_is_told_after_it(tmp_path: Path) -> None:
-    """AlgaPSA's own workflow used to skip it for good, the breach included."""
-    alga = AlgaActivities()
+    """AlgaPSA's own workflow used to skip it for good, the breach included (until September 2026)."""
+    alga = AlgaActivities(paused={"T-1": "status_pause"})
     async with (
         time_skipping(NINE, tmp_path) as server,
         worker(server),
@@ -138,7 +215,7 @@ async def test_a_threshold_that_a_pause_interrupts_is_told_after_it(tmp_path: Pa
             await server.sleep(minutes=15)
             await client.pause_sla("T-1", "status_pause")
             await client.pause_sla("T-1", "status_pause")
-            await server.sleep(hours=24)
+            await server.sleep(hours=2)
             await client.resume_sla("T-1")
             await client.resume_sla("T-1")
         await server.sleep(hours=8)

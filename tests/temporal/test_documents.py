@@ -17,7 +17,7 @@ from slad.core.facts import Fact, FactKind
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
-from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow import documents, names, wire
 from slad.temporal.workflow.wire import StateExtension, TicketWorkflowInput
 from tests.core.tickets import OFFICE, at, schedule_of, terms
 from tests.paths import VECTORS
@@ -261,7 +261,7 @@ def test_instants_are_written_as_javascript_does() -> None:
 
 
 def test_the_names_are_alga_psas() -> None:
-    assert wire.workflow_id("acme", "T-1") == "sla-ticket-acme-T-1"
+    assert names.workflow_id("acme", "T-1") == "sla-ticket-acme-T-1"
     assert set(wire.to_json(wire.PauseSignal(reason="awaiting_client"))) == {"reason"}
     assert documents.pause_reason("awaiting_client") is PauseReason.AWAITING_CLIENT
     assert documents.pause_reason("a_new_one") is PauseReason.STATUS_PAUSE
@@ -269,7 +269,7 @@ def test_the_names_are_alga_psas() -> None:
 
 FIRST_USE = """
 import importlib, sys, threading
-from slad.temporal.workflow import wire
+from slad.temporal.workflow import names, wire
 from tests.paths import VECTORS
 
 sys.setswitchinterval(1e-7)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from slad.config.settings import RoutingSettings
-from slad.core.errors import InvalidField
+from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.facts import Fact, FactKind
 from slad.core.schedule import build_schedule
 from slad.core.status import TrackingState
@@ -26,7 +26,7 @@ from slad.storage.rows import Batch, OutboxRow
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import START, UPDATE, change_message
-from slad.temporal.passthrough.routing import Routing
+from slad.temporal.passthrough.routing import Routing, Standing
 from slad.temporal.passthrough.temporal_carrier import TemporalTurn
 
 TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
@@ -90,7 +90,7 @@ def test_all_else_is_an_update_with_the_whole_state(after: Tracking) -> None:
     ],
 )
 def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str) -> None:
-    routing = Routing(settings, lambda: True)
+    routing = Routing(settings, Standing())
     chosen = [routing.choose(tenant) for tenant in ("acme", "big-desk", "other")]
     assert "".join(engine.name[0] for engine in chosen) == engines
 
@@ -119,7 +119,7 @@ def test_a_schedule_with_date_overrides_is_nothing_for_alga_psas_worker(
     directory = DataDirectory(tmp_path)
     directory.writer()
     store = TemporalStore(directory.reader())
-    routing = Routing(RoutingSettings(mode, ("acme",), worker=worker), lambda: True)
+    routing = Routing(RoutingSettings(mode, ("acme",), worker=worker), Standing())
     turn = TemporalTurn(routing, store, Lanes(store))
     if isinstance(outcome, str):
         with pytest.raises(InvalidField) as refused:
@@ -132,7 +132,8 @@ def test_a_schedule_with_date_overrides_is_nothing_for_alga_psas_worker(
 
 def test_while_temporal_is_away_the_fallback_decides() -> None:
     for fallback, engine in (("wait", Engine.TEMPORAL), ("local", Engine.LOCAL)):
-        routing = Routing(RoutingSettings("temporal", fallback=fallback), lambda: False)
+        away = Standing(trouble=Refused(Refusal.UNAVAILABLE, "TEMPORAL_UNREACHABLE", "nothing listens there"))
+        routing = Routing(RoutingSettings("temporal", fallback=fallback), away)
         assert routing.choose("acme") is engine
         assert routing.fallbacks == (fallback == "local")
 
@@ -146,10 +147,10 @@ def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_
     def put(folder: Path) -> int:
         directory = DataDirectory(folder)
         journal, store = Journal(directory.writer()), TemporalStore(directory.reader())
-        journal.commit(Batch(forwarded=[OutboxRow("w", 1, 0, msgspec.msgpack.encode([17, 1]))]))
+        journal.commit(Batch(outbox=[OutboxRow("w", 1, 0, msgspec.msgpack.encode([17, 1]))]))
         waiting = store.next_of("w")
         assert waiting
-        journal.commit(Batch(delivered=[(waiting.message_key,)]))
+        journal.commit(Batch(outbox_taken=[(waiting.message_key,)]))
         store.close()
         journal.close()
         directory.close()

@@ -15,7 +15,8 @@ from temporalio.client import Client
 
 from slad.core.instants import SECOND_MS
 from slad.engine.time_source import WallClock
-from slad.temporal.workflow.wire import Effects, workflow_id
+from slad.temporal.workflow.names import workflow_id
+from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import stamp
 from tests.system.e2e.slad_process import slad_process

@@ -17,15 +17,18 @@ from slad_client.v1 import pass_through_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.worker import Worker
 
+from slad.core.errors import Refusal, Refused
 from slad.core.instants import MINUTE_MS, SECOND_MS
 from slad.engine.doctor import Verdict, examine
 from slad.engine.time_source import WallClock
 from slad.storage.store import Store
-from slad.temporal.workflow.wire import GENERATION_MEMO, QUERY_STATE, workflow_id
+from slad.temporal.faults import Concern, TemporalFault
+from slad.temporal.passthrough.sender import Sender
+from slad.temporal.workflow.names import GENERATION_MEMO, QUERY_STATE, workflow_id
 from tests.slad_under_test import refused, stamp, told
-from tests.temporal import alga_worker
+from tests.temporal.alga import AlgaActivities
+from tests.temporal.alga_worker import alga_worker
 from tests.temporal.dev_server import DevServer, Tried, dev_server, eventually, pass_through
 
 CLIENT = pb.SLA_PAUSE_REASON_AWAITING_CLIENT
@@ -78,6 +81,10 @@ async def ended(tried: Tried, ticket: str = "") -> WorkflowExecutionStatus | Non
         workflow_id("acme", ticket or tried.ticket)
     ).describe()
     return description.status
+
+
+async def is_in(tried: Tried, wanted: WorkflowExecutionStatus, ticket: str = "") -> bool:
+    return await ended(tried, ticket) is wanted
 
 
 async def test_what_is_told_is_told_in_order_in_algapsa_s_words(server: DevServer, tmp_path: Path) -> None:
@@ -230,7 +237,7 @@ async def test_a_workflow_that_vanished_is_started_again_with_all_that_has_happe
             return await tried.reached(tried.ticket) == [85]
 
         await eventually(fired)
-        assert await ended(tried) is WorkflowExecutionStatus.RUNNING
+        await eventually(lambda: is_in(tried, WorkflowExecutionStatus.RUNNING))
         await first.terminate()
         # A command notices it at once.
         await pause(tried)
@@ -262,6 +269,63 @@ async def test_a_workflow_that_vanished_is_parked_if_so_configured(server: DevSe
         await tried.drained()
         assert await ended(tried, "T-park") is WorkflowExecutionStatus.RUNNING
         assert (await tried.view()).parked == 0
+
+
+async def test_releasing_one_finds_it_wherever_it_is_in_the_list(server: DevServer, tmp_path: Path) -> None:
+    async with pass_through(server, tmp_path, "many", worker=False) as tried:
+        await start(tried)
+        await tried.drained()
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    rows = [(f"sla-ticket-acme-{number:04}", number) for number in range(700)]
+    connection.executemany("INSERT INTO temporal_parked VALUES (?, 100000, ?, 'TEMPORAL_REFUSED')", rows)
+    connection.close()
+    async with pass_through(server, tmp_path, "many", worker=False) as tried:
+        for wanted, released in (("sla-ticket-acme-0650", 1), ("sla-ticket-acme-0650", 0), ("unknown", 0)):
+            request = pass_through_pb2.ReleaseSlaWorkflowsRequest(workflow_id=wanted)
+            assert (await tried.control.ReleaseSlaWorkflows(request)).released == released
+        everything = pass_through_pb2.ReleaseSlaWorkflowsRequest()
+        assert (await tried.control.ReleaseSlaWorkflows(everything)).released == 699
+        assert (await tried.view()).parked == 0
+
+
+async def test_what_temporal_refuses_again_is_released_and_counted_once(
+    server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_REFUSED", "never")
+
+    async def refuse(*_: Any) -> None:
+        raise TemporalFault(Concern.MESSAGE, refusal)
+
+    monkeypatch.setattr(Sender, "send", refuse)
+    async with pass_through(server, tmp_path, "again", worker=False) as tried:
+        for ticket in ("one", "two", "three"):
+            await start(tried, ticket)
+
+        async def parked() -> bool:
+            return (await tried.view()).parked == 3
+
+        for _ in range(2):
+            await eventually(parked)
+            request = pass_through_pb2.ReleaseSlaWorkflowsRequest()
+            reply = await asyncio.wait_for(tried.control.ReleaseSlaWorkflows(request), 10)
+            assert reply.released == 3
+        await eventually(parked)
+
+
+async def test_no_event_waits_for_a_worker(server: DevServer, tmp_path: Path) -> None:
+    """Nobody serves the queue: what is due by the facts is announced a grace later."""
+    async with pass_through(server, tmp_path, "nobody", worker=False) as tried:
+        await start(tried, notification_thresholds=[1, 2])
+
+        async def fired() -> bool:
+            return await tried.reached(tried.ticket) == [1, 2]
+
+        await eventually(fired)
+        for event in await tried.slad.events():
+            if event.HasField("threshold"):
+                due = event.threshold.scheduled_at.ToMilliseconds()
+                assert event.recorded_at.ToMilliseconds() - due < 1_000 + 5_000
+        assert (await status(tried)).engine == pb.SLA_ENGINE_TEMPORAL
 
 
 async def test_fallback_gives_a_ticket_to_the_local_engine(tmp_path: Path) -> None:
@@ -372,50 +436,6 @@ def _now() -> int:
     return WallClock().now()
 
 
-async def test_algapsa_s_own_worker_behind_slad(server: DevServer, tmp_path: Path) -> None:
-    """It reports nothing to slad; what it has announced becomes events when slad looks after it."""
-    alga_worker.TOLD.clear()
-    async with pass_through(server, tmp_path, "alga", worker=False) as tried:
-        assert tried.client
-        worker = Worker(
-            tried.client,
-            task_queue="alga",
-            workflows=[alga_worker.AlgaTicketWorkflow],
-            activities=[alga_worker.notify],
-        )
-        async with worker:
-            await start(tried, notification_thresholds=[1, 5])
-            handle = tried.client.get_workflow_handle(workflow_id("acme", tried.ticket))
-
-            async def fired() -> bool:
-                return await tried.reached(tried.ticket) == [1, 5]
-
-            await eventually(fired)
-            assert [
-                ("sendSlaNotification", tried.ticket, "response", 1),
-                ("sendSlaNotification", tried.ticket, "response", 5),
-            ] == alga_worker.TOLD
-            await pause(tried)
-            await tried.drained()
-            state = await handle.query(QUERY_STATE)
-            assert (state["currentStatus"], state["pauseState"]["reason"]) == ("paused", "awaiting_client")
-            await resume(tried)
-            await complete(tried, RESPONSE)
-            await complete(tried, RESOLUTION)
-            await tried.drained()
-
-            async def over() -> bool:
-                return await ended(tried) is WorkflowExecutionStatus.COMPLETED
-
-            await eventually(over)
-            await start(tried, notification_thresholds=[50])
-            await cancel(tried)
-            await tried.drained()
-            await eventually(over)
-            assert (await tried.view()).carried == 0
-            assert await tried.reached(tried.ticket) == [1, 5]
-
-
 def slad_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "slad", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -444,6 +464,13 @@ async def test_the_commands_of_an_operator(server: DevServer, tmp_path: Path) ->
         assert found.returncode == 0, found.stdout + found.stderr
         assert "ok    temporal: " in found.stdout
         assert "ok    temporal workers: 1 on task queue cli" in found.stdout
+        async with alga_worker(await server.client(), "cli", AlgaActivities()):
+
+            async def both_are_seen() -> bool:
+                both = await run("doctor", "--data", str(tmp_path), "--engine", "temporal", *there)
+                return "WARN  temporal workers: two kinds take workflows from task queue cli" in both.stdout
+
+            await eventually(both_are_seen)
         nobody = await run("doctor", "--data", str(tmp_path), "--engine", "temporal", *there[:3], "deserted")
         assert nobody.returncode == 0
         assert "WARN  temporal workers: none on task queue deserted" in nobody.stdout

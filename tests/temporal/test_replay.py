@@ -43,6 +43,7 @@ def test_there_are_histories_of_every_kind_of_life() -> None:
     assert {path.name.partition("-")[2].removesuffix(".json.gz") for path in FILES} >= {
         "alga-closed",
         "alga-life",
+        "alga-lost-resume",
         "continued-run-1",
         "continued-run-2",
         "daemon-away",

@@ -15,13 +15,13 @@ from typing import Any
 
 from slad.core.instants import DAY_MS, format_instant
 from slad.core.tracking import Tracking
-from slad.temporal.workflow import documents, wire
+from slad.temporal.workflow import documents, names, wire
+from slad.temporal.workflow.names import Signal
 from slad.temporal.workflow.wire import (
     CompleteSignal,
     Effects,
     PauseSignal,
     PlainSignal,
-    Signal,
     SignalExtension,
     StateExtension,
 )
@@ -69,14 +69,14 @@ async def test_every_scenario_vector(tmp_path: Path, daemon: Recorder) -> None:
         def start(number: int, case: dict[str, Any]) -> Step:
             ticket_id = f"T-{number}"
             return lambda: client.start_workflow(
-                wire.WORKFLOW_TYPE,
+                names.WORKFLOW_TYPE,
                 input_of(case, ticket_id),
-                id=wire.workflow_id("acme", ticket_id),
+                id=names.workflow_id("acme", ticket_id),
                 task_queue=QUEUE,
             )
 
         def send(number: int, place: int, op: dict[str, Any]) -> Step:
-            handle = client.get_workflow_handle(wire.workflow_id("acme", f"T-{number}"))
+            handle = client.get_workflow_handle(names.workflow_id("acme", f"T-{number}"))
             signal, message = signal_of(op, place)
             return lambda: handle.signal(signal.value, wire.to_json(message))
 

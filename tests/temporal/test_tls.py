@@ -23,7 +23,7 @@ from temporalio.client import WorkflowExecutionStatus
 from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
 from slad.engine.doctor import Verdict
 from slad.temporal.passthrough.checkup import examine_link
-from slad.temporal.workflow.wire import workflow_id
+from slad.temporal.workflow.names import workflow_id
 from tests.slad_under_test import daemon_running
 from tests.system.security.test_tls import put
 from tests.temporal.dev_server import Tried, dev_server

@@ -19,7 +19,8 @@ from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.core.tracking import Tracking
 from slad.temporal.workflow import wire
 from slad.temporal.workflow.documents import instant_text
-from slad.temporal.workflow.wire import Effects, PauseSignal, Signal
+from slad.temporal.workflow.names import Signal
+from slad.temporal.workflow.wire import Effects, PauseSignal
 from slad.temporal.workflow.worker import make_worker
 from tests.core.tickets import OFFICE, at, terms
 from tests.temporal.processes import worker_process

@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
-
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
 
 from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refused
 from slad.engine.doctor import CheckResult, Verdict
-from slad.temporal.connection import RPC_TIMEOUT, connect
-from slad.temporal.faults import Fault
+from slad.temporal.connection import connect
+from slad.temporal.faults import TemporalFault
+from slad.temporal.passthrough.link import Link
+from slad.temporal.passthrough.routing import Standing
 from slad.temporal.passthrough.sender import Sender
 
 LINK: Final = "temporal"
 WORKERS: Final = "temporal workers"
+NAMED: Final = 5
+"""Workers that are named of each kind."""
 
 
 async def examine_link(settings: ConnectionSettings) -> list[CheckResult]:
-    """Checks the connection, the namespace, and that workers wait for workflows on the task queue."""
+    """Checks the connection, the namespace, and who takes workflows from the task queue."""
+    standing = Standing()
     try:
-        client = await connect(settings, lazy=True)
-        await Sender(settings, client).probe()
-        workers = await _pollers(settings, client)
+        sender = Sender(settings, await connect(settings, lazy=True), standing)
+        await sender.probe()
+        await Link(sender, standing).look_at_workers()
     except Refused as refused:
         return [CheckResult(Verdict.FAILURE, LINK, f"{refused.message} ({refused.reason})")]
-    except Fault as fault:
+    except TemporalFault as fault:
         return [CheckResult(Verdict.FAILURE, LINK, f"{fault.refused.message} ({fault.refused.reason})")]
     where = f"{settings.address}, namespace {settings.namespace}"
-    found = [CheckResult(Verdict.OK, LINK, f"{where} can be used{', over TLS' if settings.uses_tls else ''}")]
-    if workers:
-        text = f"{len(workers)} on task queue {settings.task_queue}: {', '.join(sorted(workers)[:5])}"
-        found.append(CheckResult(Verdict.OK, WORKERS, text))
-    else:
-        text = f"none on task queue {settings.task_queue}; start `slad temporal-worker`"
-        found.append(CheckResult(Verdict.WARNING, WORKERS, text))
-    return found
+    text = f"{where} can be used{', over TLS' if settings.uses_tls else ''}"
+    return [CheckResult(Verdict.OK, LINK, text), workers_result(standing, settings.task_queue)]
 
 
-async def _pollers(settings: ConnectionSettings, client: Client) -> set[str]:
-    request = DescribeTaskQueueRequest(
-        namespace=settings.namespace,
-        task_queue=TaskQueue(name=settings.task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    call = client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
-    described = await Sender(settings, client).called(call)
-    return {poller.identity for poller in described.pollers}
+def workers_result(standing: Standing, queue: str) -> CheckResult:
+    """Who serves the task queue, and whether that can be meant."""
+    slads, others = standing.slad_workers, standing.other_workers
+    if not standing.tells_workers:
+        return CheckResult(Verdict.WARNING, WORKERS, f"Temporal does not say who serves task queue {queue}")
+    if slads and others:
+        text = (
+            f"two kinds take workflows from task queue {queue}, and neither can go on with the other's: "
+            f"slad's ({_names(slads)}) and others ({_names(others)}). Stop one kind, or give slad a queue of "
+            "its own with temporal.task_queue; AlgaPSA's worker always takes from sla-workflows"
+        )
+        return CheckResult(Verdict.WARNING, WORKERS, text)
+    if slads:
+        return CheckResult(Verdict.OK, WORKERS, f"{len(slads)} on task queue {queue}: {_names(slads)}")
+    if others:
+        text = f"{len(others)} on task queue {queue}, not slad's: {_names(others)}. slad fires the thresholds"
+        return CheckResult(Verdict.OK, WORKERS, text)
+    return CheckResult(Verdict.WARNING, WORKERS, f"none on task queue {queue}; start `slad temporal-worker`")
+
+
+def _names(workers: Iterable[str]) -> str:
+    return ", ".join(sorted(workers)[:NAMED])

@@ -11,11 +11,9 @@ from temporalio.client import Client
 
 from slad.config.settings import TemporalSettings
 from slad.core.tracking import Engine
-from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
-from slad.storage.codec import Message
 from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore
@@ -23,16 +21,17 @@ from slad.temporal.passthrough.examiner import Examiner
 from slad.temporal.passthrough.forwarder import Forwarder
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
-from slad.temporal.passthrough.messages import LEAVE
-from slad.temporal.passthrough.repair import Moved, hand_over, is_wanted, restart_workflow
-from slad.temporal.passthrough.routing import Routing
+from slad.temporal.passthrough.mender import Mender
+from slad.temporal.passthrough.repair import Moved, hand_over, release
+from slad.temporal.passthrough.routing import Routing, Standing
 from slad.temporal.passthrough.sender import Sender
-from slad.temporal.passthrough.temporal_carrier import TemporalCarrier, temporal_turn
+from slad.temporal.passthrough.temporal_carrier import TemporalCarrier
 
 SHOWN_PARKED: Final = 100
 """Parked workflows that a view lists."""
 
-RELEASED_AT_ONCE: Final = 500
+RELEASED_AT_ONCE: Final = 100
+"""In one transaction."""
 
 POLL_S: Final = 0.005
 """How often it is looked whether a threshold was reported, while virtual time is moved."""
@@ -68,10 +67,10 @@ class TemporalSide:
     ) -> None:
         self.settings = settings
         self.outbox = outbox
-        self.link = Link(Sender(settings.connection, client))
+        standing = Standing()
+        self.link = Link(Sender(settings.connection, client, standing), standing)
         self.lanes = Lanes(outbox)
-        routing = Routing(settings.routing, lambda: self.link.is_reachable)
-        self.carrier = TemporalCarrier(routing, turns, self.lanes)
+        self.carrier = TemporalCarrier(Routing(settings.routing, standing), turns, self.lanes)
 
 
 class TemporalPassThrough:
@@ -88,17 +87,9 @@ class TemporalPassThrough:
         self._link = side.link
         self._lanes = side.lanes
         restart = side.settings.repair == "restart"
-        self._forwarder = Forwarder(engine, store, side.outbox, side.lanes, side.link, restart=restart)
-        self._examiner = Examiner(
-            engine,
-            store,
-            side.outbox,
-            Catalog(store),
-            side.link,
-            self._forwarder,
-            clock,
-            side.settings.routing.grace_ms,
-        )
+        mender = Mender(engine, store, side.link, restart=restart)
+        self._forwarder = Forwarder(engine, store, side.outbox, side.lanes, side.link, mender)
+        self._examiner = Examiner(engine, side.outbox, side.link, mender, clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -119,7 +110,7 @@ class TemporalPassThrough:
 
     def view(self, store: TemporalStore) -> PassThroughView:
         """How things stand; counts what `store` holds. For any thread."""
-        settings, trouble = self._settings.connection, self._link.trouble
+        settings, trouble = self._settings.connection, self._link.standing.trouble
         waiting, oldest = store.waiting()
         return PassThroughView(
             self._settings.routing.mode,
@@ -138,22 +129,22 @@ class TemporalPassThrough:
 
     async def hand_over(self, to: Engine, tracking_keys: list[int]) -> Moved:
         """Gives live trackings to another engine. Raises Refused when it is Temporal, which is away."""
-        if to is Engine.TEMPORAL and self._link.trouble is not None:
-            raise self._link.trouble
-        if to is Engine.LOCAL and self._link.up.is_set():
-            await self._examiner.catch_up(tracking_keys)
+        if to is Engine.TEMPORAL and self._link.standing.trouble is not None:
+            raise self._link.standing.trouble
         return await self._engine.write(lambda work: hand_over(work, tracking_keys, to))
 
     async def release(self, workflow_id: str | None) -> int:
-        """Goes on with a parked workflow, or with all; how many there were."""
-        released = 0
-        while rows := self._outbox.parked(RELEASED_AT_ONCE):
-            wanted = [row for row in rows if workflow_id in (None, row.workflow_id)]
-            for row in wanted:
-                await self._engine.write(partial(_release, row.workflow_id, row.tracking_key))
-            released += len(wanted)
-            if workflow_id is not None or not wanted:
-                break
+        """Goes on with a parked workflow, or with all; how many there were.
+
+        One that Temporal refuses again meanwhile is parked again, and not released a second time.
+        """
+        if workflow_id is not None:
+            return await self._engine.write(lambda work: release(work, [workflow_id]))
+        released, last = 0, ""
+        while rows := self._outbox.parked_after(last, RELEASED_AT_ONCE):
+            names = [row.workflow_id for row in rows]
+            released += await self._engine.write(partial(_release_all, names))
+            last = names[-1]
         return released
 
     # --- virtual time
@@ -179,14 +170,5 @@ class TemporalPassThrough:
             await asyncio.sleep(POLL_S)
 
 
-def _release(name: str, tracking_key: int, work: UnitOfWork) -> None:
-    """What it was parked for may be mended by other terms, so it is told how things stand now."""
-    record = work.tickets.by_key(tracking_key)
-    if is_wanted(record):
-        restart_workflow(work, name=name, tracking_key=tracking_key)
-    else:
-        turn = temporal_turn(work)
-        turn.withdraw(name)
-        turn.release(name)
-        generation = record.generation if record is not None else 0
-        turn.send(name, tracking_key, Message(LEAVE, generation), work.now)
+def _release_all(names: list[str], work: UnitOfWork) -> int:
+    return release(work, names)

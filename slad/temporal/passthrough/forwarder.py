@@ -5,7 +5,7 @@ Contract
     outbox in a commit after Temporal has taken it; a crash in between sends it again, which changes nothing.
   - While Temporal is away, nothing is tried but whether it is back (see `Link`).
   - A message that Temporal will never take parks its workflow, and no other.
-  - A workflow that ended or vanished under a live ticket is started again from the facts, or parked.
+  - What becomes of a workflow that ended or vanished under a live ticket is for `Mender` to say.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
+from slad.core.backoff import Backoff
 from slad.core.errors import Refused
 from slad.engine.catalog import EVERY_HOUR
 from slad.engine.engine import SlaEngine
@@ -24,28 +25,30 @@ from slad.storage.database import StorageError
 from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
 from slad.storage.temporal_store import TemporalStore, Waiting
-from slad.temporal.faults import GONE, Concern, Fault
+from slad.temporal.faults import Concern, TemporalFault
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
-from slad.temporal.passthrough.repair import is_wanted, restart_workflow
-from slad.temporal.passthrough.sender import Addressee, Leftover
+from slad.temporal.passthrough.mender import Mender
+from slad.temporal.passthrough.messages import START
+from slad.temporal.passthrough.sender import Addressee, EarlierWorkflowRuns, NobodyAnswers, NotTakenOver
 from slad.temporal.passthrough.temporal_carrier import temporal_turn
+from slad.temporal.workflow import documents
 
 log = logging.getLogger(__name__)
 
 LANES: Final = 32
 """Workflows that are served at the same time."""
 
-FIRST_RETRY_S: Final = 0.25
-LAST_RETRY_S: Final = 60.0
-"""Pauses between two tries of one workflow: doubled from the first up to the last."""
+RETRIES: Final = Backoff(0.25, 60.0)
+"""Of one workflow."""
+
+LAST_QUESTION_S: Final = 15.0
+"""The longest pause between two questions whether a workflow has taken over what was announced: well below
+the minute before which no worker tells anything."""
 
 LEFTOVER_PATIENCE: Final = 6
 """After so many tries the workflow of an earlier generation is ended, 16 s after it was found: the facts say
 that it is over, and no worker seems to be there to hear of it."""
-
-MAX_REPAIRS: Final = 3
-"""How often a workflow is started again by one run of the daemon; then something ends it on purpose."""
 
 WRITE_RETRY_S: Final = 1.0
 """Pause after slad could not note that a message was sent."""
@@ -61,8 +64,7 @@ class Forwarder:
         outbox: TemporalStore,
         lanes: Lanes,
         link: Link,
-        *,
-        restart: bool,
+        mender: Mender,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -70,13 +72,10 @@ class Forwarder:
         self._lanes = lanes
         self._sender = link.sender
         self._link = link
-        self._restart = restart
+        self._mender = mender
         self._tries: Counter[str] = Counter()
-        self._repairs: Counter[str] = Counter()
         self.sent = 0
         """Messages that Temporal has taken from this run of the daemon."""
-        self.repaired = 0
-        """Workflows that were started again."""
 
     async def run(self) -> None:
         """Serves until it is cancelled."""
@@ -102,62 +101,61 @@ class Forwarder:
     async def _serve(self, name: str) -> float:
         """Sends what there is for a workflow; the pause after which to go on, 0 when there is no more."""
         while (waiting := self._outbox.next_of(name)) is not None:
-            if self._outbox.is_parked(name):
+            if self._outbox.parked_of(name):
                 return 0.0
             try:
-                await self._sender.send(waiting, self._addressee(waiting))
-            except Leftover as leftover:
-                return await self._outwait(name, leftover)
-            except Fault as fault:
-                if fault.concern is Concern.LINK:
-                    self._link.lost(fault)
+                await self._send(waiting)
+            except EarlierWorkflowRuns as earlier:
+                return await self._outwait(name, earlier)
+            except NobodyAnswers:
+                return min(self._pause(name), LAST_QUESTION_S)
+            except NotTakenOver:
+                log.warning("the worker of %s would tell everything again; slad carries the ticket on", name)
+                if not await self._mender.carry_on(waiting.tracking_key):
+                    # It has ended meanwhile, of which its workflow hears next.
+                    await self._engine.write(partial(_taken, waiting.message_key))
+            except TemporalFault as fault:
+                if await self._has_to_pause(waiting, fault):
                     return self._pause(name)
-                if fault.concern is Concern.MESSAGE:
-                    log.exception("workflow %s is parked", name)
-                    await self._engine.write(partial(_park, waiting, fault.refused.reason))
-                    return 0.0
-                await self.mend(waiting)
-                continue
-            self.sent += 1
-            self._tries.pop(name, None)
-            await self._engine.write(partial(_delivered, waiting.message_key))
+            else:
+                self.sent += 1
+                self._tries.pop(name, None)
+                await self._engine.write(partial(_taken, waiting.message_key))
         return 0.0
 
-    async def _outwait(self, name: str, leftover: Leftover) -> float:
+    async def _has_to_pause(self, waiting: Waiting, fault: TemporalFault) -> bool:
+        """Does something about a message that was not taken; whether to pause before there is another try."""
+        name = waiting.workflow_id
+        if fault.concern is Concern.LINK:
+            self._link.lost(fault)
+            return True
+        if fault.concern is Concern.MESSAGE:
+            log.exception("workflow %s is parked", name)
+            await self._engine.write(partial(_park, waiting, fault.refused.reason))
+            return False
+        if await self._mender.mend(name, waiting.tracking_key):
+            return True
+        # It ended as it should, before it was told.
+        await self._engine.write(partial(_taken, waiting.message_key))
+        return False
+
+    async def _send(self, waiting: Waiting) -> None:
+        tracking = waiting.message.tracking
+        if waiting.message.kind == START and tracking is not None and documents.announced(tracking):
+            # What was announced depends on who goes on with it.
+            await self._link.look_at_workers()
+        await self._sender.send(waiting, self._addressee(waiting))
+
+    async def _outwait(self, name: str, earlier: EarlierWorkflowRuns) -> float:
         pause = self._pause(name)
         if self._tries[name] > LEFTOVER_PATIENCE:
             log.warning("the workflow %s of an earlier generation does not end by itself; slad ends it", name)
-            await self._sender.end(name, leftover.run_id, "its ticket has a new tracking")
+            await self._sender.end(name, earlier.run_id, "its ticket has a new tracking")
         return pause
 
     def _pause(self, name: str) -> float:
-        pause = min(FIRST_RETRY_S * 2.0 ** self._tries[name], LAST_RETRY_S)
         self._tries[name] += 1
-        return pause
-
-    async def mend(self, waiting: Waiting) -> None:
-        """The workflow of a message is gone."""
-        name = waiting.workflow_id
-        record = self._store.by_key(waiting.tracking_key)
-        if not is_wanted(record):
-            # It ended as it should, before it was told.
-            await self._engine.write(partial(_delivered, waiting.message_key))
-        elif not self.may_restart(name):
-            log.error("workflow %s has ended or vanished under a live ticket; it is parked", name)
-            await self._engine.write(partial(_park, waiting, GONE))
-        else:
-            await self.restart(name, waiting.tracking_key)
-
-    def may_restart(self, name: str) -> bool:
-        """Whether a workflow that is gone is to be started again."""
-        return self._restart and self._repairs[name] < MAX_REPAIRS
-
-    async def restart(self, name: str, tracking_key: int) -> None:
-        """Lets a workflow that is gone start again from the journaled facts."""
-        log.warning("workflow %s has ended or vanished under a live ticket; it is started again", name)
-        self._repairs[name] += 1
-        self.repaired += 1
-        await self._engine.write(partial(restart_workflow, name=name, tracking_key=tracking_key))
+        return RETRIES.pause_s(self._tries[name])
 
     def _addressee(self, waiting: Waiting) -> Addressee:
         record = self._store.by_key(waiting.tracking_key)
@@ -172,8 +170,8 @@ class Forwarder:
         return Addressee(tenant_id, record.ticket_id, schedule)
 
 
-def _delivered(message_key: int, work: UnitOfWork) -> None:
-    temporal_turn(work).delivered(message_key)
+def _taken(message_key: int, work: UnitOfWork) -> None:
+    temporal_turn(work).taken(message_key)
 
 
 def _park(waiting: Waiting, reason: str, work: UnitOfWork) -> None:

@@ -18,7 +18,7 @@ from slad.storage.row_reader import Record
 from slad.temporal.passthrough.messages import LEAVE, start_message
 from slad.temporal.passthrough.routing import check_carriable, clocks_not_carried
 from slad.temporal.passthrough.temporal_carrier import temporal_turn
-from slad.temporal.workflow.wire import workflow_id
+from slad.temporal.workflow.names import workflow_id
 
 
 def is_wanted(record: Record | None) -> bool:
@@ -42,6 +42,28 @@ def restart_workflow(work: UnitOfWork, *, name: str, tracking_key: int) -> None:
     turn.withdraw(name)
     turn.release(name)
     turn.send(name, tracking_key, start_message(record), work.now)
+
+
+def release(work: UnitOfWork, names: Sequence[str]) -> int:
+    """Goes on with those of these workflows that are parked; how many there were.
+
+    What one was parked for may be mended by other terms, so it is told how its ticket stands now.
+    """
+    turn = temporal_turn(work)
+    released = 0
+    for name in names:
+        key = turn.parked_for(name)
+        if key is None:
+            continue
+        released += 1
+        record = work.tickets.by_key(key)
+        if is_wanted(record):
+            restart_workflow(work, name=name, tracking_key=key)
+            continue
+        turn.withdraw(name)
+        turn.release(name)
+        turn.send(name, key, Message(LEAVE, record.generation if record is not None else 0), work.now)
+    return released
 
 
 class Moved(NamedTuple):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 from slad.config.settings import RoutingSettings
-from slad.core.errors import InvalidField
+from slad.core.errors import InvalidField, Refused
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
-from slad.temporal.workflow.wire import workflow_id
+from slad.temporal.workflow.names import workflow_id
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +22,46 @@ MAX_SCHEDULE_BYTES: Final = 512 * 1024
 """Stored bytes of a schedule. As JSON it is at most three times as large, and Temporal takes 2 MiB."""
 
 
-class Routing:
-    """The choice of an engine. `is_reachable`: whether Temporal answered when it was last asked."""
+@dataclass(slots=True)
+class Standing:
+    """How Temporal was when it was last asked (see `slad.temporal.passthrough.link`)."""
 
-    def __init__(self, settings: RoutingSettings, is_reachable: Callable[[], bool]) -> None:
+    trouble: Refused | None = None
+    """Why it cannot be used; None: it can, or is not known yet."""
+    tells_workers: bool = True
+    """Whether it says who its workers are: not every server does. Then they are taken for slad's."""
+    slad_workers: frozenset[str] = frozenset()
+    other_workers: frozenset[str] = frozenset()
+    """Who takes workflows from the task queue, by the names that they give themselves. Others than slad's,
+    such as AlgaPSA's, report nothing to slad, and may not take over what it has announced."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether Temporal can be used; one that is only busy can."""
+        return self.trouble is None or self.trouble.reason == "TEMPORAL_BUSY"
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anybody takes workflows."""
+        return bool(self.slad_workers or self.other_workers) or not self.tells_workers
+
+    @property
+    def is_slads_alone(self) -> bool:
+        """Whether only slad's workers take them."""
+        return (bool(self.slad_workers) and not self.other_workers) or not self.tells_workers
+
+    @property
+    def reports_nothing(self) -> bool:
+        """Whether only others take them, so that no threshold will be reported."""
+        return bool(self.other_workers) and not self.slad_workers
+
+
+class Routing:
+    """The choice of an engine."""
+
+    def __init__(self, settings: RoutingSettings, standing: Standing) -> None:
         self.settings = settings
-        self.is_reachable = is_reachable
+        self.standing = standing
         self._is_falling_back = False
         self.fallbacks = 0
         """Tickets that the local engine took because Temporal could not be reached."""
@@ -39,7 +73,7 @@ class Routing:
             settings.mode == "temporal" or any(fnmatchcase(tenant_id, p) for p in settings.tenants)
         ):
             return Engine.LOCAL
-        if settings.fallback == "wait" or self.is_reachable():
+        if settings.fallback == "wait" or self.standing.is_reachable:
             self._is_falling_back = False
             return Engine.TEMPORAL
         if not self._is_falling_back:

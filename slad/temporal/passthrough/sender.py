@@ -7,31 +7,38 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from slad.config.settings import ConnectionSettings
+from slad.core.errors import InvalidField
 from slad.core.events import PauseReason
 from slad.core.facts import REPORTED, FactKind
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
 from slad.storage.temporal_store import Waiting
 from slad.temporal.connection import RPC_TIMEOUT
-from slad.temporal.faults import Concern, Fault, fault_of
+from slad.temporal.faults import Concern, TemporalFault, fault_of
 from slad.temporal.passthrough.messages import LEAVE, START, UPDATE
-from slad.temporal.workflow import documents
-from slad.temporal.workflow.wire import (
+from slad.temporal.passthrough.routing import Standing
+from slad.temporal.workflow.documents import announced, carried_state, ticket_input, update_signal
+from slad.temporal.workflow.names import (
     EXECUTION_TIMEOUT,
     GENERATION_MEMO,
     PAUSE_REASONS,
     QUERY_STATE,
     WORKFLOW_TYPE,
+    Signal,
+)
+from slad.temporal.workflow.wire import (
     CompleteSignal,
+    NotifiedThresholds,
     PauseSignal,
     PlainSignal,
-    Signal,
     SignalExtension,
     StateExtension,
     TicketState,
@@ -53,7 +60,7 @@ class Addressee(NamedTuple):
     schedule: Schedule | None
 
 
-class Leftover(Exception):  # noqa: N818 - what is in the way
+class EarlierWorkflowRuns(Exception):  # noqa: N818 - what is in the way
     """The workflow of an earlier generation has not ended yet."""
 
     def __init__(self, run_id: str) -> None:
@@ -61,12 +68,21 @@ class Leftover(Exception):  # noqa: N818 - what is in the way
         self.run_id = run_id
 
 
-class Sender:
-    """Calls Temporal. Everything that goes wrong there raises Fault."""
+class NotTakenOver(Exception):  # noqa: N818 - what is the case
+    """A worker other than slad's begins anew what was announced, instead of taking it over."""
 
-    def __init__(self, settings: ConnectionSettings, client: Client) -> None:
+
+class NobodyAnswers(Exception):  # noqa: N818 - what is the case
+    """What was announced cannot be handed to a worker, as none says that it has taken it over."""
+
+
+class Sender:
+    """Calls Temporal. Everything that goes wrong there raises TemporalFault."""
+
+    def __init__(self, settings: ConnectionSettings, client: Client, standing: Standing) -> None:
         self.settings = settings
         self._client = client
+        self._standing = standing
         self._send: dict[int, Callable[[Waiting, Addressee], Awaitable[None]]] = {
             START: self._start,
             UPDATE: self._update,
@@ -74,45 +90,57 @@ class Sender:
         }
 
     async def send(self, waiting: Waiting, addressee: Addressee) -> None:
-        """Sends a message. Sending it twice is as sending it once. Raises Fault, Leftover."""
+        """Sends a message. Sending it twice is as sending it once.
+
+        Raises TemporalFault, EarlierWorkflowRuns, NotTakenOver, NobodyAnswers.
+        """
         await self._send.get(waiting.message.kind, self._signal_fact)(waiting, addressee)
 
     async def probe(self) -> None:
-        """Raises Fault unless the namespace can be used."""
+        """Raises TemporalFault unless the namespace can be used."""
         request = DescribeNamespaceRequest(namespace=self.settings.namespace)
         await self.called(self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT))
 
-    async def is_running(self, workflow_id: str) -> bool:
-        """Whether a workflow is there and has not ended."""
+    async def workers(self) -> set[str]:
+        """Who has lately taken workflows from the task queue, by name."""
+        request = DescribeTaskQueueRequest(
+            namespace=self.settings.namespace,
+            task_queue=TaskQueue(name=self.settings.task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        call = self._client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
+        return {poller.identity for poller in (await self.called(call)).pollers}
+
+    async def status(self, workflow_id: str) -> WorkflowExecutionStatus | None:
+        """How the latest workflow of that id stands; None: there is none."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            description = await self.called(handle.describe(rpc_timeout=RPC_TIMEOUT))
-        except Fault as fault:
+            return (await self.called(handle.describe(rpc_timeout=RPC_TIMEOUT))).status
+        except TemporalFault as fault:
             if fault.concern is Concern.WORKFLOW_GONE:
-                return False
+                return None
             raise
-        return description.status is WorkflowExecutionStatus.RUNNING
-
-    async def state(self, workflow_id: str) -> TicketState:
-        """What the worker says of a ticket. Raises Fault also when no worker answers, InvalidField."""
-        handle = self._client.get_workflow_handle(workflow_id)
-        return read(await self.called(handle.query(QUERY_STATE, rpc_timeout=QUERY_TIMEOUT)), TicketState)
 
     async def end(self, workflow_id: str, run_id: str | None, reason: str) -> None:
         """Ends a workflow without letting it do anything more; one that has ended is fine."""
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
             await self.called(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))
-        except Fault as fault:
+        except TemporalFault as fault:
             if fault.concern is not Concern.WORKFLOW_GONE:
                 raise
 
     async def _start(self, waiting: Waiting, addressee: Addressee) -> None:
+        tracking, generation = waiting.message.tracking, waiting.message.generation
+        assert tracking is not None
+        carried = None
+        # Only slad's own workers are sure to go on where another left off.
+        to_others = not self._standing.is_slads_alone
+        by_slad = announced(tracking)
+        if to_others:
+            carried = carried_state(tracking, await self._told(waiting.workflow_id, by_slad), generation)
         tenant_id, ticket_id, schedule = addressee
-        generation = waiting.message.generation
-        given = documents.ticket_input(
-            tenant_id, ticket_id, _state(waiting, waiting.message.tracking), schedule
-        )
+        given = ticket_input(tenant_id, ticket_id, _state(waiting, tracking), schedule, carried)
         try:
             await self.called(
                 self._client.start_workflow(
@@ -126,21 +154,52 @@ class Sender:
                 )
             )
         except WorkflowAlreadyStartedError:
-            await self._meet(waiting, addressee)
+            if not await self._join(waiting, addressee):
+                return
+        # None tells anything in its first minute: AlgaPSA's worker counts in whole ones.
+        if to_others and by_slad:
+            echo = (await self._ask(waiting.workflow_id)).slad
+            if echo is None or echo.generation != generation:
+                raise NotTakenOver
 
-    async def _meet(self, waiting: Waiting, addressee: Addressee) -> None:
-        """A workflow of that id is there: this one, one that AlgaPSA started, or an earlier generation's."""
+    async def _told(self, workflow_id: str, by_slad: NotifiedThresholds) -> NotifiedThresholds:
+        """What has been told of a ticket that is to go on: by its last workflow, or else by slad.
+
+        Raises NobodyAnswers when there is nobody who could say so, or go on.
+        """
+        if not by_slad:
+            return by_slad
+        if not self._standing.is_served:
+            raise NobodyAnswers
+        if await self.status(workflow_id) in (None, WorkflowExecutionStatus.RUNNING):
+            return by_slad
+        return (await self._ask(workflow_id)).notified_thresholds
+
+    async def _join(self, waiting: Waiting, addressee: Addressee) -> bool:
+        """Brings a workflow up to date that is there already; whether slad started it.
+
+        One that AlgaPSA started goes on as it is. Raises EarlierWorkflowRuns.
+        """
         handle = self._client.get_workflow_handle(waiting.workflow_id)
         description = await self.called(handle.describe(rpc_timeout=RPC_TIMEOUT))
         generation = await description.memo_value(GENERATION_MEMO, None)
         if generation not in (None, waiting.message.generation):
-            raise Leftover(description.run_id)
-        # slad's worker takes over what is journaled, unless it has it already; AlgaPSA's goes on as it is.
+            raise EarlierWorkflowRuns(description.run_id)
+        # slad's worker takes over what is journaled, unless it has it already.
         await self._update(waiting, addressee)
+        return generation is not None
+
+    async def _ask(self, workflow_id: str) -> TicketState:
+        """What the latest workflow of that id says, running or not. Raises NobodyAnswers."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            return read(await self.called(handle.query(QUERY_STATE, rpc_timeout=QUERY_TIMEOUT)), TicketState)
+        except (TemporalFault, InvalidField) as error:
+            raise NobodyAnswers from error
 
     async def _update(self, waiting: Waiting, addressee: Addressee) -> None:
         state = _state(waiting, waiting.message.tracking)
-        signal = documents.update_signal(addressee.tenant_id, state, addressee.schedule)
+        signal = update_signal(addressee.tenant_id, state, addressee.schedule)
         await self._signal(waiting, Signal.UPDATE, signal)
 
     async def _leave(self, waiting: Waiting, _: Addressee) -> None:
@@ -164,7 +223,7 @@ class Sender:
         await self.called(handle.signal(signal.value, to_json(message), rpc_timeout=RPC_TIMEOUT))
 
     async def called(self, call: Awaitable[T]) -> T:
-        """The answer to a call. Raises Fault, WorkflowAlreadyStartedError."""
+        """The answer to a call. Raises TemporalFault, WorkflowAlreadyStartedError."""
         try:
             return await call
         except WorkflowAlreadyStartedError:

@@ -24,7 +24,7 @@ from slad.temporal.passthrough.routing import (
     clocks_not_carried,
     overrides_not_carried,
 )
-from slad.temporal.workflow.wire import workflow_id
+from slad.temporal.workflow.names import workflow_id
 
 
 class TemporalCarrier:
@@ -50,7 +50,7 @@ class TemporalTurn:
         self._tickets: dict[int, TemporalTicketRow | None] = {}
         self._holders: dict[str, int] = {}
         self._messages: list[OutboxRow] = []
-        self._delivered: list[int] = []
+        self._taken: list[int] = []
         self._withdrawn: list[str] = []
         self._parked: dict[str, ParkedRow | None] = {}
 
@@ -85,16 +85,27 @@ class TemporalTurn:
         return None
 
     def expect(self, record: Record, tenant_id: str) -> Record:
-        """Notes when a tracking's next report is to come, or that it has ended; a live one has no wake."""
+        """Notes when a tracking's next report is to come, or that it has ended; the row that is to be stored.
+
+        Without a wake, as the worker reports. Where none does, slad's own timers fire the thresholds, and the
+        workflow is looked at a grace after each.
+        """
         key, wake_at = record.tracking_key, record.wake_at
         if record.state is not TrackingState.ACTIVE:
             self._tickets[key] = None
             return record  # what is reached up to an end that is ahead of now (M6) slad fires itself
         name = workflow_id(tenant_id, record.ticket_id)
         self._holders[name] = key
-        check_at = None if wake_at is None else wake_at + self._routing.settings.grace_ms
+        check_at = self._check_at(wake_at)
+        reports_nothing = self._routing.standing.reports_nothing
+        former = self._tickets.get(key) or self._store.by_tracking(key) if reports_nothing else None
+        if former is not None and former.check_at is not None:
+            check_at = former.check_at if check_at is None else min(former.check_at, check_at)
         self._tickets[key] = TemporalTicketRow(key, name, wake_at, check_at)
-        return record._replace(wake_at=None)
+        return record if reports_nothing else record._replace(wake_at=None)
+
+    def _check_at(self, wake_at: int | None) -> int | None:
+        return None if wake_at is None else wake_at + self._routing.settings.grace_ms
 
     def tell(self, before: Record | None, record: Record, tenant_id: str, now: int) -> None:
         """Puts the message for the workflow of a ticket that a command has changed into the outbox."""
@@ -108,9 +119,9 @@ class TemporalTurn:
                 batch.left_temporal.append((key,))
             else:
                 batch.temporal_tickets.append(row)
-        batch.delivered.extend((key,) for key in self._delivered)
-        batch.withdrawn.extend((name,) for name in self._withdrawn)
-        batch.forwarded.extend(self._messages)
+        batch.outbox_taken.extend((key,) for key in self._taken)
+        batch.outbox_withdrawn.extend((name,) for name in self._withdrawn)
+        batch.outbox.extend(self._messages)
         for name, parked in self._parked.items():
             if parked is None:
                 batch.unparked_workflows.append((name,))
@@ -143,9 +154,10 @@ class TemporalTurn:
                 "ticket_id", "WORKFLOW_ID_TAKEN", f"a ticket of another tenant has the workflow {name!r}"
             )
 
-    def look_again(self, row: TemporalTicketRow) -> None:
-        """Notes when to look at a tracking again, unless this batch has changed it."""
-        self._tickets.setdefault(row.tracking_key, row)
+    def looked_at(self, row: TemporalTicketRow, now: int) -> None:
+        """A tracking is looked at: the next look is a grace after its next threshold, or after this look."""
+        next_at = None if row.wake_at is None else max(row.wake_at, now)
+        self._tickets[row.tracking_key] = row._replace(check_at=self._check_at(next_at))
 
     def leave(self, tracking_key: int) -> None:
         """Temporal does not carry this tracking any more."""
@@ -160,13 +172,18 @@ class TemporalTurn:
         self._withdrawn.append(name)
         self._messages = [row for row in self._messages if row.workflow_id != name]
 
-    def delivered(self, message_key: int) -> None:
+    def taken(self, message_key: int) -> None:
         """Temporal has taken a message."""
-        self._delivered.append(message_key)
+        self._taken.append(message_key)
 
     def park(self, row: ParkedRow) -> None:
         """Sends nothing more to a workflow until it is released."""
         self._parked[row.workflow_id] = row
+
+    def parked_for(self, name: str) -> int | None:
+        """The tracking for which a workflow is parked, by key; None: it is not parked."""
+        row = self._parked[name] if name in self._parked else self._store.parked_of(name)
+        return row and row.tracking_key
 
     def release(self, name: str) -> None:
         """Goes on with a parked workflow."""

@@ -61,7 +61,7 @@ class TemporalMetrics:
         (waiting, oldest_at), carried, late, parked = await self._queries.temporal(count)
         waited_ms = 0 if oldest_at is None else max(0, now - oldest_at)
         return [
-            Sample(REACHABLE, int(routing.is_reachable())),
+            Sample(REACHABLE, int(routing.standing.is_reachable)),
             Sample(WAITING, waiting),
             Sample(OLDEST, waited_ms / MS_PER_SECOND),
             Sample(CARRIED, carried),

@@ -13,7 +13,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from slad.temporal.workflow import wire
-from slad.temporal.workflow.wire import Activity, Effects, ThresholdReports
+from slad.temporal.workflow.names import Activity
+from slad.temporal.workflow.wire import Effects, ThresholdReports
 
 log = logging.getLogger(__name__)
 

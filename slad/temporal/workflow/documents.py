@@ -12,17 +12,23 @@ from dateutil.parser import isoparse
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason, Phase
+from slad.core.events import pause_reason as known_reason
 from slad.core.facts import Fact, FactKind
+from slad.core.history import History
 from slad.core.instants import MINUTE_MS, from_datetime, to_datetime
 from slad.core.schedule import ALWAYS, DateOverride, Schedule, build_schedule, format_date, format_hours
 from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT, Terms
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
+from slad.temporal.workflow.names import PAUSE_REASONS, PHASE_NAMES
 from slad.temporal.workflow.wire import (
-    PAUSE_REASONS,
     BusinessHoursEntry,
     BusinessHoursSchedule,
+    CarriedPause,
     CarriedState,
+    CarriedTicketState,
+    Echo,
     Holiday,
+    NotifiedThresholds,
     PolicyTarget,
     StateExtension,
     TicketWorkflowInput,
@@ -40,7 +46,7 @@ _BY_SCHEDULE: Final = 1
 _REASONS: Final = {name: reason for reason, name in PAUSE_REASONS.items()}
 
 
-class Ticket(NamedTuple):
+class ScheduledTracking(NamedTuple):
     """What a workflow starts from: the state, and the schedule that it counts by."""
 
     tracking: Tracking
@@ -56,11 +62,16 @@ class Ticket(NamedTuple):
 
 
 def ticket_input(
-    tenant_id: str, ticket_id: str, state: StateExtension, schedule: Schedule | None
+    tenant_id: str,
+    ticket_id: str,
+    state: StateExtension,
+    schedule: Schedule | None,
+    carried: CarriedState | None = None,
 ) -> TicketWorkflowInput:
     """The input of the workflow of a ticket whose `state` (with its tracking) is journaled.
 
-    `schedule` None: every hour counts.
+    `schedule` None: every hour counts. `carried`: the same for AlgaPSA's worker, which since its PR 3412 can
+    go on with it.
     """
     tracking = _required(state.tracking)
     return TicketWorkflowInput(
@@ -69,7 +80,44 @@ def ticket_input(
         policy_targets=(target_document(tracking.terms, every_hour=schedule is None),),
         business_hours_schedule=schedule_document(schedule, tenant_id),
         notification_thresholds=tracking.terms.notification_percents,
+        carried=carried,
         slad=_lean(state),
+    )
+
+
+def announced(tracking: Tracking) -> NotifiedThresholds:
+    """What was announced of a ticket and not retracted; false when that is nothing."""
+    response, resolution = (
+        tuple(sorted(f.percent for f in tracking.fired if f.clock == phase and f.fired_at))
+        for phase in (Phase.RESPONSE, Phase.RESOLUTION)
+    )
+    return NotifiedThresholds(response=response, resolution=resolution)
+
+
+def carried_state(tracking: Tracking, told: NotifiedThresholds, generation: int) -> CarriedState:
+    """How a ticket stands, in AlgaPSA's form. Of finished pauses it has only their minutes, floored each.
+
+    `told`: what AlgaPSA's worker is not to tell again. A worker that takes it over gives `generation` back.
+    """
+    history = tracking.history
+    pause = history.running_pause
+    spans = (stop.to_ms - stop.from_ms for stop in history.stops if stop.reason and stop.to_ms is not None)
+    minutes = sum(span_ms // MINUTE_MS for span_ms in spans)
+    responded = history.response is not None
+    state = CarriedTicketState(
+        current_phase=PHASE_NAMES[Phase.RESOLUTION if responded else Phase.RESPONSE],
+        current_status="paused" if pause else "active",
+        pause_state=CarriedPause(
+            is_paused=pause is not None,
+            pause_started_at=instant_text(pause.from_ms) if pause else None,
+            total_pause_minutes=minutes,
+            reason=pause_name(history),
+        ),
+        notified_thresholds=told,
+        slad=Echo(generation=generation),
+    )
+    return CarriedState(
+        started_at=instant_text(tracking.started_at), state=state, response_completed=responded
     )
 
 
@@ -145,7 +193,7 @@ def _required(tracking: Tracking | None) -> Tracking:
 # --- what a workflow is given
 
 
-def read_ticket(given: TicketWorkflowInput, started_at: int) -> Ticket | None:
+def read_ticket(given: TicketWorkflowInput, started_at: int) -> ScheduledTracking | None:
     """The ticket that a workflow is given; None when nothing is promised, so that there is nothing to do.
 
     `started_at` (UTC epoch ms) is its start unless the input tells another. Raises InvalidField.
@@ -168,16 +216,16 @@ def read_ticket(given: TicketWorkflowInput, started_at: int) -> Ticket | None:
     return _with_schedule(tracking, given.business_hours_schedule)
 
 
-def read_update(signal: UpdateSignal) -> Ticket:
+def read_update(signal: UpdateSignal) -> ScheduledTracking:
     """The ticket as an update says that it is. Raises InvalidField."""
     return _with_schedule(_required(signal.slad.tracking), signal.business_hours_schedule)
 
 
-def _with_schedule(tracking: Tracking, document: BusinessHoursSchedule | None) -> Ticket:
+def _with_schedule(tracking: Tracking, document: BusinessHoursSchedule | None) -> ScheduledTracking:
     schedule = ALWAYS if document is None else read_schedule(document)
     key = _EVERY_HOUR if schedule.is_24x7 else _BY_SCHEDULE
     terms = msgspec.structs.replace(tracking.terms, schedule_key=key)
-    return Ticket(msgspec.structs.replace(tracking, terms=terms), schedule)
+    return ScheduledTracking(msgspec.structs.replace(tracking, terms=terms), schedule)
 
 
 def read_schedule(document: BusinessHoursSchedule) -> Schedule:
@@ -282,6 +330,11 @@ def _carried(tracking: Tracking, carried: CarriedState) -> Tracking:
 
 
 # --- values
+
+
+def pause_name(history: History) -> str | None:
+    """The reason of the pause that is on, as AlgaPSA names it."""
+    return PAUSE_REASONS[known_reason(history.held[0])] if history.held else None
 
 
 def pause_reason(name: str | None) -> PauseReason:

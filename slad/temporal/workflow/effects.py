@@ -24,10 +24,9 @@ with workflow.unsafe.imports_passed_through():
     from slad.core.instants import from_datetime
     from slad.temporal.workflow import wire
     from slad.temporal.workflow.documents import instant_text
+    from slad.temporal.workflow.names import PHASE_NAMES, Activity
     from slad.temporal.workflow.ticket import TicketClock
     from slad.temporal.workflow.wire import (
-        PHASE_NAMES,
-        Activity,
         AuditInput,
         ClosedTicket,
         StatusInput,
@@ -35,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         ThresholdReport,
         ThresholdReports,
         TicketInput,
+        TicketPause,
     )
 
 REPORT_AT_ONCE: Final = timedelta(seconds=5)
@@ -51,6 +51,13 @@ ALGA_TIMEOUT: Final = timedelta(minutes=5)
 ALGA_RETRIES: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=5)
 )
+
+
+PAUSE_QUESTION: Final[dict[str, Any]] = {
+    "schedule_to_close_timeout": timedelta(minutes=1),
+    "retry_policy": RetryPolicy(maximum_attempts=3),
+}
+"""A question that is asked again in five minutes anyway is given up soon: AlgaPSA may not know it yet."""
 
 
 class Outlet(Protocol):
@@ -117,6 +124,23 @@ class AlgaOutlet:
                     clock.close(cancelled=closed.reason == "deleted", now=now_ms())
             events, clock.pending = clock.pending, []
             await self._tell(clock, events)
+
+    async def is_resumed(self, clock: TicketClock) -> bool:
+        """Whether AlgaPSA says that a ticket is not paused (any more); an answer that fails says nothing."""
+        ticket = TicketInput(tenant_id=clock.tenant_id, ticket_id=clock.ticket_id)
+        try:
+            answer = await workflow.execute_activity(
+                Activity.PAUSE_STATE.value,
+                wire.to_json(ticket),
+                task_queue=self._task_queue,
+                **PAUSE_QUESTION,
+            )
+            return not wire.read(answer, TicketPause).paused
+        except (FailureError, InvalidField) as error:
+            if isinstance(error, FailureError) and is_cancelled_exception(error):
+                raise
+            workflow.logger.warning("%s says nothing: %s", Activity.PAUSE_STATE.value, error)
+            return False
 
     async def _closed(self, clock: TicketClock) -> ClosedTicket:
         ticket = TicketInput(tenant_id=clock.tenant_id, ticket_id=clock.ticket_id)

@@ -17,10 +17,11 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from slad.core.errors import InvalidField
     from slad.core.instants import from_datetime
-    from slad.temporal.workflow import documents, wire
+    from slad.temporal.workflow import documents, names, wire
     from slad.temporal.workflow.effects import AlgaOutlet, DaemonOutlet, Outlet, now_ms
+    from slad.temporal.workflow.names import Activity, Signal
     from slad.temporal.workflow.ticket import TicketClock
-    from slad.temporal.workflow.wire import Activity, Effects, Signal, TicketWorkflowInput
+    from slad.temporal.workflow.wire import Effects, TicketWorkflowInput
 
 CONTINUE_AFTER_EVENTS: Final = 1_000
 """A new run begins when the history has so many events. Temporal warns at 10,240 and refuses at 51,200."""
@@ -35,11 +36,17 @@ TIMER_MARGIN_MS: Final = 1_000
 """A timer that is nearer to its end is not cancelled: it may have gone off in the very workflow task that
 brought the signal, and then Temporal refuses the whole task. It wakes the workflow once for nothing."""
 
+PAUSE_SWEEP: Final = timedelta(minutes=5)
+"""How often AlgaPSA is asked during a pause whether the ticket is paused there too: a resume may be lost."""
+
+ASKS_ABOUT_PAUSES: Final = "asks-about-pauses"
+"""The patch with which it does so."""
+
 INVALID_INPUT: Final = "InvalidInput"
 """The error type of a workflow that failed because its input cannot be meant."""
 
 
-@workflow.defn(name=wire.WORKFLOW_TYPE)
+@workflow.defn(name=names.WORKFLOW_TYPE)
 class SlaTicketWorkflow:
     """Keeps both clocks of one ticket.
 
@@ -53,6 +60,9 @@ class SlaTicketWorkflow:
         self._clock: TicketClock | None = None
         self._given: TicketWorkflowInput | None = None
         self._refusal: InvalidField | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._asking = False
+        """Whether an answer of the sweep is under way, so that a new run would leave it behind."""
         try:
             self._given = wire.read(document, TicketWorkflowInput)
             started_at = from_datetime(workflow.info().workflow_start_time)
@@ -82,9 +92,30 @@ class SlaTicketWorkflow:
             if self._is_long():
                 again = clock.carry(effects, given.continue_as_new_after_events)
                 workflow.continue_as_new(wire.to_json(again), memo=workflow.memo())
+            if isinstance(outlet, AlgaOutlet) and clock.paused and self._sweeping is None:
+                self._sweeping = self._sweep(outlet, clock)
             await self._sleep(clock)
             if clock.wake_at is not None and clock.wake_at <= now_ms():
                 clock.fire(now_ms())
+
+    def _sweep(self, outlet: AlgaOutlet, clock: TicketClock) -> asyncio.Task[None] | None:
+        """Asks every five minutes while the ticket is paused; None in a run that began before it did so."""
+
+        async def ask() -> None:
+            # Its timer is never cancelled (see TIMER_MARGIN_MS): one that is not wanted any more ends unused.
+            while True:
+                await workflow.sleep(PAUSE_SWEEP)
+                if not clock.paused:
+                    break
+                self._asking = True
+                resumed = await outlet.is_resumed(clock)
+                self._asking = False
+                if resumed and clock.paused:
+                    workflow.logger.warning("a resume was lost; the clocks go on")
+                    clock.obey(Signal.RESUME, None, now_ms())
+            self._sweeping = None
+
+        return asyncio.create_task(ask()) if workflow.patched(ASKS_ABOUT_PAUSES) else None
 
     async def _sleep(self, clock: TicketClock) -> None:
         """Until the next wake, or until a signal gave cause to look again."""
@@ -107,6 +138,8 @@ class SlaTicketWorkflow:
             timer.cancel()
 
     def _is_long(self) -> bool:
+        if self._asking:
+            return False
         info = workflow.info()
         wanted = self._given.continue_as_new_after_events if self._given else None
         return (
@@ -162,7 +195,7 @@ class SlaTicketWorkflow:
 
     # --- the query
 
-    @workflow.query(name=wire.QUERY_STATE)
+    @workflow.query(name=names.QUERY_STATE)
     def state(self) -> Any:
         """How the ticket stands; null when its input was refused or promises nothing."""
         return None if self._clock is None else wire.to_json(self._clock.state(now_ms()))

@@ -6,7 +6,7 @@ Nothing here knows Temporal. Whatever happens is applied at once; what it amount
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from slad.core import machine
 from slad.core.calendar import Calendar
 from slad.core.errors import InvalidField, Refused
-from slad.core.events import CycleRef, Event, EventType, Phase, pause_reason
+from slad.core.events import CycleRef, Event, EventType, Phase
 from slad.core.facts import REPORTED, FactKind, reported_code
 from slad.core.history import History
 from slad.core.instants import MINUTE_MS
@@ -22,17 +22,16 @@ from slad.core.reading import ClockReading
 from slad.core.settle import Transition, next_wake
 from slad.core.status import total_pause_minutes
 from slad.core.tracking import Tracking
-from slad.temporal.workflow import documents, wire
-from slad.temporal.workflow.documents import Ticket, instant_text
+from slad.temporal.workflow import documents, names, wire
+from slad.temporal.workflow.documents import ScheduledTracking, instant_text
+from slad.temporal.workflow.names import Signal
 from slad.temporal.workflow.wire import (
-    PAUSE_REASONS,
     CompleteSignal,
+    Echo,
     Effects,
-    NotifiedThresholds,
     PauseSignal,
     PauseState,
     PlainSignal,
-    Signal,
     SignalExtension,
     StateExtension,
     TicketState,
@@ -63,7 +62,7 @@ class TicketClock:
     def __init__(
         self,
         given: TicketWorkflowInput,
-        ticket: Ticket,
+        ticket: ScheduledTracking,
         now: int,
         log: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -85,6 +84,11 @@ class TicketClock:
     def ended(self) -> bool:
         """Whether the tracking has ended."""
         return self.history.life.ended
+
+    @property
+    def paused(self) -> bool:
+        """Whether a pause is on."""
+        return self.history.running_pause is not None
 
     @property
     def history(self) -> History:
@@ -238,7 +242,7 @@ class TicketClock:
         pause = history.running_pause
         wake_at = next_wake(self.tracking, reading)
         return TicketState(
-            current_phase=wire.PHASE_NAMES[
+            current_phase=names.PHASE_NAMES[
                 Phase.RESPONSE if response and response.closed_at is None else Phase.RESOLUTION
             ],
             current_status=_STATUS[history.life.name],
@@ -246,20 +250,15 @@ class TicketClock:
                 is_paused=pause is not None,
                 pause_started_at=instant_text(pause.from_ms) if pause else None,
                 total_pause_minutes=total_pause_minutes(history, now),
-                reason=PAUSE_REASONS[pause_reason(history.held[0])] if pause else None,
+                reason=documents.pause_name(history),
             ),
-            notified_thresholds=NotifiedThresholds(
-                response=self._notified(Phase.RESPONSE), resolution=self._notified(Phase.RESOLUTION)
-            ),
+            notified_thresholds=documents.announced(self.tracking),
             response_deadline=_deadline(response),
             resolution_deadline=_deadline(resolution),
             next_wake_time=None if wake_at is None else instant_text(wake_at),
             remaining_time_minutes=None if wake_at is None else -((now - wake_at) // MINUTE_MS),
+            slad=Echo(generation=self.generation),
         )
-
-    def _notified(self, phase: Phase) -> tuple[int, ...]:
-        fired: Iterable[int] = (f.percent for f in self.tracking.fired if f.clock == phase and f.fired_at)
-        return tuple(sorted(fired))
 
 
 _STATUS: Final = {

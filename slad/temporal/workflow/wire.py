@@ -1,6 +1,6 @@
-"""What travels between a client, Temporal and a worker: names and messages.
+"""What travels between a client, Temporal and a worker, as messages (see also `names`).
 
-The names and fields are AlgaPSA's, so that its client and its worker can each stand on the other side. slad
+The fields are AlgaPSA's, so that its client and its worker can each stand on the other side. slad
 adds one optional field, `slad`, and one signal, `sladUpdate`; who does not know them loses only precision.
 
 Messages are values here and JSON on the wire: `to_json` before sending, `read` after receiving. Instants in
@@ -10,73 +10,14 @@ AlgaPSA's fields are ISO 8601 text in UTC, in slad's own fields UTC epoch ms.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from slad.core.errors import InvalidField
-from slad.core.events import PauseReason, Phase
+from slad.core.events import PauseReason
 from slad.core.tracking import Tracking
-
-WORKFLOW_TYPE: Final = "slaTicketWorkflow"
-EXECUTION_TIMEOUT: Final = timedelta(days=365)
-"""The life of a ticket's workflow, continued runs included, at the end of which Temporal ends it."""
-
-QUERY_STATE: Final = "getState"
-"""Answers a TicketState."""
-
-GENERATION_MEMO: Final = "sladGeneration"
-"""Memo of a workflow that slad started: the generation that it serves. It outlasts continue-as-new."""
-
-
-def workflow_id(tenant_id: str, ticket_id: str) -> str:
-    """The id of a ticket's workflow."""
-    return f"sla-ticket-{tenant_id}-{ticket_id}"
-
-
-class Signal(StrEnum):
-    """What a workflow can be told. All but UPDATE are AlgaPSA's."""
-
-    PAUSE = "pause"
-    """With a PauseSignal."""
-    RESUME = "resume"
-    """AlgaPSA sends nothing with it, slad a PlainSignal."""
-    COMPLETE_RESPONSE = "completeResponse"
-    """With a CompleteSignal."""
-    COMPLETE_RESOLUTION = "completeResolution"
-    """With a CompleteSignal."""
-    CANCEL = "cancel"
-    """AlgaPSA sends nothing with it, slad a PlainSignal."""
-    UPDATE = "sladUpdate"
-    """With an UpdateSignal; slad's own."""
-
-
-class Activity(StrEnum):
-    """What a workflow calls. All but REPORT and SETTINGS are AlgaPSA's, served by AlgaPSA's worker."""
-
-    REPORT = "reportSlaThresholds"
-    """A ThresholdReports → nothing. Served by slad's worker: it tells the daemon."""
-    SETTINGS = "sladWorkerSettings"
-    """Nothing → an Effects. Served by slad's worker: what it was started with."""
-    NOTIFY = "sendSlaNotification"
-    """A ThresholdInput."""
-    ESCALATE = "checkAndEscalate"
-    """A ThresholdInput."""
-    UPDATE_STATUS = "updateSlaStatus"
-    """A StatusInput."""
-    AUDIT = "recordSlaAuditLog"
-    """An AuditInput."""
-    CHECK_CLOSED = "completeIfTicketClosed"
-    """A TicketInput → a ClosedTicket."""
-
-
-PHASE_NAMES: Final = {Phase.RESPONSE: "response", Phase.RESOLUTION: "resolution"}
-PAUSE_REASONS: Final = {
-    PauseReason.AWAITING_CLIENT: "awaiting_client",
-    PauseReason.STATUS_PAUSE: "status_pause",
-}
+from slad.temporal.workflow.names import PAUSE_REASONS
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -174,7 +115,7 @@ class StateExtension(_Message, frozen=True, kw_only=True):
     """Ids of the latest signals that were obeyed; carried from run to run."""
 
 
-class CarriedPause(_Message, frozen=True, kw_only=True):
+class CarriedPause(_Message, frozen=True, kw_only=True, omit_defaults=False):
     """Part of AlgaPSA's carried state. `total_pause_minutes` without the running pause."""
 
     is_paused: bool = False
@@ -189,16 +130,31 @@ class NotifiedThresholds(_Message, frozen=True, kw_only=True, omit_defaults=Fals
     response: tuple[int, ...] = ()
     resolution: tuple[int, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.response or self.resolution)
 
-class CarriedTicketState(_Message, frozen=True, kw_only=True):
+
+class Echo(_Message, frozen=True, kw_only=True):
+    """Says in an answer to `getState` that the workflow took over what slad had carried into it.
+
+    AlgaPSA's worker gives back whatever was in the carried state.
+    """
+
+    generation: int
+
+
+class CarriedTicketState(_Message, frozen=True, kw_only=True, omit_defaults=False):
     """Part of AlgaPSA's carried state."""
 
+    current_phase: str = "response"
+    current_status: str = "active"
     pause_state: CarriedPause = CarriedPause()
     notified_thresholds: NotifiedThresholds = NotifiedThresholds()
+    slad: Echo | None = None
 
 
-class CarriedState(_Message, frozen=True, kw_only=True):
-    """What AlgaPSA's own worker hands from run to run. Read, never written."""
+class CarriedState(_Message, frozen=True, kw_only=True, omit_defaults=False):
+    """What AlgaPSA's own worker hands from run to run; by slad, from a run that is gone to the next one."""
 
     started_at: str
     state: CarriedTicketState = CarriedTicketState()
@@ -290,13 +246,14 @@ class TicketState(_Message, frozen=True, kw_only=True, omit_defaults=False):
     next_wake_time: str | None
     remaining_time_minutes: int | None
     """Minutes until `next_wake_time`, rounded up."""
+    slad: Echo | None = None
 
 
 # --- activities
 
 
 class TicketInput(_Message, frozen=True, kw_only=True):
-    """The input of `completeIfTicketClosed`."""
+    """The input of `completeIfTicketClosed` and `getTicketSlaPauseState`."""
 
     tenant_id: str
     ticket_id: str
@@ -308,6 +265,13 @@ class ClosedTicket(_Message, frozen=True, kw_only=True):
     closed: bool
     response_met: bool | None = None
     resolution_met: bool | None = None
+    reason: str | None = None
+
+
+class TicketPause(_Message, frozen=True, kw_only=True):
+    """The answer to `getTicketSlaPauseState`: whether AlgaPSA has the ticket paused, and why."""
+
+    paused: bool
     reason: str | None = None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,8 +30,9 @@ from slad.core.errors import Refusal, Refused
 from slad.temporal.connection import connect
 from slad.temporal.faults import fault_of
 from slad.temporal.workflow.activities import Metadata, SladActivities
+from slad.temporal.workflow.names import WORKFLOW_TYPE, worker_identity
 from slad.temporal.workflow.sla_workflow import SlaTicketWorkflow
-from slad.temporal.workflow.wire import WORKFLOW_TYPE, Effects
+from slad.temporal.workflow.wire import Effects
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ def make_worker(
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACE,
         max_cached_workflows=max_cached_workflows,
+        identity=worker_identity(socket.gethostname(), os.getpid()),
     )
 
 
