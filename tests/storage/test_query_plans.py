@@ -42,7 +42,7 @@ def test_all_queries_of_the_store_are_looked_at() -> None:
         for name, value in vars(select).items()
         if name.isupper() and not name.startswith(("_", "ALL_")) and isinstance(value, str)
     }
-    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT", "OPEN_TICKETS"}
+    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT", "OPEN_TICKETS", "HAS_TRACKINGS"}
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
