@@ -379,7 +379,8 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
         (3, ["export", "-o", "/nowhere/x.csv"], "/nowhere/x.csv cannot be written: No such file"),
         (7, ["start", "a", "T", "--24x7", "--response", "1h", "--start", "2020-01-01", "--policy", "x" * 201],
          "policy_id: 201 characters"),
-        (7, ["pause", "gone"], "was cancelled at 2026-03-02T09:00:00Z; `slad reopen` reopens it"),
+        (7, ["complete", "gone", "--phase", "resolution"],
+         "was cancelled at 2026-03-02T09:00:00Z; `slad reopen` reopens it"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_one_line_with_its_exit_code(
