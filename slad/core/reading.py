@@ -53,6 +53,8 @@ class ClockReading(NamedTuple):
     number: int
     """Of the cycle, from 1."""
     opened_at: int
+    target_ms: int
+    """Open time allowed."""
     elapsed_ms: int
     specs: tuple[ThresholdSpec, ...]
     """Its thresholds, ascending."""
@@ -84,11 +86,6 @@ class ClockReading(NamedTuple):
     def ref(self) -> CycleRef:
         """What events call it."""
         return CycleRef(self.terms.name, self.number, self.opened_at)
-
-    @property
-    def target_ms(self) -> int:
-        """Open time allowed, ms."""
-        return self.terms.target_ms
 
     @property
     def completed_at(self) -> int | None:
@@ -134,11 +131,10 @@ class ClockReading(NamedTuple):
     @property
     def met(self) -> bool | None:
         """Completed at or before the 100 % instant (M3, K3); None while open, when cancelled or discarded."""
-        completed_at = self.completed_at
-        if completed_at is None:
+        completion, due = self.completion, self.due_at
+        if completion is None or not completion.judged:
             return None
-        due = self.due_at
-        return due is None or completed_at <= due
+        return due is None or completion.at <= due
 
     def has_happened(self, instant: int | None) -> bool:
         """Whether a crossing at `instant` is true as of this reading."""
@@ -165,12 +161,14 @@ class Reading(NamedTuple):
     now: int
     history: History
     clocks: tuple[ClockReading, ...]
+    unnamed: tuple[ClockReading, ...]
+    """Those of them that are response or resolution (C1)."""
     timezone: str
     """The zone of the tracking's schedule; "" when every hour counts."""
 
     def clock(self, phase: Phase) -> ClockReading | None:
         """The clock of `phase`, if it has a target (C1)."""
-        for clock in self.clocks:
+        for clock in self.unnamed:
             if clock.terms.kind == phase:
                 return clock
         return None
@@ -191,9 +189,11 @@ def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -
     found: list[ClockReading] = []
     last: tuple[Cycle, ClockTerms] | None = None
     run: _Run | None = None
+    its_own = calendars(terms.schedule_key)
     for clock, specs, needs, breach, key in terms.promises:
-        calendar = calendars(clock.schedule_key)
-        for number, cycle in enumerate(cycles_of(tracking, clock, history), start=1):
+        calendar = its_own if clock.schedule_key == terms.schedule_key else calendars(clock.schedule_key)
+        of_clock = cycles(clock, tracking.started_at, history, has_response_clock=terms.response_ms > 0)
+        for number, cycle in enumerate(of_clock, start=1):
             # Cycles that opened, stopped and closed together have run alike.
             if run is None or last is None or not _ran_alike(*last, cycle, clock):
                 last = cycle, clock
@@ -204,6 +204,7 @@ def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -
                     clock,
                     number,
                     cycle.opened_at,
+                    clock.target_ms,
                     run.elapsed_ms,
                     specs,
                     instants,
@@ -215,12 +216,9 @@ def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -
                     key or (clock.name, cycle.opened_at),
                 )
             )
-    return Reading(now, history, tuple(found), calendars(terms.schedule_key).timezone)
-
-
-def cycles_of(tracking: Tracking, clock: ClockTerms, history: History) -> tuple[Cycle, ...]:
-    """The cycles of one of the clocks of `tracking` (K2)."""
-    return cycles(clock, tracking.started_at, history, has_response_clock=tracking.terms.response_ms > 0)
+    clocks = tuple(found)
+    unnamed = tuple(clock for clock in clocks if clock.terms.is_unnamed) if terms.named else clocks
+    return Reading(now, history, clocks, unnamed, its_own.timezone)
 
 
 def counted_until(
@@ -230,7 +228,7 @@ def counted_until(
 
     One that is paused is taken to be resumed now, as for its deadline.
     """
-    (cycle,) = cycles_of(tracking, clock, history)
+    (cycle,) = cycles(clock, tracking.started_at, history, has_response_clock=True)
     run = _run(tracking, history, clock, cycle, calendar, now)
     return run.stretches.elapsed(calendar, until, resumed=True)
 

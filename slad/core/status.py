@@ -45,9 +45,7 @@ def timer_status(reading: Reading) -> TimerStatus:
     if reading.history.life is Life.PAUSED:
         return TimerStatus.PAUSED
     status = TimerStatus.ON_TRACK
-    for clock in reading.clocks:
-        if not clock.terms.is_unnamed:
-            continue
+    for clock in reading.unnamed:
         if _is_breached(clock):
             if clock.phase is Phase.RESPONSE:
                 return TimerStatus.RESPONSE_BREACHED

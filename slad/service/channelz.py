@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from grpc_channelz.v1 import channelz_pb2
 from grpc_channelz.v1.channelz import ChannelzServicer
 
 from slad.core.errors import Refusal, Refused
 
-CHANNELZ: Final[ServiceDescriptor] = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
+CHANNELZ: Final = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 
 
 class Channelz:

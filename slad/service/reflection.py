@@ -25,7 +25,7 @@ class _MemberPool:
     """
 
     def __init__(self) -> None:
-        self._pool: Any = descriptor_pool.Default()  # type: ignore[no-untyped-call]
+        self._pool: Any = descriptor_pool.Default()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pool, name)

@@ -93,9 +93,7 @@ def sla_status(answer: Answer) -> bytes:
         parts += (_ENDED_AT[len(ended_at)], ended_at)
     if tracking.attributes:
         parts.append(pb.SlaStatus(attributes=tracking.attributes).SerializeToString())
-    for clock in reading.clocks:
-        if not clock.terms.is_unnamed:
-            break
+    for clock in reading.unnamed:
         parts.append(embedded(_CLOCK[clock.terms.kind], sla_clock(clock, tracking)))
         remaining = status_rules.remaining_minutes(clock)
         if remaining is not None:
