@@ -16,7 +16,7 @@ from grpc_channelz.v1.channelz import ChannelzServicer
 
 from slad.core.errors import Refusal, Refused
 
-CHANNELZ: Final = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
+CHANNELZ: Final[Any] = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 
 
 class Channelz:

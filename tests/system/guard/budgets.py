@@ -33,5 +33,5 @@ Twelve are for the checksums of three rows, some 25 for reading response and res
 PEAK_BYTES: Final = 3_300
 """Memory that the making of a turn takes at its height, for each of its 32 commands."""
 
-STATUS_FUNCTION_CALLS: Final = 275
+STATUS_FUNCTION_CALLS: Final = 300
 """The same as FUNCTION_CALLS for a GetSlaStatus."""
