@@ -38,7 +38,11 @@ async def test_a_handover_that_is_killed_is_begun_again_and_no_threshold_is_lost
             "--listen", listen, "--data", str(tmp_path / "data"), "--temporal-task-queue", "killed",
             "--engine", "by-tenant", "--temporal-tenants", "none", "--temporal-address", server.address,
         ]  # fmt: skip
-        async with grpc.aio.insecure_channel(listen, options=RECONNECT_SOON) as channel:
+        async with (
+            grpc.aio.insecure_channel(listen, options=RECONNECT_SOON) as channel,
+            # What has been announced is handed to a worker that is there.
+            make_worker(client, task_queue="killed", effects=Effects(report=True), daemon=channel),
+        ):
             backend = sla_backend_pb2_grpc.SlaBackendStub(channel)
             control = pass_through_pb2_grpc.SlaPassThroughStub(channel)
             with slad_process(*arguments) as first:
@@ -71,11 +75,9 @@ async def test_a_handover_that_is_killed_is_begun_again_and_no_threshold_is_lost
                     if not request.page_token:
                         break
                 assert moved == len(TICKETS) - PAGE
-                effects = Effects(report=True)
-                async with make_worker(client, task_queue="killed", effects=effects, daemon=channel):
-                    fired = await _thresholds(backend)
-                    # What was sent twice started nothing twice.
-                    await eventually(lambda: _are_all_there(client))
+                fired = await _thresholds(backend)
+                # What was sent twice started nothing twice.
+                await eventually(lambda: _are_all_there(client))
                 assert await asyncio.to_thread(second.terminate) == 0
         assert fired == Counter({(ticket, percent): 1 for ticket in TICKETS for percent in (50, 95, 100)})
 
