@@ -258,7 +258,7 @@ def _run(
     until = now if closed_at is None else closed_at
     stops = history.stops
     if stops:
-        stops = _within(heeded(history, clock.paused_by), opened_at, closed_at)
+        stops = within(heeded(history, clock.paused_by), opened_at, closed_at)
     if not stops:
         return _Run(_Unstopped(opened_at), calendar.open_between(opened_at, until), closed_at)
     # AlgaPSA knows the two clocks that need no name, and its accounting is theirs alone (K5).
@@ -268,7 +268,7 @@ def _run(
     return _Run(stretches, stretches.elapsed(calendar, until), halted_at)
 
 
-def _within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tuple[Stop, ...]:
+def within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tuple[Stop, ...]:
     """The parts of `stops` that lie within a cycle; one that lasts beyond its end is still running there."""
     if stops and stops[0].from_ms < opened_at:
         stops = tuple(

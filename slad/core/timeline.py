@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
 from slad.core.calendar import Calendar
-from slad.core.history import History
+from slad.core.history import History, Stop, heeded
+from slad.core.reading import ClockReading, within
 
 MAX_SEGMENTS: Final = 10_000
 """A timeline is for people; what lies beyond is left out, from the end."""
@@ -42,12 +43,41 @@ def timeline(
     """The stretches from the start to the end of the tracking, or else to `until`; without gaps."""
     if history.ended_at is not None:
         until = history.ended_at
-    return tuple(islice(_segments(started_at, history, calendar, until), MAX_SEGMENTS))
+    return tuple(islice(_segments(started_at, history.stops, calendar, until), MAX_SEGMENTS))
 
 
-def _segments(started_at: int, history: History, calendar: Calendar, until: int) -> Iterator[TimelineSegment]:
+def clock_timeline(
+    started_at: int, history: History, cycles: Sequence[ClockReading], calendar: Calendar, until: int
+) -> tuple[TimelineSegment, ...]:
+    """The same as one clock sees it, given its `cycles` and its own calendar (K8).
+
+    It is paused for the reasons that it heeds, and closed while no cycle is open.
+    """
+    if history.ended_at is not None:
+        until = history.ended_at
+    segments = _of_cycles(started_at, history, cycles, calendar, until)
+    return tuple(islice(segments, MAX_SEGMENTS))
+
+
+def _of_cycles(
+    at: int, history: History, cycles: Sequence[ClockReading], calendar: Calendar, until: int
+) -> Iterator[TimelineSegment]:
+    for cycle in cycles:
+        end = until if cycle.closed_at is None else cycle.closed_at
+        if cycle.opened_at > at:
+            yield TimelineSegment(at, cycle.opened_at, TimelineKind.CLOSED, "no open cycle")
+        stops = within(heeded(history, cycle.terms.paused_by), cycle.opened_at, None)
+        yield from _segments(cycle.opened_at, stops, calendar, end)
+        at = end
+    if at < until:
+        yield TimelineSegment(at, until, TimelineKind.CLOSED, "no open cycle")
+
+
+def _segments(
+    started_at: int, stops: Sequence[Stop], calendar: Calendar, until: int
+) -> Iterator[TimelineSegment]:
     at = started_at
-    for stop in history.stops:
+    for stop in stops:
         if stop.from_ms >= until:
             break
         yield from _open_and_closed(calendar, at, stop.from_ms)

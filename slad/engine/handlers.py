@@ -35,6 +35,7 @@ from slad.engine.commands import (
     Start,
 )
 from slad.engine.terms_change import ChangeTerms, changed_terms
+from slad.engine.tickets import clock_not_found
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record
@@ -162,8 +163,7 @@ def _require_clock(work: UnitOfWork, command: Complete) -> None:
         return
     _, record = work.tickets.locate(command.tenant_id, command.ticket_id)
     if not any(clock.name == command.clock for clock in record.tracking.terms.named):
-        text = f"ticket {command.ticket_id!r} has no clock {command.clock!r}"
-        raise Refused(Refusal.NOT_FOUND, "CLOCK_NOT_FOUND", text)
+        raise clock_not_found(command.ticket_id, command.clock)
 
 
 def _record_message(work: UnitOfWork, command: RecordMessage) -> Outcome:

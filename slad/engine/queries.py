@@ -15,14 +15,14 @@ from slad.core.errors import Refusal, Refused
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
-from slad.core.timeline import TimelineSegment, timeline
+from slad.core.timeline import TimelineSegment, clock_timeline, timeline
 from slad.core.tracking import TicketRef, Tracking
 from slad.core.wheel import INSTANT_LIMIT_MS
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.dry_run import WouldChange, would_change
 from slad.engine.terms_change import Selection, TermsChange
-from slad.engine.tickets import not_found, sole_holder
+from slad.engine.tickets import clock_not_found, not_found, sole_holder
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record, StoredEvent
 from slad.storage.rows import ParkedEventRow
@@ -94,15 +94,26 @@ class Queries:
         now: int,
         until: int | None = None,
         *,
+        clock: str = "",
         with_audit: bool = False,
     ) -> TrackingTimeline:
-        """Every stretch of a life, up to `until` if that is ahead, and its events. Raises Refused."""
+        """Every stretch of a life, up to `until` if that is ahead, and its events; of one clock if named.
+
+        Raises Refused.
+        """
         record = self._locate(tenant_id, ticket_id, generation)
         answer = self._answer(record, now)
-        calendar = self._catalog.calendar(record.tracking.terms.schedule_key)
-        segments = timeline(
-            record.tracking.started_at, answer.reading.history, calendar, max(now, until or now)
-        )
+        started_at, terms = record.tracking.started_at, record.tracking.terms
+        history, until = answer.reading.history, max(now, until or now)
+        if clock:
+            of_clock = next((known for known in terms.clocks if known.name == clock), None)
+            if of_clock is None:
+                raise clock_not_found(ticket_id, clock)
+            calendar = self._catalog.calendar(of_clock.schedule_key)
+            segments = clock_timeline(started_at, history, answer.reading.cycles(clock), calendar, until)
+        else:
+            calendar = self._catalog.calendar(terms.schedule_key)
+            segments = timeline(started_at, history, calendar, until)
         key = record.tracking_key
         audit = self._store.audit_of(key) if with_audit else []
         return TrackingTimeline(answer, segments, self._store.events_of(key), audit)

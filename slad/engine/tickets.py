@@ -124,3 +124,8 @@ def not_found(ticket_id: str, tenant_id: str = "") -> Refused:
     """What is said of a ticket that has no tracking, or none under the tenant that was asked."""
     whose = f" of tenant {tenant_id!r}" if tenant_id else ""
     return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}{whose}")
+
+
+def clock_not_found(ticket_id: str, clock: str) -> Refused:
+    """What is said of a clock that a ticket does not have (K1)."""
+    return Refused(Refusal.NOT_FOUND, "CLOCK_NOT_FOUND", f"ticket {ticket_id!r} has no clock {clock!r}")

@@ -149,8 +149,9 @@ class SlaBackend:
         """Why a ticket stands as it does: the stretches of its life, its events, and on demand its audit."""
         query, now = self._requests.ticket_query(request), self._clock.now()
         until, with_audit = instant(request, "until"), request.include_audit
+        clock = self._requests.fields.optional_id("clock", request.clock)
         life = await self._slow_queries.run(
-            lambda queries: queries.timeline(*query, now, until, with_audit=with_audit)
+            lambda queries: queries.timeline(*query, now, until, clock=clock, with_audit=with_audit)
         )
         reply = rpc.GetSlaTimelineResponse(segments=map(replies.timeline_segment, life.segments))
         sizes = accumulate(len(event.body) for event in life.events)

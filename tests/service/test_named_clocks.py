@@ -175,6 +175,44 @@ async def test_k7_a_response_may_lapse_without_a_verdict(tmp_path: Path) -> None
         assert not status.HasField("response_remaining_minutes"), "it is closed all the same"
 
 
+async def test_k8_a_timeline_can_be_asked_of_one_clock(tmp_path: Path) -> None:
+    heeds_vendor = pb.SlaClockTerms(paused_by=pb.SlaPausedBy(reasons=["vendor"]))
+    heeds_vendor.MergeFrom(LEVEL_2)
+    async with slad_running(tmp_path) as slad:
+        await slad.start(clocks=[heeds_vendor])
+        await slad.advance(minutes=10)
+        await assign(slad, "team-b")
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(**IDS, reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE))
+        await slad.advance(minutes=10)
+        vendor = {"reason": pb.SLA_PAUSE_REASON_OTHER, "reason_code": "vendor"}
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(**IDS, **vendor))
+        await slad.advance(minutes=5)
+        await assign(slad, "")
+        await slad.advance(minutes=5)
+
+        async def segments(clock: str) -> list[tuple[str, str, int]]:
+            request = rpc.GetSlaTimelineRequest(**IDS, clock=clock)
+            reply = await slad.backend.GetSlaTimeline(request)
+            return [
+                (
+                    pb.SlaTimelineKind.Name(segment.kind).removeprefix("SLA_TIMELINE_KIND_"),
+                    segment.cause,
+                    (segment.to_time.ToMilliseconds() - segment.from_time.ToMilliseconds()) // MINUTE_MS,
+                )
+                for segment in reply.segments
+            ]
+
+        assert await segments("level-2") == [
+            ("CLOSED", "no open cycle", 10),
+            ("COUNTED", "", 10),
+            ("PAUSED", "paused: vendor", 5),
+            ("CLOSED", "no open cycle", 5),
+        ]
+        assert await segments("resolution") == [("COUNTED", "", 10), ("PAUSED", "paused: status", 20)]
+        unknown = await refused(segments("nobody"))
+        assert (unknown.code, unknown.reason) == (grpc.StatusCode.NOT_FOUND, "CLOCK_NOT_FOUND")
+
+
 async def test_k9_a_retarget_keeps_clocks_by_their_name(tmp_path: Path) -> None:
     longer = pb.SlaClockTerms(target_minutes=600)
     longer.MergeFrom(pb.SlaClockTerms(name="updates", kind=pb.SLA_CLOCK_KIND_PERIODIC_UPDATE))

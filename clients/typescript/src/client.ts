@@ -72,7 +72,7 @@ export class SladClient {
     return this.command(SlaBackendService.startSlaTracking, request, options);
   }
 
-  /** Stops both clocks until `resumeSla`. Idempotent; the first reason stays. */
+  /** Stops the clocks that heed the reason until `resumeSla`. Reasons add up; one that is held changes nothing. */
   pauseSla(
     request: Input<rpc.PauseSlaRequest>,
     options?: CallOptions,
@@ -80,7 +80,7 @@ export class SladClient {
     return this.command(SlaBackendService.pauseSla, request, options);
   }
 
-  /** Lets a paused ticket count on. Idempotent. */
+  /** Lets one reason go, or all of them. Idempotent. */
   resumeSla(
     request: Input<rpc.ResumeSlaRequest>,
     options?: CallOptions,
@@ -88,12 +88,28 @@ export class SladClient {
     return this.command(SlaBackendService.resumeSla, request, options);
   }
 
-  /** Closes the response clock, or with the resolution both clocks and the tracking. */
+  /** Closes one clock, or with the resolution all of them and the tracking. */
   completeSla(
     request: Input<rpc.CompleteSlaRequest>,
     options?: CallOptions,
   ): Promise<WithStatus<rpc.CompleteSlaResponse>> {
     return this.command(SlaBackendService.completeSla, request, options);
+  }
+
+  /** The customer or an agent wrote on the ticket. An agent's message is the response if there was none. */
+  recordSlaMessage(
+    request: Input<rpc.RecordSlaMessageRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.RecordSlaMessageResponse>> {
+    return this.command(SlaBackendService.recordSlaMessage, request, options);
+  }
+
+  /** The ticket has another owner, "" for nobody. The same owner again changes nothing. */
+  assignSla(
+    request: Input<rpc.AssignSlaRequest>,
+    options?: CallOptions,
+  ): Promise<WithStatus<rpc.AssignSlaResponse>> {
+    return this.command(SlaBackendService.assignSla, request, options);
   }
 
   /** Ends the tracking without a verdict. */

@@ -27,6 +27,14 @@ class UnreadableReasonError(AssertionError):
 def reasons_in(source: str) -> Iterator[tuple[str, str]]:
     """(code, reason) of every error that `source` makes."""
     tree = ast.parse(source)
+    constants = {
+        node.target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    }
     kinds = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     of_refused = {
         call for kind in kinds if REFUSED in map(ast.unparse, kind.bases) for call in ast.walk(kind)
@@ -46,7 +54,8 @@ def reasons_in(source: str) -> Iterator[tuple[str, str]]:
         if isinstance(given, ast.Attribute) and given.attr == "reason":
             continue  # that of another error, handed on
         code = "INVALID_ARGUMENT" if code_at is None else code_of(call.args[code_at])
-        for reason in spelt(given):
+        named = constants.get(given.id) if isinstance(given, ast.Name) else None
+        for reason in [named] if named else spelt(given):
             yield code, reason
 
 
