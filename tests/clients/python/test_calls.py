@@ -231,13 +231,13 @@ async def test_already_exists(client: Client) -> None:
 
 async def test_failed_precondition_says_how_it_ended(client: Client) -> None:
     await start(client)
-    await client.cancel_sla(ticket_id="T-1", tenant_id="acme")
+    await client.complete_sla(ticket_id="T-1", tenant_id="acme", phase=pb.SLA_PHASE_RESOLUTION)
     with pytest.raises(slad_client.FailedPrecondition) as caught:
         await client.pause_sla(
             ticket_id="T-1", tenant_id="acme", reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE, request_id="r-1"
         )
-    assert caught.value.reason == "TRACKING_CANCELLED"
-    assert "CANCELLED" in caught.value.metadata.values()
+    assert caught.value.reason == "TRACKING_COMPLETED"
+    assert "COMPLETED" in caught.value.metadata.values()
     assert caught.value.request_id == "r-1"
 
 
