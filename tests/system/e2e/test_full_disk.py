@@ -191,7 +191,7 @@ def test_a_full_disk_refuses_commands_and_nothing_else_and_what_fell_due_fires_t
         client.channel.close()
         assert disk.slad.terminate() == 0
         messages = [entry["message"] for entry in disk.slad.log if entry["level"] == "error"]
-        assert all(message.startswith("commit failed, nothing of it is in force") for message in messages)
+        assert all(message.startswith("a commit failed; nothing of it took effect") for message in messages)
         assert len(messages) >= 2
         if disk.data.exists():
             _is_sound_and_holds(disk.data, before, tmp_path)
