@@ -182,7 +182,7 @@ def test_certificates_that_no_client_would_take_are_refused_with_one_line(
     assert not (tmp_path / "data").exists(), "nothing half started"
     half = slad("serve", *data, "--tls-cert", str(good[0]))
     assert (half.returncode, half.stderr) == (
-        2, "slad: tls.cert: goes with tls.key: set both, or neither\n"
+        2, "slad: tls.cert: needs tls.key: set both, or neither\n"
     )  # fmt: skip
 
 
