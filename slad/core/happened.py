@@ -77,15 +77,18 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
     paused = Counter(stop.from_ms for stop in before.stops if stop.reason)
     resumed = Counter(stop.to_ms for stop in before.stops if stop.resumed)
     told = set()
+    resumed_at: int | None = None
     for stop in after.stops:
         if stop.reason:
             paused[stop.from_ms] -= 1
-            if paused[stop.from_ms] < 0:
+            # Also a known one that begins where a pause before it is told to end: it has the last word.
+            if paused[stop.from_ms] < 0 or stop.from_ms == resumed_at:
                 told.add(stop.from_ms)
                 yield Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason)
         if stop.resumed and stop.to_ms is not None:
             resumed[stop.to_ms] -= 1
             if resumed[stop.to_ms] < 0:
+                resumed_at = stop.to_ms
                 yield Event(EventType.RESUMED, stop.to_ms)
     was, now = _changes(before), _changes(after)
     # Also where nothing changes any more: who was told that something did has to hear what is held.

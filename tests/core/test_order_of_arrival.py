@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slad.core import machine
 from slad.core.errors import Refused
 from slad.core.events import Event, EventType
-from slad.core.facts import Fact, FactKind, Life
+from slad.core.facts import Fact, FactKind
 from slad.core.instants import MINUTE_MS
 from slad.core.settle import Transition
 from slad.core.terms import ClockKind, ClockTerms, Terms
@@ -82,16 +82,11 @@ class Mirror:
         self.closed: dict[tuple[str, int], tuple[int | None, bool | None]] = {}
         """When each cycle was closed, and how."""
         self._owners: dict[int, str] = {}
-        self._reasons: dict[int, str] = {}
         self.ended = False
 
     @property
     def owner(self) -> str:
         return self._owners[max(self._owners)] if self._owners else ""
-
-    @property
-    def reason(self) -> str:
-        return self._reasons[max(self._reasons)] if self._reasons and not self.ended else ""
 
     def hear(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -117,10 +112,6 @@ class Mirror:
                 del self.closed[about]
             case EventType.OWNER_CHANGED:
                 self._owners[event.occurred_at] = event.owner
-            case EventType.PAUSED | EventType.PAUSE_CHANGED:
-                self._reasons[event.occurred_at] = event.pause_reason
-            case EventType.RESUMED:
-                self._reasons[event.occurred_at] = ""
             case EventType.COMPLETED | EventType.CANCELLED:
                 self.ended = True
             case _:
@@ -173,7 +164,6 @@ def test_the_order_of_arrival_leaves_no_trace(happened: list[Fact], random: Any)
         about = clock.name, clock.opened_at
         assert mirror.closed[about] == (clock.closed_at, clock.met)
     assert mirror.owner == reading.history.owner
-    assert bool(mirror.reason) == (reading.history.life is Life.PAUSED)
     assert mirror.ended == reading.history.life.ended
     assert machine.fire(shuffled.tracking, OPEN, now).events == (), "nothing is left over for a restart"
 

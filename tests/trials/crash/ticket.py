@@ -312,13 +312,14 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
     number, was, now = after.number, before.history, after.history
     pauses_before = [stop.begin for stop in was.stops if stop.reason]
     resumes_before = [stop.end for stop in was.stops if stop.resumed]
-    begun = set()
+    begun, resumed_at = set(), None
     for stop in now.stops:
-        if stop.reason and not _struck(pauses_before, stop.begin):
+        if stop.reason and (not _struck(pauses_before, stop.begin) or stop.begin == resumed_at):
             begun.add(stop.begin)
             yield Told(number, pb.SLA_EVENT_TYPE_PAUSED, stop.begin, reason=stop.reason)
         if stop.resumed and not _struck(resumes_before, stop.end):
             assert stop.end is not None
+            resumed_at = stop.end
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
     for at in sorted({at for at, _ in set(now.added) ^ set(was.added)} - begun):
         within = [s for s in now.stops if s.reason and s.begin <= at and (s.end is None or at < s.end)]
