@@ -57,7 +57,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, distributions: tuple[Path,
     after = collect(later(tmp_path_factory.mktemp("later")), version)
     with booted(tmp_path_factory.mktemp("machine"), "true", before) as machine:
         for place, files in (("before", before), ("next", after)):
-            shutil.copytree(files, machine.path(f"/root/slad-{place}"))
+            shutil.copytree(files, machine.path(f"/var/tmp/slad-{place}"))
         yield machine
 
 
@@ -84,7 +84,7 @@ def start(machine: Machine, ticket_id: str) -> None:
 
 def test_installed_upgraded_and_back(machine: Machine) -> None:
     install = script("operating.md", "Install").split("systemctl enable --now slad\n")[0]
-    sh(machine, f"cd /root/slad-before\n{install}systemctl enable --now slad")
+    sh(machine, f"cd /var/tmp/slad-before\n{install}systemctl enable --now slad")
     start(machine, "T-1")
     assert version(machine) == __version__
 
