@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc, test_clock_pb2, test_clock_pb2_grpc
@@ -178,12 +178,17 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """Reads the status of a failed call: google.rpc.Status with its details."""
     status = rpc_status.from_call(error)
     assert status is not None, f"no google.rpc.Status: {error}"
+    return refusal_of(status)
+
+
+def refusal_of(status: status_pb2.Status) -> Refusal:
+    """Reads a google.rpc.Status of slad's."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:
         _ = detail.Unpack(info) or detail.Unpack(bad)
     assert info.domain == "slad"
     return Refusal(
-        error.code(),
+        next(code for code in grpc.StatusCode if code.value[0] == status.code),
         info.reason,
         [violation.field for violation in bad.field_violations],
         status.message,

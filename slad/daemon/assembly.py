@@ -33,6 +33,7 @@ from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
 from slad.service.channelz import CHANNELZ, Channelz
 from slad.service.debug import SlaDebug
+from slad.service.execution import Execution
 from slad.service.fields import Fields
 from slad.service.pass_through import SlaPassThrough
 from slad.service.requests import RequestReader
@@ -155,7 +156,7 @@ async def assemble(
     gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
-    meters = CallMeters()
+    meters, calls = CallMeters(), CallLog(settings.log.slow_calls_ms)
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
             requests,
@@ -165,6 +166,7 @@ async def assemble(
             hub,
             consumers,
             Bulk(requests, engine, connections.store, clock),
+            Execution(requests, engine, clock, gate, meters, calls, notice),
             catalog,
             clock,
             meters,
@@ -179,7 +181,6 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
-    calls = CallLog(settings.log.slow_calls_ms)
     server = SladServer(services, gate, notice, meters, calls, tracing, limits.message_bytes)
     return Assembly(
         engine,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from slad.core import machine
 from slad.core.due_dates import NoOpenTime
-from slad.core.errors import Refusal, Refused
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
@@ -38,6 +38,7 @@ from slad.engine.terms_change import ChangeTerms, changed_terms
 from slad.engine.tickets import clock_not_found
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry
+from slad.storage.database import StorageError
 from slad.storage.row_reader import Record
 
 _CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
@@ -75,6 +76,27 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
     if command.request is not None:
         work.remember(command.request, reply)
     return reply
+
+
+def execute_all(
+    work: UnitOfWork, commands: Sequence[tuple[Command, Callable[[Answer], bytes]]]
+) -> list[bytes | Exception]:
+    """Carries out commands in their order, each on its own: its rendered answer, or why it was refused (X2).
+
+    Raises StorageError when the database cannot be read.
+    """
+    work.foresee([command for command, _ in commands])
+    outcomes: list[bytes | Exception] = []
+    for command, render in commands:
+        try:
+            outcomes.append(execute(work, command, render))
+        except StorageError:
+            raise
+        except (InvalidField, Refused) as error:
+            outcomes.append(without_frames(error))
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def _start(work: UnitOfWork, command: Start) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
@@ -58,6 +58,15 @@ class LiveTracking(NamedTuple):
     """By key; None: every hour."""
 
 
+class StatusPage(NamedTuple):
+    """How some tickets stand, in the order in which they were asked for."""
+
+    answers: list[Answer]
+    not_found: list[str]
+    unreadable: list[str]
+    """Tickets whose row is damaged."""
+
+
 class LivePage(NamedTuple):
     """Some live trackings; `next_key` is None when there are no more."""
 
@@ -85,6 +94,25 @@ class Queries:
     def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
         """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
         return self._answer(self._locate(tenant_id, ticket_id, generation), now)
+
+    def statuses(self, tenant_id: str, ticket_ids: Sequence[str], now: int) -> StatusPage:
+        """How these tickets of a tenant stand, each its latest generation (X5)."""
+        page = StatusPage([], [], [])
+        tenant_key = self._catalog.tenant_key(tenant_id)
+        if tenant_key is None:
+            page.not_found.extend(ticket_ids)
+            return page
+        found = self._store.latest_of([(tenant_key, ticket_id) for ticket_id in dict.fromkeys(ticket_ids)])
+        for ticket_id in ticket_ids:
+            ticket = tenant_key, ticket_id
+            record = found.get(ticket)
+            if record is None and ticket in found:
+                page.not_found.append(ticket_id)
+            elif (answer := self._readable(record, now)) is not None:
+                page.answers.append(answer)
+            else:
+                page.unreadable.append(ticket_id)
+        return page
 
     def timeline(
         self,
@@ -283,11 +311,19 @@ class LoopQueries:
 
     def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
         """See `Queries.status`."""
+        self._begin()
+        return self._queries.status(tenant_id, ticket_id, generation, now)
+
+    def statuses(self, tenant_id: str, ticket_ids: Sequence[str], now: int) -> StatusPage:
+        """See `Queries.statuses`."""
+        self._begin()
+        return self._queries.statuses(tenant_id, ticket_ids, now)
+
+    def _begin(self) -> None:
         if not self._reading:
             self._store.begin()
             self._reading = True
             asyncio.get_running_loop().call_soon(self._end)
-        return self._queries.status(tenant_id, ticket_id, generation, now)
 
     def _end(self) -> None:
         self._reading = False

@@ -74,7 +74,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.RetargetSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.RetargetSlaTrackings": Rule(_WRITE, Reach.TENANT),
     "slad.v1.SlaBackend.ReopenSla": Rule(_WRITE, Reach.TICKET),
+    # Each of its commands by the rule of the command's own RPC.
+    "slad.v1.SlaBackend.ExecuteSla": Rule(_WRITE, Reach.WITHIN),
     "slad.v1.SlaBackend.GetSlaStatus": Rule(_READ, Reach.TICKET),
+    "slad.v1.SlaBackend.BatchGetSlaStatus": Rule(_READ, Reach.TENANT),
     "slad.v1.SlaBackend.GetSlaTimeline": Rule(_READ, Reach.TICKET),
     "slad.v1.SlaBackend.ListSlaTrackings": Rule(_READ, Reach.WITHIN),
     "slad.v1.SlaBackend.PreviewSla": Rule(_READ, Reach.NOTHING),

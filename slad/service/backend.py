@@ -6,10 +6,11 @@ sent after it (see `SlaEngine`), so the methods return serialized messages.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -19,7 +20,7 @@ from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.catalog import Catalog
-from slad.engine.commands import Answer, Command, Render
+from slad.engine.commands import Command, Render
 from slad.engine.engine import SlaEngine
 from slad.engine.queries import LoopQueries, QueryThread
 from slad.engine.time_source import TimeSource
@@ -28,11 +29,15 @@ from slad.service.access import attributed, caller
 from slad.service.bulk import Bulk
 from slad.service.bulk_retarget import retarget_trackings
 from slad.service.calls import CallMeters
+from slad.service.execution import Execution
 from slad.service.export import export
 from slad.service.fields import instant, page_token, sequence
-from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.limits import MAX_REPLY_BYTES, MIB
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader, WatchQuery
+
+STATUSES_AT_ONCE: Final = 32
+"""Statuses that are made without a pause, some 2 ms."""
 
 
 class SlaBackend:
@@ -47,6 +52,7 @@ class SlaBackend:
         hub: EventHub,
         consumers: Consumers,
         bulk: Bulk,
+        execution: Execution,
         catalog: Catalog,
         clock: TimeSource,
         meters: CallMeters,
@@ -60,6 +66,7 @@ class SlaBackend:
         self._hub = hub
         self._consumers = consumers
         self._bulk = bulk
+        self._execution = execution
         self._catalog = catalog
         self._clock = clock
         self._meters = meters
@@ -70,54 +77,52 @@ class SlaBackend:
     async def StartSlaTracking(self, request: rpc.StartSlaTrackingRequest) -> bytes:
         """Starts the clocks of a ticket, unless it has some (M1)."""
         command = self._requests.start(request, self._clock.now())
-        return await self._submit(command, replies.started)
+        return await self._submit(command, replies.STARTED.whole)
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
         """Stops both clocks of a ticket (M2)."""
-        return await self._submit(self._requests.pause(request), replies.changed(rpc.PauseSlaResponse))
+        return await self._submit(self._requests.pause(request), replies.PAUSED.whole)
 
     async def ResumeSla(self, request: rpc.ResumeSlaRequest) -> bytes:
         """Lets them count on (M2)."""
-        return await self._submit(self._requests.resume(request), replies.changed(rpc.ResumeSlaResponse))
+        return await self._submit(self._requests.resume(request), replies.RESUMED.whole)
 
     async def CompleteSla(self, request: rpc.CompleteSlaRequest) -> bytes:
         """Closes the response clock, or both and the tracking; says whether the target was met (M3)."""
-        command, differs = self._requests.complete(request), False
-
-        def completed(answer: Answer) -> bytes:
-            nonlocal differs
-            met = answer.reading.verdict(command.clock)
-            reply = rpc.CompleteSlaResponse(changed=answer.changed, met=met is not False)
-            reply.met_differs = met is not None and command.reported_met not in (None, met)
-            differs = reply.met_differs and answer.changed
-            return replies.with_status(reply, answer)
-
+        command = self._requests.complete(request)
+        completed = replies.Completed(command)
         body = await self._submit(command, completed)
-        if differs:
-            self._meters.verdict_differed(command.clock)
+        if completed.differs_on:
+            self._meters.verdict_differed(completed.differs_on)
         return body
 
     async def RecordSlaMessage(self, request: rpc.RecordSlaMessageRequest) -> bytes:
         """Records that the customer or an agent wrote (K2)."""
-        command = self._requests.message(request)
-        return await self._submit(command, replies.changed(rpc.RecordSlaMessageResponse))
+        return await self._submit(self._requests.message(request), replies.RECORDED.whole)
 
     async def AssignSla(self, request: rpc.AssignSlaRequest) -> bytes:
         """Records who has the ticket from now on (K2)."""
-        return await self._submit(self._requests.assign(request), replies.changed(rpc.AssignSlaResponse))
+        return await self._submit(self._requests.assign(request), replies.ASSIGNED.whole)
 
     async def CancelSla(self, request: rpc.CancelSlaRequest) -> bytes:
         """Ends a tracking without a verdict (M4)."""
-        return await self._submit(self._requests.cancel(request), replies.changed(rpc.CancelSlaResponse))
+        return await self._submit(self._requests.cancel(request), replies.CANCELLED.whole)
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
         """Puts a live tracking under new terms (M5)."""
         command = self._requests.retarget(request, self._clock.now())
-        return await self._submit(command, replies.changed(rpc.RetargetSlaResponse))
+        return await self._submit(command, replies.RETARGETED.whole)
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
         """Lets an ended ticket run again, as its next generation (M5)."""
-        return await self._submit(self._requests.reopen(request), replies.changed(rpc.ReopenSlaResponse))
+        return await self._submit(self._requests.reopen(request), replies.REOPENED.whole)
+
+    async def ExecuteSla(
+        self, stream: AsyncIterator[rpc.ExecuteSlaRequest], _: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """Many commands, each as if it were sent alone (X1)."""
+        async for reply in self._execution.replies(stream, caller()):
+            yield reply
 
     async def _submit(self, command: Command, render: Render) -> bytes:
         return await self._engine.submit(attributed(command), render)
@@ -129,6 +134,25 @@ class SlaBackend:
         query = self._requests.ticket_query(request)
         answer = self._queries.status(*query, self._clock.now())
         return replies.with_status(rpc.GetSlaStatusResponse(), answer)
+
+    async def BatchGetSlaStatus(self, request: rpc.BatchGetSlaStatusRequest) -> bytes:
+        """How some tickets of a tenant stand now (X5)."""
+        tenant_id, ticket_ids = self._requests.batch_query(request)
+        rest, statuses, size = rpc.BatchGetSlaStatusResponse(), list[bytes](), 0
+        for begin in range(0, len(ticket_ids), STATUSES_AT_ONCE):
+            if begin:
+                await asyncio.sleep(0)  # timers and other calls have their turn
+            some = ticket_ids[begin : begin + STATUSES_AT_ONCE]
+            page = self._queries.statuses(tenant_id, some, self._clock.now())
+            bodies = list(map(replies.sla_status, page.answers))
+            size += sum(map(len, bodies))
+            if size > MAX_REPLY_BYTES:
+                text = f"more than {MAX_REPLY_BYTES // MIB} MiB of statuses; ask for fewer tickets at once"
+                raise Refused(Refusal.RESOURCE_EXHAUSTED, "REPLY_TOO_LARGE", text)
+            statuses += bodies
+            rest.not_found.extend(page.not_found)
+            rest.unreadable.extend(page.unreadable)
+        return replies.listed(type(rest), "statuses", statuses) + rest.SerializeToString()
 
     async def ListSlaTrackings(self, request: rpc.ListSlaTrackingsRequest) -> bytes:
         """The trackings that match, page by page, in the order of their creation."""

@@ -292,7 +292,7 @@ def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool |
         def render(answer: Answer, heard: list[bool] = heard, start: Start = start) -> bytes:
             heard.append(answer.changed)
             # Only a request id needs a reply, for its repetition.
-            return replies.started(answer) if start.request else b""
+            return replies.STARTED.whole(answer) if start.request else b""
 
         try:
             execute(work, start, render)

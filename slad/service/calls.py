@@ -126,6 +126,12 @@ OPEN = Metric("slad_calls_open", MetricKind.GAUGE, "Calls and streams under way.
 REFUSALS = Metric(
     "slad_refusals_total", MetricKind.COUNTER, "Refused calls, by reason (docs/errors.md).", ("rpc", "reason")
 )
+COMMANDS = Metric(
+    "slad_batched_commands_total",
+    MetricKind.COUNTER,
+    "Commands that came through ExecuteSla and were answered, by gRPC code.",
+    ("command", "code"),
+)
 DIFFERENCES = Metric(
     "slad_verdict_differences_total",
     MetricKind.COUNTER,
@@ -137,10 +143,12 @@ DIFFERENCES = Metric(
 class CallMeters:
     """The meters of all RPCs, as a `MetricSource`."""
 
-    metrics: Final = (CALLS, DURATION, OPEN, REFUSALS, DIFFERENCES)
+    metrics: Final = (CALLS, DURATION, OPEN, REFUSALS, COMMANDS, DIFFERENCES)
 
     def __init__(self) -> None:
         self._meters: dict[str, CallMeter] = {}
+        self.commands: Counter[tuple[str, str]] = Counter({("start", OK): 0})
+        """Commands of ExecuteSla by their field of SlaCommand and gRPC code."""
         self._verdict_differences: Counter[str] = Counter({**dict.fromkeys(PHASES, 0), OTHER_CLOCK: 0})
 
     def verdict_differed(self, clock: str) -> None:
@@ -166,5 +174,6 @@ class CallMeters:
             found.append(Sample(OPEN, meter.open, (rpc,)))
             if meter.durations.count:
                 found.append(Sample(DURATION, meter.durations, (rpc,)))
+        found += [Sample(COMMANDS, count, labels) for labels, count in self.commands.items()]
         found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self._verdict_differences.items()]
         return found

@@ -72,12 +72,17 @@ async def abort(
     """Ends the call with the status of `error`. Always raises. `about` says in the log which call it was."""
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
-    if not isinstance(error, InvalidField | Refused):
-        log.error("unexpected error in a call", exc_info=error, extra=about)
+    tell_if_unexpected(error, about)
     status = rpc_status.to_status(status_of(error))
     # gRPC's own error refers to it, and lives on in a cycle.
     without_frames(error)
     await context.abort_with_status(status)
+
+
+def tell_if_unexpected(error: Exception, about: Mapping[str, Any] | None = None) -> None:
+    """Logs an error that is no refusal; `about` says which call or command it was."""
+    if not isinstance(error, InvalidField | Refused):
+        log.error("unexpected error in a call", exc_info=error, extra=about)
 
 
 def _status(

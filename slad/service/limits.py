@@ -16,6 +16,9 @@ MAX_REASON_CODE: Final = 100
 MAX_RETARGETED: Final = 100_000
 """Tickets that a bulk retarget names."""
 
+MAX_BATCH: Final = 1_000
+"""Commands of a message, and tickets whose status is asked for at once (X4, X5)."""
+
 MAX_ATTRIBUTE_KEY: Final = 100
 DEFAULT_PAGE_SIZE: Final = 100
 
@@ -25,5 +28,7 @@ EARLIEST_START_MS: Final = 946_684_800_000
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
-MAX_REPLY_BYTES: Final = 2 * 1024 * 1024
+MIB: Final = 1024 * 1024
+
+MAX_REPLY_BYTES: Final = 2 * MIB
 """A reply of many parts is cut here, and goes on in the next: clients take 4 MiB unless told otherwise."""

@@ -5,9 +5,9 @@ Clocks are written as wire bytes (see `slad.service.protobuf_bytes`): most of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -21,7 +21,7 @@ from slad.core.status import TimerStatus, TrackingState
 from slad.core.terms import ThresholdSpec
 from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
-from slad.engine.commands import Answer
+from slad.engine.commands import Answer, Complete, Render
 from slad.engine.event_codec import set_ms
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
@@ -151,20 +151,51 @@ def with_status(head: Message, answer: Answer) -> bytes:
     return head.SerializeToString() + embedded(tag_of(type(head), "status"), sla_status(answer))
 
 
-_STARTED: Final = tag_of(rpc.StartSlaTrackingResponse, "status")
-_CREATED: Final = {
-    created: rpc.StartSlaTrackingResponse(created=created).SerializeToString() for created in (False, True)
-}
-
-
-def started(answer: Answer) -> bytes:
-    """The reply to a start."""
-    return _CREATED[answer.changed] + embedded(_STARTED, sla_status(answer))
-
-
-def changed(reply: Callable[..., Message]) -> Callable[[Answer], bytes]:
+class CommandReply(NamedTuple):
     """Makes the replies that say no more than whether anything changed, and how the ticket stands."""
-    return lambda answer: with_status(reply(changed=answer.changed), answer)
+
+    whole: Render
+    brief: Render
+    """Without the status (X4)."""
+
+
+def _command_reply(reply: type[Message], field: str) -> CommandReply:
+    heads = tuple(reply(**{field: changed}).SerializeToString() for changed in (False, True))
+    status = tag_of(reply, "status")
+    return CommandReply(
+        lambda answer: heads[answer.changed] + embedded(status, sla_status(answer)),
+        lambda answer: heads[answer.changed],
+    )
+
+
+STARTED: Final = _command_reply(rpc.StartSlaTrackingResponse, "created")
+PAUSED: Final = _command_reply(rpc.PauseSlaResponse, "changed")
+RESUMED: Final = _command_reply(rpc.ResumeSlaResponse, "changed")
+CANCELLED: Final = _command_reply(rpc.CancelSlaResponse, "changed")
+RETARGETED: Final = _command_reply(rpc.RetargetSlaResponse, "changed")
+REOPENED: Final = _command_reply(rpc.ReopenSlaResponse, "changed")
+RECORDED: Final = _command_reply(rpc.RecordSlaMessageResponse, "changed")
+ASSIGNED: Final = _command_reply(rpc.AssignSlaResponse, "changed")
+
+
+class Completed:
+    """Makes the reply to one completion, with the verdict (M3)."""
+
+    def __init__(self, command: Complete, *, omit_status: bool = False) -> None:
+        self._command = command
+        self._omit_status = omit_status
+        self.differs_on = ""
+        """The clock on which the caller reported another verdict than slad's, once the reply is made."""
+
+    def __call__(self, answer: Answer) -> bytes:
+        """The serialized CompleteSlaResponse."""
+        command = self._command
+        met = answer.reading.verdict(command.clock)
+        reply = rpc.CompleteSlaResponse(changed=answer.changed, met=met is not False)
+        reply.met_differs = met is not None and command.reported_met not in (None, met)
+        if reply.met_differs and answer.changed:
+            self.differs_on = command.clock
+        return reply.SerializeToString() if self._omit_status else with_status(reply, answer)
 
 
 def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:

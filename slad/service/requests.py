@@ -45,7 +45,7 @@ from slad.service.fields import (
     reason_code,
     sequence,
 )
-from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY, MAX_RETARGETED
+from slad.service.limits import EARLIEST_START_MS, MAX_ATTRIBUTE_KEY, MAX_BATCH, MAX_RETARGETED
 from slad.service.terms import TermsReader, TermsRequest
 from slad.service.ticket_facts import read_facts, read_pauses
 
@@ -261,6 +261,14 @@ class RequestReader:
             self.fields.required_id("ticket_id", request.ticket_id),
             generation,
         )
+
+    def batch_query(self, request: rpc.BatchGetSlaStatusRequest) -> tuple[str, list[str]]:
+        """BatchGetSlaStatus (X5): (tenant_id, ticket_ids)."""
+        at_most("ticket_ids", request.ticket_ids, MAX_BATCH)
+        return self.fields.required_id("tenant_id", request.tenant_id), [
+            self.fields.required_id(f"ticket_ids[{index}]", ticket_id)
+            for index, ticket_id in enumerate(request.ticket_ids)
+        ]
 
     def list_query(self, request: rpc.ListSlaTrackingsRequest, who: Caller) -> ListQuery:
         """ListSlaTrackings; of all tenants: those of `who`."""

@@ -169,7 +169,9 @@ class _Rpc(NamedTuple):
 
 
 def _handler(method: MethodDescriptor, rpc: _Rpc, tracing: Tracing | None) -> grpc.RpcMethodHandler[Any, Any]:
-    if method.client_streaming:
+    if method.client_streaming and method.server_streaming:
+        guard, make = _guarded_exchange, grpc.stream_stream_rpc_method_handler
+    elif method.client_streaming:
         guard, make = _guarded_upload, grpc.stream_unary_rpc_method_handler
     elif method.server_streaming:
         guard, make = _guarded_stream, grpc.unary_stream_rpc_method_handler
@@ -251,6 +253,29 @@ async def _messages(rpc: _Rpc, who: Caller, bodies: AsyncIterator[bytes]) -> Asy
             rpc.gate.check(rpc.rule, who, message)
             is_first = False
         yield message
+
+
+def _guarded_exchange(rpc: _Rpc) -> Any:
+    run, meter, gate = rpc.run, rpc.meter, rpc.gate
+
+    async def call(bodies: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[bytes, None]:
+        meter.begun += 1
+        try:
+            who = gate.admit(rpc.rule, context)
+            with gate.stream(who):
+                async with aclosing(run(_messages(rpc, who, bodies), context)) as replies:
+                    async for reply in replies:
+                        gate.still_good(who)
+                        yield reply
+        except Exception as error:
+            await error_details.abort(context, error, rpc.fail(None, error))
+        except BaseException as error:
+            meter.fail(error)
+            raise
+        else:
+            meter.succeeded += 1
+
+    return call
 
 
 def _guarded_stream(rpc: _Rpc) -> Any:

@@ -128,6 +128,18 @@ async def test_what_is_set_aside_does_not_come_up_again(damaged: tuple[str, Path
         assert await slad.advance(minutes=61)
 
 
+@pytest.mark.parametrize("kind", ["tracking", "schedule"])
+async def test_a_batch_of_statuses_names_those_that_are_damaged(tmp_path: Path, kind: str) -> None:
+    await two_tickets(tmp_path)
+    damage(tmp_path, kind)
+    async with slad_running(tmp_path) as slad:
+        page = await slad.backend.BatchGetSlaStatus(
+            rpc.BatchGetSlaStatusRequest(tenant_id="acme", ticket_ids=["sick", "none", "healthy", "sick"])
+        )
+        assert [status.ticket_id for status in page.statuses] == ["healthy"]
+        assert (list(page.not_found), list(page.unreadable)) == (["none"], ["sick", "sick"])
+
+
 async def test_a_page_of_damage_does_not_end_a_list(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         for number in range(8):

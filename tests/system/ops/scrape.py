@@ -109,6 +109,10 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
             )
         await refused(slad.backend.PauseSla(rpc.PauseSlaRequest(ticket_id="T-2")))
         await refused(slad.backend.CancelSla(rpc.CancelSlaRequest(ticket_id="unknown")))
+        batch = rpc.ExecuteSlaRequest(commands=[rpc.SlaCommand()])
+        batch.commands.add().pause.MergeFrom(rpc.PauseSlaRequest(ticket_id="T-3", reason=1))
+        async for _ in slad.backend.ExecuteSla(iter([batch])):
+            pass
         await slad.advance(hours=1)
         reader = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa", after_sequence=2))
         reply = await reader.read()

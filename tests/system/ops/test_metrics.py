@@ -60,6 +60,10 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     assert value("slad_calls_total", rpc="CancelSla", code="INTERNAL") == 0
     assert value("slad_refusals_total", rpc="PauseSla", reason="REQUIRED") == 1
     assert value("slad_refusals_total", rpc="CancelSla", reason="TRACKING_NOT_FOUND") == 1
+    assert value("slad_batched_commands_total", command="pause", code="OK") == 1
+    assert value("slad_batched_commands_total", command="command", code="INVALID_ARGUMENT") == 1
+    assert value("slad_batched_commands_total", command="start", code="OK") == 0
+    assert value("slad_refusals_total", rpc="ExecuteSla", reason="REQUIRED") == 1
     assert value("slad_call_duration_seconds_count", rpc="StartSlaTracking") == 3
     assert 0 < value("slad_call_duration_seconds_sum", rpc="StartSlaTracking") < 60
     assert value("slad_calls_open", rpc="WatchSlaEvents") == 1
@@ -81,8 +85,8 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     assert value("slad_writable") == 1
     assert value("slad_commit_failures_total") == 0
     assert value("slad_commit_duration_seconds_count") == value("slad_commit_commands_count")
-    # Three starts, a pause, a completion, the consumer and its acknowledgement; nothing that changed nothing.
-    assert value("slad_commit_commands_sum") == 7
+    # Three starts, a pause and its repetition, a completion, the consumer and its acknowledgement.
+    assert value("slad_commit_commands_sum") == 8
     assert value("slad_last_commit_timestamp_seconds") == (MONDAY_9 + 66 * 60_000) / 1_000
     assert value("slad_timers_overdue") == 0
     assert value("slad_clock_steps_total", direction="forward") == 0

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import slad_client.v1
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_channelz.v1 import channelz_pb2
@@ -80,7 +80,10 @@ def _fill_field(message: Any, field: FieldDescriptor, names: Mapping[str, str], 
             getattr(message, field.name).FromSeconds(1)
         elif depth < 5:
             child = getattr(message, field.name)
-            _fill(child.add() if field.is_repeated else child, names, depth + 1)
+            if field.is_repeated and field.message_type.oneofs_by_name.get("command"):
+                _fill_commands(child, field.message_type, names, depth + 1)
+            else:
+                _fill(child.add() if field.is_repeated else child, names, depth + 1)
         return
     value = _value(field, names)
     if field.is_repeated:
@@ -88,6 +91,14 @@ def _fill_field(message: Any, field: FieldDescriptor, names: Mapping[str, str], 
             getattr(message, field.name).append(value)
     else:
         setattr(message, field.name, value)
+
+
+def _fill_commands(commands: Any, kind: Descriptor, names: Mapping[str, str], depth: int) -> None:
+    """One command of each kind, each with a request_id of its own."""
+    for field in kind.fields:
+        request_id = names.get("request_id", "")
+        own = {**names, "request_id": request_id if field.name == "start" else f"{request_id}-{field.name}"}
+        _fill(getattr(commands.add(), field.name), own, depth + 1)
 
 
 def _value(field: FieldDescriptor, names: Mapping[str, str]) -> Any:
@@ -114,7 +125,10 @@ async def call(
     told: list[str] = []
     try:
         async with asyncio.timeout(STREAM_TIMEOUT_S):
-            if method.client_streaming:
+            if method.client_streaming and method.server_streaming:
+                exchange = channel.stream_stream(path, response_deserializer=reply_of)(_one(body), **options)
+                told += [str(reply) async for reply in exchange]
+            elif method.client_streaming:
                 told.append(
                     str(
                         await channel.stream_unary(path, response_deserializer=reply_of)(

@@ -41,6 +41,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import google.rpc.status_pb2
 import slad_client.v1.types_pb2
 import sys
 import typing
@@ -599,6 +600,183 @@ class CancelSlaResponse(google.protobuf.message.Message):
 Global___CancelSlaResponse: typing_extensions.TypeAlias = CancelSlaResponse
 
 @typing.final
+class ExecuteSlaRequest(google.protobuf.message.Message):
+    """The commands of one message, carried out together as far as that goes.
+
+    Each stands alone: it is checked, authorised, carried out, refused and remembered by its request_id as if it
+    were sent by its own RPC. One that is refused touches no other. It is no transaction.
+
+    Commands of one ticket are carried out in the order in which they are sent on a stream. Results come in the
+    order of the commands, each after the commit that holds it; a stream that has 1,024 commands without a result
+    is not read on. Results of a stream that broke are found by sending the commands again, each with the same
+    request_id.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: builtins.int
+    OMIT_STATUS_FIELD_NUMBER: builtins.int
+    omit_status: builtins.bool
+    """Leave the status out of the replies: who drains an outbox needs none. A repeated request_id returns the
+    first answer, as it was made then.
+    """
+    @property
+    def commands(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaCommand]:
+        """At most 1,000: more end the stream (INVALID_ARGUMENT) once what came before is answered. A message of more
+        than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
+        """
+
+    def __init__(
+        self,
+        *,
+        commands: collections.abc.Iterable[Global___SlaCommand] | None = ...,
+        omit_status: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["commands", b"commands", "omit_status", b"omit_status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExecuteSlaRequest: typing_extensions.TypeAlias = ExecuteSlaRequest
+
+@typing.final
+class SlaCommand(google.protobuf.message.Message):
+    """Exactly one command, as its own RPC takes it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    PAUSE_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    CANCEL_FIELD_NUMBER: builtins.int
+    RETARGET_FIELD_NUMBER: builtins.int
+    REOPEN_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ASSIGN_FIELD_NUMBER: builtins.int
+    @property
+    def start(self) -> Global___StartSlaTrackingRequest: ...
+    @property
+    def pause(self) -> Global___PauseSlaRequest: ...
+    @property
+    def resume(self) -> Global___ResumeSlaRequest: ...
+    @property
+    def complete(self) -> Global___CompleteSlaRequest: ...
+    @property
+    def cancel(self) -> Global___CancelSlaRequest: ...
+    @property
+    def retarget(self) -> Global___RetargetSlaRequest: ...
+    @property
+    def reopen(self) -> Global___ReopenSlaRequest: ...
+    @property
+    def message(self) -> Global___RecordSlaMessageRequest: ...
+    @property
+    def assign(self) -> Global___AssignSlaRequest: ...
+    def __init__(
+        self,
+        *,
+        start: Global___StartSlaTrackingRequest | None = ...,
+        pause: Global___PauseSlaRequest | None = ...,
+        resume: Global___ResumeSlaRequest | None = ...,
+        complete: Global___CompleteSlaRequest | None = ...,
+        cancel: Global___CancelSlaRequest | None = ...,
+        retarget: Global___RetargetSlaRequest | None = ...,
+        reopen: Global___ReopenSlaRequest | None = ...,
+        message: Global___RecordSlaMessageRequest | None = ...,
+        assign: Global___AssignSlaRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["assign", b"assign", "cancel", b"cancel", "command", b"command", "complete", b"complete", "message", b"message", "pause", b"pause", "reopen", b"reopen", "resume", b"resume", "retarget", b"retarget", "start", b"start"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["assign", b"assign", "cancel", b"cancel", "command", b"command", "complete", b"complete", "message", b"message", "pause", b"pause", "reopen", b"reopen", "resume", b"resume", "retarget", b"retarget", "start", b"start"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_command: typing_extensions.TypeAlias = typing.Literal["start", "pause", "resume", "complete", "cancel", "retarget", "reopen", "message", "assign"]
+    _WhichOneofArgType_command: typing_extensions.TypeAlias = typing.Literal["command", b"command"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
+
+Global___SlaCommand: typing_extensions.TypeAlias = SlaCommand
+
+@typing.final
+class ExecuteSlaResponse(google.protobuf.message.Message):
+    """The results of the commands of a stream, one each, in their order. The results of one request come in one
+    response, or in several if they are too large for one: count results, not messages.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @property
+    def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaResult]: ...
+    def __init__(
+        self,
+        *,
+        results: collections.abc.Iterable[Global___SlaResult] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["results", b"results"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExecuteSlaResponse: typing_extensions.TypeAlias = ExecuteSlaResponse
+
+@typing.final
+class SlaResult(google.protobuf.message.Message):
+    """What became of a command: the reply of its own RPC, or the status with which that would have ended."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    PAUSE_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    CANCEL_FIELD_NUMBER: builtins.int
+    RETARGET_FIELD_NUMBER: builtins.int
+    REOPEN_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ASSIGN_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    @property
+    def start(self) -> Global___StartSlaTrackingResponse: ...
+    @property
+    def pause(self) -> Global___PauseSlaResponse: ...
+    @property
+    def resume(self) -> Global___ResumeSlaResponse: ...
+    @property
+    def complete(self) -> Global___CompleteSlaResponse: ...
+    @property
+    def cancel(self) -> Global___CancelSlaResponse: ...
+    @property
+    def retarget(self) -> Global___RetargetSlaResponse: ...
+    @property
+    def reopen(self) -> Global___ReopenSlaResponse: ...
+    @property
+    def message(self) -> Global___RecordSlaMessageResponse: ...
+    @property
+    def assign(self) -> Global___AssignSlaResponse: ...
+    @property
+    def error(self) -> google.rpc.status_pb2.Status:
+        """With the same details: ErrorInfo, BadRequest, RetryInfo. Fields are named as in the command's own request."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___StartSlaTrackingResponse | None = ...,
+        pause: Global___PauseSlaResponse | None = ...,
+        resume: Global___ResumeSlaResponse | None = ...,
+        complete: Global___CompleteSlaResponse | None = ...,
+        cancel: Global___CancelSlaResponse | None = ...,
+        retarget: Global___RetargetSlaResponse | None = ...,
+        reopen: Global___ReopenSlaResponse | None = ...,
+        message: Global___RecordSlaMessageResponse | None = ...,
+        assign: Global___AssignSlaResponse | None = ...,
+        error: google.rpc.status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["assign", b"assign", "cancel", b"cancel", "complete", b"complete", "error", b"error", "message", b"message", "pause", b"pause", "reopen", b"reopen", "result", b"result", "resume", b"resume", "retarget", b"retarget", "start", b"start"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["assign", b"assign", "cancel", b"cancel", "complete", b"complete", "error", b"error", "message", b"message", "pause", b"pause", "reopen", b"reopen", "result", b"result", "resume", b"resume", "retarget", b"retarget", "start", b"start"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: typing_extensions.TypeAlias = typing.Literal["start", "pause", "resume", "complete", "cancel", "retarget", "reopen", "message", "assign", "error"]
+    _WhichOneofArgType_result: typing_extensions.TypeAlias = typing.Literal["result", b"result"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___SlaResult: typing_extensions.TypeAlias = SlaResult
+
+@typing.final
 class GetSlaStatusRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -644,6 +822,60 @@ class GetSlaStatusResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetSlaStatusResponse: typing_extensions.TypeAlias = GetSlaStatusResponse
+
+@typing.final
+class BatchGetSlaStatusRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    TICKET_IDS_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """Required."""
+    @property
+    def ticket_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """At most 1,000. Of each ticket the latest generation counts."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        ticket_ids: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["tenant_id", b"tenant_id", "ticket_ids", b"ticket_ids"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BatchGetSlaStatusRequest: typing_extensions.TypeAlias = BatchGetSlaStatusRequest
+
+@typing.final
+class BatchGetSlaStatusResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUSES_FIELD_NUMBER: builtins.int
+    NOT_FOUND_FIELD_NUMBER: builtins.int
+    UNREADABLE_FIELD_NUMBER: builtins.int
+    @property
+    def statuses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaStatus]:
+        """In the order of ticket_ids, without those that are in not_found or unreadable."""
+
+    @property
+    def not_found(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tickets of which the tenant has no tracking, in the order of ticket_ids."""
+
+    @property
+    def unreadable(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Tickets whose row in slad's database is damaged: GetSlaStatus ends with DATA_LOSS for them."""
+
+    def __init__(
+        self,
+        *,
+        statuses: collections.abc.Iterable[slad_client.v1.types_pb2.SlaStatus] | None = ...,
+        not_found: collections.abc.Iterable[builtins.str] | None = ...,
+        unreadable: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["not_found", b"not_found", "statuses", b"statuses", "unreadable", b"unreadable"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BatchGetSlaStatusResponse: typing_extensions.TypeAlias = BatchGetSlaStatusResponse
 
 @typing.final
 class RetargetSlaRequest(google.protobuf.message.Message):

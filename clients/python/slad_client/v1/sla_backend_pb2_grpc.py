@@ -70,10 +70,20 @@ class SlaBackendStub(object):
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.CancelSlaRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.CancelSlaResponse.FromString,
                 _registered_method=True)
+        self.ExecuteSla = channel.stream_stream(
+                '/slad.v1.SlaBackend/ExecuteSla',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaResponse.FromString,
+                _registered_method=True)
         self.GetSlaStatus = channel.unary_unary(
                 '/slad.v1.SlaBackend/GetSlaStatus',
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusResponse.FromString,
+                _registered_method=True)
+        self.BatchGetSlaStatus = channel.unary_unary(
+                '/slad.v1.SlaBackend/BatchGetSlaStatus',
+                request_serializer=slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusResponse.FromString,
                 _registered_method=True)
         self.RetargetSla = channel.unary_unary(
                 '/slad.v1.SlaBackend/RetargetSla',
@@ -185,8 +195,23 @@ class SlaBackendServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExecuteSla(self, request_iterator, context):
+        """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+        the stream make a batch; a stream that stays open is a pipeline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSlaStatus(self, request, context):
         """How a ticket stands now: its latest generation, or the one asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetSlaStatus(self, request, context):
+        """How many tickets of one tenant stand now: one call for a page of tickets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,10 +334,20 @@ def add_SlaBackendServicer_to_server(servicer, server):
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.CancelSlaRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.CancelSlaResponse.SerializeToString,
             ),
+            'ExecuteSla': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExecuteSla,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaResponse.SerializeToString,
+            ),
             'GetSlaStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSlaStatus,
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusResponse.SerializeToString,
+            ),
+            'BatchGetSlaStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetSlaStatus,
+                    request_deserializer=slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusResponse.SerializeToString,
             ),
             'RetargetSla': grpc.unary_unary_rpc_method_handler(
                     servicer.RetargetSla,
@@ -571,6 +606,33 @@ class SlaBackend(object):
             _registered_method=True)
 
     @staticmethod
+    def ExecuteSla(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/slad.v1.SlaBackend/ExecuteSla',
+            slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.ExecuteSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetSlaStatus(request,
             target,
             options=(),
@@ -587,6 +649,33 @@ class SlaBackend(object):
             '/slad.v1.SlaBackend/GetSlaStatus',
             slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusRequest.SerializeToString,
             slad_dot_v1_dot_sla__backend__pb2.GetSlaStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetSlaStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/BatchGetSlaStatus',
+            slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusRequest.SerializeToString,
+            slad_dot_v1_dot_sla__backend__pb2.BatchGetSlaStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,8 +71,14 @@ class SlaBackendStub:
     """The ticket has another owner. The same owner again changes nothing."""
     CancelSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]
     """Ends the tracking without a verdict."""
+    ExecuteSla: grpc.StreamStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest, slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]
+    """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+    the stream make a batch; a stream that stays open is a pipeline.
+    """
     GetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]
     """How a ticket stands now: its latest generation, or the one asked for."""
+    BatchGetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]
+    """How many tickets of one tenant stand now: one call for a page of tickets."""
     RetargetSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
@@ -119,8 +125,14 @@ class SlaBackendAsyncStub(SlaBackendStub):
     """The ticket has another owner. The same owner again changes nothing."""
     CancelSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]  # type: ignore[assignment]
     """Ends the tracking without a verdict."""
+    ExecuteSla: grpc.aio.StreamStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest, slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]  # type: ignore[assignment]
+    """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+    the stream make a batch; a stream that stays open is a pipeline.
+    """
     GetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]  # type: ignore[assignment]
     """How a ticket stands now: its latest generation, or the one asked for."""
+    BatchGetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]  # type: ignore[assignment]
+    """How many tickets of one tenant stand now: one call for a page of tickets."""
     RetargetSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]  # type: ignore[assignment]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
@@ -208,12 +220,30 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         """Ends the tracking without a verdict."""
 
     @abc.abstractmethod
+    def ExecuteSla(
+        self,
+        request_iterator: _MaybeAsyncIterator[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[slad_client.v1.sla_backend_pb2.ExecuteSlaResponse], collections.abc.AsyncIterator[slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]]:
+        """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+        the stream make a batch; a stream that stays open is a pipeline.
+        """
+
+    @abc.abstractmethod
     def GetSlaStatus(
         self,
         request: slad_client.v1.sla_backend_pb2.GetSlaStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]]:
         """How a ticket stands now: its latest generation, or the one asked for."""
+
+    @abc.abstractmethod
+    def BatchGetSlaStatus(
+        self,
+        request: slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]]:
+        """How many tickets of one tenant stand now: one call for a page of tickets."""
 
     @abc.abstractmethod
     def RetargetSla(

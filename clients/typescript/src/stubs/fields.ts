@@ -342,6 +342,36 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     changed: "bool",
     status: { message: "SlaStatus" },
   },
+  ExecuteSlaRequest: {
+    commands: { list: { message: "SlaCommand" } },
+    omit_status: "bool",
+  },
+  SlaCommand: {
+    start: { message: "StartSlaTrackingRequest" },
+    pause: { message: "PauseSlaRequest" },
+    resume: { message: "ResumeSlaRequest" },
+    complete: { message: "CompleteSlaRequest" },
+    cancel: { message: "CancelSlaRequest" },
+    retarget: { message: "RetargetSlaRequest" },
+    reopen: { message: "ReopenSlaRequest" },
+    message: { message: "RecordSlaMessageRequest" },
+    assign: { message: "AssignSlaRequest" },
+  },
+  ExecuteSlaResponse: {
+    results: { list: { message: "SlaResult" } },
+  },
+  SlaResult: {
+    start: { message: "StartSlaTrackingResponse" },
+    pause: { message: "PauseSlaResponse" },
+    resume: { message: "ResumeSlaResponse" },
+    complete: { message: "CompleteSlaResponse" },
+    cancel: { message: "CancelSlaResponse" },
+    retarget: { message: "RetargetSlaResponse" },
+    reopen: { message: "ReopenSlaResponse" },
+    message: { message: "RecordSlaMessageResponse" },
+    assign: { message: "AssignSlaResponse" },
+    error: { message: ".google.rpc.Status" },
+  },
   GetSlaStatusRequest: {
     tenant_id: "string",
     ticket_id: "string",
@@ -349,6 +379,15 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
   },
   GetSlaStatusResponse: {
     status: { message: "SlaStatus" },
+  },
+  BatchGetSlaStatusRequest: {
+    tenant_id: "string",
+    ticket_ids: { list: "string" },
+  },
+  BatchGetSlaStatusResponse: {
+    statuses: { list: { message: "SlaStatus" } },
+    not_found: { list: "string" },
+    unreadable: { list: "string" },
   },
   RetargetSlaRequest: {
     tenant_id: "string",

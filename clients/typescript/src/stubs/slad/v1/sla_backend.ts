@@ -10,10 +10,12 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
   type ClientWritableStream,
+  type handleBidiStreamingCall,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
@@ -24,6 +26,7 @@ import {
 } from "@grpc/grpc-js";
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { Status } from "../../google/rpc/status.js";
 import {
   BusinessHoursSchedule,
   OnExisting,
@@ -365,6 +368,68 @@ export interface CancelSlaResponse {
   status: SlaStatus | undefined;
 }
 
+/**
+ * The commands of one message, carried out together as far as that goes.
+ *
+ * Each stands alone: it is checked, authorised, carried out, refused and remembered by its request_id as if it
+ * were sent by its own RPC. One that is refused touches no other. It is no transaction.
+ *
+ * Commands of one ticket are carried out in the order in which they are sent on a stream. Results come in the
+ * order of the commands, each after the commit that holds it; a stream that has 1,024 commands without a result
+ * is not read on. Results of a stream that broke are found by sending the commands again, each with the same
+ * request_id.
+ */
+export interface ExecuteSlaRequest {
+  /**
+   * At most 1,000: more end the stream (INVALID_ARGUMENT) once what came before is answered. A message of more
+   * than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
+   */
+  commands: SlaCommand[];
+  /**
+   * Leave the status out of the replies: who drains an outbox needs none. A repeated request_id returns the
+   * first answer, as it was made then.
+   */
+  omit_status: boolean;
+}
+
+/** Exactly one command, as its own RPC takes it. */
+export interface SlaCommand {
+  start?: StartSlaTrackingRequest | undefined;
+  pause?: PauseSlaRequest | undefined;
+  resume?: ResumeSlaRequest | undefined;
+  complete?: CompleteSlaRequest | undefined;
+  cancel?: CancelSlaRequest | undefined;
+  retarget?: RetargetSlaRequest | undefined;
+  reopen?: ReopenSlaRequest | undefined;
+  message?: RecordSlaMessageRequest | undefined;
+  assign?: AssignSlaRequest | undefined;
+}
+
+/**
+ * The results of the commands of a stream, one each, in their order. The results of one request come in one
+ * response, or in several if they are too large for one: count results, not messages.
+ */
+export interface ExecuteSlaResponse {
+  results: SlaResult[];
+}
+
+/** What became of a command: the reply of its own RPC, or the status with which that would have ended. */
+export interface SlaResult {
+  start?: StartSlaTrackingResponse | undefined;
+  pause?: PauseSlaResponse | undefined;
+  resume?: ResumeSlaResponse | undefined;
+  complete?: CompleteSlaResponse | undefined;
+  cancel?: CancelSlaResponse | undefined;
+  retarget?: RetargetSlaResponse | undefined;
+  reopen?: ReopenSlaResponse | undefined;
+  message?: RecordSlaMessageResponse | undefined;
+  assign?:
+    | AssignSlaResponse
+    | undefined;
+  /** With the same details: ErrorInfo, BadRequest, RetryInfo. Fields are named as in the command's own request. */
+  error?: Status | undefined;
+}
+
 export interface GetSlaStatusRequest {
   tenant_id: string;
   ticket_id: string;
@@ -374,6 +439,22 @@ export interface GetSlaStatusRequest {
 
 export interface GetSlaStatusResponse {
   status: SlaStatus | undefined;
+}
+
+export interface BatchGetSlaStatusRequest {
+  /** Required. */
+  tenant_id: string;
+  /** At most 1,000. Of each ticket the latest generation counts. */
+  ticket_ids: string[];
+}
+
+export interface BatchGetSlaStatusResponse {
+  /** In the order of ticket_ids, without those that are in not_found or unreadable. */
+  statuses: SlaStatus[];
+  /** Tickets of which the tenant has no tracking, in the order of ticket_ids. */
+  not_found: string[];
+  /** Tickets whose row in slad's database is damaged: GetSlaStatus ends with DATA_LOSS for them. */
+  unreadable: string[];
 }
 
 /** Terms as at the start; nothing of the old ones is kept, so send them all. */
@@ -2319,6 +2400,501 @@ export const CancelSlaResponse: MessageFns<CancelSlaResponse> = {
   },
 };
 
+function createBaseExecuteSlaRequest(): ExecuteSlaRequest {
+  return { commands: [], omit_status: false };
+}
+
+export const ExecuteSlaRequest: MessageFns<ExecuteSlaRequest> = {
+  encode(message: ExecuteSlaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.commands) {
+      SlaCommand.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.omit_status !== false) {
+      writer.uint32(16).bool(message.omit_status);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecuteSlaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecuteSlaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.commands.push(SlaCommand.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.omit_status = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExecuteSlaRequest>): ExecuteSlaRequest {
+    return ExecuteSlaRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecuteSlaRequest>): ExecuteSlaRequest {
+    const message = createBaseExecuteSlaRequest();
+    message.commands = object.commands?.map((e) => SlaCommand.fromPartial(e)) || [];
+    message.omit_status = object.omit_status ?? false;
+    return message;
+  },
+};
+
+function createBaseSlaCommand(): SlaCommand {
+  return {
+    start: undefined,
+    pause: undefined,
+    resume: undefined,
+    complete: undefined,
+    cancel: undefined,
+    retarget: undefined,
+    reopen: undefined,
+    message: undefined,
+    assign: undefined,
+  };
+}
+
+export const SlaCommand: MessageFns<SlaCommand> = {
+  encode(message: SlaCommand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start !== undefined) {
+      StartSlaTrackingRequest.encode(message.start, writer.uint32(10).fork()).join();
+    }
+    if (message.pause !== undefined) {
+      PauseSlaRequest.encode(message.pause, writer.uint32(18).fork()).join();
+    }
+    if (message.resume !== undefined) {
+      ResumeSlaRequest.encode(message.resume, writer.uint32(26).fork()).join();
+    }
+    if (message.complete !== undefined) {
+      CompleteSlaRequest.encode(message.complete, writer.uint32(34).fork()).join();
+    }
+    if (message.cancel !== undefined) {
+      CancelSlaRequest.encode(message.cancel, writer.uint32(42).fork()).join();
+    }
+    if (message.retarget !== undefined) {
+      RetargetSlaRequest.encode(message.retarget, writer.uint32(50).fork()).join();
+    }
+    if (message.reopen !== undefined) {
+      ReopenSlaRequest.encode(message.reopen, writer.uint32(58).fork()).join();
+    }
+    if (message.message !== undefined) {
+      RecordSlaMessageRequest.encode(message.message, writer.uint32(66).fork()).join();
+    }
+    if (message.assign !== undefined) {
+      AssignSlaRequest.encode(message.assign, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaCommand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaCommand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.start = StartSlaTrackingRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pause = PauseSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.resume = ResumeSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.complete = CompleteSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cancel = CancelSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.retarget = RetargetSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reopen = ReopenSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = RecordSlaMessageRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.assign = AssignSlaRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaCommand>): SlaCommand {
+    return SlaCommand.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaCommand>): SlaCommand {
+    const message = createBaseSlaCommand();
+    message.start = (object.start !== undefined && object.start !== null)
+      ? StartSlaTrackingRequest.fromPartial(object.start)
+      : undefined;
+    message.pause = (object.pause !== undefined && object.pause !== null)
+      ? PauseSlaRequest.fromPartial(object.pause)
+      : undefined;
+    message.resume = (object.resume !== undefined && object.resume !== null)
+      ? ResumeSlaRequest.fromPartial(object.resume)
+      : undefined;
+    message.complete = (object.complete !== undefined && object.complete !== null)
+      ? CompleteSlaRequest.fromPartial(object.complete)
+      : undefined;
+    message.cancel = (object.cancel !== undefined && object.cancel !== null)
+      ? CancelSlaRequest.fromPartial(object.cancel)
+      : undefined;
+    message.retarget = (object.retarget !== undefined && object.retarget !== null)
+      ? RetargetSlaRequest.fromPartial(object.retarget)
+      : undefined;
+    message.reopen = (object.reopen !== undefined && object.reopen !== null)
+      ? ReopenSlaRequest.fromPartial(object.reopen)
+      : undefined;
+    message.message = (object.message !== undefined && object.message !== null)
+      ? RecordSlaMessageRequest.fromPartial(object.message)
+      : undefined;
+    message.assign = (object.assign !== undefined && object.assign !== null)
+      ? AssignSlaRequest.fromPartial(object.assign)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseExecuteSlaResponse(): ExecuteSlaResponse {
+  return { results: [] };
+}
+
+export const ExecuteSlaResponse: MessageFns<ExecuteSlaResponse> = {
+  encode(message: ExecuteSlaResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      SlaResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecuteSlaResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecuteSlaResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(SlaResult.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExecuteSlaResponse>): ExecuteSlaResponse {
+    return ExecuteSlaResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecuteSlaResponse>): ExecuteSlaResponse {
+    const message = createBaseExecuteSlaResponse();
+    message.results = object.results?.map((e) => SlaResult.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSlaResult(): SlaResult {
+  return {
+    start: undefined,
+    pause: undefined,
+    resume: undefined,
+    complete: undefined,
+    cancel: undefined,
+    retarget: undefined,
+    reopen: undefined,
+    message: undefined,
+    assign: undefined,
+    error: undefined,
+  };
+}
+
+export const SlaResult: MessageFns<SlaResult> = {
+  encode(message: SlaResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start !== undefined) {
+      StartSlaTrackingResponse.encode(message.start, writer.uint32(10).fork()).join();
+    }
+    if (message.pause !== undefined) {
+      PauseSlaResponse.encode(message.pause, writer.uint32(18).fork()).join();
+    }
+    if (message.resume !== undefined) {
+      ResumeSlaResponse.encode(message.resume, writer.uint32(26).fork()).join();
+    }
+    if (message.complete !== undefined) {
+      CompleteSlaResponse.encode(message.complete, writer.uint32(34).fork()).join();
+    }
+    if (message.cancel !== undefined) {
+      CancelSlaResponse.encode(message.cancel, writer.uint32(42).fork()).join();
+    }
+    if (message.retarget !== undefined) {
+      RetargetSlaResponse.encode(message.retarget, writer.uint32(50).fork()).join();
+    }
+    if (message.reopen !== undefined) {
+      ReopenSlaResponse.encode(message.reopen, writer.uint32(58).fork()).join();
+    }
+    if (message.message !== undefined) {
+      RecordSlaMessageResponse.encode(message.message, writer.uint32(66).fork()).join();
+    }
+    if (message.assign !== undefined) {
+      AssignSlaResponse.encode(message.assign, writer.uint32(74).fork()).join();
+    }
+    if (message.error !== undefined) {
+      Status.encode(message.error, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.start = StartSlaTrackingResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pause = PauseSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.resume = ResumeSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.complete = CompleteSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cancel = CancelSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.retarget = RetargetSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reopen = ReopenSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = RecordSlaMessageResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.assign = AssignSlaResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.error = Status.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaResult>): SlaResult {
+    return SlaResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaResult>): SlaResult {
+    const message = createBaseSlaResult();
+    message.start = (object.start !== undefined && object.start !== null)
+      ? StartSlaTrackingResponse.fromPartial(object.start)
+      : undefined;
+    message.pause = (object.pause !== undefined && object.pause !== null)
+      ? PauseSlaResponse.fromPartial(object.pause)
+      : undefined;
+    message.resume = (object.resume !== undefined && object.resume !== null)
+      ? ResumeSlaResponse.fromPartial(object.resume)
+      : undefined;
+    message.complete = (object.complete !== undefined && object.complete !== null)
+      ? CompleteSlaResponse.fromPartial(object.complete)
+      : undefined;
+    message.cancel = (object.cancel !== undefined && object.cancel !== null)
+      ? CancelSlaResponse.fromPartial(object.cancel)
+      : undefined;
+    message.retarget = (object.retarget !== undefined && object.retarget !== null)
+      ? RetargetSlaResponse.fromPartial(object.retarget)
+      : undefined;
+    message.reopen = (object.reopen !== undefined && object.reopen !== null)
+      ? ReopenSlaResponse.fromPartial(object.reopen)
+      : undefined;
+    message.message = (object.message !== undefined && object.message !== null)
+      ? RecordSlaMessageResponse.fromPartial(object.message)
+      : undefined;
+    message.assign = (object.assign !== undefined && object.assign !== null)
+      ? AssignSlaResponse.fromPartial(object.assign)
+      : undefined;
+    message.error = (object.error !== undefined && object.error !== null)
+      ? Status.fromPartial(object.error)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseGetSlaStatusRequest(): GetSlaStatusRequest {
   return { tenant_id: "", ticket_id: "", generation: undefined };
 }
@@ -2451,6 +3027,152 @@ export const GetSlaStatusResponse: MessageFns<GetSlaStatusResponse> = {
     message.status = (object.status !== undefined && object.status !== null)
       ? SlaStatus.fromPartial(object.status)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseBatchGetSlaStatusRequest(): BatchGetSlaStatusRequest {
+  return { tenant_id: "", ticket_ids: [] };
+}
+
+export const BatchGetSlaStatusRequest: MessageFns<BatchGetSlaStatusRequest> = {
+  encode(message: BatchGetSlaStatusRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant_id !== "") {
+      writer.uint32(10).string(message.tenant_id);
+    }
+    for (const v of message.ticket_ids) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetSlaStatusRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetSlaStatusRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant_id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ticket_ids.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BatchGetSlaStatusRequest>): BatchGetSlaStatusRequest {
+    return BatchGetSlaStatusRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchGetSlaStatusRequest>): BatchGetSlaStatusRequest {
+    const message = createBaseBatchGetSlaStatusRequest();
+    message.tenant_id = object.tenant_id ?? "";
+    message.ticket_ids = object.ticket_ids?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseBatchGetSlaStatusResponse(): BatchGetSlaStatusResponse {
+  return { statuses: [], not_found: [], unreadable: [] };
+}
+
+export const BatchGetSlaStatusResponse: MessageFns<BatchGetSlaStatusResponse> = {
+  encode(message: BatchGetSlaStatusResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.statuses) {
+      SlaStatus.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.not_found) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.unreadable) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetSlaStatusResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetSlaStatusResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.statuses.push(SlaStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.not_found.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unreadable.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BatchGetSlaStatusResponse>): BatchGetSlaStatusResponse {
+    return BatchGetSlaStatusResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchGetSlaStatusResponse>): BatchGetSlaStatusResponse {
+    const message = createBaseBatchGetSlaStatusResponse();
+    message.statuses = object.statuses?.map((e) => SlaStatus.fromPartial(e)) || [];
+    message.not_found = object.not_found?.map((e) => e) || [];
+    message.unreadable = object.unreadable?.map((e) => e) || [];
     return message;
   },
 };
@@ -5672,6 +6394,19 @@ export const SlaBackendService = {
     responseSerialize: (value: CancelSlaResponse): Buffer => Buffer.from(CancelSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelSlaResponse => CancelSlaResponse.decode(value),
   },
+  /**
+   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+   * the stream make a batch; a stream that stays open is a pipeline.
+   */
+  executeSla: {
+    path: "/slad.v1.SlaBackend/ExecuteSla" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExecuteSlaRequest): Buffer => Buffer.from(ExecuteSlaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExecuteSlaRequest => ExecuteSlaRequest.decode(value),
+    responseSerialize: (value: ExecuteSlaResponse): Buffer => Buffer.from(ExecuteSlaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExecuteSlaResponse => ExecuteSlaResponse.decode(value),
+  },
   /** How a ticket stands now: its latest generation, or the one asked for. */
   getSlaStatus: {
     path: "/slad.v1.SlaBackend/GetSlaStatus" as const,
@@ -5682,6 +6417,18 @@ export const SlaBackendService = {
     responseSerialize: (value: GetSlaStatusResponse): Buffer =>
       Buffer.from(GetSlaStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSlaStatusResponse => GetSlaStatusResponse.decode(value),
+  },
+  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  batchGetSlaStatus: {
+    path: "/slad.v1.SlaBackend/BatchGetSlaStatus" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchGetSlaStatusRequest): Buffer =>
+      Buffer.from(BatchGetSlaStatusRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchGetSlaStatusRequest => BatchGetSlaStatusRequest.decode(value),
+    responseSerialize: (value: BatchGetSlaStatusResponse): Buffer =>
+      Buffer.from(BatchGetSlaStatusResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchGetSlaStatusResponse => BatchGetSlaStatusResponse.decode(value),
   },
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
@@ -5831,8 +6578,15 @@ export interface SlaBackendServer extends UntypedServiceImplementation {
   assignSla: handleUnaryCall<AssignSlaRequest, AssignSlaResponse>;
   /** Ends the tracking without a verdict. */
   cancelSla: handleUnaryCall<CancelSlaRequest, CancelSlaResponse>;
+  /**
+   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+   * the stream make a batch; a stream that stays open is a pipeline.
+   */
+  executeSla: handleBidiStreamingCall<ExecuteSlaRequest, ExecuteSlaResponse>;
   /** How a ticket stands now: its latest generation, or the one asked for. */
   getSlaStatus: handleUnaryCall<GetSlaStatusRequest, GetSlaStatusResponse>;
+  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  batchGetSlaStatus: handleUnaryCall<BatchGetSlaStatusRequest, BatchGetSlaStatusResponse>;
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
    * stay; everything else is derived anew from the new terms.
@@ -5976,6 +6730,16 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelSlaResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
+   * the stream make a batch; a stream that stays open is a pipeline.
+   */
+  executeSla(): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
+  executeSla(options: Partial<CallOptions>): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
+  executeSla(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
   /** How a ticket stands now: its latest generation, or the one asked for. */
   getSlaStatus(
     request: GetSlaStatusRequest,
@@ -5991,6 +6755,22 @@ export interface SlaBackendClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSlaStatusResponse) => void,
+  ): ClientUnaryCall;
+  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  batchGetSlaStatus(
+    request: BatchGetSlaStatusRequest,
+    callback: (error: ServiceError | null, response: BatchGetSlaStatusResponse) => void,
+  ): ClientUnaryCall;
+  batchGetSlaStatus(
+    request: BatchGetSlaStatusRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchGetSlaStatusResponse) => void,
+  ): ClientUnaryCall;
+  batchGetSlaStatus(
+    request: BatchGetSlaStatusRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchGetSlaStatusResponse) => void,
   ): ClientUnaryCall;
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
