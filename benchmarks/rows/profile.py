@@ -78,7 +78,7 @@ def _measure(scratch: Path) -> dict[str, float]:
 
     def render(answer: Answer) -> bytes:
         with watch.step("reply"):
-            return replies.started(answer)
+            return replies.STARTED.whole(answer)
 
     for turn in range(TURNS + 10):
         if turn == 10:  # warm

@@ -145,7 +145,7 @@ def test_a_status_is_what_the_message_would_be(steps: list[tuple[str, int]], sup
 def test_replies_carry_the_status() -> None:
     answer = answer_of(life([("PAUSE", MINUTE_MS)], suppress=False))
     status = pb.SlaStatus.FromString(replies.sla_status(answer))
-    started = rpc.StartSlaTrackingResponse.FromString(replies.started(answer))
+    started = rpc.StartSlaTrackingResponse.FromString(replies.STARTED.whole(answer))
     assert started == rpc.StartSlaTrackingResponse(created=True, status=status)
     head: Message
     for head in (rpc.PauseSlaResponse(changed=True), rpc.CompleteSlaResponse(changed=True, met=True)):

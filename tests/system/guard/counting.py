@@ -54,7 +54,7 @@ class Turns:
         work = UnitOfWork(self._store, self._directory, self._counters, NOW, LocalCarrier())
         if len(commands) > 1:
             work.foresee(commands)
-        answers = [execute(work, command, replies.started) for command in commands]
+        answers = [execute(work, command, replies.STARTED.whole) for command in commands]
         self._journal.commit(work.finish())
         self._counters = work.counters
         self.tickets += [(command.tenant_id, command.ticket_id) for command in commands]
