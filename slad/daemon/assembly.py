@@ -105,6 +105,7 @@ class Assembly:
 
     engine: SlaEngine
     hub: EventHub
+    execution: Execution
     sinks: Sinks
     pass_through: TemporalPassThrough | None
     """None: no ticket is Temporal's."""
@@ -157,6 +158,7 @@ async def assemble(
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
     meters, calls = CallMeters(), CallLog(settings.log.slow_calls_ms)
+    execution = Execution(requests, engine, clock, gate, meters, calls, notice)
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
             requests,
@@ -166,7 +168,7 @@ async def assemble(
             hub,
             consumers,
             Bulk(requests, engine, connections.store, clock),
-            Execution(requests, engine, clock, gate, meters, calls, notice),
+            execution,
             catalog,
             clock,
             meters,
@@ -185,6 +187,7 @@ async def assemble(
     return Assembly(
         engine,
         hub,
+        execution,
         sinks,
         pass_through,
         Retention(settings.retention, engine, slow, consumers, clock),

@@ -223,6 +223,7 @@ async def _end(parts: Assembly) -> None:
     """From the outside in: who still reads or calls needs what is further in."""
     systemd.notify("STOPPING=1")
     parts.hub.close()
+    parts.execution.close()
     await parts.sinks.stop()
     await parts.server.stop(STOP_GRACE_S)
     if parts.pass_through is not None:

@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -29,7 +30,7 @@ from slad.engine.carrier import Carrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.counts import EngineCounts
-from slad.engine.handlers import execute
+from slad.engine.handlers import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, TimeSource
@@ -146,7 +147,7 @@ class SlaEngine:
             raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
         if command is not None:
             tenant_id = command.tenant_id
-        if len(self._jobs) >= self.max_waiting:
+        if self._jobs.single >= self.max_waiting:
             message = f"{self.max_waiting} commands are waiting already"
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
         if tenant_id and self._jobs.waiting_of(tenant_id) >= self.max_waiting * TENANT_SHARE:
@@ -158,6 +159,24 @@ class SlaEngine:
         self._awake.set()
         # A caller that goes away takes its future along, but not the command out of its transaction.
         return await done
+
+    def put(
+        self, stream: Hashable, commands: Sequence[tuple[Command, Render]]
+    ) -> asyncio.Future[list[bytes | Exception]]:
+        """Lets commands of a stream be carried out together in one of the next turns, each on its own (X2).
+
+        Those that it put before go before them (X3). Once they are durable the future has what came of each:
+        its rendered answer, or an error.
+        """
+        done: asyncio.Future[list[bytes | Exception]] = asyncio.get_running_loop().create_future()
+        if self._stopping:
+            _fail(done, Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+            return done
+        observer = self._listeners.observer
+        run = partial(execute_all, commands=commands)
+        self._jobs.put(Job(run, done, observer and observer.cause(), stream=stream, commands=len(commands)))
+        self._awake.set()
+        return done
 
     async def advance(self, target: int) -> int:
         """Moves virtual time to `target`, stopping at every timer on the way; the number of events committed.
@@ -215,10 +234,8 @@ class SlaEngine:
                 self._committed(work, batch.events, results)
                 if batch:
                     self._report(began, built, results, len(batch.events))
-                if not self._has_work():
-                    if self._stopping:
-                        return
-                    await self._sleep()
+                if not await self._goes_on():
+                    return
         finally:
             self._stopping = True
             self._writer.close()
@@ -226,6 +243,16 @@ class SlaEngine:
             self._refuse(results, refused)
             for advance in self._advances:
                 _fail(advance.done, refused)
+
+    async def _goes_on(self) -> bool:
+        """Waits until there is something to do; False when there will be nothing."""
+        if self._fired:
+            await asyncio.sleep(0)  # who watches hears of it before the next turn
+        if not self._has_work():
+            if self._stopping:
+                return False
+            await self._sleep()
+        return True
 
     # --- one turn
 
@@ -252,7 +279,9 @@ class SlaEngine:
         self._fired = len(work.crossings)
         work.now = self._clock.now()
         if self._trouble is None:
-            carry_out(work, self._jobs, results)
+            carry_out(
+                work, self._jobs, results, lambda: self._fired > 0 or self._timers.has_due(self._clock.now())
+            )
         return work
 
     def _commit(self, batch: Batch) -> None:
@@ -263,7 +292,8 @@ class SlaEngine:
 
     def _count(self, work: UnitOfWork, events: list[EventRow], results: list[Result]) -> None:
         now = self._clock.now()
-        self.counts.committed(self._commit_took, len(results), events, work.crossings, now)
+        commands = sum(result.job.commands for result in results)
+        self.counts.committed(self._commit_took, commands, events, work.crossings, now)
         if not self._clock.is_virtual:
             self.counts.fired(work.crossings[: self._fired], now)
 

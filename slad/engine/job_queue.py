@@ -1,10 +1,10 @@
-"""What waits for the engine's next turns: a line for each tenant, served by turns."""
+"""What waits for the next turns: a line for each tenant, and one for each stream, served by turns."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slad.engine.commands import Command
@@ -21,9 +21,13 @@ class Job(NamedTuple):
     cause: Any = None
     """What the observer said of it."""
     command: Command | None = None
-    """What `run` carries out, if it is a command."""
+    """What `run` carries out, if it is a single command."""
     tenant_id: str = ""
     """In whose line it waits; empty: slad's own, and that of callers who name no tenant."""
+    stream: Hashable = None
+    """In the line of which stream it waits instead; None: of none."""
+    commands: int = 1
+    """How many it carries out."""
 
     @property
     def leaves_tenant_out(self) -> bool:
@@ -34,16 +38,24 @@ class Job(NamedTuple):
 class JobQueue:
     """Who sends much waits for itself: of several lines each gives one job in turn, in its own order.
 
-    While a command waits that leaves its tenant out, all go in the order in which they came: any of those
-    before it may be about its ticket (M7). Callers who may touch some tenants only have no such commands.
+    While a command waits that leaves its tenant out, all single ones go in the order in which they came: any
+    of those before it may be about its ticket (M7). Callers who may touch some tenants only have no such
+    commands.
+
+    Where streams wait as well as single commands, half of what is taken is theirs (X4).
     """
 
     def __init__(self) -> None:
         self._lines: OrderedDict[str, deque[tuple[int, Job]]] = OrderedDict()
-        self._size = self._came = self._without_tenant = 0
+        self._streams: OrderedDict[Hashable, deque[tuple[int, Job]]] = OrderedDict()
+        self._came = self._without_tenant = 0
+        self.single = 0
+        """Jobs of no stream that wait."""
+        self.batched = 0
+        """Commands of streams that wait."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.single + self.batched
 
     def waiting_of(self, tenant_id: str) -> int:
         """How many jobs wait in one line."""
@@ -52,37 +64,62 @@ class JobQueue:
     def put(self, job: Job) -> None:
         """Adds a job to the end of its line."""
         self._came += 1
-        self._size += 1
-        self._without_tenant += job.leaves_tenant_out
-        line = self._lines.get(job.tenant_id)
-        if line is None:
-            line = self._lines[job.tenant_id] = deque()
-        line.append((self._came, job))
+        self._count(job, 1)
+        if job.stream is not None:
+            self._streams.setdefault(job.stream, deque()).append((self._came, job))
+        else:
+            self._lines.setdefault(job.tenant_id, deque()).append((self._came, job))
 
     def take(self, most: int) -> list[tuple[int, Job]]:
-        """Takes out the next jobs; each with its place in the order in which they came, for `put_back`."""
+        """Takes out the next jobs, up to `most` commands; one job, at least.
+
+        Each comes with its place in the order in which they came, for `put_back`.
+        """
         taken: list[tuple[int, Job]] = []
-        lines = self._lines
-        while lines and len(taken) < most:
-            tenant_id = next(iter(lines))
-            if self._without_tenant:
-                tenant_id = min(lines, key=lambda name: lines[name][0][0])
-            line = lines[tenant_id]
-            item = line.popleft()
-            taken.append(item)
-            self._without_tenant -= item[1].leaves_tenant_out
-            if line:
-                lines.move_to_end(tenant_id)
+        single = batched = 0
+        while single + batched < most and (self._lines or self._streams):
+            if self._streams and (not self._lines or batched < single):
+                name, line = next(iter(self._streams.items()))
+                commands = line[0][1].commands
+                if taken and single + batched + commands > most:
+                    break
+                batched += commands
+                item = self._pop(self._streams, name)
             else:
-                del lines[tenant_id]
-        self._size -= len(taken)
+                single += 1
+                item = self._pop(self._lines, self._next_line())
+            self._count(item[1], -1)
+            taken.append(item)
         return taken
 
     def put_back(self, jobs: Sequence[tuple[int, Job]]) -> None:
         """Puts what was taken and not run in front of its lines again, to be taken in the same order."""
         for item in reversed(jobs):
             job = item[1]
-            self._size += 1
-            self._without_tenant += job.leaves_tenant_out
-            self._lines.setdefault(job.tenant_id, deque()).appendleft(item)
-            self._lines.move_to_end(job.tenant_id, last=False)
+            self._count(job, 1)
+            lines: OrderedDict[Any, deque[tuple[int, Job]]]
+            lines, name = (self._lines, job.tenant_id) if job.stream is None else (self._streams, job.stream)
+            lines.setdefault(name, deque()).appendleft(item)
+            lines.move_to_end(name, last=False)
+
+    def _next_line(self) -> str:
+        lines = self._lines
+        return min(lines, key=lambda name: lines[name][0][0]) if self._without_tenant else next(iter(lines))
+
+    def _count(self, job: Job, by: int) -> None:
+        if job.stream is None:
+            self.single += by
+            self._without_tenant += by * job.leaves_tenant_out
+        else:
+            self.batched += by * job.commands
+
+    @staticmethod
+    def _pop(lines: OrderedDict[Any, deque[tuple[int, Job]]], name: Any) -> tuple[int, Job]:
+        """Takes the first job of a line, which is the last one then."""
+        line = lines[name]
+        item = line.popleft()
+        if line:
+            lines.move_to_end(name)
+        else:
+            del lines[name]
+        return item

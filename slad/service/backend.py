@@ -121,8 +121,9 @@ class SlaBackend:
         self, stream: AsyncIterator[rpc.ExecuteSlaRequest], _: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """Many commands, each as if it were sent alone (X1)."""
-        async for reply in self._execution.replies(stream, caller()):
-            yield reply
+        async with aclosing(self._execution.replies(stream, caller())) as bodies:
+            async for reply in bodies:
+                yield reply
 
     async def _submit(self, command: Command, render: Render) -> bytes:
         return await self._engine.submit(attributed(command), render)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
-from itertools import islice
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
-from slad.core.errors import InvalidField
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.engine.commands import Command, Complete, Render
 from slad.engine.engine import SlaEngine
-from slad.engine.handlers import execute_all
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.access import Gate, Rule, attributed, rule_of
@@ -27,8 +26,16 @@ from slad.service.requests import RequestReader
 
 RPC: Final = "ExecuteSla"
 
-COMMANDS_AT_ONCE: Final = 64
-"""Commands of a message in one turn of the engine; timers and other callers get their turns between."""
+COMMANDS_AT_ONCE: Final = 32
+"""Commands of a message that go through the engine together; timers, other streams and single calls come in
+between."""
+
+MAX_UNDER_WAY: Final = 1_024
+"""Commands of a stream that are read and have no result that has left (X4). A message that alone is more is
+taken when nothing else is under way."""
+
+MAX_UNDER_WAY_IN_ALL: Final = 16_384
+"""Commands of all streams; each has its share. Bounds memory, however many streams there are."""
 
 EMPTY: Final = "command"
 """The oneof of a command, which the error names for one that says nothing, or nothing that slad knows."""
@@ -47,13 +54,6 @@ class _Kind(NamedTuple):
     """Makes the command of a request, at UTC epoch ms. Raises InvalidField."""
     reply: CommandReply | None
     """None: by `Completed`."""
-
-
-class _Asked(NamedTuple):
-    """A command that is to be carried out."""
-
-    command: Command
-    render: Render
 
 
 class Execution:
@@ -77,44 +77,82 @@ class Execution:
         self._log = log
         self._notice = notice
         self._kinds = _kinds(requests)
+        self._open: set[_Exchange] = set()
 
     async def replies(
         self, stream: AsyncIterator[rpc.ExecuteSlaRequest], who: Caller
-    ) -> AsyncIterator[bytes]:
-        """The serialized ExecuteSlaResponses to a stream of `who`'s. Raises InvalidField."""
-        async for message in stream:
-            at_most("commands", message.commands, MAX_BATCH)
-            results: list[bytes] = []
-            for some in _slices(message.commands):
-                results += await self._carry_out(some, who, omit_status=message.omit_status)
-            for reply in _framed(results):
+    ) -> AsyncGenerator[bytes, None]:
+        """The serialized ExecuteSlaResponses to a stream of `who`'s. Raises InvalidField, Refused."""
+        exchange = _Exchange(self, who)
+        self._open.add(exchange)
+        reading = asyncio.create_task(exchange.read(stream))
+        try:
+            async for reply in exchange.replies():
                 yield reply
+        finally:
+            self._open.discard(exchange)
+            reading.cancel()
 
-    async def _carry_out(
-        self, messages: list[rpc.SlaCommand], who: Caller, *, omit_status: bool
-    ) -> list[bytes]:
-        """The results of some commands, as fields of an ExecuteSlaResponse."""
+    def close(self) -> None:
+        """Ends all streams, once what they have under way is answered: they raise Refused (UNAVAILABLE)."""
+        for exchange in self._open:
+            exchange.end(Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+
+    @property
+    def share(self) -> int:
+        """How many commands each stream may have under way (X4)."""
+        return min(MAX_UNDER_WAY, MAX_UNDER_WAY_IN_ALL // max(1, len(self._open)))
+
+    def begin(
+        self, stream: Hashable, messages: list[rpc.SlaCommand], who: Caller, *, omit_status: bool
+    ) -> _Part:
+        """Lets commands of a stream be carried out, after those before them."""
         now = self._clock.now()
         fields = [message.WhichOneof("command") or EMPTY for message in messages]
-        outcomes: list[Exception | bytes | _Asked] = []
-        for field, message in zip(fields, messages, strict=True):
+        errors: dict[int, Exception] = {}
+        asked: list[tuple[Command, Render]] = []
+        for place, (field, message) in enumerate(zip(fields, messages, strict=True)):
             try:
-                outcomes.append(self._read(field, message, who, now, omit_status=omit_status))
+                asked.append(self._read(field, message, who, now, omit_status=omit_status))
             except Exception as error:
-                outcomes.append(error)
-        asked = [outcome for outcome in outcomes if isinstance(outcome, _Asked)]
-        if asked:
-            done = iter(await self._write(asked))
-            outcomes = [next(done) if isinstance(outcome, _Asked) else outcome for outcome in outcomes]
-        results = []
-        for field, message, outcome in zip(fields, messages, outcomes, strict=True):
+                errors[place] = without_frames(error)
+        return _Part(messages, fields, errors, asked, self._engine.put(stream, asked) if asked else None)
+
+    def _read(
+        self, field: str, message: rpc.SlaCommand, who: Caller, now: int, *, omit_status: bool
+    ) -> tuple[Command, Render]:
+        """A command, checked and authorised. Raises InvalidField, Refused."""
+        if field is EMPTY:
+            raise InvalidField(EMPTY, "REQUIRED", f"must be one of {', '.join(self._kinds)}")
+        kind, request = self._kinds[field], getattr(message, field)
+        self._gate.check(kind.rule, who, request)
+        command = attributed(kind.read(request, now))
+        if kind.reply is None:
+            assert isinstance(command, Complete)
+            return command, Completed(command, omit_status=omit_status)
+        return command, kind.reply.brief if omit_status else kind.reply.whole
+
+    async def results(self, part: _Part) -> list[bytes]:
+        """The results of a part once they are durable, as fields of an ExecuteSlaResponse."""
+        outcomes: Iterator[bytes | Exception] = iter(())
+        if part.done is not None:
+            try:
+                outcomes = iter(await part.done)
+            except Exception as error:
+                outcomes = repeat(error)
+        results: list[bytes] = []
+        counts = self._meters.commands
+        for place, field in enumerate(part.fields):
+            outcome = part.errors.get(place) or next(outcomes)
             if isinstance(outcome, bytes):
-                self._meters.commands[field, OK] += 1
+                counts[field, OK] += 1
                 body = embedded(self._kinds[field].tag, outcome)
             else:
-                assert isinstance(outcome, Exception)
-                body = self._failed(field, message, outcome)
+                body = self._failed(field, part.messages[place], outcome)
             results.append(embedded(_RESULTS, body))
+        for _, render in part.asked:
+            if isinstance(render, Completed) and render.differs_on:
+                self._meters.verdict_differed(render.differs_on)
         return results
 
     def _failed(self, field: str, message: rpc.SlaCommand, error: Exception) -> bytes:
@@ -128,30 +166,105 @@ class Execution:
         self._notice(error)
         return embedded(_ERROR, status_of(error).SerializeToString())
 
-    def _read(
-        self, field: str, message: rpc.SlaCommand, who: Caller, now: int, *, omit_status: bool
-    ) -> _Asked:
-        """A command, checked and authorised. Raises InvalidField, Refused."""
-        if field is EMPTY:
-            text = f"must be one of {', '.join(self._kinds)}"
-            raise InvalidField(EMPTY, "REQUIRED", text)
-        kind, request = self._kinds[field], getattr(message, field)
-        self._gate.check(kind.rule, who, request)
-        command = attributed(kind.read(request, now))
-        if kind.reply is None:
-            assert isinstance(command, Complete)
-            return _Asked(command, Completed(command, omit_status=omit_status))
-        return _Asked(command, kind.reply.brief if omit_status else kind.reply.whole)
 
-    async def _write(self, asked: list[_Asked]) -> list[bytes | Exception]:
+class _Part(NamedTuple):
+    """Some commands of a message, which are carried out together."""
+
+    messages: list[rpc.SlaCommand]
+    fields: Sequence[str]
+    """The oneof of each."""
+    errors: dict[int, Exception]
+    """Why some were refused before the engine heard of them, by their place."""
+    asked: list[tuple[Command, Render]]
+    """The others, in their order."""
+    done: asyncio.Future[list[bytes | Exception]] | None
+    """What becomes of these; None: there are none."""
+
+
+class _End(NamedTuple):
+    """The end of a message of so many commands, whose results may go."""
+
+    commands: int
+
+
+class _Exchange:
+    """One stream: what is under way, from the reading of a message to the leaving of its results."""
+
+    def __init__(self, execution: Execution, who: Caller) -> None:
+        self._execution = execution
+        self._who = who
+        self._under_way = 0
+        self._left = asyncio.Event()
+        """Set when results have left."""
+        self._parts: asyncio.Queue[_Part | _End | Exception | None] = asyncio.Queue()
+        """In order; None: the stream has ended."""
+        self._last: asyncio.Future[Any] | None = None
+        """When it is done, so is all before it."""
+
+    async def read(self, stream: AsyncIterator[rpc.ExecuteSlaRequest]) -> None:
+        """Lets the commands of the stream be carried out, as far as there is room for them."""
+        error: Exception | None = None
         try:
-            outcomes = await self._engine.write(partial(execute_all, commands=asked))
-        except Exception as error:
-            return [error] * len(asked)
-        for one in asked:
-            if isinstance(one.render, Completed) and one.render.differs_on:
-                self._meters.verdict_differed(one.render.differs_on)
-        return outcomes
+            async for message in stream:
+                at_most("commands", message.commands, MAX_BATCH)
+                await self._take(message)
+        except Exception as raised:
+            error = raised
+        self.end(error)
+
+    def end(self, error: Exception | None) -> None:
+        """Ends the stream once what is under way has left, with `error` if there is one."""
+        self._parts.put_nowait(error)
+
+    async def replies(self) -> AsyncGenerator[bytes, None]:
+        """The results of each message, when they are durable. Raises the error that ends the stream."""
+        results: list[bytes] = []
+        while (part := await self._parts.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            if isinstance(part, _Part):
+                results += await self._execution.results(part)
+                continue
+            for reply in _framed(results):
+                yield reply
+            results = []
+            self._under_way -= part.commands
+            self._left.set()
+
+    async def _take(self, message: rpc.ExecuteSlaRequest) -> None:
+        commands = message.commands
+        while self._under_way and self._under_way + len(commands) > self._execution.share:
+            self._left.clear()
+            await self._left.wait()
+        self._under_way += len(commands)
+        some: list[rpc.SlaCommand] = []
+        for command in commands:
+            if self._may_be_about_what_is_under_way(command):
+                self._begin(some, message)
+                some = []
+                if self._last is not None:
+                    await asyncio.wait({self._last})
+            some.append(command)
+            if len(some) == COMMANDS_AT_ONCE:
+                self._begin(some, message)
+                some = []
+                await asyncio.sleep(0)  # others have their turn
+        self._begin(some, message)
+        self._parts.put_nowait(_End(len(commands)))
+
+    def _begin(self, commands: list[rpc.SlaCommand], message: rpc.ExecuteSlaRequest) -> None:
+        if not commands:
+            return
+        part = self._execution.begin(self, commands, self._who, omit_status=message.omit_status)
+        self._last = part.done or self._last
+        self._parts.put_nowait(part)
+
+    def _may_be_about_what_is_under_way(self, command: rpc.SlaCommand) -> bool:
+        """Whether its tenant is looked for among the caller's, in what is committed (M7)."""
+        if self._who.tenants is None or len(self._who.tenants) == 1:
+            return False
+        field = command.WhichOneof("command")
+        return field is not None and not getattr(command, field).tenant_id
 
 
 def _kinds(requests: RequestReader) -> dict[str, _Kind]:
@@ -174,12 +287,6 @@ def _kinds(requests: RequestReader) -> dict[str, _Kind]:
         "message": kind("message", "RecordSlaMessage", timeless(requests.message), replies.RECORDED),
         "assign": kind("assign", "AssignSla", timeless(requests.assign), replies.ASSIGNED),
     }
-
-
-def _slices(commands: Any) -> Iterator[list[rpc.SlaCommand]]:
-    rest = iter(commands)
-    while some := list(islice(rest, COMMANDS_AT_ONCE)):
-        yield some
 
 
 def _framed(results: list[bytes]) -> Iterator[bytes]:

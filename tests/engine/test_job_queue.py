@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from slad.core.errors import Refused
-from slad.core.events import EventType
+from slad.core.events import EventType, PauseReason
 from slad.core.instants import MINUTE_MS
 from slad.engine import turn
-from slad.engine.commands import Start
+from slad.engine.commands import Pause, Start
 from slad.engine.job_queue import Job, JobQueue
 from tests.engine.test_engine import NOW, promise, rig, settle
 
@@ -55,6 +55,91 @@ def test_with_a_command_that_leaves_its_tenant_out_all_go_as_they_came() -> None
     assert names(taken) == "a1 a2 b1"
     queue.put_back(taken[1:])
     assert names(queue.take(9)) == "a2 b1 ? a3 b2 a4"
+
+
+def part(stream: str, number: int, commands: int = 4) -> Job:
+    name = f"{stream}{number}"
+    return Job(cast("Any", None), cast("Any", None), name, stream=stream, commands=commands)
+
+
+def test_streams_take_turns_among_themselves_and_have_half_of_a_turn() -> None:
+    """X4."""
+    queue = JobQueue()
+    for number in range(3):
+        for stream in ("x", "y"):
+            queue.put(part(stream, number))
+    for number in range(20):
+        queue.put(job(f"a{number}"))
+    assert (len(queue), queue.single, queue.batched) == (44, 20, 24)
+    taken = queue.take(16)
+    assert names(taken) == "a0 x0 a1 a2 a3 a4 y0 a5 a6 a7"
+    queue.put_back(taken[2:])
+    assert (len(queue), queue.single, queue.batched) == (39, 19, 20)
+    assert names(queue.take(16)) == "a1 y0 a2 a3 a4 a5 x1 a6 a7 a8"
+    rest = names(queue.take(100)).split()
+    assert [name for name in rest if name[0] != "a"] == ["y1", "x2", "y2"]
+    assert rest[-1] == "a19"
+    assert not queue
+
+
+def test_a_job_of_many_commands_is_taken_with_others_only_where_it_fits() -> None:
+    queue = JobQueue()
+    for number in range(3):
+        queue.put(part("x", number, 6))
+    assert names(queue.take(4)) == "x0", "one at least, though it is more than a turn has"
+    assert names(queue.take(10)) == "x1"
+    assert names(queue.take(100)) == "x2"
+
+
+def test_what_streams_send_does_not_keep_single_commands_in_the_order_of_their_coming() -> None:
+    queue = JobQueue()
+    without = Job(cast("Any", None), cast("Any", None), "?", cast("Any", object()))
+    for item in (part("x", 0, 2), job("a1"), without, job("b1"), part("x", 1, 2)):
+        queue.put(item)
+    assert names(queue.take(9)) == "a1 x0 ? b1 x1"
+
+
+async def test_commands_hurry_when_something_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has fired is told before the long line of commands behind it is carried out."""
+    monkeypatch.setattr(turn, "HURRY_NS", 0)
+    async with rig(tmp_path) as slad:
+        await slad.start("due", minutes=60)
+        slad.journal.gate.clear()
+        holding = asyncio.create_task(slad.start("holding"))
+        await settle()
+        starts = [
+            (Start(tenant_id="acme", ticket_id=f"T-{n}", policy_id="p", terms=promise(60)), lambda _: b"")
+            for n in range(12)
+        ]
+        advance = asyncio.create_task(slad.engine.advance(NOW + 30 * MINUTE_MS))
+        parts = [slad.engine.put("stream", starts[begin : begin + 4]) for begin in (0, 4, 8)]
+        await settle()
+        slad.journal.gate.set()
+        await asyncio.gather(holding, advance, *parts)
+        batches = [batch for batch in slad.journal.batches if batch.created or batch.events]
+        told = next(b for b in batches if any(e.type == EventType.THRESHOLD_REACHED for e in b.events))
+        assert len(told.created) == 4, "one job goes with it"
+        created = [row.ticket_id for batch in batches for row in batch.created]
+        assert created == ["due", "holding", *(f"T-{n}" for n in range(12))]
+
+
+async def test_commands_of_a_stream_are_carried_out_together_and_refused_alone(tmp_path: Path) -> None:
+    async with rig(tmp_path) as slad:
+        missing = Pause(tenant_id="acme", ticket_id="none", reason=PauseReason.AWAITING_CLIENT)
+        start = Start(tenant_id="acme", ticket_id="T-1", policy_id="p", terms=promise(60))
+        pause = Pause(tenant_id="acme", ticket_id="T-1", reason=PauseReason.AWAITING_CLIENT)
+
+        def fault(answer: object) -> bytes:
+            raise ZeroDivisionError
+
+        outcomes = await slad.engine.put(
+            "s", [(missing, lambda _: b""), (start, lambda _: b"1"), (pause, fault), (pause, lambda _: b"2")]
+        )
+        assert [type(outcome) for outcome in outcomes] == [Refused, bytes, ZeroDivisionError, bytes]
+        assert len(slad.journal.batches) == 1
+        slad.engine.stop()
+        with pytest.raises(Refused, match="stopping"):
+            await slad.engine.put("s", [(start, lambda _: b"")])
 
 
 async def test_what_is_costly_for_one_tenant_is_cut_and_others_come_between(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,21 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2_grpc, tokens_pb2, tokens_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.service import execution
 from slad.service.limits import MAX_BATCH
 from tests.slad_under_test import (
     Slad,
+    bearer,
     refusal_of,
     refused,
     slad_running,
     stamp,
     start_request,
     target,
+    trusted,
 )
 
 IDS = {"tenant_id": "acme", "ticket_id": "T-1"}
@@ -246,6 +251,157 @@ async def test_a_message_of_too_many_bytes_ends_the_stream(tmp_path: Path) -> No
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+# --- whose commands they are
+
+
+async def token(local: grpc.aio.Channel, *tenants: str) -> dict[str, Any]:
+    """The options of a call with a token for these tenants."""
+    request = tokens_pb2.CreateSlaTokenRequest(
+        role=tokens_pb2.SLA_ROLE_WRITE, tenant_ids=tenants, all_tenants=not tenants
+    )
+    made = await tokens_pb2_grpc.SlaTokensStub(local).CreateSlaToken(request)
+    return bearer(made.secret)
+
+
+async def test_each_command_is_held_against_the_token(tmp_path: Path) -> None:
+    """X2: those of other tenants are refused, and touch nothing; the others are carried out."""
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        await slad.start("T-1", tenant_id="other")
+        mine = await token(local, "acme")
+        results = await execute(
+            slad,
+            start_request("T-1"),
+            start_request("T-2", tenant_id="other"),
+            rpc.PauseSlaRequest(tenant_id="other", ticket_id="T-1", reason=CLIENT),
+            rpc.CancelSlaRequest(ticket_id="T-1"),
+            **mine,
+        )
+        assert [result.WhichOneof("result") for result in results] == ["start", "error", "error", "cancel"]
+        assert {reason(result) for result in results[1:3]} == {"TENANT_NOT_ALLOWED"}
+        assert results[3].cancel.status.tenant_id == "acme", "without a tenant the caller's is meant"
+        everything = sla_backend_pb2_grpc.SlaBackendStub(local)
+        page = await everything.ListSlaTrackings(rpc.ListSlaTrackingsRequest(tenant_id="other"))
+        assert [(status.ticket_id, status.is_paused) for status in page.trackings] == [("T-1", False)]
+        life = await everything.GetSlaTimeline(rpc.GetSlaTimelineRequest(include_audit=True, **IDS))
+        assert {entry.token_id for entry in life.audit} != {""}, "the audit names the token"
+
+
+async def test_a_ticket_that_the_stream_has_just_started_is_found_without_its_tenant(tmp_path: Path) -> None:
+    """M7 with a token for several tenants, among whose tickets it is looked for: those of the stream too."""
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        several = await token(local, "acme", "other")
+        await sla_backend_pb2_grpc.SlaBackendStub(local).StartSlaTracking(
+            start_request("T-9", tenant_id="stranger")
+        )
+        results = await execute(
+            slad,
+            start_request("T-1", tenant_id="other"),
+            rpc.PauseSlaRequest(ticket_id="T-1", reason=CLIENT),
+            start_request("T-2"),
+            rpc.ResumeSlaRequest(ticket_id="T-1"),
+            rpc.CancelSlaRequest(ticket_id="T-9"),
+            **several,
+        )
+        assert [result.WhichOneof("result") for result in results] == [
+            "start",
+            "pause",
+            "start",
+            "resume",
+            "error",
+        ]
+        assert results[1].pause.status.tenant_id == "other"
+        assert reason(results[4]) == "TRACKING_NOT_FOUND"
+
+
+async def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        admin = tokens_pb2_grpc.SlaTokensStub(local)
+        made = await admin.CreateSlaToken(
+            tokens_pb2.CreateSlaTokenRequest(role=tokens_pb2.SLA_ROLE_WRITE, all_tenants=True)
+        )
+        call = slad.backend.ExecuteSla(**bearer(made.secret))
+        await call.write(rpc.ExecuteSlaRequest(commands=[command(start_request())]))
+        assert (await call.read()).results[0].start.created
+        await admin.RevokeSlaToken(tokens_pb2.RevokeSlaTokenRequest(token_id=made.token.token_id))
+        got = await refused(call.read())
+        assert (got.code, got.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+# --- much at once
+
+
+async def test_a_stream_that_does_not_read_its_results_is_not_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """X4: of a slow reader's commands only so many are under way; when it reads, all are answered."""
+    monkeypatch.setattr(execution, "MAX_UNDER_WAY", 100)
+    attributes = {f"{n:02}": "x" * 1_000 for n in range(32)}
+    messages = [
+        rpc.ExecuteSlaRequest(
+            commands=[
+                command(start_request(f"T-{m}-{n}", attributes=attributes, request_id=f"{m}-{n}"))
+                for n in range(10)
+            ]
+        )
+        for m in range(200)
+    ]
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        call = slad.backend.ExecuteSla(_each(messages))
+        events, before = 0, -1
+        while events == 0 or events != before:
+            before = events
+            await asyncio.sleep(0.2)
+            events = await _head(local)
+        assert events < 2_000, "the stream was read to its end"
+        results = [result async for reply in call for result in reply.results]
+        assert [result.start.status.ticket_id for result in results] == [
+            request.start.ticket_id for message in messages for request in message.commands
+        ]
+
+
+async def _head(local: grpc.aio.Channel) -> int:
+    """The sequence of the newest event."""
+    watch = sla_backend_pb2_grpc.SlaBackendStub(local).WatchSlaEvents(rpc.WatchSlaEventsRequest())
+    metadata = dict(await watch.initial_metadata())
+    watch.cancel()
+    return int(metadata["slad-head-sequence"])
+
+
+async def test_streams_that_stand_open_end_with_the_daemon_and_what_they_sent_is_answered(
+    tmp_path: Path,
+) -> None:
+    async with slad_running(tmp_path) as slad:
+        idle, busy = slad.backend.ExecuteSla(), slad.backend.ExecuteSla()
+        await idle.wait_for_connection()
+        await busy.write(rpc.ExecuteSlaRequest(commands=[command(start_request())]))
+        assert (await busy.read()).results[0].start.created
+        slad.daemon.request_stop()
+        for call in (idle, busy):
+            got = await refused(call.read())
+            assert (got.code, got.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+
+async def test_two_streams_and_single_calls_take_turns(tmp_path: Path) -> None:
+    """X4: who sends a thousand at once does not let another wait for all of them."""
+    async with slad_running(tmp_path) as slad:
+        order: list[str] = []
+
+        async def send(name: str, number: int) -> None:
+            await execute(slad, *(start_request(f"{name}-{n}") for n in range(number)), omit_status=True)
+            order.append(name)
+
+        long = asyncio.create_task(send("long", 1_000))
+        while not await _head(slad.channel):
+            pass
+        await asyncio.gather(long, send("short", 10), _single(slad, order))
+        assert order[-1] == "long"
+
+
+async def _single(slad: Slad, order: list[str]) -> None:
+    await slad.start("single")
+    order.append("single")
 
 
 # --- BatchGetSlaStatus

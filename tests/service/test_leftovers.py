@@ -26,6 +26,7 @@ PAUSE = rpc.PauseSlaRequest(tenant_id="acme", ticket_id="nobody's", reason=1)
 STATUS = rpc.GetSlaStatusRequest(tenant_id="acme", ticket_id="nobody's")
 TIMELINE = rpc.GetSlaTimelineRequest(tenant_id="acme", ticket_id="nobody's")
 WATCH = rpc.WatchSlaEventsRequest(consumer="C" * LARGE)
+EXECUTE = rpc.ExecuteSlaRequest(commands=[rpc.SlaCommand(start=WRONG), rpc.SlaCommand(pause=PAUSE)])
 IMPORT = rpc.ImportSlaTrackingsRequest(trackings=[rpc.SlaTrackingImport(start=WRONG)])
 
 
@@ -38,6 +39,7 @@ IMPORT = rpc.ImportSlaTrackingsRequest(trackings=[rpc.SlaTrackingImport(start=WR
         ("GetSlaTimeline", TIMELINE),
         ("WatchSlaEvents", WATCH),
         ("ImportSlaTrackings", IMPORT),
+        ("ExecuteSla", EXECUTE),
     ],
 )
 async def test_of_refused_calls_nothing_large_is_left(method: str, request_: Message, tmp_path: Path) -> None:
@@ -49,6 +51,13 @@ async def test_of_refused_calls_nothing_large_is_left(method: str, request_: Mes
         if method == "ImportSlaTrackings":
             reply = await channel.stream_unary(path)(iter([body]))
             assert rpc.ImportSlaTrackingsResponse.FromString(reply).rejected_count == 1
+            return
+        if method == "ExecuteSla":
+            replies = [reply async for reply in channel.stream_stream(path)(iter([body]))]
+            assert [r.HasField("error") for r in rpc.ExecuteSlaResponse.FromString(replies[0]).results] == [
+                True,
+                True,
+            ]
             return
         is_watch = method == "WatchSlaEvents"
         answer = channel.unary_stream(path)(body).read() if is_watch else channel.unary_unary(path)(body)
