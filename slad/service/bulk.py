@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -29,12 +29,15 @@ from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
 from slad.storage.store import Store
 
-ROWS_AT_ONCE: Final = 128
-"""Rows in one turn of the engine, so that timers and commands get their turns between them. A row counts once
-more for everything that it says has happened."""
+ROWS_AT_ONCE: Final = 32
+"""Rows that go through the engine together; timers and commands get their turns between them. A row counts
+once more for everything that it says has happened."""
 
-CHUNKS_AHEAD: Final = 2
-"""Chunks under way: while one is committed the next is read."""
+CHUNKS_AHEAD: Final = 8
+"""Chunks of an import under way: while some are committed the next are read."""
+
+MENDED_AT_ONCE: Final = 128
+"""Tickets that a reconciliation mends in one transaction."""
 
 MAX_LISTED: Final = 10_000
 """Rejected rows, or differences, in a reply. Bounds memory, and the size of the reply."""
@@ -73,45 +76,33 @@ class Bulk:
     ) -> rpc.ImportSlaTrackingsResponse:
         """Starts the trackings of the stream, each row judged on its own: also whether it is `who`'s."""
         reply = rpc.ImportSlaTrackingsResponse()
-        under_way: deque[asyncio.Task[_Taken]] = deque()
-        index = 0
-        try:
-            async for message in stream:
-                for chunk in _chunks(message.trackings):
-                    if len(under_way) == CHUNKS_AHEAD:
-                        _add(reply, await under_way.popleft())
-                    under_way.append(asyncio.create_task(self._take_chunk(chunk, index, who)))
-                    index += len(chunk)
-            while under_way:
-                _add(reply, await under_way.popleft())
-        finally:
-            for task in under_way:
-                task.cancel()
+        line, index = object(), 0
+        under_way: deque[_Chunk] = deque()
+        async for message in stream:
+            for rows in _chunks(message.trackings):
+                if len(under_way) == CHUNKS_AHEAD:
+                    await under_way.popleft().add_to(reply)
+                under_way.append(self._begin(line, rows, index, who))
+                index += len(rows)
+                await asyncio.sleep(0)  # others have their turn
+        for chunk in under_way:
+            await chunk.add_to(reply)
         return reply
 
-    async def _take_chunk(self, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Taken:
-        wanted: list[tuple[int, Start]] = []
-        taken = _Taken()
+    def _begin(self, line: object, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Chunk:
+        """Lets rows be started, after those that stand in `line` already."""
+        chunk, now = _Chunk([], []), self._clock.now()
         for index, row in enumerate(rows, start=first):
             try:
-                start = tracking_import(self._requests, row, "", self._clock.now())
+                start = tracking_import(self._requests, row, "", now)
                 if not who.may_touch(start.tenant_id):
                     raise tenant_not_allowed()
-                wanted.append((index, attributed(start)))
+                chunk.rows.append(_Row(index, attributed(start)))
             except (InvalidField, Refused) as error:
-                taken.rejected.append((index, row.start.ticket_id, without_frames(error)))
-        outcomes: list[bool | InvalidField | Refused] = []
-        if wanted:
-            tenant_id = wanted[0][1].tenant_id
-            outcomes = await self._engine.write(partial(_start_all, wanted), tenant_id=tenant_id)
-        for (index, start), outcome in zip(wanted, outcomes, strict=True):
-            if isinstance(outcome, bool):
-                taken.created += outcome
-                taken.kept += not outcome
-            else:
-                taken.rejected.append((index, start.ticket_id, outcome))
-        taken.rejected.sort(key=lambda rejected: rejected[0])
-        return taken
+                chunk.rejected.append((index, row.start.ticket_id, without_frames(error)))
+        if chunk.rows:
+            chunk.done = self._engine.put(line, [(row.start, row) for row in chunk.rows])
+        return chunk
 
     async def reconcile(
         self, stream: AsyncIterator[rpc.ReconcileSlaTrackingsRequest], viewed: Callable[[], Awaitable[None]]
@@ -195,8 +186,8 @@ class Bulk:
 
     async def _mend(self, findings: list[TicketDifferences]) -> list[bool]:
         mended: list[bool] = []
-        for begin in range(0, len(findings), ROWS_AT_ONCE):
-            chunk = findings[begin : begin + ROWS_AT_ONCE]
+        for begin in range(0, len(findings), MENDED_AT_ONCE):
+            chunk = findings[begin : begin + MENDED_AT_ONCE]
             mends = [attributed(finding.mend) for finding in chunk]
             mended += await self._engine.write(partial(_mend_all, mends))
         return mended
@@ -262,47 +253,52 @@ def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[list[rpc.SlaTrack
         yield chunk
 
 
+class _Row:
+    """A row that is to be started: makes the reply, and keeps whether the tracking is new."""
+
+    __slots__ = ("index", "is_new", "start")
+
+    def __init__(self, index: int, start: Start) -> None:
+        self.index = index
+        self.start = start
+        self.is_new = False
+        """Not when a request id was answered before: that makes no reply, and changes nothing."""
+
+    def __call__(self, answer: Answer) -> bytes:
+        self.is_new = answer.changed
+        # Only a request id needs a reply, for its repetition.
+        return replies.STARTED.whole(answer) if self.start.request else b""
+
+
 @dataclass
-class _Taken:
-    """What became of a chunk of rows."""
+class _Chunk:
+    """Rows that go through the engine together."""
 
-    created: int = 0
-    kept: int = 0
-    rejected: list[tuple[int, str, InvalidField | Refused]] = field(default_factory=list)
+    rows: list[_Row]
+    rejected: list[tuple[int, str, InvalidField | Refused]]
+    """(index, ticket_id, why) of the others."""
+    done: asyncio.Future[list[bytes | Exception]] | None = None
+    """What becomes of `rows`; None: there are none."""
 
-
-def _add(reply: rpc.ImportSlaTrackingsResponse, taken: _Taken) -> None:
-    reply.created += taken.created
-    reply.kept += taken.kept
-    reply.rejected_count += len(taken.rejected)
-    for index, ticket_id, cause in taken.rejected[: MAX_LISTED - len(reply.rejected)]:
-        path = cause.field if isinstance(cause, InvalidField) else ""
-        # An id that is too long is no id; a part of it tells the row well enough.
-        shown = ticket_id[:MAX_SHOWN_ID]
-        reply.rejected.add(index=index, ticket_id=shown, field=path, reason=cause.reason)
-
-
-def _start_all(wanted: list[tuple[int, Start]], work: UnitOfWork) -> list[bool | InvalidField | Refused]:
-    """For each row whether it is new, or why it was refused."""
-    outcomes: list[bool | InvalidField | Refused] = []
-    work.foresee([start for _, start in wanted])
-    for _, start in wanted:
-        heard: list[bool] = []
-
-        def render(answer: Answer, heard: list[bool] = heard, start: Start = start) -> bytes:
-            heard.append(answer.changed)
-            # Only a request id needs a reply, for its repetition.
-            return replies.STARTED.whole(answer) if start.request else b""
-
-        try:
-            execute(work, start, render)
-        except (InvalidField, Refused) as error:
-            refusal = error.under("start") if isinstance(error, InvalidField) else error
-            outcomes.append(without_frames(refusal))
-        else:
-            # A request id that was answered before renders nothing, and changes nothing.
-            outcomes.append(any(heard))
-    return outcomes
+    async def add_to(self, reply: rpc.ImportSlaTrackingsResponse) -> None:
+        """Adds what has become of the rows, when it is durable. Raises what ended them all."""
+        rejected = self.rejected
+        for row, outcome in zip(self.rows, await self.done if self.done else (), strict=True):
+            if isinstance(outcome, InvalidField | Refused):
+                refusal = outcome.under("start") if isinstance(outcome, InvalidField) else outcome
+                rejected.append((row.index, row.start.ticket_id, refusal))
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                reply.created += row.is_new
+                reply.kept += not row.is_new
+        rejected.sort(key=lambda one: one[0])
+        reply.rejected_count += len(rejected)
+        for index, ticket_id, cause in rejected[: MAX_LISTED - len(reply.rejected)]:
+            path = cause.field if isinstance(cause, InvalidField) else ""
+            # An id that is too long is no id; a part of it tells the row well enough.
+            shown = ticket_id[:MAX_SHOWN_ID]
+            reply.rejected.add(index=index, ticket_id=shown, field=path, reason=cause.reason)
 
 
 def _mend_all(mends: list[Mend], work: UnitOfWork) -> list[bool]:
