@@ -158,7 +158,7 @@ async def assemble(
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
     meters, calls = CallMeters(), CallLog(settings.log.slow_calls_ms)
-    execution = Execution(requests, engine, clock, gate, meters, calls, notice)
+    execution = Execution(requests, engine, clock, gate, meters, calls, notice, tracing)
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
             requests,

@@ -35,7 +35,7 @@ from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
-from slad.engine.turn import Result, carry_out, fire_due
+from slad.engine.turn import Result, carry_out, commands_of, fire_due
 from slad.engine.unit_of_work import UnitOfWork
 from slad.engine.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
@@ -161,20 +161,18 @@ class SlaEngine:
         return await done
 
     def put(
-        self, stream: Hashable, commands: Sequence[tuple[Command, Render]]
+        self, stream: Hashable, commands: Sequence[tuple[Command, Render]], cause: Any = None
     ) -> asyncio.Future[list[bytes | Exception]]:
-        """Lets commands of a stream be carried out together in one of the next turns, each on its own (X2).
+        """Lets commands of a stream be carried out in a turn to come, after those that it put before (X3).
 
-        Those that it put before go before them (X3). Once they are durable the future has what came of each:
-        its rendered answer, or an error.
+        Once they are durable the future has what came of each (see `execute_all`). `cause` is the observer's.
         """
         done: asyncio.Future[list[bytes | Exception]] = asyncio.get_running_loop().create_future()
         if self._stopping:
             _fail(done, Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
             return done
-        observer = self._listeners.observer
         run = partial(execute_all, commands=commands)
-        self._jobs.put(Job(run, done, observer and observer.cause(), stream=stream, commands=len(commands)))
+        self._jobs.put(Job(run, done, cause, stream=stream, commands=len(commands)))
         self._awake.set()
         return done
 
@@ -292,8 +290,7 @@ class SlaEngine:
 
     def _count(self, work: UnitOfWork, events: list[EventRow], results: list[Result]) -> None:
         now = self._clock.now()
-        commands = sum(result.job.commands for result in results)
-        self.counts.committed(self._commit_took, commands, events, work.crossings, now)
+        self.counts.committed(self._commit_took, commands_of(results), events, work.crossings, now)
         if not self._clock.is_virtual:
             self.counts.fired(work.crossings[: self._fired], now)
 
@@ -301,7 +298,8 @@ class SlaEngine:
         observer = self._listeners.observer
         if observer is not None:
             causes = [result.job.cause for result in results]
-            observer.turn(TurnReport(began, built, perf_counter_ns(), causes, events, error))
+            commands, now = commands_of(results), perf_counter_ns()
+            observer.turn(TurnReport(began, built, now, causes, commands, events, error))
 
     def _committed(
         self,

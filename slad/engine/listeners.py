@@ -16,7 +16,8 @@ class TurnReport(NamedTuple):
     built: int
     ended: int
     causes: Sequence[Any]
-    """What `TurnObserver.cause` said of each command in it."""
+    """What `TurnObserver.cause` said of each job in it, or who put it."""
+    commands: int
     events: int
     error: str
     """Empty when the commit succeeded."""

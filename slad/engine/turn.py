@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
@@ -39,6 +39,11 @@ class Result(NamedTuple):
     job: Job
     value: Any
     error: Exception | None
+
+
+def commands_of(results: Sequence[Result]) -> int:
+    """How many commands were carried out."""
+    return sum(result.job.commands for result in results)
 
 
 def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) -> None:

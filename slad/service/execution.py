@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator, Sequence
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 
@@ -23,6 +24,9 @@ from slad.service.limits import MAX_BATCH, MAX_REPLY_BYTES
 from slad.service.protobuf_bytes import embedded, tag_of
 from slad.service.replies import CommandReply, Completed
 from slad.service.requests import RequestReader
+
+if TYPE_CHECKING:
+    from slad.service.tracing import Tracing
 
 RPC: Final = "ExecuteSla"
 
@@ -68,6 +72,7 @@ class Execution:
         meters: CallMeters,
         log: CallLog,
         notice: Callable[[Exception], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -76,6 +81,7 @@ class Execution:
         self._meter = meters.meter(RPC)
         self._log = log
         self._notice = notice
+        self._tracing = tracing
         self._kinds = _kinds(requests)
         self._open: set[_Exchange] = set()
 
@@ -103,8 +109,22 @@ class Execution:
         """How many commands each stream may have under way (X4)."""
         return min(MAX_UNDER_WAY, MAX_UNDER_WAY_IN_ALL // max(1, len(self._open)))
 
+    def receive(self, message: rpc.ExecuteSlaRequest) -> _Received:
+        """A message that has come."""
+        number = len(message.commands)
+        span = self._tracing and self._tracing.batch(number)
+        return _Received(number, message.omit_status, perf_counter_ns(), span)
+
+    def done(self, message: _Received) -> None:
+        """Its results may go."""
+        took = perf_counter_ns() - message.began
+        self._meter.durations.observe(took)
+        self._log.ended(RPC, None, took)
+        if message.span is not None:
+            message.span.end()
+
     def begin(
-        self, stream: Hashable, messages: list[rpc.SlaCommand], who: Caller, *, omit_status: bool
+        self, stream: Hashable, messages: list[rpc.SlaCommand], who: Caller, received: _Received
     ) -> _Part:
         """Lets commands of a stream be carried out, after those before them."""
         now = self._clock.now()
@@ -113,10 +133,11 @@ class Execution:
         asked: list[tuple[Command, Render]] = []
         for place, (field, message) in enumerate(zip(fields, messages, strict=True)):
             try:
-                asked.append(self._read(field, message, who, now, omit_status=omit_status))
+                asked.append(self._read(field, message, who, now, omit_status=received.omit_status))
             except Exception as error:
                 errors[place] = without_frames(error)
-        return _Part(messages, fields, errors, asked, self._engine.put(stream, asked) if asked else None)
+        done = self._engine.put(stream, asked, received.span) if asked else None
+        return _Part(messages, fields, errors, asked, done)
 
     def _read(
         self, field: str, message: rpc.SlaCommand, who: Caller, now: int, *, omit_status: bool
@@ -181,10 +202,16 @@ class _Part(NamedTuple):
     """What becomes of these; None: there are none."""
 
 
-class _End(NamedTuple):
-    """The end of a message of so many commands, whose results may go."""
+class _Received(NamedTuple):
+    """A message, its commands apart. In the line of parts it is the end of its own."""
 
     commands: int
+    """How many it has."""
+    omit_status: bool
+    began: int
+    """When it was read, in ns of `perf_counter_ns`."""
+    span: Any
+    """What traces follow it by; None: they are off."""
 
 
 class _Exchange:
@@ -196,7 +223,7 @@ class _Exchange:
         self._under_way = 0
         self._left = asyncio.Event()
         """Set when results have left."""
-        self._parts: asyncio.Queue[_Part | _End | Exception | None] = asyncio.Queue()
+        self._parts: asyncio.Queue[_Part | _Received | Exception | None] = asyncio.Queue()
         """In order; None: the stream has ended."""
         self._last: asyncio.Future[Any] | None = None
         """When it is done, so is all before it."""
@@ -225,6 +252,7 @@ class _Exchange:
             if isinstance(part, _Part):
                 results += await self._execution.results(part)
                 continue
+            self._execution.done(part)
             for reply in _framed(results):
                 yield reply
             results = []
@@ -232,7 +260,7 @@ class _Exchange:
             self._left.set()
 
     async def _take(self, message: rpc.ExecuteSlaRequest) -> None:
-        commands = message.commands
+        commands, received = message.commands, self._execution.receive(message)
         while self._under_way and self._under_way + len(commands) > self._execution.share:
             self._left.clear()
             await self._left.wait()
@@ -240,22 +268,22 @@ class _Exchange:
         some: list[rpc.SlaCommand] = []
         for command in commands:
             if self._may_be_about_what_is_under_way(command):
-                self._begin(some, message)
+                self._begin(some, received)
                 some = []
                 if self._last is not None:
                     await asyncio.wait({self._last})
             some.append(command)
             if len(some) == COMMANDS_AT_ONCE:
-                self._begin(some, message)
+                self._begin(some, received)
                 some = []
                 await asyncio.sleep(0)  # others have their turn
-        self._begin(some, message)
-        self._parts.put_nowait(_End(len(commands)))
+        self._begin(some, received)
+        self._parts.put_nowait(received)
 
-    def _begin(self, commands: list[rpc.SlaCommand], message: rpc.ExecuteSlaRequest) -> None:
+    def _begin(self, commands: list[rpc.SlaCommand], received: _Received) -> None:
         if not commands:
             return
-        part = self._execution.begin(self, commands, self._who, omit_status=message.omit_status)
+        part = self._execution.begin(self, commands, self._who, received)
         self._last = part.done or self._last
         self._parts.put_nowait(part)
 

@@ -2,7 +2,9 @@
 
 Spans:
   - one a call (SERVER), a child of the caller's when it sends `traceparent`
-  - one a turn of the engine; it and the calls that it carried out are linked, as one turn serves many
+  - one a message of ExecuteSla, in that of its call, which lasts as long as the stream
+  - one a turn of the engine; it and the calls and messages that it carried out are linked, as one turn serves
+    many
   - in the turn its commit
 
 Nothing of this module is imported, and nothing of it runs, unless traces are on.
@@ -17,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -36,6 +39,10 @@ from slad.service.calls import about
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Callable[..., Any])
+
+_stream: ContextVar[Span] = ContextVar("stream")
+"""The span of the stream that is served. It is not the current one, as calls to elsewhere would become its
+children."""
 
 FLUSH_S: Final = 3.0
 """How long a stopping daemon waits for the collector to take the last spans."""
@@ -115,6 +122,7 @@ class Tracing:
                 attributes={"rpc.system.name": "grpc", "rpc.method": name},
             )
             replies = 0
+            _stream.set(span)
             try:
                 async for reply in handler(request, context):
                     replies += 1
@@ -142,6 +150,11 @@ class Tracing:
 
         return told  # type: ignore[return-value]
 
+    def batch(self, commands: int) -> Span:
+        """The span of a message of so many commands of the stream that is served; to be ended."""
+        within = trace.set_span_in_context(_stream.get(), Context())
+        return self._tracer.start_span("commands", context=within, attributes={"slad.commands": commands})
+
     # --- turns
 
     def cause(self) -> Span:
@@ -156,7 +169,7 @@ class Tracing:
             "turn",
             context=Context(),
             links=[Link(span.get_span_context()) for span in calls],
-            attributes={"slad.commands": len(report.causes), "slad.events": report.events},
+            attributes={"slad.commands": report.commands, "slad.events": report.events},
             start_time=wall + report.began,
         )
         for span in calls:

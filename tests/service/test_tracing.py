@@ -140,6 +140,28 @@ async def test_a_stream_is_a_span_from_its_first_reply_to_its_end(tmp_path: Path
     assert attributes(stream)["rpc.response.status_code"] in {"CANCELLED", "UNAVAILABLE"}
 
 
+async def test_a_message_of_commands_is_a_span_within_that_of_its_stream(tmp_path: Path) -> None:
+    async def act(slad: Slad) -> None:
+        call = slad.backend.ExecuteSla()
+        for number in range(2):
+            commands = [rpc.SlaCommand(start=start_request(f"T-{number}-{n}")) for n in range(40)]
+            await call.write(rpc.ExecuteSlaRequest(commands=commands))
+            await call.read()
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+
+    collector = await run(tmp_path, act)
+    (stream,) = collector.named("slad.v1.SlaBackend/ExecuteSla")
+    messages = collector.named("commands")
+    turns = {turn.span_id: attributes(turn)["slad.commands"] for turn in collector.named("turn")}
+    assert sum(turns.values()) == 80
+    for message in messages:
+        assert (message.trace_id, message.parent_span_id) == (stream.trace_id, stream.span_id)
+        assert attributes(message) == {"slad.commands": 40}
+        assert sum(turns[span_id] for span_id in {link.span_id for link in message.links}) == 40
+    assert len(messages) == 2
+
+
 async def test_timers_alone_are_a_turn_without_links(tmp_path: Path) -> None:
     async def act(slad: Slad) -> None:
         await slad.start("T-1")
