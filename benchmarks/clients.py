@@ -23,6 +23,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from benchmarks.load import cpu_seconds
 from benchmarks.start_request import StartRequests
+from slad.service.protobuf_bytes import embedded, tag_of
 
 SERVICE: Final = "/slad.v1.SlaBackend/"
 NS_PER_MS: Final = 1e6
@@ -140,6 +141,78 @@ class _Lives:
             due += BETWEEN_S
 
 
+async def push(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """Starts through ExecuteSla: so many streams, each with one message under way; starts a second.
+
+    Raises RuntimeError when one is refused.
+    """
+    starts, counts, stopping = StartRequests(), [0], False
+    execute: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"{SERVICE}ExecuteSla")
+
+    async def stream() -> None:
+        call = execute()
+        while not stopping:
+            await call.write(starts_message(starts, options.in_message, omit_status=not options.status))
+            answered = 0
+            while answered < options.in_message:
+                body = await call.read()
+                assert isinstance(body, bytes)
+                results = rpc.ExecuteSlaResponse.FromString(body).results
+                if not all(result.start.created for result in results):
+                    raise RuntimeError(f"a command was refused: {results[0]}")
+                answered += len(results)
+            counts[0] += answered
+        await call.done_writing()
+
+    async with asyncio.TaskGroup() as streams:
+        for _ in range(options.in_flight):
+            streams.create_task(stream())
+        await asyncio.sleep(0.5)
+        counts[0], begun, cpu = 0, time.perf_counter(), _cpu_seconds(options.server_pid)
+        await asyncio.sleep(options.seconds)
+        answered, seconds = counts[0], time.perf_counter() - begun
+        cpu = _cpu_seconds(options.server_pid) - cpu
+        stopping = True
+    return {"calls": answered, "seconds": seconds, "server_cpu_us": cpu / answered * 1e6}
+
+
+def starts_message(starts: StartRequests, number: int, *, omit_status: bool) -> bytes:
+    """A serialized ExecuteSlaRequest with so many starts."""
+    body = b"".join([embedded(_COMMANDS, embedded(_START, starts.next())) for _ in range(number)])
+    return body + rpc.ExecuteSlaRequest(omit_status=omit_status).SerializeToString()
+
+
+_COMMANDS: Final = tag_of(rpc.ExecuteSlaRequest, "commands")
+_START: Final = tag_of(rpc.SlaCommand, "start")
+
+
+async def ask_statuses(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
+    """In turn, pages of random tickets: in one call, and in one call for each ticket; ms of each page."""
+    random = Random(1)
+    one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"{SERVICE}GetSlaStatus")
+    many: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"{SERVICE}BatchGetSlaStatus")
+    took: dict[str, list[float]] = {"batch": [], "together": [], "in turn": []}
+    ends = time.perf_counter() + options.seconds
+    while time.perf_counter() < ends:
+        for kind, times in took.items():
+            page = [f"P-{random.randrange(options.tickets)}" for _ in range(options.in_message)]
+            request = rpc.BatchGetSlaStatusRequest(tenant_id="pending", ticket_ids=page).SerializeToString()
+            requests = [
+                rpc.GetSlaStatusRequest(tenant_id="pending", ticket_id=ticket).SerializeToString()
+                for ticket in page
+            ]
+            begun = time.perf_counter()
+            if kind == "batch":
+                await many(request)
+            elif kind == "together":
+                await asyncio.gather(*map(one, requests))
+            else:
+                for single in requests:
+                    await one(single)
+            times.append((time.perf_counter() - begun) * 1e3)
+    return took
+
+
 async def ask_status(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
     """GetSlaStatus of random tickets, so many in flight; calls a second."""
     random = Random(1)
@@ -191,6 +264,8 @@ KINDS: Final[dict[str, Callable[..., Awaitable[dict[str, Any]]]]] = {
     "lateness": watch_lateness,
     "replay": count_events,
     "commands": open_loop,
+    "push": push,
+    "statuses": ask_statuses,
     "status": ask_status,
     "echo": echo,
 }
@@ -210,6 +285,8 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--in-message", type=int, default=64, help="commands, or tickets of a page")
+    parser.add_argument("--status", action="store_true", help="let replies have the status")
     parser.add_argument("--rate", type=float, default=500.0, help="commands a second")
     parser.add_argument("--after", type=int, default=0, help="sequence")
     parser.add_argument("--events", type=int, default=0)
