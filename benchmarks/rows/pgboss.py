@@ -55,8 +55,8 @@ def run(options: Options) -> Result:
     notes = [
         "synchronous_commit is on, as it is by default; one send is one job. Batched: ExecuteSla as in the "
         "row `batch`, against single sends with 128 in flight, and against two at a time of `insert` with 64 "
-        "jobs. A start is validated, its ticket and request_id are looked up, and its thresholds are computed; "
-        "a job of pg-boss is a row.",
+        "jobs. A start is validated, its ticket and request_id are looked up, its thresholds are computed; a "
+        "job of pg-boss is a row.",
     ]
     return Result("pgboss", figures, notes)
 
