@@ -14,7 +14,7 @@ TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test quick lint format proto proto-release client-typescript docs site crash faults fuzz simulate bench audit dist clean
+.PHONY: help setup run test quick lint format proto proto-release client-typescript docs site crash faults fuzz simulate model bench audit dist clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -95,6 +95,9 @@ fuzz: $(SETUP) ## Send 100,000 requests, hostile ones among them
 
 simulate: $(SETUP) ## Live through 10,000 simulated worlds
 	$(BIN)/python -m tests.trials.simulation $(ARGS)
+
+model: $(SETUP) ## Try every order of up to 6 facts in six small worlds, with a restart at every step
+	$(BIN)/python -m tests.trials.model $(ARGS)
 
 bench: $(SETUP) ## Measure slad beside its peers and write docs/performance.md; ARGS name rows
 	$(BIN)/python -m pip install --quiet --editable clients/python --editable '.[temporal]' --group bench

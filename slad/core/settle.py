@@ -70,7 +70,7 @@ def settle(
     due: list[_Firing] = []
     for clock in reading.clocks:
         due += _due(clock, firings, until=until, silent=suppress_past)
-    untrue, moved = _untrue(reading, firings, known) if firings else ([], False)
+    untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
     events = _in_order(due, untrue, happened, at, reading.now)
     for fired, *_ in untrue:
         firings[fired.cycle, fired.percent] = fired.retracted()
@@ -106,7 +106,9 @@ def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: b
     return due
 
 
-def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firing], bool]:
+def _untrue(
+    tracking: Tracking, reading: Reading, firings: _Firings, known: int
+) -> tuple[list[_Firing], bool]:
     """What was announced and no longer holds; and whether any that holds belongs to another instant by now.
 
     `known` is how far slad's clock is known to have come.
@@ -135,14 +137,16 @@ def _untrue(reading: Reading, firings: _Firings, known: int) -> tuple[list[_Firi
             moved = True
         else:
             spec = ThresholdSpec(fired.percent, False, 0, fired.percent == BREACH_PERCENT)
-            untrue.append(_Firing(fired, spec, counting.ref if counting else _gone(fired)))
+            untrue.append(_Firing(fired, spec, counting.ref if counting else _gone(fired, tracking)))
     return untrue, moved
 
 
-def _gone(fired: Fired) -> CycleRef:
-    """What a firing was about whose cycle is not there any more; its number is not known then."""
+def _gone(fired: Fired, tracking: Tracking) -> CycleRef:
+    """What a firing was about whose cycle is not there any more; of several the number is not known then."""
     name = fired.clock if isinstance(fired.clock, str) else Phase(fired.clock).name.lower()
-    return CycleRef(name, 0, fired.opened_at)
+    if fired.opened_at:
+        return CycleRef(name, 0, fired.opened_at)
+    return CycleRef(name, 1, tracking.started_at)
 
 
 def _in_order(

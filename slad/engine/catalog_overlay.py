@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slad.core.calendar import Calendar, compile_calendar
+from slad.core.schedule import Schedule
 from slad.core.terms import Terms
 from slad.engine.catalog import EVERY_HOUR, Catalog
 from slad.engine.commands import ScheduleOffer, TermsOffer
@@ -54,6 +55,10 @@ class CatalogOverlay:
         if calendar is None:
             calendar = self._calendars[schedule_key] = self._stored.calendar(schedule_key)
         return calendar
+
+    def schedule(self, schedule_key: int) -> Schedule | None:
+        """A stored schedule; None for the one that is always open. Raises Unreadable."""
+        return self._stored.schedule(schedule_key)
 
     def accept(self, offer: TermsOffer, policy_id: str) -> Terms:
         """The terms of an offer, its schedule added if it is new.

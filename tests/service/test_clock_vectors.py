@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf.json_format import ParseDict
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -84,6 +85,7 @@ async def obey(slad: Slad, op: dict[str, Any], ids: dict[str, str], **when: Any)
             raise AssertionError(other)
 
 
+@pytest.mark.usefixtures("engine")
 async def test_clock_vectors_by_test_clock_and_watcher(tmp_path: Path) -> None:
     """All cases at once in one daemon, a ticket each: none disturbs another."""
     steps = sorted(_steps(), key=lambda step: step[:3])

@@ -1,9 +1,9 @@
 """Random lives of tickets through the wire: commands late, twice and out of order, and a consumer listening.
 
 The real service (virtual clock) against a ticket counted minute by minute, which is told everything and
-sorts it by when it took effect (tests/core/naive_ticket.py). After every step both have the same state,
-elapsed times and completions, and what a durable consumer was told and not taken back is the same set of
-thresholds.
+sorts it by when it took effect (tests/core/naive_life.py). After every step both have the same state, owner,
+reasons, elapsed times and verdicts of every clock, and what a durable consumer was told and not taken back is
+the same set of thresholds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import MINUTE_MS
-from tests.core.naive_ticket import NaiveTerms, NaiveTicket
-from tests.core.test_machine_stateful import PROMISES, instant
+from slad.core.terms import ClockTerms
+from tests.core.naive_life import Announced, NaiveTicket
+from tests.core.test_machine_stateful import NAMED, PROMISES, instant, promised
 from tests.service.test_import import Held, held_slad, status_of
 from tests.slad_under_test import OFFICE, Slad, refusal, stamp, target
 
@@ -40,12 +41,23 @@ CONSUMER = "psa"
 RESPONSE, RESOLUTION = pb.SLA_PHASE_RESPONSE, pb.SLA_PHASE_RESOLUTION
 PHASES = {"response": RESPONSE, "resolution": RESOLUTION}
 
+VENDOR = {"reason": pb.SLA_PAUSE_REASON_OTHER, "reason_code": "vendor"}
 REQUESTS: dict[str, tuple[type[Message], dict[str, Any]]] = {
-    "pause": (rpc.PauseSlaRequest, {"reason": pb.SLA_PAUSE_REASON_STATUS_PAUSE}),
+    "pause": (rpc.PauseSlaRequest, {"reason": pb.SLA_PAUSE_REASON_AWAITING_CLIENT}),
+    "pause for vendor": (rpc.PauseSlaRequest, VENDOR),
     "resume": (rpc.ResumeSlaRequest, {}),
+    "resume from vendor": (rpc.ResumeSlaRequest, VENDOR),
     "respond": (rpc.CompleteSlaRequest, {"phase": RESPONSE}),
     "resolve": (rpc.CompleteSlaRequest, {"phase": RESOLUTION}),
     "cancel": (rpc.CancelSlaRequest, {}),
+    "customer": (rpc.RecordSlaMessageRequest, {"sender": pb.SLA_MESSAGE_SENDER_CUSTOMER}),
+    "agent": (rpc.RecordSlaMessageRequest, {"sender": pb.SLA_MESSAGE_SENDER_AGENT}),
+    "to a": (rpc.AssignSlaRequest, {"owner": "a"}),
+    "to b": (rpc.AssignSlaRequest, {"owner": "b"}),
+    "to nobody": (rpc.AssignSlaRequest, {}),
+    "complete fix": (rpc.CompleteSlaRequest, {"clock": "fix"}),
+    "discard next": (rpc.CompleteSlaRequest, {"clock": "next", "discard": True}),
+    "discard response": (rpc.CompleteSlaRequest, {"clock": "response", "discard": True}),
 }
 LIVES = {
     "running": (pb.SLA_TRACKING_STATE_ACTIVE, False),
@@ -64,7 +76,7 @@ class Listener:
         self._ids: dict[int, str] = {}
         self.heard = 0
         """The newest sequence."""
-        self.thresholds: defaultdict[str, dict[tuple[str, int], int]] = defaultdict(dict)
+        self.thresholds: defaultdict[str, dict[Announced, int]] = defaultdict(dict)
         """By ticket the thresholds that were told and not taken back, with their instants."""
         self._pauses: defaultdict[str, list[tuple[int, int, bool]]] = defaultdict(list)
 
@@ -111,8 +123,8 @@ class Listener:
             is_pause = event.type == pb.SLA_EVENT_TYPE_PAUSED
             self._pauses[event.ticket_id].append((at, event.sequence, is_pause))
         if event.HasField("threshold"):
-            phase = "response" if event.phase == RESPONSE else "resolution"
-            key, told_of = (phase, event.threshold.percent), self.thresholds[event.ticket_id]
+            opened = (event.cycle_opened_at.ToMilliseconds() - instant(0)) // MINUTE_MS
+            key, told_of = (event.clock, opened, event.threshold.percent), self.thresholds[event.ticket_id]
             scheduled_at = event.threshold.scheduled_at.ToMilliseconds()
             if event.type == pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
                 assert key not in told_of, "told twice"
@@ -136,14 +148,24 @@ class TicketLife(RuleBasedStateMachine):
     listener: ClassVar[Listener]
     numbers: ClassVar[count[int]]
 
-    @initialize(promise=PROMISES, late=st.just(0) | st.integers(1, 3 * 24 * 60), wait=st.integers(0, 900))
-    def begin(self, promise: Promise, late: int, wait: int) -> None:
+    @initialize(
+        promise=PROMISES,
+        named=NAMED,
+        late=st.just(0) | st.integers(1, 3 * 24 * 60),
+        wait=st.integers(0, 900),
+        unjudged=st.booleans(),
+    )
+    def begin(
+        self, promise: Promise, named: tuple[ClockTerms, ...], late: int, wait: int, unjudged: bool
+    ) -> None:
         self.run(self.slad.advance(minutes=wait))
         self.ticket = f"T-{next(self.numbers)}"
         self.start = self.minute - late
-        self.model = NaiveTicket(self.start, naive_terms(promise))
+        self.model = NaiveTicket(self.start, promised(promise, named), unjudged)
         self.sent: list[Sent] = []
-        terms = real_terms(promise)
+        terms = wire_terms(promise, named)
+        if unjudged:
+            terms["response_on_resolution"] = pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED
         reply = self.run(self.slad.start(self.ticket, started_at=stamp(instant(self.start)), **terms))
         assert reply.created
 
@@ -160,15 +182,18 @@ class TicketLife(RuleBasedStateMachine):
         request = kind(ticket_id=self.ticket, effective_at=stamp(instant(minute)), **fields)
         if with_id:
             request.request_id = f"{self.ticket}/{next(self.numbers)}"  # type: ignore[attr-defined]
-        self.model.ops.append((minute, op))
         answer = self.send(request)
-        if with_id and isinstance(answer, Message):
-            self.sent.append(Sent(request, answer))
-        if twice and with_id:
-            assert self.send(request, is_new=False) == answer
-        elif twice:
-            self.model.ops.append((minute, op))
-            self.send(request)
+        if isinstance(answer, Message):
+            # What was refused had no effect: the ticket had ended by then, or has no such clock.
+            self.model.happened.append((minute, op))
+            if with_id:
+                self.sent.append(Sent(request, answer))
+        if twice:
+            again = self.send(request, is_new=not with_id)
+            if with_id:
+                assert again == answer
+            elif isinstance(again, Message):
+                self.model.happened.append((minute, op))
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -185,12 +210,13 @@ class TicketLife(RuleBasedStateMachine):
         other.effective_at.FromMilliseconds(instant(self.minute) + 1)  # type: ignore[attr-defined]
         assert self.send(other, is_new=False) == "REQUEST_ID_REUSED"
 
-    @precondition(lambda self: self.model.walk(self.minute).ended_at is None)
-    @rule(promise=PROMISES)
-    def retarget(self, promise: Promise) -> None:
+    @precondition(lambda self: not self.model.walk(self.minute).ended)
+    @rule(promise=PROMISES, named=NAMED)
+    def retarget(self, promise: Promise, named: tuple[ClockTerms, ...]) -> None:
         self.model.settle(self.minute)
-        self.model.terms = naive_terms(promise)
-        request = rpc.RetargetSlaRequest(ticket_id=self.ticket, schedule=OFFICE, **real_terms(promise))
+        self.model.terms = promised(promise, named)
+        terms = wire_terms(promise, named)
+        request = rpc.RetargetSlaRequest(ticket_id=self.ticket, schedule=OFFICE, **terms)
         self.send(request)
 
     @rule(minutes=st.integers(1, 1_000))
@@ -213,14 +239,20 @@ class TicketLife(RuleBasedStateMachine):
         naive = self.model.settle(self.minute)
         status = self.run(status_of(self.slad, self.ticket))
         assert (status.state, status.is_paused) == LIVES[naive.life]
-        for name, completed_at in (("response", naive.response_at), ("resolution", naive.resolution_at)):
-            assert status.HasField(name) == (name in self.model.terms.targets)
-            if status.HasField(name):
-                clock: pb.SlaClock = getattr(status, name)
-                assert clock.elapsed.ToMilliseconds() == naive.elapsed[name] * MINUTE_MS
-                assert clock.HasField("completed_at") == (completed_at is not None)
-                if completed_at is not None:
-                    assert clock.completed_at.ToMilliseconds() == instant(completed_at)
+        assert (status.owner, len(status.pause_reasons)) == (naive.owner, len(naive.held))
+        named = {clock.name: clock for clock in status.clocks}
+        for terms in self.model.terms.clocks:
+            cycles = [cycle for cycle in naive.cycles if cycle.clock.name == terms.name]
+            last = max(cycles, key=lambda cycle: cycle.opened, default=None)
+            if terms.is_unnamed:
+                clock: pb.SlaClock = getattr(status, terms.name)
+            else:
+                assert named[terms.name].cycle == len(cycles)
+                clock = named[terms.name].clock
+            if last is not None:
+                assert clock.elapsed.ToMilliseconds() == last.counted * MINUTE_MS
+                assert clock.HasField("met") == (last.met is not None)
+                assert clock.met == bool(last.met)
         assert status.HasField("ended_at") == (naive.ended_at is not None)
         if naive.ended_at is not None:
             assert status.ended_at.ToMilliseconds() == instant(naive.ended_at)
@@ -253,9 +285,10 @@ class TicketLife(RuleBasedStateMachine):
         self.run(self.listener.catch_up())
         answer = self.run(self._answer(request))
         changed = is_new and isinstance(answer, Message) and answer.changed  # type: ignore[attr-defined]
+        heard = self.run(self.listener.catch_up())
+        assert changed or not heard
         # A response that no clock waits for is recorded, and nobody is told.
-        is_silent = getattr(request, "phase", 0) == RESPONSE and "response" not in self.model.terms.targets
-        assert (self.run(self.listener.catch_up()) > 0) == (changed and not is_silent)
+        assert heard or not changed or not self.model.terms.response_ms
         return answer
 
     async def _answer(self, request: Message) -> Message | str:
@@ -266,18 +299,26 @@ class TicketLife(RuleBasedStateMachine):
             return refusal(error).reason
 
 
-def real_terms(promise: Promise) -> dict[str, Any]:
+def wire_terms(promise: Promise, named: tuple[ClockTerms, ...]) -> dict[str, Any]:
     response, resolution, percents = promise
     return {
         "targets": [target(response, resolution, (0, 0, 0))],
         "notification_thresholds": sorted(percents),
+        "clocks": map(_wire_clock, named),
     }
 
 
-def naive_terms(promise: Promise) -> NaiveTerms:
-    response, resolution, percents = promise
-    targets = {"resolution": resolution} | ({"response": response} if response else {})
-    return NaiveTerms(targets, percents | {100})
+def _wire_clock(clock: ClockTerms) -> pb.SlaClockTerms:
+    message = pb.SlaClockTerms(name=clock.name)
+    if clock.paused_by is not None:
+        message.paused_by.reasons.extend(clock.paused_by)
+        message.paused_by.never = not clock.paused_by
+    if not clock.is_unnamed:
+        message.kind = pb.SlaClockKind.ValueType(clock.kind)
+        message.target_minutes = clock.target_ms // MINUTE_MS
+        message.notification_thresholds.extend(clock.notification_percents)
+        message.owner = clock.owner
+    return message
 
 
 def test_commands_late_twice_and_out_of_order_end_as_in_the_order_of_their_instants(tmp_path: Path) -> None:

@@ -54,6 +54,27 @@ async def test_what_the_facts_do_not_bear_out_is_not_true(tmp_path: Path) -> Non
         assert told(await slad.events()) == ["STARTED", "PAUSED", "CANCELLED"]
 
 
+async def test_k4_of_a_named_clock_the_very_cycle_is_meant(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        clock = pb.SlaClockTerms(name="next", kind=pb.SLA_CLOCK_KIND_NEXT_REPLY, target_minutes=10)
+        await slad.start(clocks=[clock])
+        for sender in (pb.SLA_MESSAGE_SENDER_AGENT, pb.SLA_MESSAGE_SENDER_CUSTOMER):
+            await slad.advance(minutes=1)
+            await slad.backend.RecordSlaMessage(
+                rpc.RecordSlaMessageRequest(tenant_id="acme", ticket_id="T-1", sender=sender)
+            )
+        await slad.advance(minutes=10)
+        request = worker.ReportSlaThresholdsRequest(tenant_id="acme", ticket_id="T-1", generation=1)
+        for opened_at in (MONDAY_9 + 2 * MINUTE_MS, MONDAY_9 + MINUTE_MS):
+            request.reports.add(clock="next", percent=100, cycle_opened_at=stamp(opened_at))
+        request.reports.add(clock="other", percent=100)
+        stub = worker_pb2_grpc.SlaWorkerStub(slad.channel)
+        assert (await stub.ReportSlaThresholds(request)).outcomes == [KNOWN, NOT_TRUE, NOT_TRUE]
+        request.reports[0].phase = RESPONSE
+        refusal = await refused(stub.ReportSlaThresholds(request))
+        assert (refusal.reason, refusal.fields) == ("CONTRADICTORY", ["reports[0].clock"])
+
+
 async def test_a_worker_whose_clock_is_a_little_ahead_is_believed_once(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start()

@@ -15,7 +15,8 @@ from slad.core.errors import InvalidField
 from slad.core.events import PauseReason, Phase
 from slad.core.facts import Fact, FactKind
 from slad.core.instants import MINUTE_MS
-from slad.core.schedule import build_schedule
+from slad.core.schedule import ALWAYS, build_schedule
+from slad.core.terms import ClockKind, ClockTerms
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
 from slad.temporal.workflow import documents, names, wire
 from slad.temporal.workflow.wire import StateExtension, TicketWorkflowInput
@@ -85,7 +86,7 @@ def test_what_alga_psa_sends_is_understood() -> None:
     assert (told.response_ms, told.resolution_ms) == (60 * MINUTE_MS, 240 * MINUTE_MS)
     assert told.notification_percents == (50, 75)
     assert told.escalation_percents == (70, 90, 110)
-    assert ticket.calendar is documents.calendar_of(OFFICE)
+    assert ticket.calendar(1) is documents.calendar_of(OFFICE)
 
 
 def test_thresholds_that_are_not_sent_are_the_default_ones() -> None:
@@ -103,7 +104,7 @@ def test_a_24x7_target_overrides_the_schedule() -> None:
     ticket = documents.read_ticket(alga_input(policyTargets=alga_target(is_24x7=True)), NINE)
     assert ticket
     assert ticket.tracking.terms.schedule_key == 0
-    assert ticket.calendar.is_open(at("2026-03-01T03:00:00Z")), "a Sunday night"
+    assert ticket.calendar(0).is_open(at("2026-03-01T03:00:00Z")), "a Sunday night"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_a_journaled_state_survives_the_wire_without_its_attributes() -> None:
     ticket = documents.read_ticket(received, NINE + 1)
     assert ticket
     assert ticket.tracking == msgspec.structs.replace(journaled(), attributes={})
-    assert ticket.calendar is documents.calendar_of(OFFICE)
+    assert ticket.calendar(1) is documents.calendar_of(OFFICE)
     assert received.slad
     assert (received.slad.generation, received.slad.revision) == (3, 7)
     old_worker = documents.read_ticket(msgspec.structs.replace(received, slad=None), NINE)
@@ -214,11 +215,38 @@ def test_a_journaled_state_survives_the_wire_without_its_attributes() -> None:
 
 def test_an_update_survives_the_wire() -> None:
     state = StateExtension(generation=3, revision=8, tracking=journaled())
-    for schedule, key in ((OFFICE, 1), (None, 0)):
+    for schedule in (OFFICE, None):
         sent = json.loads(json.dumps(wire.to_json(documents.update_signal("acme", state, schedule))))
         ticket = documents.read_update(wire.read(sent, wire.UpdateSignal))
         assert ticket.tracking.facts == journaled().facts
-        assert ticket.tracking.terms.schedule_key == key
+        assert ticket.tracking.terms == journaled().terms
+        assert ticket.calendar(1) is documents.calendar_of(schedule or ALWAYS)
+
+
+def test_named_clocks_survive_the_wire_each_with_its_schedule() -> None:
+    clocks = (
+        ClockTerms("next-reply", ClockKind.NEXT_REPLY, MINUTE_MS, (50,), (0, 0, 0), 7, ("vendor",)),
+        ClockTerms("fix", ClockKind.FROM_START, MINUTE_MS, (), (0, 0, 110), 0, ()),
+        ClockTerms("team", ClockKind.OWNERSHIP, MINUTE_MS, (), (0, 0, 0), 1, None, "b"),
+    )
+    tracking = journaled()
+    tracking = msgspec.structs.replace(tracking, terms=msgspec.structs.replace(tracking.terms, named=clocks))
+    state = StateExtension(generation=3, revision=8, tracking=tracking)
+    nights = build_schedule(timezone="UTC", is_24x7=False, entries=[(1, "20:00", "23:00", True)], holidays=[])
+    update = documents.update_signal("acme", state, OFFICE, {7: nights})
+    start = documents.ticket_input("acme", "T-1", state, OFFICE, of_clocks={7: nights})
+    for ticket in (
+        documents.read_update(wire.read(json.loads(json.dumps(wire.to_json(update))), wire.UpdateSignal)),
+        documents.read_ticket(wire.read(json.loads(json.dumps(wire.to_json(start))), TicketWorkflowInput), 0),
+    ):
+        assert ticket
+        assert ticket.tracking.terms == tracking.terms
+        counted = [ticket.calendar(clock.schedule_key) for clock in clocks]
+        assert counted == [documents.calendar_of(schedule) for schedule in (nights, ALWAYS, OFFICE)]
+        assert ticket.of_clocks == {7: nights}
+    with pytest.raises(InvalidField) as refused:
+        documents.read_update(documents.update_signal("acme", state, OFFICE))
+    assert (refused.value.field, refused.value.reason) == ("slad.schedules", "REQUIRED")
 
 
 def test_slads_fields_are_the_only_ones_that_alga_psa_does_not_know() -> None:
@@ -249,7 +277,7 @@ def test_a_run_that_alga_psas_worker_continued_is_taken_over() -> None:
     ticket = documents.read_ticket(alga_input(carried=carried), NINE + 10**9)
     assert ticket
     now = NINE + 80 * MINUTE_MS
-    transition = machine.fire(ticket.tracking, lambda _: ticket.calendar, now)
+    transition = machine.fire(ticket.tracking, ticket.calendar, now)
     assert [event.crossing.percent for event in transition.events if event.crossing] == [70, 75]
     assert transition.reading.clocks[0].due_at == NINE + 90 * MINUTE_MS
 

@@ -13,9 +13,9 @@ from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.facts import Fact, FactKind
 from slad.core.schedule import build_schedule
 from slad.core.status import TrackingState
-from slad.core.terms import Terms
+from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import Engine, Tracking
-from slad.engine.commands import ScheduleOffer, TermsOffer
+from slad.engine.commands import ClockOffer, ScheduleOffer, TermsOffer
 from slad.storage import backup
 from slad.storage.codec import encode_schedule
 from slad.storage.database import DataDirectory
@@ -99,32 +99,38 @@ def test_the_mode_and_the_tenant_decide(settings: RoutingSettings, engines: str)
     ("worker", "mode", "outcome"),
     [
         ("slad", "temporal", Engine.TEMPORAL),
-        ("alga", "temporal", "OVERRIDES_NOT_CARRIED"),
+        ("alga", "temporal", "_NOT_CARRIED"),
         ("alga", "by-tenant", Engine.LOCAL),
+        ("found", "temporal", "_NOT_CARRIED"),
     ],
 )
-def test_a_schedule_with_date_overrides_is_nothing_for_alga_psas_worker(
-    tmp_path: Path, worker: Any, mode: Any, outcome: Engine | str
+@pytest.mark.parametrize("what", ["OVERRIDES", "CLOCKS"])
+def test_what_alga_psas_worker_does_not_know_is_not_given_to_it(
+    tmp_path: Path, worker: Any, mode: Any, what: str, outcome: Engine | str
 ) -> None:
     schedule = build_schedule(
         timezone="UTC",
         is_24x7=False,
         entries=[(1, "09:00", "17:00", True)],
         holidays=[],
-        date_overrides=[("2026-12-24", "", True, "Eve", [("09:00", "13:00")])],
+        date_overrides=[("2026-12-24", "", True, "Eve", [("09:00", "13:00")])] if what == "OVERRIDES" else (),
     )
-    offer = TermsOffer(
-        "", 1, 1, (), (0, 0, 0), ScheduleOffer(schedule, *encode_schedule(schedule)), "targets[0]"
-    )
+    fix = ClockTerms("fix", ClockKind.FROM_START, 60_000, (), (0, 0, 0), 0)
+    offered = ScheduleOffer(schedule, *encode_schedule(schedule))
+    clocks = [ClockOffer(fix, False, None, "clocks[0]")] if what == "CLOCKS" else []
+    offer = TermsOffer("", 1, 1, (), (0, 0, 0), offered, "targets[0]", tuple(clocks))
     directory = DataDirectory(tmp_path)
     directory.writer()
     store = TemporalStore(directory.reader())
-    routing = Routing(RoutingSettings(mode, ("acme",), worker=worker), Standing())
+    # Also where the setting says nothing, and only others than slad's workers are found.
+    standing = Standing(other_workers=frozenset({"1@alga"})) if worker == "found" else Standing()
+    worker = "slad" if worker == "found" else worker
+    routing = Routing(RoutingSettings(mode, ("acme",), worker=worker), standing)
     turn = TemporalTurn(routing, store, Lanes(store))
     if isinstance(outcome, str):
         with pytest.raises(InvalidField) as refused:
             turn.choose("acme", "T-1", None, offer)
-        assert refused.value.reason == outcome
+        assert refused.value.reason == what + outcome
     else:
         assert turn.choose("acme", "T-1", None, offer) is outcome
     directory.close()

@@ -163,11 +163,10 @@ class Forwarder:
             raise LookupError(f"tracking {waiting.tracking_key} is not stored")
         tenant_id = self._store.tenant_id(record.tenant_key)
         assert tenant_id is not None
-        tracking = waiting.message.tracking or record.tracking
-        schedule = None
-        if tracking.terms.schedule_key != EVERY_HOUR:
-            schedule = self._store.schedule(tracking.terms.schedule_key)
-        return Addressee(tenant_id, record.ticket_id, schedule)
+        terms = (waiting.message.tracking or record.tracking).terms
+        keys = terms.schedule_keys - {EVERY_HOUR}
+        schedules = {key: schedule for key in keys if (schedule := self._store.schedule(key))}
+        return Addressee(tenant_id, record.ticket_id, schedules.pop(terms.schedule_key, None), schedules)
 
 
 def _taken(message_key: int, work: UnitOfWork) -> None:

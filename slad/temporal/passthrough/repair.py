@@ -16,7 +16,7 @@ from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.codec import AuditEntry, Message
 from slad.storage.row_reader import Record
 from slad.temporal.passthrough.messages import LEAVE, start_message
-from slad.temporal.passthrough.routing import check_carriable, clocks_not_carried
+from slad.temporal.passthrough.routing import check_carriable
 from slad.temporal.passthrough.temporal_carrier import temporal_turn
 from slad.temporal.workflow.names import workflow_id
 
@@ -88,10 +88,11 @@ def hand_over(work: UnitOfWork, tracking_keys: Sequence[int], to: Engine) -> Mov
         tenant_id = work.catalog.tenant_id(record.tenant_key)
         try:
             if to is Engine.TEMPORAL:
+                turn = temporal_turn(work)
                 check_carriable(tenant_id, record.ticket_id)
-                if record.tracking.terms.named:
-                    raise clocks_not_carried()
-                temporal_turn(work).claim(tenant_id, record.ticket_id, None)
+                terms = record.tracking.terms
+                turn.check_terms(terms, work.catalog.schedule(terms.schedule_key))
+                turn.claim(tenant_id, record.ticket_id, None)
         except InvalidField as error:
             refused.append((tenant_id, record.ticket_id, error))
             continue

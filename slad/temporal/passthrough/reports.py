@@ -14,8 +14,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from slad.core import machine
-from slad.core.events import Phase
 from slad.core.facts import MAX_AHEAD_MS
+from slad.core.reading import ClockReading, Reading
 from slad.core.tracking import TicketRef
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.row_reader import Record
@@ -24,7 +24,10 @@ from slad.storage.row_reader import Record
 class Report(NamedTuple):
     """A threshold of which a worker says that it is reached."""
 
-    phase: Phase
+    clock: str
+    """The name of its clock."""
+    opened_at: int
+    """When its cycle opened, UTC epoch ms (K4); of no account for a clock that has one cycle."""
     percent: int
 
 
@@ -51,11 +54,11 @@ def take_reports(
     due: list[tuple[int, int]] = []
     reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     for place, report in enumerate(reports):
-        clock = reading.clock(report.phase)
-        instant = clock and next((m.instant for m in clock.marks if m.spec.percent == report.percent), None)
-        if _announced(record, report):
+        cycle = _cycle_of(report, reading)
+        instant = cycle and next((m.instant for m in cycle.marks if m.spec.percent == report.percent), None)
+        if cycle and _announced(record, cycle, report.percent):
             outcomes[place] = ReportOutcome.KNOWN
-        elif clock is None or instant is None or not _may_come(clock.halted_at, instant):
+        elif cycle is None or instant is None or not _may_come(cycle.halted_at, instant):
             outcomes[place] = ReportOutcome.NOT_TRUE
         elif instant > work.now + MAX_AHEAD_MS:
             outcomes[place] = ReportOutcome.EARLY
@@ -75,8 +78,15 @@ def _may_come(halted_at: int | None, instant: int) -> bool:
     return halted_at is None or instant <= halted_at
 
 
-def _announced(record: Record, report: Report) -> bool:
-    fired = record.tracking.fired_of((report.phase, 0)).get(report.percent)
+def _cycle_of(report: Report, reading: Reading) -> ClockReading | None:
+    for cycle in reading.cycles(report.clock):
+        if cycle.terms.has_one_cycle or cycle.opened_at == report.opened_at:
+            return cycle
+    return None
+
+
+def _announced(record: Record, cycle: ClockReading, percent: int) -> bool:
+    fired = record.tracking.fired_of(cycle.key).get(percent)
     return fired is not None and fired.fired_at != 0
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from slad.config.settings import RoutingSettings
 from slad.core.errors import InvalidField, Refused
+from slad.core.schedule import Schedule
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
 from slad.temporal.workflow.names import workflow_id
@@ -57,7 +58,7 @@ class Standing:
 
 
 class Routing:
-    """The choice of an engine."""
+    """The choice of an engine, and what Temporal can carry."""
 
     def __init__(self, settings: RoutingSettings, standing: Standing) -> None:
         self.settings = settings
@@ -83,17 +84,17 @@ class Routing:
         self.fallbacks += 1
         return Engine.LOCAL
 
-
-def clocks_not_carried() -> InvalidField:
-    """Why Temporal cannot have a ticket with named clocks."""
-    text = "Temporal carries response and resolution alone; slad's own engine carries every clock"
-    return InvalidField("clocks", "CLOCKS_NOT_CARRIED", text)
-
-
-def overrides_not_carried() -> InvalidField:
-    """Why AlgaPSA's worker cannot have a ticket whose schedule has date overrides (B8)."""
-    text = "AlgaPSA's worker counts without date overrides; slad's worker and slad's own engine know them"
-    return InvalidField("schedule.date_overrides", "OVERRIDES_NOT_CARRIED", text)
+    def not_carried(self, *, clocks: bool, schedule: Schedule | None) -> InvalidField | None:
+        """Why Temporal cannot have a ticket: AlgaPSA's worker knows neither named clocks nor B8."""
+        if self.settings.worker != "alga" and not self.standing.reports_nothing:
+            return None
+        if clocks:
+            text = "AlgaPSA's worker knows response and resolution alone; slad's own worker knows every clock"
+            return InvalidField("clocks", "CLOCKS_NOT_CARRIED", text)
+        if schedule and schedule.date_overrides:
+            text = "AlgaPSA's worker counts without date overrides; slad's own worker knows them"
+            return InvalidField("schedule.date_overrides", "OVERRIDES_NOT_CARRIED", text)
+        return None
 
 
 def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = None) -> None:

@@ -25,7 +25,14 @@ from slad.temporal.connection import RPC_TIMEOUT
 from slad.temporal.faults import Concern, TemporalFault, fault_of
 from slad.temporal.passthrough.messages import LEAVE, START, UPDATE
 from slad.temporal.passthrough.routing import Standing
-from slad.temporal.workflow.documents import announced, carried_state, ticket_input, update_signal
+from slad.temporal.workflow.documents import (
+    NO_SCHEDULES,
+    Schedules,
+    announced,
+    carried_state,
+    ticket_input,
+    update_signal,
+)
 from slad.temporal.workflow.names import (
     EXECUTION_TIMEOUT,
     GENERATION_MEMO,
@@ -53,11 +60,15 @@ T = TypeVar("T")
 
 
 class Addressee(NamedTuple):
-    """The ticket that a message is about, with the schedule of its tracking (None: every hour counts)."""
+    """The ticket that a message is about, with the schedule of its tracking (None: every hour counts).
+
+    `of_clocks` are the schedules that its named clocks have of their own.
+    """
 
     tenant_id: str
     ticket_id: str
     schedule: Schedule | None
+    of_clocks: Schedules = NO_SCHEDULES
 
 
 class EarlierWorkflowRuns(Exception):  # noqa: N818 - what is in the way
@@ -139,8 +150,9 @@ class Sender:
         by_slad = announced(tracking)
         if to_others:
             carried = carried_state(tracking, await self._told(waiting.workflow_id, by_slad), generation)
-        tenant_id, ticket_id, schedule = addressee
-        given = ticket_input(tenant_id, ticket_id, _state(waiting, tracking), schedule, carried)
+        tenant_id, ticket_id, schedule, of_clocks = addressee
+        state = _state(waiting, tracking)
+        given = ticket_input(tenant_id, ticket_id, state, schedule, carried, of_clocks=of_clocks)
         try:
             await self.called(
                 self._client.start_workflow(
@@ -199,7 +211,7 @@ class Sender:
 
     async def _update(self, waiting: Waiting, addressee: Addressee) -> None:
         state = _state(waiting, waiting.message.tracking)
-        signal = update_signal(addressee.tenant_id, state, addressee.schedule)
+        signal = update_signal(addressee.tenant_id, state, addressee.schedule, addressee.of_clocks)
         await self._signal(waiting, Signal.UPDATE, signal)
 
     async def _leave(self, waiting: Waiting, _: Addressee) -> None:

@@ -8,7 +8,9 @@ Contract
 from __future__ import annotations
 
 from slad.core.errors import InvalidField
+from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
+from slad.core.terms import Terms
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
 from slad.engine.unit_of_work import UnitOfWork
@@ -18,12 +20,7 @@ from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import change_message
-from slad.temporal.passthrough.routing import (
-    Routing,
-    check_carriable,
-    clocks_not_carried,
-    overrides_not_carried,
-)
+from slad.temporal.passthrough.routing import Routing, check_carriable
 from slad.temporal.workflow.names import workflow_id
 
 
@@ -77,12 +74,13 @@ class TemporalTurn:
             raise why
 
     def _not_carried(self, offer: TermsOffer) -> InvalidField | None:
-        if offer.clocks:
-            return clocks_not_carried()
-        schedule = offer.schedule
-        if self._routing.settings.worker == "alga" and schedule and schedule.schedule.date_overrides:
-            return overrides_not_carried()
-        return None
+        schedule = offer.schedule.schedule if offer.schedule else None
+        return self._routing.not_carried(clocks=bool(offer.clocks), schedule=schedule)
+
+    def check_terms(self, terms: Terms, schedule: Schedule | None) -> None:
+        """Refuses stored terms that Temporal cannot carry. Raises InvalidField."""
+        if why := self._routing.not_carried(clocks=bool(terms.named), schedule=schedule):
+            raise why
 
     def expect(self, record: Record, tenant_id: str) -> Record:
         """Notes when a tracking's next report is to come, or that it has ended; the row that is to be stored.

@@ -87,6 +87,9 @@ def _request(reports: ThresholdReports) -> rpc.ReportSlaThresholdsRequest:
     request.as_of.GetCurrentTime()
     for report in reports.reports:
         item = request.reports.add(phase=pb.SlaPhase.ValueType(report.phase), percent=report.percent)
+        if report.clock:
+            item.clock = report.clock
+            item.cycle_opened_at.FromMilliseconds(report.cycle_opened_at)
         item.scheduled_at.FromMilliseconds(report.scheduled_at)
         item.fired_at.FromMilliseconds(report.fired_at)
     return request

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
@@ -41,21 +43,29 @@ MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 
 _EVERY_HOUR: Final = 0
 _BY_SCHEDULE: Final = 1
-"""Schedule keys of terms in a workflow, which has one schedule."""
+"""The schedule keys of terms that were not slad's."""
+
+Schedules = Mapping[int, Schedule]
+"""By the key that terms give them."""
+
+NO_SCHEDULES: Final[Schedules] = MappingProxyType({})
 
 _REASONS: Final = {name: reason for reason, name in PAUSE_REASONS.items()}
 
 
 class ScheduledTracking(NamedTuple):
-    """What a workflow starts from: the state, and the schedule that it counts by."""
+    """What a workflow starts from: the state, and what it counts by."""
 
     tracking: Tracking
     schedule: Schedule
+    of_clocks: Schedules = NO_SCHEDULES
+    """The schedules of named clocks that have one of their own."""
 
-    @property
-    def calendar(self) -> Calendar:
-        """The schedule, compiled."""
-        return calendar_of(self.schedule)
+    def calendar(self, schedule_key: int) -> Calendar:
+        """The schedule of that key, compiled."""
+        if schedule_key == self.tracking.terms.schedule_key:
+            return calendar_of(self.schedule)
+        return calendar_of(ALWAYS if schedule_key == _EVERY_HOUR else self.of_clocks[schedule_key])
 
 
 # --- what the daemon sends
@@ -67,11 +77,13 @@ def ticket_input(
     state: StateExtension,
     schedule: Schedule | None,
     carried: CarriedState | None = None,
+    *,
+    of_clocks: Schedules = NO_SCHEDULES,
 ) -> TicketWorkflowInput:
     """The input of the workflow of a ticket whose `state` (with its tracking) is journaled.
 
-    `schedule` None: every hour counts. `carried`: the same for AlgaPSA's worker, which since its PR 3412 can
-    go on with it.
+    `schedule` None: every hour counts. `of_clocks` are the schedules that named clocks have of their own.
+    `carried`: the same for AlgaPSA's worker, which since its PR 3412 can go on with it.
     """
     tracking = _required(state.tracking)
     return TicketWorkflowInput(
@@ -81,7 +93,7 @@ def ticket_input(
         business_hours_schedule=schedule_document(schedule, tenant_id),
         notification_thresholds=tracking.terms.notification_percents,
         carried=carried,
-        slad=_lean(state),
+        slad=_lean(state, of_clocks),
     )
 
 
@@ -121,9 +133,16 @@ def carried_state(tracking: Tracking, told: NotifiedThresholds, generation: int)
     )
 
 
-def update_signal(tenant_id: str, state: StateExtension, schedule: Schedule | None) -> UpdateSignal:
+def update_signal(
+    tenant_id: str,
+    state: StateExtension,
+    schedule: Schedule | None,
+    of_clocks: Schedules = NO_SCHEDULES,
+) -> UpdateSignal:
     """The signal that puts `state` (with its tracking) in place of what a workflow holds."""
-    return UpdateSignal(business_hours_schedule=schedule_document(schedule, tenant_id), slad=_lean(state))
+    return UpdateSignal(
+        business_hours_schedule=schedule_document(schedule, tenant_id), slad=_lean(state, of_clocks)
+    )
 
 
 def target_document(terms: Terms, *, every_hour: bool) -> PolicyTarget:
@@ -178,10 +197,11 @@ def _override_document(override: DateOverride) -> OverrideDocument:
     )
 
 
-def _lean(state: StateExtension) -> StateExtension:
-    """Without attributes, which no workflow needs and every history would hold."""
+def _lean(state: StateExtension, of_clocks: Schedules) -> StateExtension:
+    """With the schedules of clocks; without attributes, which no workflow needs and histories would hold."""
     tracking = msgspec.structs.replace(_required(state.tracking), attributes={})
-    return msgspec.structs.replace(state, tracking=tracking)
+    schedules = {key: schedule_document(schedule) for key, schedule in of_clocks.items()}
+    return msgspec.structs.replace(state, tracking=tracking, schedules=schedules)
 
 
 def _required(tracking: Tracking | None) -> Tracking:
@@ -199,7 +219,7 @@ def read_ticket(given: TicketWorkflowInput, started_at: int) -> ScheduledTrackin
     `started_at` (UTC epoch ms) is its start unless the input tells another. Raises InvalidField.
     """
     if given.slad is not None and given.slad.tracking is not None:
-        return _with_schedule(given.slad.tracking, given.business_hours_schedule)
+        return _with_schedules(given.slad.tracking, given.business_hours_schedule, given.slad)
     if not given.policy_targets:
         return None
     target = given.policy_targets[0]
@@ -210,19 +230,30 @@ def read_ticket(given: TicketWorkflowInput, started_at: int) -> ScheduledTrackin
     if given.carried is not None:
         tracking = _carried(tracking, given.carried)
     if target.is_24x7:
-        return _with_schedule(tracking, None)
+        return _keyed(tracking, ALWAYS)
     if given.business_hours_schedule is None:
         raise InvalidField("businessHoursSchedule", "REQUIRED", "a target that is not 24x7 needs a schedule")
-    return _with_schedule(tracking, given.business_hours_schedule)
+    return _keyed(tracking, read_schedule(given.business_hours_schedule))
 
 
 def read_update(signal: UpdateSignal) -> ScheduledTracking:
     """The ticket as an update says that it is. Raises InvalidField."""
-    return _with_schedule(_required(signal.slad.tracking), signal.business_hours_schedule)
+    return _with_schedules(_required(signal.slad.tracking), signal.business_hours_schedule, signal.slad)
 
 
-def _with_schedule(tracking: Tracking, document: BusinessHoursSchedule | None) -> ScheduledTracking:
-    schedule = ALWAYS if document is None else read_schedule(document)
+def _with_schedules(
+    tracking: Tracking, document: BusinessHoursSchedule | None, state: StateExtension
+) -> ScheduledTracking:
+    own = ALWAYS if document is None else read_schedule(document)
+    of_clocks = {}
+    for key in tracking.terms.schedule_keys - {tracking.terms.schedule_key, _EVERY_HOUR}:
+        if key not in state.schedules:
+            raise InvalidField("slad.schedules", "REQUIRED", f"the schedule {key} of a clock is not there")
+        of_clocks[key] = read_schedule(state.schedules[key])
+    return ScheduledTracking(tracking, own, of_clocks)
+
+
+def _keyed(tracking: Tracking, schedule: Schedule) -> ScheduledTracking:
     key = _EVERY_HOUR if schedule.is_24x7 else _BY_SCHEDULE
     terms = msgspec.structs.replace(tracking.terms, schedule_key=key)
     return ScheduledTracking(msgspec.structs.replace(tracking, terms=terms), schedule)

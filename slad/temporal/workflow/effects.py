@@ -76,13 +76,15 @@ class DaemonOutlet:
         events, clock.pending = clock.pending, []
         reports = tuple(
             ThresholdReport(
-                phase=event.phase,
+                phase=event.phase or 0,
+                clock="" if event.phase else event.about.clock,
+                cycle_opened_at=0 if event.phase else event.about.opened_at,
                 percent=event.crossing.percent,
                 scheduled_at=event.crossing.scheduled_at,
                 fired_at=event.crossing.fired_at,
             )
             for event in events
-            if event.type is EventType.THRESHOLD_REACHED and event.crossing and event.phase
+            if event.type is EventType.THRESHOLD_REACHED and event.crossing and event.about
         )
         if not reports:
             return
@@ -110,13 +112,14 @@ class DaemonOutlet:
 
 
 class AlgaOutlet:
-    """Calls AlgaPSA's activity types on the task queue where a worker serves them."""
+    """Calls AlgaPSA's activity types on the queue of a worker that serves them; they know no named clocks."""
 
     def __init__(self, task_queue: str) -> None:
         self._task_queue = task_queue
 
     async def carry_out(self, clock: TicketClock) -> None:
         """See Outlet. Before it acts it asks whether the ticket is still open; if not, nothing is told."""
+        clock.pending = [event for event in clock.pending if event.phase]
         while clock.pending:
             if any(event.crossing for event in clock.pending):
                 closed = await self._closed(clock)

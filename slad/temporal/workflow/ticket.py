@@ -21,7 +21,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.reading import ClockReading
 from slad.core.settle import Transition, next_wake
 from slad.core.status import total_pause_minutes
-from slad.core.tracking import Tracking
+from slad.core.tracking import Fired, Tracking
 from slad.temporal.workflow import documents, names, wire
 from slad.temporal.workflow.documents import ScheduledTracking, instant_text
 from slad.temporal.workflow.names import Signal
@@ -74,7 +74,7 @@ class TicketClock:
         self._log = log
         self.pending: list[Event] = []
         """What the outside has yet to be told, in order."""
-        self._schedule, self._calendar = ticket.schedule, ticket.calendar
+        self._ticket = ticket
         self.tracking = ticket.tracking
         self.wake_at: int | None = None
         """The next instant at which `fire` has something to do."""
@@ -123,8 +123,7 @@ class TicketClock:
         if not self.ended:
             kind = FactKind.CANCEL if cancelled else FactKind.RESOLVE
             self._take(machine.add_fact(self.tracking, kind, self._calendar_of, now))
-        untold = {(event.phase, event.crossing.percent) for event in self.pending if event.crossing}
-        fired = tuple(f for f in self.tracking.fired if (f.clock, f.percent) not in untold)
+        fired = tuple(f for f in self.tracking.fired if not any(_tells(event, f) for event in self.pending))
         self.tracking = msgspec.structs.replace(self.tracking, fired=fired)
         self._drop_crossings()
 
@@ -155,7 +154,7 @@ class TicketClock:
         if signal.slad.revision <= self._revision:
             return
         ticket = documents.read_update(signal)
-        self._schedule, self._calendar = ticket.schedule, ticket.calendar
+        self._ticket = ticket
         # Facts and firings are the sender's: what it has not announced is reported, be it again.
         self._drop_crossings()
         self._take(machine.fire(ticket.tracking, self._calendar_of, now))
@@ -177,8 +176,8 @@ class TicketClock:
 
     # --- inside
 
-    def _calendar_of(self, _: int) -> Calendar:
-        return self._calendar
+    def _calendar_of(self, schedule_key: int) -> Calendar:
+        return self._ticket.calendar(schedule_key)
 
     def _begin(self, tracking: Tracking, now: int) -> Transition:
         if tracking.facts or tracking.fired:
@@ -205,12 +204,12 @@ class TicketClock:
     def _untold(self, retracted: Event) -> Event | None:
         """The announcement that a retraction overtook before it was carried out."""
         assert retracted.crossing
-        about = retracted.phase, retracted.crossing.percent
         for event in self.pending:
             if (
                 event.type is EventType.THRESHOLD_REACHED
                 and event.crossing
-                and (event.phase, event.crossing.percent) == about
+                and event.crossing.percent == retracted.crossing.percent
+                and _is_same_cycle(event, retracted)
             ):
                 return event
         return None
@@ -229,8 +228,13 @@ class TicketClock:
             effects=effects,
             request_ids=tuple(self._request_ids),
         )
+        own = self._ticket.schedule
         given = documents.ticket_input(
-            self.tenant_id, self.ticket_id, state, None if self._schedule.is_24x7 else self._schedule
+            self.tenant_id,
+            self.ticket_id,
+            state,
+            None if own.is_24x7 else own,
+            of_clocks=self._ticket.of_clocks,
         )
         return msgspec.structs.replace(given, continue_as_new_after_events=continue_after)
 
@@ -259,6 +263,24 @@ class TicketClock:
             remaining_time_minutes=None if wake_at is None else -((now - wake_at) // MINUTE_MS),
             slad=Echo(generation=self.generation),
         )
+
+
+def _tells(event: Event, fired: Fired) -> bool:
+    """Whether an event is about what was announced."""
+    about, crossing = event.about, event.crossing
+    return (
+        about is not None
+        and crossing is not None
+        and crossing.percent == fired.percent
+        and fired.clock == (about.phase or about.clock)
+        and fired.opened_at in (0, about.opened_at)
+    )
+
+
+def _is_same_cycle(event: Event, other: Event) -> bool:
+    """Whether two events are about one cycle, whatever its number is by now (K4)."""
+    one, two = event.about, other.about
+    return bool(one and two and (one.clock, one.opened_at) == (two.clock, two.opened_at))
 
 
 _STATUS: Final = {

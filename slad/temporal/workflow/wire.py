@@ -109,6 +109,8 @@ class StateExtension(_Message, frozen=True, kw_only=True):
     that neither repetition nor order matters."""
     tracking: Tracking | None = None
     """Terms, start, facts and what has been announced. The schedule is `businessHoursSchedule`."""
+    schedules: dict[int, BusinessHoursSchedule] = {}
+    """Those of named clocks that have one of their own, by the key that the terms give it (K1)."""
     effects: Effects | None = None
     """None: those of the worker."""
     request_ids: tuple[str, ...] = ()
@@ -305,7 +307,10 @@ class AuditInput(_Message, frozen=True, kw_only=True):
 class ThresholdReport(_Message, frozen=True, kw_only=True):
     """One threshold that was reached; `phase` as in the contract, instants in UTC epoch ms."""
 
-    phase: int
+    phase: int = 0
+    """0: of the named `clock`, the cycle that was opened at `cycle_opened_at` (K4)."""
+    clock: str = ""
+    cycle_opened_at: int = 0
     percent: int
     scheduled_at: int
     fired_at: int

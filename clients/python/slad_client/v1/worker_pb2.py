@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from slad_client.v1 import types_pb2 as slad_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14slad/v1/worker.proto\x12\x07slad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/types.proto\"\xa7\x01\n\x12SlaThresholdReport\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x11.slad.v1.SlaPhase\x12\x0f\n\x07percent\x18\x02 \x01(\x05\x12\x30\n\x0cscheduled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x66ired_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x1aReportSlaThresholdsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tticket_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07reports\x18\x05 \x03(\x0b\x32\x1b.slad.v1.SlaThresholdReport\"J\n\x1bReportSlaThresholdsResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0e\x32\x19.slad.v1.SlaReportOutcome*\xb1\x01\n\x10SlaReportOutcome\x12\"\n\x1eSLA_REPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18SLA_REPORT_OUTCOME_TAKEN\x10\x01\x12\x1c\n\x18SLA_REPORT_OUTCOME_KNOWN\x10\x02\x12\x1f\n\x1bSLA_REPORT_OUTCOME_NOT_TRUE\x10\x03\x12\x1c\n\x18SLA_REPORT_OUTCOME_EARLY\x10\x04\x32m\n\tSlaWorker\x12`\n\x13ReportSlaThresholds\x12#.slad.v1.ReportSlaThresholdsRequest\x1a$.slad.v1.ReportSlaThresholdsResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14slad/v1/worker.proto\x12\x07slad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/types.proto\"\xeb\x01\n\x12SlaThresholdReport\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x11.slad.v1.SlaPhase\x12\x0f\n\x07percent\x18\x02 \x01(\x05\x12\x30\n\x0cscheduled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x66ired_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63lock\x18\x05 \x01(\t\x12\x33\n\x0f\x63ycle_opened_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x1aReportSlaThresholdsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tticket_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07reports\x18\x05 \x03(\x0b\x32\x1b.slad.v1.SlaThresholdReport\"J\n\x1bReportSlaThresholdsResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0e\x32\x19.slad.v1.SlaReportOutcome*\xb1\x01\n\x10SlaReportOutcome\x12\"\n\x1eSLA_REPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18SLA_REPORT_OUTCOME_TAKEN\x10\x01\x12\x1c\n\x18SLA_REPORT_OUTCOME_KNOWN\x10\x02\x12\x1f\n\x1bSLA_REPORT_OUTCOME_NOT_TRUE\x10\x03\x12\x1c\n\x18SLA_REPORT_OUTCOME_EARLY\x10\x04\x32m\n\tSlaWorker\x12`\n\x13ReportSlaThresholds\x12#.slad.v1.ReportSlaThresholdsRequest\x1a$.slad.v1.ReportSlaThresholdsResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slad.v1.worker_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\007slad.v1P\001Z\016slad/v1;sladv1'
-  _globals['_SLAREPORTOUTCOME']._serialized_start=512
-  _globals['_SLAREPORTOUTCOME']._serialized_end=689
+  _globals['_SLAREPORTOUTCOME']._serialized_start=580
+  _globals['_SLAREPORTOUTCOME']._serialized_end=757
   _globals['_SLATHRESHOLDREPORT']._serialized_start=88
-  _globals['_SLATHRESHOLDREPORT']._serialized_end=255
-  _globals['_REPORTSLATHRESHOLDSREQUEST']._serialized_start=258
-  _globals['_REPORTSLATHRESHOLDSREQUEST']._serialized_end=433
-  _globals['_REPORTSLATHRESHOLDSRESPONSE']._serialized_start=435
-  _globals['_REPORTSLATHRESHOLDSRESPONSE']._serialized_end=509
-  _globals['_SLAWORKER']._serialized_start=691
-  _globals['_SLAWORKER']._serialized_end=800
+  _globals['_SLATHRESHOLDREPORT']._serialized_end=323
+  _globals['_REPORTSLATHRESHOLDSREQUEST']._serialized_start=326
+  _globals['_REPORTSLATHRESHOLDSREQUEST']._serialized_end=501
+  _globals['_REPORTSLATHRESHOLDSRESPONSE']._serialized_start=503
+  _globals['_REPORTSLATHRESHOLDSRESPONSE']._serialized_end=577
+  _globals['_SLAWORKER']._serialized_start=759
+  _globals['_SLAWORKER']._serialized_end=868
 # @@protoc_insertion_point(module_scope)

@@ -65,9 +65,14 @@ class SlaThresholdReport(google.protobuf.message.Message):
     PERCENT_FIELD_NUMBER: builtins.int
     SCHEDULED_AT_FIELD_NUMBER: builtins.int
     FIRED_AT_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLE_OPENED_AT_FIELD_NUMBER: builtins.int
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
+    """Of response or resolution; of another, `clock` and `cycle_opened_at`."""
     percent: builtins.int
     """1 to 1000."""
+    clock: builtins.str
+    """The name of a clock."""
     @property
     def scheduled_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The instant of the crossing as the worker derives it."""
@@ -76,6 +81,10 @@ class SlaThresholdReport(google.protobuf.message.Message):
     def fired_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the worker acted on it."""
 
+    @property
+    def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the cycle opened that the threshold is of."""
+
     def __init__(
         self,
         *,
@@ -83,10 +92,12 @@ class SlaThresholdReport(google.protobuf.message.Message):
         percent: builtins.int = ...,
         scheduled_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         fired_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        clock: builtins.str = ...,
+        cycle_opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["cycle_opened_at", b"cycle_opened_at", "fired_at", b"fired_at", "scheduled_at", b"scheduled_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fired_at", b"fired_at", "percent", b"percent", "phase", b"phase", "scheduled_at", b"scheduled_at"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "cycle_opened_at", b"cycle_opened_at", "fired_at", b"fired_at", "percent", b"percent", "phase", b"phase", "scheduled_at", b"scheduled_at"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaThresholdReport: typing_extensions.TypeAlias = SlaThresholdReport
