@@ -20,7 +20,7 @@ from slad.core.settle import Transition
 from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import Tracking
 from tests.core.happenings import HAPPENINGS, happen, is_kept
-from tests.core.naive_life import Announced, NaiveLife, NaiveTicket
+from tests.core.naive_ticket import Announced, NaiveLife, NaiveTicket
 from tests.core.tickets import OFFICE, at, calendars, terms
 
 MIDNIGHT = at("2026-03-02T00:00:00Z")  # a Monday

@@ -1,7 +1,7 @@
 """Random lives of tickets through the wire: commands late, twice and out of order, and a consumer listening.
 
 The real service (virtual clock) against a ticket counted minute by minute, which is told everything and
-sorts it by when it took effect (tests/core/naive_life.py). After every step both have the same state, owner,
+sorts it by when it took effect (tests/core/naive_ticket.py). After every step both have the same state, owner,
 reasons, elapsed times and verdicts of every clock, and what a durable consumer was told and not taken back is
 the same set of thresholds.
 """
@@ -31,7 +31,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import MINUTE_MS
 from slad.core.terms import ClockTerms
-from tests.core.naive_life import Announced, NaiveTicket
+from tests.core.naive_ticket import Announced, NaiveTicket
 from tests.core.test_machine_stateful import NAMED, PROMISES, instant, promised
 from tests.service.test_import import Held, held_slad, status_of
 from tests.slad_under_test import OFFICE, Slad, refusal, stamp, target

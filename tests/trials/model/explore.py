@@ -21,7 +21,7 @@ from slad.core.terms import Terms
 from slad.core.tracking import Tracking
 from slad.storage.codec import decode_tracking, encode
 from tests.core.happenings import happen, is_kept
-from tests.core.naive_life import Happened, NaiveTicket
+from tests.core.naive_ticket import Happened, NaiveTicket
 from tests.core.tickets import OFFICE, calendars
 from tests.trials.model.worlds import MIDNIGHT, START, World
 

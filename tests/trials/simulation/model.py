@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.core.naive_life import MINUTES_A_DAY, office_open
+from tests.core.naive_ticket import MINUTES_A_DAY, office_open
 from tests.trials.simulation.actions import Promise
 
 OFFICE = [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if office_open(minute)]

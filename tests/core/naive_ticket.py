@@ -31,13 +31,13 @@ class NaiveCycle:
 
     clock: ClockTerms
     opened: int
-    counted: int = 0
-    due: int | None = None
-    """The minute at which all of its target had counted."""
     closed: int | None = None
     judged: bool = True
     resumable: bool = False
     """It was closed by a cancel alone, and goes on after it."""
+    counted: int = 0
+    due: int | None = None
+    """The minute at which all of its target had counted."""
 
     @property
     def met(self) -> bool | None:
@@ -56,50 +56,19 @@ class NaiveCycle:
 
 
 @dataclass
-class NaiveTicket:
-    """What was told of a ticket, and what it has announced."""
-
-    start: int
-    terms: Terms
-    unjudged_response: bool = False
-    happened: list[Happened] = field(default_factory=list)
-    """In order of arrival; the sort by minute is stable."""
-    announced: set[Announced] = field(default_factory=set)
-
-    def walk(self, now: int) -> NaiveLife:
-        """Its life up to `now`."""
-        life = NaiveLife(self.terms, self.start, self.unjudged_response)
-        life.live(sorted((one for one in self.happened if one[0] <= now), key=lambda one: one[0]), now)
-        return life
-
-    def settle(self, now: int) -> NaiveLife:
-        """What is announced at `now`: it stays if it is still true, and what has become true joins it."""
-        life = self.walk(now)
-        self.announced = {
-            (cycle.clock.name, cycle.opened, percent)
-            for cycle in life.cycles
-            for percent in self._percents(cycle)
-            if cycle.has_counted(percent)
-        }
-        return life
-
-    def _percents(self, cycle: NaiveCycle) -> set[int]:
-        clock = cycle.clock
-        told = {at for name, opened, at in self.announced if (name, opened) == (clock.name, cycle.opened)}
-        return {*told, *(clock.notification_percents or self.terms.notification_percents), 100}
-
-
-@dataclass
 class NaiveLife:
-    """A ticket with its clocks as it stands at a minute."""
+    """What the facts of a ticket amount to, told in the order of their minutes."""
 
     terms: Terms
     start: int
     unjudged_response: bool = False
     cycles: list[NaiveCycle] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
-    owner: str = ""
-    answered: bool = False
+    holds: list[list[int | str | None]] = field(default_factory=list)
+    """[from, to, reason] of every pause, and of each time for which the ticket was closed (reason None)."""
+    owners: list[tuple[int, str]] = field(default_factory=list)
+    response: tuple[int, bool] | None = None
+    """(at, judged), also without such a clock."""
     ended: str = ""
     ended_at: int | None = None
 
@@ -112,53 +81,27 @@ class NaiveLife:
         """One word for it."""
         return self.ended or ("paused" if self.held else "running")
 
-    def live(self, happened: list[Happened], now: int) -> None:
-        """Everything from the start to `now`."""
-        waiting = list(happened)
-        changes = {minute for minute, _ in happened} | {now}
-        for minute in range(self.start, now + 1):
-            if not (office_open(minute) or minute in changes):
-                continue  # nothing counts, and nothing happens
-            while waiting and waiting[0][0] == minute:
-                self._obey(waiting.pop(0)[1], minute)
-            self._note_due(minute)
-            if minute < now and office_open(minute):
-                self._count()
-        self._note_due(now)
+    @property
+    def owner(self) -> str:
+        """Who has the ticket."""
+        return self.owners[-1][1] if self.owners else ""
 
     def open_cycle(self, name: str) -> NaiveCycle | None:
         """The cycle of that clock that is open."""
         found = [cycle for cycle in self.cycles if cycle.clock.name == name and cycle.closed is None]
         return found[0] if found else None
 
-    def _note_due(self, minute: int) -> None:
-        for cycle in self.cycles:
-            if cycle.closed is None and cycle.due is None and cycle.has_counted(100):
-                cycle.due = minute
-
-    def _count(self) -> None:
-        if self.ended:
-            return
-        for cycle in self.cycles:
-            heeds = cycle.clock.paused_by
-            stopped = bool(self.held) if heeds is None else any(reason in heeds for reason in self.held)
-            if cycle.closed is None and not stopped:
-                cycle.counted += 1
-
-    def _obey(self, what: str, minute: int) -> None:
-        # What a closing at this very minute is judged by has to be known.
-        self._note_due(minute)
+    def obey(self, what: str, minute: int) -> None:
+        """Something happens, by its name; what cannot happen now has no effect."""
         if self.ended:
             if what == "reopen":
                 self._reopen(minute)
             return
         match what.split():
             case ["pause", *rest]:
-                reason = rest[-1] if rest else "AWAITING_CLIENT"
-                if reason not in self.held:
-                    self.held.append(reason)
+                self._pause(rest[-1] if rest else "AWAITING_CLIENT", minute)
             case ["resume", *rest]:
-                self.held = [reason for reason in self.held if rest and reason != rest[-1]]
+                self._resume(minute, rest[-1] if rest else "")
             case ["respond"]:
                 self._answer(minute)
             case ["agent"]:
@@ -172,7 +115,7 @@ class NaiveLife:
             case ["customer"]:
                 for clock in self.terms.clocks:
                     waits = clock.kind == ClockKind.NEXT_REPLY and not self.open_cycle(clock.name)
-                    if waits and (self.answered or not self.terms.response_ms):
+                    if waits and (self.response or not self.terms.response_ms):
                         self._open(clock, minute)
             case ["to", owner]:
                 self._assign("" if owner == "nobody" else owner, minute)
@@ -183,29 +126,42 @@ class NaiveLife:
             case ["discard", name]:
                 self._close(name, minute, judged=False)
             case ["resolve"]:
-                self.ended, self.held, self.ended_at = "completed", [], minute
-                response = self.open_cycle("response")
-                if response:
-                    response.close(minute, judged=not self.unjudged_response)
-                self.answered = True
+                self._end("completed", minute)
+                self._answer(minute, judged=not self.unjudged_response)
                 for cycle in self.cycles:
                     cycle.close(minute)
             case ["cancel"]:
-                self.ended, self.held, self.ended_at = "cancelled", [], minute
+                self._end("cancelled", minute)
                 for cycle in self.cycles:
                     cycle.resumable = cycle.closed is None
                     cycle.close(minute, judged=False)
             case _:
                 pass  # a reopening of what is open
 
+    def _pause(self, reason: str, minute: int) -> None:
+        if reason not in self.held:
+            self.held.append(reason)
+            self.holds.append([minute, None, reason])
+
+    def _resume(self, minute: int, reason: str) -> None:
+        for hold in self.holds:
+            if hold[1] is None and reason in ("", hold[2]):
+                hold[1] = minute
+        self.held = [held for held in self.held if reason and held != reason]
+
+    def _end(self, how: str, minute: int) -> None:
+        self._resume(minute, "")
+        self.ended, self.ended_at = how, minute
+
     def _answer(self, minute: int, *, judged: bool = True) -> None:
-        self.answered = True
-        self._close("response", minute, judged=judged)
+        if self.response is None:
+            self.response = minute, judged
+            self._close("response", minute, judged=judged)
 
     def _assign(self, owner: str, minute: int) -> None:
         if owner == self.owner:
             return
-        self.owner = owner
+        self.owners.append((minute, owner))
         for clock in self.terms.clocks:
             if clock.kind == ClockKind.OWNERSHIP:
                 self._close(clock.name, minute)
@@ -216,6 +172,7 @@ class NaiveLife:
             self._open(clock, minute)
 
     def _reopen(self, minute: int) -> None:
+        self.holds.append([self.ended_at, minute, None])
         was, self.ended, self.ended_at = self.ended, "", None
         for cycle in self.cycles:
             if cycle.resumable or (was == "completed" and cycle.clock.kind == ClockKind.RESOLUTION):
@@ -238,3 +195,60 @@ class NaiveLife:
         cycle = self.open_cycle(name)
         if cycle:
             cycle.close(minute, judged=judged)
+
+
+@dataclass
+class NaiveTicket:
+    """What was told of a ticket, and what it has announced."""
+
+    start: int
+    terms: Terms
+    unjudged_response: bool = False
+    happened: list[Happened] = field(default_factory=list)
+    """In order of arrival; the sort by minute is stable."""
+    announced: set[Announced] = field(default_factory=set)
+
+    def walk(self, now: int) -> NaiveLife:
+        """Its life up to `now`, with what its cycles have counted."""
+        life = NaiveLife(self.terms, self.start, self.unjudged_response)
+        waiting = sorted((one for one in self.happened if one[0] <= now), key=lambda one: one[0])
+        changes = {minute for minute, _ in waiting} | {now}
+        for minute in range(self.start, now + 1):
+            if not (office_open(minute) or minute in changes):
+                continue  # nothing counts, and nothing happens
+            _note_due(life, minute)
+            while waiting and waiting[0][0] == minute:
+                life.obey(waiting.pop(0)[1], minute)
+            if minute < now and office_open(minute):
+                _count(life)
+        return life
+
+    def settle(self, now: int) -> NaiveLife:
+        """What is announced at `now`: it stays if it is still true, and what has become true joins it."""
+        life = self.walk(now)
+        self.announced = {
+            (cycle.clock.name, cycle.opened, percent)
+            for cycle in life.cycles
+            for percent in self._percents(cycle)
+            if cycle.has_counted(percent)
+        }
+        return life
+
+    def _percents(self, cycle: NaiveCycle) -> set[int]:
+        clock = cycle.clock
+        told = {at for name, opened, at in self.announced if (name, opened) == (clock.name, cycle.opened)}
+        return {*told, *(clock.notification_percents or self.terms.notification_percents), 100}
+
+
+def _note_due(life: NaiveLife, minute: int) -> None:
+    for cycle in life.cycles:
+        if cycle.closed is None and cycle.due is None and cycle.has_counted(100):
+            cycle.due = minute
+
+
+def _count(life: NaiveLife) -> None:
+    for cycle in life.cycles:
+        heeds = cycle.clock.paused_by
+        stopped = bool(life.held) if heeds is None else any(reason in heeds for reason in life.held)
+        if cycle.closed is None and not stopped and not life.ended:
+            cycle.counted += 1
