@@ -1,9 +1,9 @@
 """Random lives of tickets through the wire: commands late, twice and out of order, and a consumer listening.
 
 The real service (virtual clock) against a ticket counted minute by minute, which is told everything and
-sorts it by when it took effect (tests/core/naive_ticket.py). After every step both have the same state, owner,
-reasons, elapsed times and verdicts of every clock, and what a durable consumer was told and not taken back is
-the same set of thresholds.
+sorts it by when it took effect (tests/core/naive_ticket.py). After every step both have the same state,
+owner, reasons, elapsed times and verdicts of every clock, and what a durable consumer was told and not taken
+back is the same set of thresholds.
 """
 
 from __future__ import annotations

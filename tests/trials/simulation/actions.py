@@ -4,8 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
+import msgspec
+
+from slad.core.instants import MINUTE_MS
+from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.storage import kill_points
+
+EVERY_HOUR, OFFICE = 0, 1
+"""The keys of the two schedules that there are."""
+
+NONE: Final = (0, 0, 0)
+CLOCKS: Final = {
+    clock.name: clock
+    for clock in (
+        ClockTerms("next", ClockKind.NEXT_REPLY, 100 * MINUTE_MS, (), NONE, OFFICE),
+        ClockTerms("updates", ClockKind.PERIODIC_UPDATE, 200 * MINUTE_MS, (25,), NONE, OFFICE, ("vendor",)),
+        ClockTerms("fix", ClockKind.FROM_START, 500 * MINUTE_MS, (), (0, 0, 110), EVERY_HOUR, ()),
+        ClockTerms("team", ClockKind.OWNERSHIP, 100 * MINUTE_MS, (70,), NONE, OFFICE, None, "b"),
+        ClockTerms("anybody", ClockKind.OWNERSHIP, 200 * MINUTE_MS, (), NONE, OFFICE),
+        ClockTerms("resolution", ClockKind.RESOLUTION, 0, (), NONE, OFFICE, ("AWAITING_CLIENT",)),
+    )
+}
+"""The named clocks that a ticket may have. Those of OFFICE count by the ticket's own schedule."""
 
 
 @dataclass(frozen=True)
@@ -18,19 +40,33 @@ class Promise:
     escalate: tuple[int, int, int] = (0, 0, 0)
     office: bool = False
     """Monday to Friday, 09:00 to 17:00 UTC; otherwise every hour counts."""
+    clocks: tuple[str, ...] = ()
+    """Names of CLOCKS."""
 
     @property
-    def targets(self) -> dict[str, int]:
-        both = {"response": self.response, "resolution": self.resolution}
-        return {phase: target for phase, target in both.items() if target}
+    def terms(self) -> Terms:
+        """As the core has them."""
+        key = OFFICE if self.office else EVERY_HOUR
+        return Terms(
+            "policy",
+            "",
+            self.response * MINUTE_MS,
+            self.resolution * MINUTE_MS,
+            self.notify,
+            self.escalate,
+            key,
+            tuple(replace_schedule(CLOCKS[name], key) for name in self.clocks),
+        )
 
     def but(self, notify: tuple[int, ...]) -> Promise:
         """The same, with `notify` where it says nothing of whom to tell."""
         return self if self.notify else replace(self, notify=notify)
 
-    @property
-    def percents(self) -> list[int]:
-        return sorted({*self.notify, *(percent for percent in self.escalate if percent), 100})
+
+def replace_schedule(clock: ClockTerms, of_ticket: int) -> ClockTerms:
+    """The clock of a ticket that counts by that schedule."""
+    key = EVERY_HOUR if clock.schedule_key == EVERY_HOUR else of_ticket
+    return msgspec.structs.replace(clock, schedule_key=key)
 
 
 class Existing(StrEnum):
@@ -48,16 +84,16 @@ class Start:
     """The start lies this far back."""
     existing: Existing = Existing.KEEP
     suppress_past: bool = False
+    unjudged_response: bool = False
 
 
 @dataclass(frozen=True)
 class Fact:
-    """pause, resume, respond, resolve or cancel."""
+    """What happened, by its name in tests/core/happenings.py; of REOPEN there is another action."""
 
     kind: str
     ago: int | None = None
     """`effective_at` lies this far back; None: it is not given."""
-    reason: int = 0
 
 
 @dataclass(frozen=True)

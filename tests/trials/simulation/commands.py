@@ -10,7 +10,16 @@ from slad.core.machine import ReopenMode
 from slad.engine import commands as slad
 from slad.storage.codec import encode_schedule
 from tests.core.tickets import OFFICE
-from tests.trials.simulation.actions import Command, Fact, Promise, Reopen, Retarget, Start
+from tests.trials.simulation.actions import (
+    CLOCKS,
+    EVERY_HOUR,
+    Command,
+    Fact,
+    Promise,
+    Reopen,
+    Retarget,
+    Start,
+)
 from tests.trials.simulation.loop import instant
 
 SCHEDULE = slad.ScheduleOffer(OFFICE, *encode_schedule(OFFICE))
@@ -30,6 +39,7 @@ def told_to_slad(command: Command, now: int) -> slad.Command:
                 started_at=_at(start.ago, now),
                 on_existing=slad.OnExisting[start.existing.name],
                 suppress_past=start.suppress_past,
+                unjudged_response=start.unjudged_response,
             )
         case Retarget() as retarget:
             terms, silent = _offer(retarget.promise), retarget.suppress_past
@@ -43,15 +53,27 @@ def told_to_slad(command: Command, now: int) -> slad.Command:
 
 def _fact(fact: Fact, whose: dict[str, Any], now: int) -> slad.Command:
     whose["effective_at"] = _at(fact.ago, now)
-    match fact.kind:
-        case "pause":
-            return slad.Pause(**whose, reason=PauseReason(fact.reason))
-        case "resume":
+    match fact.kind.split():
+        case ["pause"]:
+            return slad.Pause(**whose, reason=PauseReason.AWAITING_CLIENT)
+        case ["pause", "for", code]:
+            return slad.Pause(**whose, reason=PauseReason.OTHER, reason_code=code)
+        case ["resume"]:
             return slad.Resume(**whose)
-        case "cancel":
+        case ["resume", "from", code]:
+            return slad.Resume(**whose, reason=PauseReason.OTHER, reason_code=code)
+        case ["cancel"]:
             return slad.Cancel(**whose)
+        case ["customer" | "agent" as sender]:
+            return slad.RecordMessage(**whose, sender=slad.MessageSender[sender.upper()])
+        case ["to", owner]:
+            return slad.Assign(**whose, owner="" if owner == "nobody" else owner)
+        case ["complete" | "discard" as how, clock]:
+            return slad.Complete(**whose, clock=clock, discard=how == "discard")
+        case [end]:
+            return slad.Complete(**whose, clock={"respond": "response", "resolve": "resolution"}[end])
         case _:
-            return slad.Complete(**whose, clock="response" if fact.kind == "respond" else "resolution")
+            raise AssertionError(fact)
 
 
 def _offer(promise: Promise) -> slad.TermsOffer:
@@ -63,7 +85,13 @@ def _offer(promise: Promise) -> slad.TermsOffer:
         promise.escalate,
         SCHEDULE if promise.office else None,
         "targets[0]",
+        tuple(_clock(name) for name in promise.clocks),
     )
+
+
+def _clock(name: str) -> slad.ClockOffer:
+    clock = CLOCKS[name]
+    return slad.ClockOffer(clock, clock.schedule_key == EVERY_HOUR, None, name)
 
 
 def _at(ago: int | None, now: int) -> int | None:

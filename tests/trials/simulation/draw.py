@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.trials.simulation.actions import (
+    CLOCKS,
     KILL_POINTS,
     Acknowledge,
     Action,
@@ -33,7 +34,11 @@ from tests.trials.simulation.actions import (
 TICKETS = (("acme", "A"), ("acme", "B"), ("acme", "C"), ("birch", "A"))
 CONSUMERS = ("psa", "mail")
 PERCENTS = (10, 25, 50, 70, 75, 90, 110, 150)
-FACTS = ("pause", "pause", "resume", "resume", "respond", "resolve", "cancel")
+FACTS = (
+    *("pause", "pause", "resume", "resume", "respond", "resolve", "cancel"),
+    *("pause for vendor", "resume from vendor", "customer", "customer", "agent", "agent"),
+    *("to a", "to b", "to b", "to nobody", "complete fix", "discard next", "discard response"),
+)
 
 
 def draw_knobs(random: Random) -> Knobs:
@@ -95,6 +100,7 @@ class _Drawer:
             tuple(sorted(random.sample(PERCENTS, random.choice((0, 1, 1, 2, 2, 3, 3))))),
             random.choice(((0, 0, 0), (levels[0], levels[1], levels[2]))),
             random.random() < 0.5,
+            tuple(random.sample(sorted(CLOCKS), random.choice((0, 0, 1, 2, 6)))),
         )
 
     def _send(self) -> Action:
@@ -120,13 +126,13 @@ class _Drawer:
         silent = random.random() < 0.15
         if kind == "start":
             ago = random.choice((None, None, self._minutes()))
-            return Start(self._promise(), ago, random.choice(list(Existing)), silent)
+            existing = random.choice(list(Existing))
+            return Start(self._promise(), ago, existing, silent, random.random() < 0.2)
         if kind == "retarget":
             return Retarget(self._promise(), silent)
         if kind == "reopen":
             return Reopen(random.random() < 0.5, self._ago())
-        fact = random.choice(FACTS)
-        return Fact(fact, self._ago(), random.choice((1, 2)) if fact == "pause" else 0)
+        return Fact(random.choice(FACTS), self._ago())
 
     def _pass(self) -> Action:
         return Pass(self._minutes(), self._random.random() < 0.3)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from slad_client.v1 import types_pb2 as pb
 
-from slad.core.events import EventType, Phase
+from slad.core.events import EventType
 from slad.storage.row_reader import StoredEvent
+from tests.core.naive_ticket import Announced
 from tests.trials.simulation.loop import minute_of
-from tests.trials.simulation.model import Key
 
 Whose = tuple[str, str, int]
 """(tenant, ticket, generation)."""
@@ -48,8 +48,9 @@ class Entry(NamedTuple):
         return self.event.tenant_id, self.event.ticket_id, self.event.generation
 
     @property
-    def threshold(self) -> Key:
-        return Phase(self.event.phase).name.lower(), self.event.threshold.percent
+    def threshold(self) -> Announced:
+        opened = minute_of(self.event.cycle_opened_at.ToMilliseconds())
+        return self.event.clock, opened, self.event.threshold.percent
 
     @property
     def scheduled(self) -> int:
@@ -66,9 +67,9 @@ class Ledger:
         """By sequence, what retention has left."""
         self.head = 0
         self.ids: set[str] = set()
-        self.told: dict[Whose, dict[Key, int]] = {}
+        self.told: dict[Whose, dict[Announced, int]] = {}
         """Thresholds announced and not retracted, with the minute for which they were."""
-        self.fired: dict[Whose, dict[Key, int]] = {}
+        self.fired: dict[Whose, dict[Announced, int]] = {}
         """The minute at which each was announced last."""
 
     def take(self, stored: Sequence[StoredEvent]) -> tuple[list[Entry], list[Entry]]:

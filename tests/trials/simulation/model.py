@@ -1,4 +1,4 @@
-"""Tickets counted minute by minute: slow, obvious, and with no code in common with slad.
+"""Tickets counted in minutes: slow, obvious, and with no code in common with slad's.
 
 Everything that ever happened is kept in the order of the minutes at which it took effect, and walked through anew
 for every question. Minutes count from a Monday's midnight.
@@ -8,91 +8,49 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from tests.core.naive_ticket import MINUTES_A_DAY, office_open
-from tests.trials.simulation.actions import Promise
+from slad.core.instants import MINUTE_MS
+from slad.core.terms import ClockTerms
+from tests.core.naive_ticket import MINUTES_A_DAY, Announced, NaiveCycle, NaiveLife, office_open
+from tests.trials.simulation.actions import EVERY_HOUR, Promise
 
-OFFICE = [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if office_open(minute)]
-"""Every open minute."""
+OPEN = [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if office_open(minute)]
+"""Every minute in which the office is open."""
+
+Cycle = tuple[str, int]
+"""(clock, opening)."""
 
 
 class Op(NamedTuple):
     minute: int
     kind: str
-    reason: int = 0
 
 
-@dataclass
-class History:
-    """What a list of ops amounts to."""
-
-    runs: list[list[int | None]]
-    """[from, to] of each stretch in which the ticket was live and not paused."""
-    life: str = "running"
-    pauses: list[list[int | None]] = field(default_factory=list)
-    """[from, to, reason]."""
-    added: list[tuple[int, int]] = field(default_factory=list)
-    """(at, reason) of further reasons for which a paused ticket was paused (K5)."""
-    held: set[int] = field(default_factory=set)
-    """The reasons for which it is paused."""
-    response_at: int | None = None
-    resolution_at: int | None = None
-    ended_at: int | None = None
-
-    def obey(self, op: Op) -> None:
-        if op.kind == "reopen" and self.life in ("completed", "cancelled"):
-            self.life, self.ended_at, self.resolution_at = "running", None, None
-            self.runs.append([op.minute, None])
-        elif self.life in ("completed", "cancelled"):
-            return
-        elif op.kind == "pause" and self.life == "running":
-            self.life = "paused"
-            self.runs[-1][1] = op.minute
-            self.pauses.append([op.minute, None, op.reason])
-            self.held = {op.reason}
-        elif op.kind == "pause" and op.reason not in self.held:
-            self.held.add(op.reason)
-            self.added.append((op.minute, op.reason))
-        elif op.kind == "resume" and self.life == "paused":
-            self.life, self.held = "running", set()
-            self.pauses[-1][1] = op.minute
-            self.runs.append([op.minute, None])
-        elif op.kind == "respond" and self.response_at is None:
-            self.response_at = op.minute
-        elif op.kind in ("resolve", "cancel"):
-            (self.runs if self.life == "running" else self.pauses)[-1][1] = op.minute
-            self.life, self.held = "completed" if op.kind == "resolve" else "cancelled", set()
-            self.ended_at = op.minute
-            if op.kind == "resolve":
-                self.resolution_at = op.minute
-                self.response_at = op.minute if self.response_at is None else self.response_at
-
-
-def walk(start: int, ops: list[Op]) -> History:
-    history = History([[start, None]])
+@lru_cache(maxsize=1024)
+def walk(promise: Promise, start: int, unjudged_response: bool, ops: tuple[Op, ...]) -> NaiveLife:
+    """The life that these amount to; not to be changed."""
+    life = NaiveLife(promise.terms, start, unjudged_response)
     for op in ops:
-        history.obey(op)
-    return history
+        life.obey(op.kind, op.minute)
+    return life
 
 
-class Announced(NamedTuple):
+class Firing(NamedTuple):
     minute: int
     silent: bool
     at: int
     """When it was announced."""
 
 
-Key = tuple[str, int]
-"""(phase, percent)."""
-
-
 @dataclass
 class Generation:
     promise: Promise
     start: int
+    unjudged_response: bool = False
     ops: list[Op] = field(default_factory=list)
-    announced: dict[Key, Announced] = field(default_factory=dict)
+    announced: dict[Announced, Firing] = field(default_factory=dict)
     inherits: bool = False
     """It goes on with what was announced of the one before."""
     judged: int = -(10**9)
@@ -101,15 +59,24 @@ class Generation:
     """Promises that were in force earlier in the present step."""
 
     @property
-    def history(self) -> History:
-        return walk(self.start, self.ops)
+    def history(self) -> NaiveLife:
+        return walk(self.promise, self.start, self.unjudged_response, tuple(self.ops))
 
-    def life_at(self, minute: int) -> History:
-        return walk(self.start, [op for op in self.ops if op.minute <= minute])
+    def life_at(self, minute: int) -> NaiveLife:
+        ops = tuple(op for op in self.ops if op.minute <= minute)
+        return walk(self.promise, self.start, self.unjudged_response, ops)
 
     def put(self, op: Op) -> None:
         self.ops.append(op)
         self.ops.sort(key=lambda one: one.minute)
+
+    @property
+    def said(self) -> Any:
+        """All that a caller may know of it: a command that leaves this as it is has changed nothing."""
+        life = self.history
+        cycles = [(cycle, self.met(cycle, life.ended_at or 10**9)) for cycle in self.cycles]
+        closings = [(one.clock.name, one.opened, one.closed, one.judged) for one in life.cycles]
+        return life.life, life.ended_at, life.holds, life.owners, life.response, sorted(closings), cycles
 
     @property
     def latest_fact(self) -> int:
@@ -122,103 +89,136 @@ class Generation:
         """How far slad's clock is known to have come; beyond `now` when it was set back (C5)."""
         return max(now, self.judged, self.latest_fact)
 
-    def closed_at(self, phase: str) -> int | None:
-        history = self.history
-        done = history.response_at if phase == "response" else history.resolution_at
-        return history.ended_at if done is None else done
+    @property
+    def clocks(self) -> list[str]:
+        """The names of all its clocks."""
+        return [clock.name for clock in self.history.terms.clocks]
 
-    def counted(self, phase: str, now: int) -> list[range]:
-        """The open minutes that count, as stretches; places in OFFICE or minutes themselves."""
-        closed = self.closed_at(phase)
-        limit = now if closed is None else min(now, closed)
-        found = []
-        for begin, end in self.history.runs:
-            assert begin is not None
-            until = limit if end is None else min(end, limit)
-            if begin < until:
-                found.append(self._open(begin, until))
+    @property
+    def cycles(self) -> list[Cycle]:
+        """Of every clock in the order of the terms, and in the order of their opening."""
+        order = self.clocks
+        found = [(cycle.clock.name, cycle.opened) for cycle in self.history.cycles]
+        return sorted(found, key=lambda cycle: (order.index(cycle[0]), cycle[1]))
+
+    def cycle(self, which: Cycle) -> NaiveCycle:
+        return next(one for one in self.history.cycles if (one.clock.name, one.opened) == which)
+
+    def percents(self, clock: ClockTerms) -> list[int]:
+        notify = clock.notification_percents or self.promise.notify
+        return sorted({*notify, *(percent for percent in clock.escalation_percents if percent), 100})
+
+    def keys(self) -> list[Announced]:
+        """Every threshold of every cycle."""
+        found = [self.cycle(cycle) for cycle in self.cycles]
+        return [(one.clock.name, one.opened, at) for one in found for at in self.percents(one.clock)]
+
+    def counted(self, which: Cycle, now: int) -> list[range]:
+        """The open minutes that count, as stretches; places in OPEN or minutes themselves."""
+        cycle = self.cycle(which)
+        limit = now if cycle.closed is None else min(now, cycle.closed)
+        heeds = cycle.clock.paused_by
+        found, begin = [], cycle.opened
+        for from_, to, reason in sorted(self.history.holds, key=lambda hold: hold[0]):
+            if reason is not None and heeds is not None and reason not in heeds:
+                continue
+            if begin < min(from_, limit):
+                found.append(self._open(cycle.clock, begin, min(from_, limit)))
+            begin = max(begin, limit if to is None else to)
+        if begin < limit:
+            found.append(self._open(cycle.clock, begin, limit))
         return found
 
-    def _open(self, begin: int, end: int) -> range:
-        if self.promise.office:
-            return range(bisect_left(OFFICE, begin), bisect_left(OFFICE, end))
-        return range(begin, end)
+    def _open(self, clock: ClockTerms, begin: int, end: int) -> range:
+        if clock.schedule_key == EVERY_HOUR:
+            return range(begin, end)
+        return range(bisect_left(OPEN, begin), bisect_left(OPEN, end))
 
-    def elapsed(self, phase: str, now: int) -> int:
-        return sum(map(len, self.counted(phase, now)))
+    def elapsed(self, which: Cycle, now: int) -> int:
+        return sum(map(len, self.counted(which, now)))
 
-    def reached(self, phase: str, percent: int, now: int) -> int | None:
+    def reached(self, which: Cycle, percent: int, now: int) -> int | None:
         """The minute at which elapsed time first was that much of the target, if it was (C3)."""
-        need = self.promise.targets[phase] * percent // 100
-        for stretch in self.counted(phase, now):
+        clock = self.cycle(which).clock
+        need = clock.target_ms // MINUTE_MS * percent // 100
+        for stretch in self.counted(which, now):
             if need <= len(stretch):
                 place = stretch[need - 1]
-                return (OFFICE[place] if self.promise.office else place) + 1
+                return (place if clock.schedule_key == EVERY_HOUR else OPEN[place]) + 1
             need -= len(stretch)
         return None
 
-    def met(self, phase: str, now: int) -> bool | None:
-        history = self.history
-        done = history.response_at if phase == "response" else history.resolution_at
-        if done is None:
+    def met(self, which: Cycle, now: int) -> bool | None:
+        cycle = self.cycle(which)
+        if cycle.closed is None or not cycle.judged:
             return None
-        at = self.reached(phase, 100, now)
-        return at is None or at == done
+        at = self.reached(which, 100, now)
+        return at is None or at == cycle.closed
 
     def settle(self, now: int, *, silent: bool = False, by_time: bool = False) -> None:
         """What is announced at `now`: it stays while it is true, and what has become true joins it."""
         if by_time and not self._is_due(now):
             return  # by itself slad looks at a ticket only when there is something to announce
-        judged = self.judged
-        known = self.known(now)
-        for phase, percent in list(self.announced):
-            target = self.promise.targets.get(phase)
-            named = percent in self.promise.percents
-            if target is not None and now < known and not named:
+        judged, known, cycles = self.judged, self.known(now), self.cycles
+        for key in list(self.announced):
+            *which, percent = key
+            if tuple(which) not in cycles:
+                del self.announced[key]  # of a cycle that never was, or a clock that is gone, nothing stands
+                continue
+            cycle = self.cycle((key[0], key[1]))
+            named = percent in self.percents(cycle.clock)
+            if now < known and not named:
                 continue  # the wall clock was set back, and tells nothing about it (C5)
-            if target is None or self.elapsed(phase, known) * 100 < target * percent:
-                del self.announced[phase, percent]
-            elif not named or self.reached(phase, percent, known) != self.announced[phase, percent].minute:
+            counted = self.elapsed((key[0], key[1]), known) * MINUTE_MS * 100
+            if counted < cycle.clock.target_ms * percent:
+                del self.announced[key]
+            elif not named or self.reached((key[0], key[1]), percent, known) != self.announced[key].minute:
                 judged = known
-        for phase in self.promise.targets:
-            for percent in self.promise.percents:
-                at = self.reached(phase, percent, now)
-                if at is not None:
-                    self.announced.setdefault((phase, percent), Announced(at, silent, now))
+        for key in self.keys():
+            at = self.reached(key[:2], key[2], now)
+            if at is not None:
+                self.announced.setdefault(key, Firing(at, silent, now))
         self.judged = judged
 
     def _is_due(self, now: int) -> bool:
-        keys = [(phase, percent) for phase in self.promise.targets for percent in self.promise.percents]
-        return any(self.reached(*key, now) is not None for key in keys if key not in self.announced)
+        return any(
+            self.reached(key[:2], key[2], now) is not None for key in self.keys() if key not in self.announced
+        )
 
-    def announce(self, key: Key, now: int) -> None:
+    def announce(self, key: Announced, now: int) -> None:
         """Exactly this is announced at `now`, if it is true."""
-        phase, percent = key
-        at = self.reached(phase, percent, now) if phase in self.promise.targets else None
-        if at is not None and percent in self.promise.percents:
-            self.announced.setdefault(key, Announced(at, silent=False, at=now))
+        at = self.reached(key[:2], key[2], now) if key in self.keys() else None
+        if at is not None:
+            self.announced.setdefault(key, Firing(at, silent=False, at=now))
 
     def status(self, now: int) -> str:
-        """One word (T1)."""
+        """One word about response and resolution (T1)."""
         if self.history.life == "paused":
             return "PAUSED"
-        for phase in self.promise.targets:
-            met = self.met(phase, now)
-            if met is False or (met is None and self.reached(phase, 100, now) is not None):
-                return f"{phase.upper()}_BREACHED"
-        for phase, target in self.promise.targets.items():
-            left = target - self.elapsed(phase, now)
-            if self.closed_at(phase) is None and left * 4 <= target:
+        unnamed = [cycle for cycle in self.cycles if cycle[0] in ("response", "resolution")]
+        for cycle in unnamed:
+            met = self.met(cycle, now)
+            if met is False or (met is None and self.reached(cycle, 100, now) is not None):
+                return f"{cycle[0].upper()}_BREACHED"
+        for cycle in unnamed:
+            target = self.cycle(cycle).clock.target_ms // MINUTE_MS
+            left = target - self.elapsed(cycle, now)
+            if self.cycle(cycle).closed is None and left * 4 <= target:
                 return "AT_RISK"
         return "ON_TRACK"
 
-    def remaining(self, phase: str, now: int) -> int | None:
-        if self.closed_at(phase) is not None:
+    def remaining(self, which: Cycle, now: int) -> int | None:
+        cycle = self.cycle(which)
+        if cycle.closed is not None:
             return None
-        return self.promise.targets[phase] - self.elapsed(phase, now)
+        return cycle.clock.target_ms // MINUTE_MS - self.elapsed(which, now)
 
     def paused_minutes(self, now: int) -> int:
-        return sum((now if end is None else end) - begin for begin, end, _ in self.history.pauses)
+        paused: set[int] = set()
+        for from_, to, reason in self.history.holds:
+            if reason is not None:
+                paused.update(range(from_, now if to is None else to))
+        return len(paused)
 
 
 @dataclass
@@ -231,4 +231,4 @@ class Ticket:
 
     @property
     def live(self) -> bool:
-        return bool(self.generations) and self.latest.history.life in ("running", "paused")
+        return bool(self.generations) and not self.latest.history.ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from tests.naive_life import REFUSED
@@ -60,7 +61,8 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
     ended = ticket.latest if ticket.generations else None
     if ended and ended.history.life == "completed" and start.existing is Existing.CONTINUE_CANCELLED:
         return Expected()
-    born = Generation(_stated(start.promise), now if start.ago is None else now - start.ago)
+    begun = now if start.ago is None else now - start.ago
+    born = Generation(_stated(start.promise), begun, start.unjudged_response)
     judged_as_of = now
     if (
         start.existing in (Existing.CONTINUE_CANCELLED, Existing.CONTINUE_OR_NEW)
@@ -81,19 +83,22 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
 
 
 def _fact(latest: Generation, fact: Fact, now: int) -> Expected:
+    how, *rest = fact.kind.split()
+    if how in ("complete", "discard") and rest[0] not in (*latest.promise.clocks, "response"):
+        return Expected("CLOCK_NOT_FOUND")
     at = _effective(latest, fact.ago, now)
     if isinstance(at, str):
         return Expected(at)
-    then = latest.life_at(at)
-    if fact.kind in REFUSED[then.life]:
+    then, kind = latest.life_at(at), fact.kind.split()[0]
+    if kind in REFUSED[then.life]:
         return Expected(f"TRACKING_{then.life.upper()}")
-    if then.life == "completed" or (then.life == "cancelled" and fact.kind == "cancel"):
+    if then.life == "completed" or (then.life == "cancelled" and kind == "cancel"):
         return Expected()
-    if fact.kind == "respond" and then.response_at is not None:
+    if kind == "respond" and then.response is not None:
         return Expected()
-    before = latest.history
-    _put(latest, Op(at, fact.kind, fact.reason), now)
-    return Expected(changed=latest.history != before)
+    before = latest.said
+    _put(latest, Op(at, fact.kind), now)
+    return Expected(changed=latest.said != before)
 
 
 def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
@@ -121,10 +126,13 @@ def _reopen(ticket: Ticket, reopen: Reopen, now: int) -> Expected:
     if at < ended_at:
         return Expected("BEFORE_END")
     if reopen.restart:
-        born = Generation(latest.promise, at)
+        owner = latest.history.owner
+        born = Generation(latest.promise, at, latest.unjudged_response)
+        born.ops = [Op(at, f"to {owner}")] if owner else []
     else:
-        born = Generation(latest.promise, latest.start, list(latest.ops), dict(latest.announced), True)
-        born.judged = latest.judged
+        born = replace(
+            latest, ops=list(latest.ops), announced=dict(latest.announced), inherits=True, former=[]
+        )
         born.put(Op(at, "reopen"))
     ticket.generations.append(born)
     born.settle(born.known(now))
@@ -136,9 +144,9 @@ def _stated(promise: Promise) -> Promise:
 
 
 def _put(generation: Generation, op: Op, now: int) -> None:
-    before = generation.history
+    before = generation.said
     generation.put(op)
-    if generation.history != before:
+    if generation.said != before:
         generation.settle(generation.known(now))
 
 

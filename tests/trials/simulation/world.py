@@ -158,7 +158,7 @@ class World:
     ) -> Coroutine[Any, Any, bytes]:
         def render(answer: Answer) -> bytes:
             self.faults.carried_out.append(place)
-            clocks = [(clock.phase, clock.elapsed_ms) for clock in answer.reading.clocks]
+            clocks = [(clock.key, clock.elapsed_ms) for clock in answer.reading.clocks]
             reply = repr((answer.ticket.generation, answer.state, answer.changed, clocks)).encode()
             replies[place] = answer, reply
             return reply
