@@ -130,9 +130,10 @@ async def assemble(
     data, journal, limits = connections.data, connections.journal, settings.limits
     names, slow = connections.catalog_connection, connections.slow_queries
     catalog = Catalog(names)
-    hub = EventHub(journal.counters().sequence, slow.events_after, names.sequence_gap(), names.lineage())
+    lineage = names.lineage()
+    hub = EventHub(journal.counters().sequence, slow.events_after, names.sequence_gap(), lineage)
     outbox = connections.outbox_connection
-    temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox)
+    temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox, lineage)
     engine = SlaEngine(
         journal,
         catalog,

@@ -38,12 +38,12 @@ class EventHub:
         head: int,
         read_page: Callable[[int, int], Awaitable[Sequence[StoredEvent]]],
         gap: SequenceGap | None = None,
-        lineage: Lineage | None = None,
+        lineage: Lineage = Lineage(),  # noqa: B008 - a value
     ) -> None:
         self._read_page = read_page
         self._head = head
         self._gap = gap or SequenceGap(0, 0)
-        self.lineage = lineage or Lineage("", 0)
+        self.lineage = lineage
         """Whose sequences these are."""
         self._tail: list[EventRow] = []
         self._tail_bytes = 0

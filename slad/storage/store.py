@@ -21,8 +21,8 @@ from slad.storage.unreadable import Unreadable, UnreadableValues
 class Lineage(NamedTuple):
     """Which database it is (a UUID), and which life of it: how often it was restored, or begun as a copy."""
 
-    instance: str
-    epoch: int
+    instance: str = ""
+    epoch: int = 0
 
 
 class SequenceGap(NamedTuple):

@@ -25,7 +25,7 @@ from slad.engine.time_source import WallClock
 from slad.storage.store import Store
 from slad.temporal.faults import Concern, TemporalFault
 from slad.temporal.passthrough.sender import Sender
-from slad.temporal.workflow.names import GENERATION_MEMO, QUERY_STATE, workflow_id
+from slad.temporal.workflow.names import EPOCH_MEMO, GENERATION_MEMO, INSTANCE_MEMO, QUERY_STATE, workflow_id
 from tests.slad_under_test import refused, stamp, told
 from tests.temporal.alga import AlgaActivities
 from tests.temporal.alga_worker import alga_worker
@@ -109,6 +109,8 @@ async def test_what_is_told_is_told_in_order_in_algapsa_s_words(server: DevServe
         assert description.workflow_type == "slaTicketWorkflow"
         assert description.task_queue == "order"
         assert await description.memo_value(GENERATION_MEMO) == 1
+        assert len(await description.memo_value(INSTANCE_MEMO)) == 36
+        assert await description.memo_value(EPOCH_MEMO) == 0
         history = await handle.fetch_history()
         started = history.events[0].workflow_execution_started_event_attributes
         assert started.workflow_execution_timeout.ToSeconds() == 365 * 86_400

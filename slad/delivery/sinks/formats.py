@@ -12,6 +12,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import EventType, Phase
 from slad.core.instants import to_datetime
+from slad.storage.store import Lineage
 
 CLOUD_EVENTS_TYPE: Final = "slad.v1."
 """A CloudEvents type is this and the name of the event type in small letters."""
@@ -44,12 +45,12 @@ def instant(timestamp: Timestamp) -> str:
 # --- CloudEvents
 
 
-def cloud_event(event: pb.SlaEvent, source: str) -> dict[str, Any]:
+def cloud_event(event: pb.SlaEvent, source: str, lineage: Lineage) -> dict[str, Any]:
     """`event` as a CloudEvent 1.0 of JSON.
 
     `id` is the event's id and `data` its JSON by protobuf's rules, with the names of the contract. `subject`
-    is the ticket; the extensions are `tenantid`, `sequence`, and `partitionkey`, which all events of a
-    ticket share.
+    is the ticket; the extensions are `tenantid`, `sequence`, `partitionkey`, which all events of a ticket
+    share, and whose `sequence` it is: the database's `instance` and `epoch`.
     """
     return {
         "specversion": "1.0",
@@ -62,6 +63,8 @@ def cloud_event(event: pb.SlaEvent, source: str) -> dict[str, Any]:
         "tenantid": event.tenant_id,
         "partitionkey": f"{event.tenant_id}/{event.ticket_id}",
         "sequence": str(event.sequence),
+        "instance": lineage.instance,
+        "epoch": lineage.epoch,
         "data": MessageToDict(event, preserving_proto_field_name=True),
     }
 

@@ -19,17 +19,18 @@ from slad.config.kinds import SettingError
 from slad.config.sinks import JsonlSettings
 from slad.delivery.sinks import formats
 from slad.delivery.sinks.sink import Sink, Unavailable
+from slad.storage.store import Lineage
 
 BATCH: Final = 256
 BLOCK: Final = 4_096
 """Bytes that are read at once, from the end, to find the last whole line."""
 
 
-def prepare(settings: JsonlSettings) -> Callable[[], Sink]:
+def prepare(settings: JsonlSettings) -> Callable[[Lineage], Sink]:
     """How to open such a sink. Raises SettingError."""
     if not settings.path.parent.is_dir():
         raise SettingError("path", f"{settings.path.parent} is not a directory")
-    return lambda: JsonLines(settings.path, settings.source)
+    return lambda lineage: JsonLines(settings.path, settings.source, lineage)
 
 
 class JsonLines:
@@ -38,9 +39,10 @@ class JsonLines:
     batch = BATCH
     parallel = 1
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, lineage: Lineage) -> None:
         self._path = path
         self._source = source
+        self._lineage = lineage
 
     @property
     def target(self) -> str:
@@ -49,7 +51,8 @@ class JsonLines:
 
     async def deliver(self, events: Sequence[pb.SlaEvent]) -> None:
         """Appends a line an event. Raises Unavailable."""
-        lines = (formats.encode(formats.cloud_event(event, self._source)) + b"\n" for event in events)
+        told = (formats.cloud_event(event, self._source, self._lineage) for event in events)
+        lines = (formats.encode(event) + b"\n" for event in told)
         try:
             await asyncio.to_thread(self._append, b"".join(lines))
         except OSError as error:

@@ -10,6 +10,7 @@ from slad.config.kinds import SettingError
 from slad.config.settings import Settings
 from slad.config.sinks import SinkSettings
 from slad.delivery.sinks.sink import Sink
+from slad.storage.store import Lineage
 
 
 class Kind(NamedTuple):
@@ -27,10 +28,14 @@ KINDS: Final[dict[str, Kind]] = {
 """To add a type: a module with a function `prepare`, a row here, and its settings in slad/config/sinks.py."""
 
 
+OpenSink = Callable[[Lineage], Sink]
+"""Opens a sink, given whose events it delivers."""
+
+
 class Prepare(Protocol):
     """What the module of a type has. The sink that it makes is opened on the event loop, once."""
 
-    def __call__(self, settings: Any) -> Callable[[], Sink]:
+    def __call__(self, settings: Any) -> OpenSink:
         """How to open the sink with these settings. Nothing may fail there that depends on the target.
 
         Raises SettingError, with the name of a field, for what the settings do not check themselves.
@@ -38,7 +43,7 @@ class Prepare(Protocol):
         ...
 
 
-def prepare(name: str, settings: SinkSettings) -> Callable[[], Sink]:
+def prepare(name: str, settings: SinkSettings) -> OpenSink:
     """How to open the sink of this name. Raises SettingError with the whole key."""
     module, extra = KINDS[settings.kind]
     try:

@@ -27,6 +27,7 @@ from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats
 from slad.delivery.sinks.guard import literal_address
 from slad.delivery.sinks.sink import Sink, Unavailable
+from slad.storage.store import Lineage
 
 BATCH: Final = 64
 """Events in one transaction: making them takes about 2 ms of the event loop."""
@@ -49,8 +50,8 @@ class RedisStreams:
     batch = BATCH
     parallel = 1
 
-    def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: RedisSettings, lineage: Lineage) -> None:
+        self._settings, self._lineage = settings, lineage
         password, style = settings.password, settings.format
         self._stream = settings.stream or STREAMS[style]
         self._fields = settings.fields or FIELDS[style]
@@ -91,7 +92,7 @@ class RedisStreams:
         """(stream, fields) of all that goes out for `event`."""
         settings = self._settings
         if not settings.is_alga:
-            body = formats.cloud_event(event, settings.source or DEFAULT_SOURCE)
+            body = formats.cloud_event(event, settings.source or DEFAULT_SOURCE, self._lineage)
             return [self._entry(event, formats.type_name(event), body)]
         kind = self._alga_type(event)
         if not kind:
@@ -194,7 +195,7 @@ def _cause(error: BaseException | None, kind: type[ssl.SSLError]) -> ssl.SSLErro
 # --- settings
 
 
-def prepare(settings: RedisSettings) -> Callable[[], Sink]:
+def prepare(settings: RedisSettings) -> Callable[[Lineage], Sink]:
     """How to open such a sink. Raises SettingError."""
     _connection(settings)
     _check_template("stream", settings.stream or "", IN_STREAM)
@@ -209,7 +210,7 @@ def prepare(settings: RedisSettings) -> Callable[[], Sink]:
         if value not in formats.SOURCES and not value.startswith(formats.ATTRIBUTE):
             known = ", ".join(sorted(formats.SOURCES))
             raise SettingError(f"payload.{name}", f"{value!r} is not one of {known}, attributes.NAME")
-    return lambda: RedisStreams(settings)
+    return lambda lineage: RedisStreams(settings, lineage)
 
 
 def _connection(settings: RedisSettings) -> tuple[dict[str, Any], str]:

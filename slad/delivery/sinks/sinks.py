@@ -94,7 +94,7 @@ class Sinks:
             await self._close(name for name in [*self._running] if name in opened or name not in settings)
             self._settings = settings
             for name, open_sink in opened.items():
-                running = self._open(name, settings[name], open_sink())
+                running = self._open(name, settings[name], open_sink(self._hub.lineage))
                 await running.parked.load()
                 self._running[name] = running
                 running.courier.start()

@@ -27,6 +27,7 @@ from slad.core.instants import SECOND_MS
 from slad.delivery.sinks import formats, signing
 from slad.delivery.sinks.guard import AddressGuard, literal_address
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
+from slad.storage.store import Lineage
 
 KEEPALIVE_S: Final = 4.0
 """How long an idle connection is kept: less than most servers do, so that no request meets a closing one."""
@@ -49,9 +50,9 @@ TOO_EARLY, TOO_MANY, REQUEST_TIMEOUT = 425, 429, 408
 class Webhook:
     """Posts to one endpoint."""
 
-    def __init__(self, settings: WebhookSettings) -> None:
+    def __init__(self, settings: WebhookSettings, lineage: Lineage) -> None:
         url = _url(settings)
-        self._settings = settings
+        self._settings, self._lineage = settings, lineage
         self.batch, self.parallel = settings.batch, settings.parallel
         self._timeout_s = settings.timeout_ms / SECOND_MS
         self.target = f"{url.scheme}://{url.netloc}"
@@ -92,7 +93,7 @@ class Webhook:
         await self._session.close()
 
     async def _post(self, events: Sequence[pb.SlaEvent]) -> None:
-        told = [formats.cloud_event(event, self._settings.source) for event in events]
+        told = [formats.cloud_event(event, self._settings.source, self._lineage) for event in events]
         body = formats.encode(told if self.batch > 1 else told[0])
         headers = {
             **self._headers(message_id([event.event_id for event in events]), body),
@@ -199,7 +200,7 @@ def _key(secret: Secret) -> bytes:
 # --- settings
 
 
-def prepare(settings: WebhookSettings) -> Callable[[], Sink]:
+def prepare(settings: WebhookSettings) -> Callable[[Lineage], Sink]:
     """How to open such a sink. Raises SettingError."""
     if _url(settings).scheme == "https":
         _tls(settings)
@@ -209,7 +210,7 @@ def prepare(settings: WebhookSettings) -> Callable[[], Sink]:
                 _key(secret)
             except SecretError as error:
                 raise SettingError(field, str(error)) from None
-    return lambda: Webhook(settings)
+    return lambda lineage: Webhook(settings, lineage)
 
 
 def _url(settings: WebhookSettings) -> SplitResult:

@@ -15,7 +15,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedRow
-from slad.storage.store import Store
+from slad.storage.store import Lineage, Store
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.examiner import Examiner
 from slad.temporal.passthrough.forwarder import Forwarder
@@ -63,12 +63,17 @@ class TemporalSide:
     """What there is of Temporal before there is an engine, and what the engine needs to begin."""
 
     def __init__(
-        self, settings: TemporalSettings, client: Client, turns: TemporalStore, outbox: TemporalStore
+        self,
+        settings: TemporalSettings,
+        client: Client,
+        turns: TemporalStore,
+        outbox: TemporalStore,
+        lineage: Lineage,
     ) -> None:
         self.settings = settings
         self.outbox = outbox
         standing = Standing()
-        self.link = Link(Sender(settings.connection, client, standing), standing)
+        self.link = Link(Sender(settings.connection, client, standing, lineage), standing)
         self.lanes = Lanes(outbox)
         self.carrier = TemporalCarrier(Routing(settings.routing, standing), turns, self.lanes)
 

@@ -20,6 +20,7 @@ from slad.core.events import PauseReason
 from slad.core.facts import REPORTED, FactKind
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
+from slad.storage.store import Lineage
 from slad.storage.temporal_store import Waiting
 from slad.temporal.connection import RPC_TIMEOUT
 from slad.temporal.faults import Concern, TemporalFault, fault_of
@@ -34,8 +35,10 @@ from slad.temporal.workflow.documents import (
     update_signal,
 )
 from slad.temporal.workflow.names import (
+    EPOCH_MEMO,
     EXECUTION_TIMEOUT,
     GENERATION_MEMO,
+    INSTANCE_MEMO,
     PAUSE_REASONS,
     QUERY_STATE,
     WORKFLOW_TYPE,
@@ -90,8 +93,15 @@ class NobodyAnswers(Exception):  # noqa: N818 - what is the case
 class Sender:
     """Calls Temporal. Everything that goes wrong there raises TemporalFault."""
 
-    def __init__(self, settings: ConnectionSettings, client: Client, standing: Standing) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        client: Client,
+        standing: Standing,
+        lineage: Lineage = Lineage(),  # noqa: B008 - a value
+    ) -> None:
         self.settings = settings
+        self._lineage = lineage
         self._client = client
         self._standing = standing
         self._send: dict[int, Callable[[Waiting, Addressee], Awaitable[None]]] = {
@@ -161,7 +171,11 @@ class Sender:
                     id=waiting.workflow_id,
                     task_queue=self.settings.task_queue,
                     execution_timeout=EXECUTION_TIMEOUT,
-                    memo={GENERATION_MEMO: generation},
+                    memo={
+                        GENERATION_MEMO: generation,
+                        INSTANCE_MEMO: self._lineage.instance,
+                        EPOCH_MEMO: self._lineage.epoch,
+                    },
                     rpc_timeout=RPC_TIMEOUT,
                 )
             )

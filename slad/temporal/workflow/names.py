@@ -18,6 +18,10 @@ QUERY_STATE: Final = "getState"
 GENERATION_MEMO: Final = "sladGeneration"
 """Memo of a workflow that slad started: the generation that it serves. It outlasts continue-as-new."""
 
+INSTANCE_MEMO: Final = "sladInstance"
+EPOCH_MEMO: Final = "sladEpoch"
+"""Memos beside it: the database that started it, and which life of it."""
+
 
 def workflow_id(tenant_id: str, ticket_id: str) -> str:
     """The id of a ticket's workflow."""

@@ -15,6 +15,7 @@ from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks import kinds
 from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Unavailable
+from slad.storage.store import Lineage
 from tests.delivery.sinks.desk import Desk, eventually
 from tests.slad_under_test import slad_running
 
@@ -30,8 +31,8 @@ class Puppets(SinkSettings, frozen=True, kw_only=True):
     attempts: int = 3
 
 
-def prepare(settings: Puppets) -> Callable[[], Puppet]:
-    return lambda: cast(Puppet, settings.puppet)
+def prepare(settings: Puppets) -> Callable[[Lineage], Puppet]:
+    return lambda _: cast(Puppet, settings.puppet)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from slad.config.sinks import RetrySettings
 from slad.delivery.sinks import formats, signing
 from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, OPEN_AFTER, Circuit, SinkState
 from slad.delivery.sinks.guard import AddressGuard
+from slad.storage.store import Lineage
 
 TYPES = [value for value in pb.SlaEventType.values() if value]
 
@@ -105,7 +106,8 @@ def event(kind: int, **fields: Any) -> pb.SlaEvent:
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_of_event_has_its_cloud_event(kind: int) -> None:
     told = event(kind, attributes={"ü": "€"}, met=False)
-    got = json.loads(formats.encode(formats.cloud_event(told, "slad")))
+    got = json.loads(formats.encode(formats.cloud_event(told, "slad", Lineage("i", 2))))
+    assert (got["instance"], got["epoch"]) == ("i", 2)
     assert got["type"] == f"slad.v1.{pb.SlaEventType.Name(told.type).removeprefix('SLA_EVENT_TYPE_').lower()}"
     assert got["data"] == MessageToDict(told, preserving_proto_field_name=True)
     assert got["time"] == "2026-03-02T09:00:00.123Z"

@@ -61,7 +61,8 @@ async def test_cloud_events_are_the_default(tmp_path: Path, server: RedisServer)
     got = events(server.client())[: len(told)]
     assert [event["id"] for event in got] == [event.event_id for event in told]
     assert [ParseDict(event["data"], pb.SlaEvent()) for event in got] == told
-    first = got[0] | {"data": None, "id": None}
+    assert len(got[0]["instance"]) == 36
+    first = got[0] | {"data": None, "id": None, "instance": None}
     assert first == {
         "specversion": "1.0",
         "id": None,
@@ -73,6 +74,8 @@ async def test_cloud_events_are_the_default(tmp_path: Path, server: RedisServer)
         "tenantid": "acme",
         "partitionkey": "acme/A",
         "sequence": "1",
+        "instance": None,
+        "epoch": 0,
         "data": None,
     }
 
