@@ -58,7 +58,6 @@ from slad.storage.journal import Journal
 from slad.storage.open_files import OpenFiles
 from slad.storage.rows import TokenRow
 from slad.storage.store import Store
-from slad.storage.temporal_store import TemporalStore
 from slad.storage.unreadable import UnreadableValues
 from slad.temporal.passthrough.lifecycle import reach_temporal
 from slad.temporal.passthrough.temporal_metrics import TemporalMetrics
@@ -83,7 +82,7 @@ class Connections:
         )
         self.catalog_connection = self.store()
         self.status_connection = self.store()
-        self.outbox_connection = TemporalStore(data.reader())
+        self.outbox_connection = self.store().temporal()
         self.slow_queries = QueryThread(self.store())
 
     def store(self) -> Store:

@@ -16,7 +16,7 @@ from slad.engine.catalog_overlay import CatalogOverlay
 from slad.engine.commands import Command, RequestIdentity
 from slad.engine.event_codec import encode_event
 from slad.engine.tickets import Tickets
-from slad.storage.checksums import event_checksum, request_checksum
+from slad.storage.checksums import audit_checksum, event_checksum, request_checksum
 from slad.storage.codec import AuditEntry, encode
 from slad.storage.journal import Counters
 from slad.storage.row_reader import Record, StoredAnswer
@@ -133,7 +133,8 @@ class UnitOfWork:
             self.rows.events.append(EventRow(*row, event_checksum(*row)))
         self._last_sequence = sequence
         if audit is not None:
-            self.rows.audit.append(AuditRow(tracking_key, self.now, encode(audit)))
+            entry = tracking_key, self.now, encode(audit)
+            self.rows.audit.append(AuditRow(*entry, audit_checksum(*entry)))
         return tracking_key
 
     def _end_waking(self, ticket: TicketRef) -> None:

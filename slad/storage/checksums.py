@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 from zlib import crc32
+
+if TYPE_CHECKING:
+    from slad.storage.rows import ParkedEventRow
 
 
 def tracking_checksum(
@@ -21,6 +25,22 @@ def event_checksum(sequence: int, tracking_key: int, tenant_key: int, kind: int,
 def request_checksum(tenant_id: str, request_id: str, fingerprint: bytes, answer: bytes) -> int:
     """Of a row of `request`."""
     return crc32(answer, crc32(fingerprint, crc32(f"{tenant_id} {request_id}".encode())))
+
+
+def audit_checksum(tracking_key: int, recorded_at: int, body: bytes) -> int:
+    """Of a row of `audit`."""
+    return crc32(body, crc32(b"%d %d" % (tracking_key, recorded_at)))
+
+
+def parked_event_checksum(row: ParkedEventRow) -> int:
+    """Of a row of `parked_event`, but for `released`, which changes in place."""
+    about = f"{row.consumer} {row.sequence} {row.parked_at} {row.attempts} {row.tenant_id} {row.ticket_id}"
+    return crc32(row.body, crc32(f"{about} {row.reason}".encode()))
+
+
+def message_checksum(workflow_id: str, tracking_key: int, recorded_at: int, body: bytes) -> int:
+    """Of a row of `temporal_outbox`."""
+    return crc32(body, crc32(f"{tracking_key} {recorded_at} {workflow_id}".encode()))
 
 
 def digest_of(body: bytes) -> bytes:

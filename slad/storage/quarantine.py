@@ -16,6 +16,8 @@ KEYS: Final = {
     "schedule": "schedule_key",
     "request": "request_key",
     "audit": "audit_key",
+    "parked_event": "consumer, sequence",
+    "temporal_outbox": "message_key",
 }
 """The tables that rows are taken from, each with its key."""
 
@@ -24,8 +26,9 @@ def set_aside(connection: apsw.Connection, errors: Iterable[Unreadable], now: in
     """Moves rows to `quarantine`, in one transaction. `now`: UTC epoch ms. Raises apsw.Error."""
     with connection:
         for error in errors:
-            where = f"FROM {error.table} WHERE {KEYS[error.table]} = ?"
-            cursor = connection.execute(f"SELECT * {where}", (error.key,))
+            key = error.key if isinstance(error.key, tuple) else (error.key,)
+            where = f"FROM {error.table} WHERE ({KEYS[error.table]}) = ({', '.join('?' * len(key))})"
+            cursor = connection.execute(f"SELECT * {where}", key)
             names = [column[0] for column in cursor.get_description()]
             row: Any = cursor.fetchone()
             columns = json.dumps(dict(zip(names, map(_shown, row), strict=True)))
@@ -33,9 +36,9 @@ def set_aside(connection: apsw.Connection, errors: Iterable[Unreadable], now: in
                 "INSERT INTO quarantine VALUES (NULL, ?, ?, ?, ?, ?)",
                 (now, error.table, error.what, error.why, columns),
             )
-            connection.execute(f"DELETE {where}", (error.key,))
+            connection.execute(f"DELETE {where}", key)
             if error.table == "tracking":
-                connection.execute("DELETE FROM temporal_ticket WHERE tracking_key = ?", (error.key,))
+                connection.execute("DELETE FROM temporal_ticket WHERE tracking_key = ?", key)
 
 
 def _shown(value: Any) -> Any:

@@ -11,9 +11,25 @@ from slad.core.instants import format_instant
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
-from slad.storage.checksums import digest_of, event_checksum, request_checksum, tracking_checksum
-from slad.storage.codec import AuditEntry, decode_audit, decode_schedule, decode_tracking
-from slad.storage.unreadable import Unreadable, UnreadableValues
+from slad.storage.checksums import (
+    audit_checksum,
+    digest_of,
+    event_checksum,
+    message_checksum,
+    parked_event_checksum,
+    request_checksum,
+    tracking_checksum,
+)
+from slad.storage.codec import (
+    AuditEntry,
+    Message,
+    decode_audit,
+    decode_message,
+    decode_schedule,
+    decode_tracking,
+)
+from slad.storage.rows import ParkedEventRow
+from slad.storage.unreadable import Key, Unreadable, UnreadableValues
 
 T = TypeVar("T")
 
@@ -39,6 +55,16 @@ class StoredEvent(NamedTuple):
     tenant_key: int
     type: int
     body: bytes
+
+
+class Waiting(NamedTuple):
+    """A message that Temporal has not taken."""
+
+    message_key: int
+    workflow_id: str
+    tracking_key: int
+    recorded_at: int
+    message: Message
 
 
 class StoredAnswer(NamedTuple):
@@ -103,14 +129,35 @@ class RowReader:
 
     def audit(self, row: Any) -> tuple[int, AuditEntry]:
         """(recorded_at, entry) of the audit."""
-        recorded_at, body, key = row
-        try:
-            return recorded_at, decode_audit(body)
-        except (msgspec.DecodeError, ValueError) as error:
-            what = f"an entry of {format_instant(recorded_at)} in the audit"
-            raise self.failure("audit", key, what, str(error)) from None
+        recorded_at, body, key, tracking_key, checksum = row
+        why = CHECKSUM_DIFFERS
+        if checksum in (None, audit_checksum(tracking_key, recorded_at, body)):
+            try:
+                return recorded_at, decode_audit(body)
+            except (msgspec.DecodeError, ValueError) as error:
+                why = str(error)
+        raise self.failure("audit", key, f"an entry of {format_instant(recorded_at)} in the audit", why)
 
-    def failure(self, table: str, key: int, what: str, why: str) -> Unreadable:
+    def parked_event(self, row: Any) -> ParkedEventRow:
+        """An event that is parked for a sink."""
+        parked = ParkedEventRow(*row)
+        if parked.checksum not in (None, parked_event_checksum(parked)):
+            what = f"event {parked.sequence}, parked for {parked.consumer!r},"
+            raise self.failure("parked_event", (parked.consumer, parked.sequence), what, CHECKSUM_DIFFERS)
+        return parked
+
+    def message(self, row: Any) -> Waiting:
+        """A message for Temporal."""
+        key, workflow_id, tracking_key, recorded_at, body, checksum = row
+        why = CHECKSUM_DIFFERS
+        if checksum in (None, message_checksum(workflow_id, tracking_key, recorded_at, body)):
+            try:
+                return Waiting(key, workflow_id, tracking_key, recorded_at, decode_message(body))
+            except (msgspec.DecodeError, ValueError) as error:
+                why = str(error)
+        raise self.failure("temporal_outbox", key, f"message {key} for workflow {workflow_id!r}", why)
+
+    def failure(self, table: str, key: Key, what: str, why: str) -> Unreadable:
         """What is to be raised of a row; noted."""
         unreadable = Unreadable(table, key, what, why)
         self._unreadable.note(unreadable)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from slad.storage.checksums import parked_event_checksum
+
 
 class TrackingRow(NamedTuple):
     """A row of `tracking` that is new."""
@@ -48,6 +50,7 @@ class AuditRow(NamedTuple):
     tracking_key: int
     recorded_at: int
     body: bytes
+    checksum: int | None = None
 
 
 class RequestRow(NamedTuple):
@@ -96,6 +99,7 @@ class OutboxRow(NamedTuple):
     tracking_key: int
     recorded_at: int
     body: bytes
+    checksum: int | None = None
 
 
 class TemporalTicketRow(NamedTuple):
@@ -130,6 +134,7 @@ class ParkedEventRow(NamedTuple):
     released: int
     """1: to be delivered again."""
     body: bytes
+    checksum: int | None = None
 
 
 @dataclass(slots=True)
@@ -183,6 +188,10 @@ class Batch:
         self.parked_events = [row for row in self.parked_events if row.consumer != name]
         self.forgotten_consumers.append((name,))
         self.forgotten_parked_events.append((name,))
+
+    def park_events(self, rows: Iterable[ParkedEventRow]) -> None:
+        """Stores parked events, each in place of what was stored of it."""
+        self.parked_events.extend(row._replace(checksum=parked_event_checksum(row)) for row in rows)
 
     def flag_for_redelivery(self, consumer: str, tickets: Iterable[tuple[str, str]], released: bool) -> None:
         """Says whether what is parked of these tickets (tenant_id, ticket_id) is to be delivered again."""

@@ -46,7 +46,7 @@ EVENTS_OWED: Final = "SELECT count(*) FROM event WHERE sequence > ?"
 HAS_TRACKINGS: Final = "SELECT EXISTS (SELECT 1 FROM tracking)"
 NEWEST_AUDIT: Final = "SELECT recorded_at FROM audit WHERE audit_key = (SELECT max(audit_key) FROM audit)"
 _PARKED_EVENT: Final = (
-    "SELECT consumer, sequence, tenant_id, ticket_id, parked_at, attempts, reason, released, body"
+    "SELECT consumer, sequence, tenant_id, ticket_id, parked_at, attempts, reason, released, body, checksum"
     " FROM parked_event"
 )
 PARKED_EVENTS: Final = f"{_PARKED_EVENT} WHERE consumer = ? AND sequence > ? ORDER BY sequence LIMIT ?"
@@ -58,7 +58,8 @@ PARKED_TICKETS: Final = (
     " ORDER BY tenant_id, ticket_id, sequence"
 )
 META: Final = "SELECT value FROM meta WHERE name = ?"
-AUDIT_OF: Final = "SELECT recorded_at, body, audit_key FROM audit WHERE tracking_key = ? ORDER BY audit_key"
+_AUDIT_ENTRY: Final = "SELECT recorded_at, body, audit_key, tracking_key, checksum FROM audit"
+AUDIT_OF: Final = f"{_AUDIT_ENTRY} WHERE tracking_key = ? ORDER BY audit_key"
 
 
 AT_ONCE: Final = (8, 32, 128)
@@ -87,5 +88,6 @@ ALL_SCHEDULES: Final = "SELECT schedule_key, body, digest FROM schedule"
 ALL_TRACKINGS: Final = f"SELECT {_COLUMNS} FROM tracking"
 ALL_EVENTS: Final = f"SELECT {_EVENT_COLUMNS} FROM event"
 ALL_REQUESTS: Final = f"SELECT {_REQUEST_COLUMNS} FROM request"
-ALL_AUDIT: Final = "SELECT recorded_at, body, audit_key FROM audit"
+ALL_AUDIT: Final = _AUDIT_ENTRY
+ALL_PARKED_EVENTS: Final = _PARKED_EVENT
 """Everything, for the doctor."""

@@ -10,7 +10,7 @@ import apsw
 
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
-from slad.storage import select
+from slad.storage import select, temporal_store
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record, RowReader, StoredAnswer, StoredEvent, readable
 from slad.storage.rows import ConsumerRow, ParkedEventRow, TokenRow
@@ -48,7 +48,7 @@ class Store:
 
     def temporal(self) -> TemporalStore:
         """What there is for Temporal, on the same connection."""
-        return TemporalStore(self._connection)
+        return TemporalStore(self._connection, self._read)
 
     def snapshot(self) -> Self:
         """Lets all further reads see the database as it is now, until `close`.
@@ -239,14 +239,25 @@ class Store:
 
     def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
         """The next events parked for a consumer after a sequence, in order."""
-        return [ParkedEventRow(*row) for row in self._execute(select.PARKED_EVENTS, (consumer, after, limit))]
+        rows = self._execute(select.PARKED_EVENTS, (consumer, after, limit))
+        return list(readable(self._read.parked_event, rows))
 
     def parked_events_of(
         self, consumer: str, tenant_id: str, ticket_id: str, limit: int
     ) -> list[ParkedEventRow]:
-        """The first events parked for a consumer that are of one ticket, in order."""
-        bindings = (consumer, tenant_id, ticket_id, limit)
-        return [ParkedEventRow(*row) for row in self._execute(select.PARKED_EVENTS_OF, bindings)]
+        """The first events parked for a consumer that are of one ticket, in order, up to one that is damaged.
+
+        Raises Unreadable when that is the first: what follows has to wait for it.
+        """
+        found: list[ParkedEventRow] = []
+        for row in self._execute(select.PARKED_EVENTS_OF, (consumer, tenant_id, ticket_id, limit)):
+            try:
+                found.append(self._read.parked_event(row))
+            except Unreadable:
+                if not found:
+                    raise
+                break
+        return found
 
     def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
         """(tenant_id, ticket_id, sequence, released) of all that is parked for a consumer."""
@@ -279,6 +290,8 @@ class Store:
             (select.ALL_EVENTS, self._read.event),
             (select.ALL_REQUESTS, self._read.answer),
             (select.ALL_AUDIT, self._read.audit),
+            (select.ALL_PARKED_EVENTS, self._read.parked_event),
+            (temporal_store.ALL_MESSAGES, self._read.message),
         ):
             for row in self._execute(query):
                 try:

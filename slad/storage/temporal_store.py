@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
-from slad.storage.codec import Message, decode_message
+from slad.storage.row_reader import RowReader, Waiting
 from slad.storage.rows import ParkedRow, TemporalTicketRow
 
-NEXT_OF: Final = (
-    "SELECT message_key, workflow_id, tracking_key, recorded_at, body FROM temporal_outbox"
-    " WHERE workflow_id = ? ORDER BY message_key LIMIT 1"
+ALL_MESSAGES: Final = (
+    "SELECT message_key, workflow_id, tracking_key, recorded_at, body, checksum FROM temporal_outbox"
 )
+NEXT_OF: Final = f"{ALL_MESSAGES} WHERE workflow_id = ? ORDER BY message_key LIMIT 1"
 WAITING_AFTER: Final = (
     "SELECT message_key, workflow_id FROM temporal_outbox WHERE message_key > ? ORDER BY message_key LIMIT ?"
 )
@@ -49,22 +49,13 @@ IN_USE: Final = "SELECT EXISTS (SELECT 1 FROM temporal_ticket) OR EXISTS (SELECT
 COUNT_PARKED: Final = "SELECT count(*) FROM temporal_parked"
 
 
-class Waiting(NamedTuple):
-    """A message that Temporal has not taken."""
-
-    message_key: int
-    workflow_id: str
-    tracking_key: int
-    recorded_at: int
-    message: Message
-
-
 class TemporalStore:
     """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, read: RowReader) -> None:
         self._execute = connection.execute
         self._connection = connection
+        self._read = read
 
     def close(self) -> None:
         """Closes the connection."""
@@ -75,12 +66,9 @@ class TemporalStore:
         return self._scalar(HAS_TABLES) is not None and bool(self._scalar(IN_USE))
 
     def next_of(self, workflow_id: str) -> Waiting | None:
-        """The oldest message for a workflow."""
+        """The oldest message for a workflow. Raises Unreadable."""
         row: Any = self._execute(NEXT_OF, (workflow_id,)).fetchone()
-        if not row:
-            return None
-        message_key, name, tracking_key, recorded_at, body = row
-        return Waiting(message_key, name, tracking_key, recorded_at, decode_message(body))
+        return self._read.message(row) if row else None
 
     def waiting_after(self, message_key: int, limit: int) -> list[tuple[int, str]]:
         """(message_key, workflow_id) of the next messages after a key, in order."""

@@ -9,10 +9,14 @@ from slad.core.errors import Refusal, Refused
 log = logging.getLogger(__name__)
 
 
+Key = int | tuple[str, int]
+"""What a row of a table is known by."""
+
+
 class Unreadable(Refused):
     """A stored value is not what was written. `table` and `key` say where it is."""
 
-    def __init__(self, table: str, key: int, what: str, why: str) -> None:
+    def __init__(self, table: str, key: Key, what: str, why: str) -> None:
         super().__init__(Refusal.DATA_LOSS, "UNREADABLE", f"{what} cannot be read: {why}; run slad doctor")
         self.table = table
         self.key = key
@@ -24,7 +28,7 @@ class UnreadableValues:
     """What could not be read since the start, each value once. For any thread."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: set[tuple[str, Key]] = set()
 
     def __len__(self) -> int:
         return len(self._seen)

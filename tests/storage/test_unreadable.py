@@ -12,8 +12,16 @@ import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.facts import FactKind
 from slad.engine.doctor import Verdict, examine
 from slad.storage.backup import inspect
+from slad.storage.checksums import message_checksum
+from slad.storage.codec import Message, encode
+from slad.storage.database import DataDirectory
+from slad.storage.journal import Journal
+from slad.storage.quarantine import set_aside
+from slad.storage.rows import Batch, OutboxRow, ParkedEventRow
+from slad.storage.unreadable import Unreadable
 from tests.slad_under_test import MONDAY_9, refused, slad_running, target
 
 HEALTHY, SICK = {"tenant_id": "acme", "ticket_id": "healthy"}, {"tenant_id": "acme", "ticket_id": "sick"}
@@ -26,6 +34,9 @@ BLOBS = {
     "schedule": "UPDATE schedule SET body = {flip} WHERE schedule_key = 2",
     "request": "UPDATE request SET answer = x'0a', fingerprint = fingerprint WHERE request_id = 'sick'",
     "audit": "UPDATE audit SET body = x'c1' WHERE audit_key = 2",
+    "audit, its instant": "UPDATE audit SET recorded_at = recorded_at + 1 WHERE audit_key = 2",
+    "parked event": "UPDATE parked_event SET body = {flip}",
+    "parked event, its ticket": "UPDATE parked_event SET ticket_id = 'healthy'",
     "consumer": "UPDATE consumer SET tenants = '[\"ac'",
 }
 
@@ -53,6 +64,17 @@ async def two_tickets(data: Path) -> None:
         watch = slad.backend.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"))
         await watch.read()
         watch.cancel()
+    batch = Batch()
+    batch.park_events([ParkedEventRow("sink:s", 2, "acme", "sick", MONDAY_9, 1, "refused", 0, b"\x08\x02")])
+    commit(data, batch)
+
+
+def commit(data: Path, batch: Batch) -> None:
+    directory = DataDirectory(data)
+    journal = Journal(directory.writer())
+    journal.commit(batch)
+    journal.close()
+    directory.close()
 
 
 @pytest.fixture(params=BLOBS)
@@ -155,8 +177,35 @@ async def test_a_page_of_damage_does_not_end_a_list(tmp_path: Path) -> None:
 async def test_rows_of_an_earlier_slad_have_no_checksum(tmp_path: Path) -> None:
     await two_tickets(tmp_path)
     connection = apsw.Connection(str(tmp_path / "slad.db"))
-    for table in ("tracking", "event", "request"):
+    for table in ("tracking", "event", "request", "audit", "parked_event", "temporal_outbox"):
         connection.execute(f"UPDATE {table} SET checksum = NULL")
     connection.close()
     with inspect(tmp_path) as store:
         assert not list(store.unreadable_values())
+
+
+async def test_a_damaged_parked_event_holds_its_ticket_up_and_is_not_listed(tmp_path: Path) -> None:
+    await two_tickets(tmp_path)
+    damage(tmp_path, "parked event")
+    with inspect(tmp_path) as store:
+        assert store.parked_events("sink:s", 0, 9) == []
+        with pytest.raises(Unreadable, match="event 2, parked for 'sink:s', cannot be read"):
+            store.parked_events_of("sink:s", "acme", "sick", 9)
+
+
+@pytest.mark.parametrize("change", ["body = {flip}", "workflow_id = 'other'", "tracking_key = 2"])
+async def test_a_damaged_message_is_not_told_and_can_be_set_aside(tmp_path: Path, change: str) -> None:
+    await two_tickets(tmp_path)
+    message = "w", 1, MONDAY_9, encode(Message(FactKind.CANCEL, 1, MONDAY_9))
+    commit(tmp_path, Batch(outbox=[OutboxRow(*message, message_checksum(*message))]))
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute(f"UPDATE temporal_outbox SET {change}".replace("{flip}", flipped()))
+    workflow_id = connection.execute("SELECT workflow_id FROM temporal_outbox").get
+    with inspect(tmp_path) as store:
+        with pytest.raises(Unreadable, match="its checksum differs"):
+            store.temporal().next_of(workflow_id)
+        errors = list(store.unreadable_values())
+    set_aside(connection, errors, MONDAY_9)
+    assert [error.table for error in errors] == ["temporal_outbox"]
+    assert connection.execute("SELECT count(*) FROM temporal_outbox").get == 0
+    connection.close()

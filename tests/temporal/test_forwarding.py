@@ -23,7 +23,7 @@ from slad.storage.epoch import SEQUENCE_STRIDE
 from slad.storage.journal import Journal
 from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow
-from slad.storage.temporal_store import TemporalStore
+from slad.storage.store import Store
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.messages import START, UPDATE, change_message
 from slad.temporal.passthrough.routing import Routing, Standing
@@ -121,7 +121,7 @@ def test_what_alga_psas_worker_does_not_know_is_not_given_to_it(
     offer = TermsOffer("", 1, 1, (), (0, 0, 0), offered, "targets[0]", tuple(clocks))
     directory = DataDirectory(tmp_path)
     directory.writer()
-    store = TemporalStore(directory.reader())
+    store = Store(directory.reader()).temporal()
     # Also where the setting says nothing, and only others than slad's workers are found.
     standing = Standing(other_workers=frozenset({"1@alga"})) if worker == "found" else Standing()
     worker = "slad" if worker == "found" else worker
@@ -152,7 +152,7 @@ def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_
 
     def put(folder: Path) -> int:
         directory = DataDirectory(folder)
-        journal, store = Journal(directory.writer()), TemporalStore(directory.reader())
+        journal, store = Journal(directory.writer()), Store(directory.reader()).temporal()
         journal.commit(Batch(outbox=[OutboxRow("w", 1, 0, msgspec.msgpack.encode([17, 1]))]))
         waiting = store.next_of("w")
         assert waiting

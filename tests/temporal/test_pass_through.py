@@ -249,6 +249,31 @@ async def test_a_workflow_that_vanished_is_started_again_with_all_that_has_happe
         assert state["notifiedThresholds"]["response"] == [85]
 
 
+async def test_a_damaged_message_is_not_told_but_how_the_ticket_stands(
+    server: DevServer, tmp_path: Path
+) -> None:
+    names = ("T-waits", "T-over")
+    data = tmp_path / "data"
+    async with pass_through(server, data, "damaged") as tried:
+        for name in names:
+            await start(tried, name)
+        await tried.drained()
+    with dev_server(tmp_path, is_up=False) as nowhere:
+        async with pass_through(nowhere, data, "damaged", is_up=False) as tried:
+            await pause(tried, "T-waits")
+            await cancel(tried, "T-over")
+    connection = apsw.Connection(str(data / "slad.db"))
+    connection.execute("UPDATE temporal_outbox SET recorded_at = recorded_at + 1")
+    assert connection.changes() == len(names)
+    connection.close()
+    async with pass_through(server, data, "damaged") as tried:
+        await tried.drained()
+        assert tried.client
+        handle = tried.client.get_workflow_handle(workflow_id("acme", "T-waits"))
+        assert (await handle.query(QUERY_STATE))["currentStatus"] == "paused"
+        assert await is_in(tried, WorkflowExecutionStatus.TERMINATED, "T-over")
+
+
 async def test_a_workflow_that_vanished_is_parked_if_so_configured(server: DevServer, tmp_path: Path) -> None:
     async with pass_through(server, tmp_path, "parked", repair="park") as tried:
         await start(tried, "T-park")

@@ -12,7 +12,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import SECOND_MS
 from slad.engine.time_source import WallClock
-from slad.storage.temporal_store import Waiting
+from slad.storage.row_reader import Waiting
 from slad.temporal.passthrough.sender import Addressee, Sender
 from tests.slad_under_test import stamp
 from tests.temporal.alga import AlgaClient

@@ -22,6 +22,7 @@ from slad.engine.queries import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedEventRow
+from slad.storage.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -101,8 +102,15 @@ class ParkedEvents:
         return await self._queries.parked_events(self._consumer, after, limit)
 
     async def first(self, ticket: TicketKey) -> list[ParkedEventRow]:
-        """The first parked events of a ticket, in order."""
-        return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
+        """The first parked events of a ticket, in order, up to one that is damaged.
+
+        A released ticket that begins with such a one waits again.
+        """
+        try:
+            return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
+        except Unreadable:
+            await self._alone(self._hold_back(ticket))
+            return []
 
     def find(self, sequence: int) -> TicketKey | None:
         """Whose event a parked one is."""
@@ -166,20 +174,21 @@ class ParkedEvents:
             if event.sequence not in self._tickets
         ]
         if rows:
-            await self._engine.write(lambda work: work.rows.parked_events.extend(rows))
+            await self._engine.write(lambda work: work.rows.park_events(rows))
             for row in rows:
                 self._hold(ticket_of(row), row.sequence)
 
     async def _keep(self, row: ParkedEventRow) -> None:
         if row.sequence not in self._tickets:
             return  # it was discarded meanwhile
-        ticket = ticket_of(row)
+        await self._hold_back(ticket_of(row), row)
 
-        def keep(work: UnitOfWork) -> None:
-            work.rows.parked_events.append(row)
+    async def _hold_back(self, ticket: TicketKey, *rows: ParkedEventRow) -> None:
+        def hold_back(work: UnitOfWork) -> None:
+            work.rows.park_events(rows)
             work.rows.flag_for_redelivery(self._consumer, [ticket], False)
 
-        await self._engine.write(keep)
+        await self._engine.write(hold_back)
         self._released.pop(ticket, None)
 
     async def _discard(self, sequences: Iterable[int]) -> int:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from slad.core.backoff import Backoff
 from slad.core.errors import Refused
@@ -22,14 +22,17 @@ from slad.engine.catalog import EVERY_HOUR
 from slad.engine.engine import SlaEngine
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.database import StorageError
+from slad.storage.row_reader import Waiting
 from slad.storage.rows import ParkedRow
 from slad.storage.store import Store
-from slad.storage.temporal_store import TemporalStore, Waiting
+from slad.storage.temporal_store import TemporalStore
+from slad.storage.unreadable import Unreadable
 from slad.temporal.faults import Concern, TemporalFault
 from slad.temporal.passthrough.lanes import Lanes
 from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.mender import Mender
 from slad.temporal.passthrough.messages import START
+from slad.temporal.passthrough.repair import tell_anew
 from slad.temporal.passthrough.sender import Addressee, EarlierWorkflowRuns, NobodyAnswers, NotTakenOver
 from slad.temporal.passthrough.temporal_carrier import temporal_turn
 from slad.temporal.workflow import documents
@@ -49,6 +52,9 @@ the minute before which no worker tells anything."""
 LEFTOVER_PATIENCE: Final = 6
 """After so many tries the workflow of an earlier generation is ended, 16 s after it was found: the facts say
 that it is over, and no worker seems to be there to hear of it."""
+
+AT_ONCE_S: Final = 0.001
+"""Pause before the next message of a workflow, when there is one."""
 
 WRITE_RETRY_S: Final = 1.0
 """Pause after slad could not note that a message was sent."""
@@ -100,8 +106,12 @@ class Forwarder:
 
     async def _serve(self, name: str) -> float:
         """Sends what there is for a workflow; the pause after which to go on, 0 when there is no more."""
-        while (waiting := self._outbox.next_of(name)) is not None:
-            if self._outbox.parked_of(name):
+        while True:
+            try:
+                waiting = self._outbox.next_of(name)
+            except Unreadable as error:
+                return await self._replace(name, error)
+            if waiting is None or self._outbox.parked_of(name):
                 return 0.0
             try:
                 await self._send(waiting)
@@ -121,7 +131,21 @@ class Forwarder:
                 self.sent += 1
                 self._tries.pop(name, None)
                 await self._engine.write(partial(_taken, waiting.message_key))
-        return 0.0
+
+    async def _replace(self, name: str, damaged: Unreadable) -> float:
+        """Tells a workflow how its ticket stands now instead of what a damaged message said; the pause then.
+
+        The facts are here, so nothing is missed. The workflow of a ticket that has ended is ended.
+        """
+        if not await self._engine.write(partial(tell_anew, name)):
+            try:
+                await self._sender.end(name, None, "its ticket has ended")
+            except TemporalFault as fault:
+                if fault.concern is Concern.LINK:
+                    self._link.lost(fault)
+                return self._pause(name)
+            await self._engine.write(partial(_taken, damaged.key))
+        return AT_ONCE_S
 
     async def _has_to_pause(self, waiting: Waiting, fault: TemporalFault) -> bool:
         """Does something about a message that was not taken; whether to pause before there is another try."""
@@ -169,7 +193,7 @@ class Forwarder:
         return Addressee(tenant_id, record.ticket_id, schedules.pop(terms.schedule_key, None), schedules)
 
 
-def _taken(message_key: int, work: UnitOfWork) -> None:
+def _taken(message_key: Any, work: UnitOfWork) -> None:
     temporal_turn(work).taken(message_key)
 
 

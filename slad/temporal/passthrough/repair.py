@@ -44,6 +44,15 @@ def restart_workflow(work: UnitOfWork, *, name: str, tracking_key: int) -> None:
     turn.send(name, tracking_key, start_message(record), work.now)
 
 
+def tell_anew(name: str, work: UnitOfWork) -> bool:
+    """Tells a workflow how its ticket stands, in place of what it was to be told; whether it is wanted."""
+    key = temporal_turn(work).carried_by(name)
+    if key is None or not is_wanted(work.tickets.by_key(key)):
+        return False
+    restart_workflow(work, name=name, tracking_key=key)
+    return True
+
+
 def release(work: UnitOfWork, names: Sequence[str]) -> int:
     """Goes on with those of these workflows that are parked; how many there were.
 

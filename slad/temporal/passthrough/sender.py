@@ -20,8 +20,8 @@ from slad.core.events import PauseReason
 from slad.core.facts import REPORTED, FactKind
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
+from slad.storage.row_reader import Waiting
 from slad.storage.store import Lineage
-from slad.storage.temporal_store import Waiting
 from slad.temporal.connection import RPC_TIMEOUT
 from slad.temporal.faults import Concern, TemporalFault, fault_of
 from slad.temporal.passthrough.messages import LEAVE, START, UPDATE

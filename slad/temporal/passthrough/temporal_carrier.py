@@ -14,6 +14,7 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine
 from slad.engine.commands import TermsOffer
 from slad.engine.unit_of_work import UnitOfWork
+from slad.storage.checksums import message_checksum
 from slad.storage.codec import Message, encode
 from slad.storage.row_reader import Record
 from slad.storage.rows import Batch, OutboxRow, ParkedRow, TemporalTicketRow
@@ -163,7 +164,8 @@ class TemporalTurn:
 
     def send(self, name: str, tracking_key: int, message: Message, now: int) -> None:
         """Puts a message into the outbox. `now`: UTC epoch ms."""
-        self._messages.append(OutboxRow(name, tracking_key, now, encode(message)))
+        row = name, tracking_key, now, encode(message)
+        self._messages.append(OutboxRow(*row, message_checksum(*row)))
 
     def withdraw(self, name: str) -> None:
         """Takes back all messages for a workflow that wait; also those of this batch so far."""
@@ -181,6 +183,11 @@ class TemporalTurn:
     def parked_for(self, name: str) -> int | None:
         """The tracking for which a workflow is parked, by key; None: it is not parked."""
         row = self._parked[name] if name in self._parked else self._store.parked_of(name)
+        return row and row.tracking_key
+
+    def carried_by(self, name: str) -> int | None:
+        """The live tracking that a workflow carries, by key."""
+        row = self._store.by_workflow(name)
         return row and row.tracking_key
 
     def release(self, name: str) -> None:

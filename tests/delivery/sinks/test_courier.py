@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import apsw
 import pytest
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -119,6 +120,34 @@ async def test_an_error_of_the_sinks_code_is_a_failed_attempt_and_its_text_stays
     assert list(dict.fromkeys(puppet.got)) == [1, 3]
     assert "test_courier.py" in caplog.text
     assert "hush-hush" not in caplog.text
+
+
+async def test_a_damaged_parked_event_is_not_delivered_and_holds_its_ticket_up(tmp_path: Path) -> None:
+    puppet = Puppet()
+
+    def refuse(events: Sequence[pb.SlaEvent]) -> None:
+        if any(event.ticket_id == "B" for event in events):
+            raise Rejected("no")
+
+    puppet.behave = refuse
+    async with running(tmp_path, puppet) as slad:
+        desk = Desk(slad)
+        await desk.tickets("A", "B", "C")
+        await desk.until(lag=0, parked=1)
+        await slad.advance(minutes=30)
+        await desk.until(lag=0, parked=2)
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute("UPDATE parked_event SET reason = 'yes' WHERE sequence = 2")
+    connection.close()
+    healthy = Puppet()
+    async with running(tmp_path, healthy) as slad:
+        desk = Desk(slad)
+        assert await desk.replay() == 2
+        (after,) = await desk.at_rest()
+        await desk.tickets("D")
+        await desk.until(lag=0, parked=2)
+    assert after.event.sequence > 2
+    assert len(healthy.got) == 1, "that of D"
 
 
 async def test_while_the_disk_refuses_parking_nothing_is_lost_and_it_goes_on_by_itself(

@@ -12,6 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import apsw
 from google.protobuf.json_format import MessageToDict
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -74,7 +75,12 @@ async def make() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with slad_running(Path(folder)) as slad:
             await live(slad)
-        database = (Path(folder) / DATABASE_NAME).read_bytes()
+        path = Path(folder) / DATABASE_NAME
+        # Whoever opens it is to take it for the original, not for a copy.
+        connection = apsw.Connection(str(path))
+        connection.execute("DELETE FROM meta WHERE name = 'home'")
+        connection.close()
+        database = path.read_bytes()
         async with slad_running(Path(folder), now=LATER) as slad:
             later = await seen(slad)
     (FIXTURES / f"{name}.db.gz").write_bytes(gzip.compress(database, mtime=0))
