@@ -40,7 +40,7 @@ OPTIONS = ",".join(
     ]
 )
 
-SOURCES = tuple(f"slad/v1/{name}.proto" for name in ("admin", "sla_backend", "test_clock", "types"))
+SOURCES = tuple(f"slad/v1/{name}.proto" for name in ("admin", "attainment", "sla_backend", "test_clock", "types"))
 """What a PSA has to do with; the others are for operators and workers."""
 
 ERRORS = ("google/rpc/status.proto", "google/rpc/error_details.proto")

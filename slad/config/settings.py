@@ -85,6 +85,18 @@ class RetentionSettings(Table, frozen=True):
     requests_ms: Annotated[
         Span, "How long a repeated request_id gets the answer of the first request (M6)."
     ] = field(default=7 * DAY_MS, name="request_ids")
+    ledger_ms: Annotated[
+        Span, "How long rows of the ledger are kept, which reports are made of. By default 25 months."
+    ] = 762 * DAY_MS
+
+
+class LedgerSettings(Table, frozen=True):
+    """What the ledger says of a ticket."""
+
+    attributes: Annotated[
+        tuple[str, ...],
+        "The attributes of tickets that the ledger holds, so that reports can group by them.",
+    ] = ()
 
 
 class RequestLimits(Table, frozen=True):
@@ -213,6 +225,7 @@ class Settings(Table, frozen=True, kw_only=True):
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     traces: TracesSettings = field(default_factory=TracesSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     temporal: TemporalSettings = field(default_factory=TemporalSettings)
     sinks: dict[str, SinkSettings] = field(default_factory=dict)

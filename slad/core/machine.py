@@ -128,6 +128,7 @@ def continue_cancelled(
         facts=facts,
         fired=cancelled.fired,
         judged_at=cancelled.judged_at,
+        annotations=cancelled.annotations,
     )
     heir = with_open_time(heir, calendars, now, cancelled.terms)
     reading = read(heir, heir.history, calendars, now)
@@ -258,7 +259,9 @@ def reopen(
     if mode is ReopenMode.RESTART:
         # Who has the ticket, has it still.
         facts = tuple(Fact(at, FactKind.ASSIGN, text=owner) for owner in [history.owner] if owner)
-        tracking = msgspec.structs.replace(tracking, started_at=at, facts=facts, fired=(), judged_at=0)
+        tracking = msgspec.structs.replace(
+            tracking, started_at=at, facts=facts, fired=(), judged_at=0, annotations=()
+        )
     else:
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)

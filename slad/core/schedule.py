@@ -117,7 +117,7 @@ def build_schedule(
     """
     if is_24x7:
         return ALWAYS
-    _check_timezone(timezone)
+    check_timezone(timezone)
     windows = []
     for index, (day_of_week, start_time, end_time, is_enabled) in enumerate(entries):
         try:
@@ -189,7 +189,8 @@ def _check_it_opens(schedule: Schedule) -> None:
     raise InvalidField(field, "SCHEDULE_NEVER_OPENS", f"{text}, so the schedule would never open")
 
 
-def _check_timezone(timezone: str) -> None:
+def check_timezone(timezone: str) -> None:
+    """Raises InvalidField for what is no name of a zone, with the nearest ones (B9)."""
     if is_place(timezone):
         return
     if not timezone:

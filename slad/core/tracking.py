@@ -65,6 +65,23 @@ CycleKey = tuple[int | str, int]
 """What makes a cycle the same: its clock, and when it opened if the clock has several (K4)."""
 
 
+class Annotation(msgspec.Struct, frozen=True, array_like=True):
+    """Why a cycle was missed, and whether it is to count (A3)."""
+
+    clock: int | str
+    """As of Fired."""
+    opened_at: int
+    """As of Fired."""
+    reason_code: str = ""
+    note: str = ""
+    excused: bool = False
+
+    @property
+    def cycle(self) -> CycleKey:
+        """Which cycle it is of."""
+        return self.clock, self.opened_at
+
+
 class Tracking(msgspec.Struct, frozen=True, array_like=True):
     """One generation of a ticket's obligation (C1)."""
 
@@ -82,6 +99,7 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     ms, 0: never). A clock that is set back behind it does not make that firing untrue (C5)."""
     unjudged_response: bool = False
     """A response that the resolution brings with it is closed without a verdict (K7)."""
+    annotations: tuple[Annotation, ...] = ()
 
     @property
     def history(self) -> History:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -21,13 +22,16 @@ from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.engine_metrics import EngineMetrics
+from slad.engine.ledger_fill import fill_ledger
 from slad.engine.listeners import Listeners
+from slad.engine.overdue_metrics import OverdueMetrics
 from slad.engine.queries import LoopQueries, Queries, QueryThread
 from slad.engine.storage_metrics import StorageMetrics
 from slad.engine.ticket_metrics import TicketMetrics
 from slad.engine.time_source import TimeSource
 from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
+from slad.service.attainment import AttainmentCalls
 from slad.service.backend import SlaBackend
 from slad.service.bulk import Bulk
 from slad.service.calls import CallLog, CallMeters
@@ -109,6 +113,8 @@ class Assembly:
     pass_through: TemporalPassThrough | None
     """None: no ticket is Temporal's."""
     retention: Retention
+    fill_ledger: Callable[[], Coroutine[None, None, None]]
+    """Fills the ledger for trackings from before it; to be run beside everything else."""
     server: SladServer
     metrics: list[MetricSource]
     reload_tokens: Callable[[], None]
@@ -145,6 +151,7 @@ async def assemble(
             observer=tracing,
         ),
         max_waiting=limits.waiting_commands,
+        ledger_attributes=settings.ledger.attributes,
     )
     pass_through = _pass_through(temporal, engine, names, clock) if temporal else None
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
@@ -168,6 +175,7 @@ async def assemble(
             hub,
             consumers,
             Bulk(requests, engine, connections.store, clock),
+            AttainmentCalls(fields, engine, slow, clock),
             execution,
             catalog,
             clock,
@@ -191,6 +199,7 @@ async def assemble(
         sinks,
         pass_through,
         Retention(settings.retention, engine, slow, consumers, clock),
+        partial(fill_ledger, engine, names, settings.retention.ledger_ms),
         server,
         [
             meters,
@@ -199,6 +208,7 @@ async def assemble(
             SinkMetrics(sinks),
             TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
             TicketMetrics(slow),
+            OverdueMetrics(engine.overdue, slow, clock),
             TokenMetrics(tokens),
             StorageMetrics(data, slow, connections.unreadable),
         ],

@@ -114,6 +114,7 @@ class Daemon:
         parts.engine.prepare()
         pump = asyncio.create_task(parts.engine.run(), name="slad-engine")
         sweeper = asyncio.create_task(self._sweep(parts.retention), name="slad-retention")
+        filler = asyncio.create_task(self._fill_ledger(parts), name="slad-ledger")
         await parts.sinks.start()
         if parts.pass_through is not None:
             parts.pass_through.start()
@@ -122,6 +123,7 @@ class Daemon:
         ready()
         await self._stop_is_near(pump)
         sweeper.cancel()
+        filler.cancel()
         await _end(parts)
         await pump
         if self._damage is not None:
@@ -146,6 +148,14 @@ class Daemon:
             except StorageError as error:
                 log.warning("old events could not be removed this time: %s", error)
                 self._notice(error)
+
+    async def _fill_ledger(self, parts: Assembly) -> None:
+        try:
+            await parts.fill_ledger()
+        except Exception as error:
+            # Reports say that something is missing; the next start goes on with it.
+            log.exception("the ledger could not be filled")
+            self._notice(error)
 
     def _notice(self, error: Exception) -> None:
         """Ends the daemon when an error says that the file is damaged: no half life on what is left of it."""

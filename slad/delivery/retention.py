@@ -1,4 +1,4 @@
-"""What is removed, and when: acknowledged events by age and number, answers to request ids by age."""
+"""What is removed, and when: acknowledged events by age and number, answers and the ledger by age."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Retention:
         await self._consumers.store_progress()
         excess = await self._excess()
         removed = 0
-        for prune in (partial(self._prune_events, excess), self._prune_requests):
+        for prune in (partial(self._prune_events, excess), self._prune_requests, self._prune_ledger):
             for _ in range(SWEEP_ROUNDS):
                 count = await prune()
                 removed += count
@@ -102,4 +102,10 @@ class Retention:
         gone = [key for key, at in page if now - at > self._settings.requests_ms]
         if gone:
             await self._engine.write(lambda work: work.rows.pruned_requests.append((gone[-1],)))
+        return len(gone)
+
+    async def _prune_ledger(self) -> int:
+        gone = await self._queries.old_ledger_rows(self._clock.now() - self._settings.ledger_ms, SWEEP_SIZE)
+        if gone:
+            await self._engine.write(lambda work: work.rows.pruned_ledger.extend((key,) for key in gone))
         return len(gone)

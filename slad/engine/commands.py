@@ -243,6 +243,19 @@ class Reopen(Command, frozen=True, kw_only=True):
     effective_at: int | None = None
 
 
+class Annotate(Command, frozen=True, kw_only=True):
+    """Says why a cycle was missed, and whether it is to count (A3)."""
+
+    generation: int | None
+    """None: the latest."""
+    clock: str
+    cycle: int | None
+    """None: the last one."""
+    reason_code: str = ""
+    note: str = ""
+    excused: bool = False
+
+
 class Mend(Command, frozen=True, kw_only=True):
     """Brings a ticket in line with what a PSA says of it, unless it has changed since it was looked at."""
 

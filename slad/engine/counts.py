@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from slad.core.events import Event, EventType, Phase
-from slad.core.metrics import MS_PER_SECOND, Histogram, durations
-from slad.storage.rows import EventRow
+from slad.core.events import PHASES, Event, EventType, Phase
+from slad.core.metrics import MS_PER_SECOND, OTHER_CLOCK, Histogram, durations
+from slad.storage.rows import EventRow, LedgerRow
 
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Commands of a commit; `MAX_COMMANDS` is the last."""
@@ -32,6 +33,7 @@ class EngineCounts:
         "last_commit_at",
         "last_commit_ns",
         "lateness",
+        "verdicts",
     )
 
     def __init__(self) -> None:
@@ -48,6 +50,8 @@ class EngineCounts:
         """Committed crossings of 100 % by phase; 0: of the other clocks."""
         self.lateness = Histogram(LATENESS_BOUNDS_MS, MS_PER_SECOND)
         """From the instant of a threshold that a timer fired to the end of its commit, ms."""
+        self.verdicts: Counter[tuple[str, int]] = Counter()
+        """Cycles that closed, by clock and Verdict."""
         self.clock_steps_forward = 0
         self.clock_steps_backward = 0
 
@@ -65,6 +69,13 @@ class EngineCounts:
             assert event.crossing is not None
             if event.crossing.breach and event.type is EventType.THRESHOLD_REACHED:
                 self.breaches[event.phase or 0] += 1
+
+    def closed(self, rows: Sequence[LedgerRow]) -> None:
+        """Rows of the ledger are committed; what only revises an earlier one is not counted."""
+        for row in rows:
+            if row.revision == 1:
+                clock = row.clock if row.clock in PHASES else OTHER_CLOCK
+                self.verdicts[clock, row.verdict] += 1
 
     def fired(self, crossings: Sequence[Event], now: int) -> None:
         """Thresholds that timers fired are committed, at `now` (UTC epoch ms)."""

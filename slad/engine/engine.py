@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
@@ -33,6 +33,7 @@ from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
+from slad.engine.overdue import OverdueCycles
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
 from slad.engine.turn import Result, carry_out, commands_of, fire_due
@@ -76,6 +77,7 @@ class SlaEngine:
         carrier: Carrier,
         listeners: Listeners,
         max_waiting: int = DEFAULT_LIMITS.waiting_commands,
+        ledger_attributes: Collection[str] = (),
     ) -> None:
         self._journal = journal
         self._store = journal.store
@@ -88,6 +90,8 @@ class SlaEngine:
         self._jobs = JobQueue()
         self.max_waiting = max_waiting
         """Commands that may wait."""
+        self.ledger_attributes = ledger_attributes
+        """The attributes of a ticket that its rows of the ledger hold (A2)."""
         self._advances: deque[_Advance] = deque()
         self._advanced_events = 0
         self._awake = asyncio.Event()
@@ -96,6 +100,7 @@ class SlaEngine:
         self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.counts = EngineCounts()
+        self.overdue = OverdueCycles()
         self._commit_took = 0
         self._fired = 0
         self._derived = self._moved = 0
@@ -272,7 +277,14 @@ class SlaEngine:
         self._journal.begin()
         self._timers.restore()
         self._timers.fill(until)
-        work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self._carrier.turn())
+        work = UnitOfWork(
+            self._store,
+            self._catalog,
+            self._counters,
+            self._clock.now(),
+            self._carrier.turn(),
+            self.ledger_attributes,
+        )
         fire_due(work, self._timers, self._clock, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
@@ -291,6 +303,8 @@ class SlaEngine:
     def _count(self, work: UnitOfWork, events: list[EventRow], results: list[Result]) -> None:
         now = self._clock.now()
         self.counts.committed(self._commit_took, commands_of(results), events, work.crossings, now)
+        self.counts.closed(work.rows.ledger)
+        self.overdue.committed(work.overdue)
         if not self._clock.is_virtual:
             self.counts.fired(work.crossings[: self._fired], now)
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from slad.core.events import EventType, Phase
+from slad.core.events import PHASES, EventType, Phase
+from slad.core.ledger import Verdict
 from slad.core.metrics import MS_PER_SECOND, OTHER_CLOCK, Metric, MetricKind, Sample
 from slad.engine.engine import SlaEngine
 
 EVENTS = Metric("slad_events_total", MetricKind.COUNTER, "Events committed.", ("type",))
 BREACHES = Metric("slad_breaches_total", MetricKind.COUNTER, "Clocks that reached 100 %.", ("phase",))
+VERDICTS = Metric(
+    "slad_verdicts_total",
+    MetricKind.COUNTER,
+    "Cycles that closed, by slad's verdict: met, missed, or none.",
+    ("clock", "verdict"),
+)
 LATENESS = Metric(
     "slad_threshold_lateness_seconds",
     MetricKind.HISTOGRAM,
@@ -52,8 +59,8 @@ class EngineMetrics:
     """The engine as a `MetricSource`."""
 
     metrics: Final = (
-        EVENTS, BREACHES, LATENESS, ARMED, OVERDUE, MOST_OVERDUE, QUEUE, COMMIT_TIME, COMMIT_COMMANDS,
-        COMMIT_FAILURES, LAST_COMMIT, WRITABLE, HEAD, STEPS,
+        EVENTS, BREACHES, VERDICTS, LATENESS, ARMED, OVERDUE, MOST_OVERDUE, QUEUE, COMMIT_TIME,
+        COMMIT_COMMANDS, COMMIT_FAILURES, LAST_COMMIT, WRITABLE, HEAD, STEPS,
     )  # fmt: skip
 
     def __init__(self, engine: SlaEngine, now: Callable[[], int]) -> None:
@@ -69,6 +76,11 @@ class EngineMetrics:
             *(Sample(EVENTS, counts.events[kind], (kind.name,)) for kind in EventType),
             *(Sample(BREACHES, counts.breaches[phase], (phase.name.lower(),)) for phase in Phase),
             Sample(BREACHES, counts.breaches[0], (OTHER_CLOCK,)),
+            *(
+                Sample(VERDICTS, counts.verdicts[clock, verdict], (clock, verdict.name.lower()))
+                for clock in (*PHASES, OTHER_CLOCK)
+                for verdict in (Verdict.MET, Verdict.MISSED, Verdict.NONE)
+            ),
             Sample(LATENESS, counts.lateness),
             Sample(ARMED, engine.timers_in_memory),
             Sample(OVERDUE, timers.overdue),

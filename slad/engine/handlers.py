@@ -13,12 +13,15 @@ from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
-from slad.core.machine import ClockOutOfRange
+from slad.core.ledger import Verdict, annotated
+from slad.core.machine import ClockOutOfRange, ReopenMode
 from slad.core.settle import Transition
 from slad.core.status import TrackingState, tracking_state
 from slad.core.terms import Terms
-from slad.core.tracking import Engine, TicketRef, Tracking
+from slad.core.tracking import Annotation, Engine, TicketRef, Tracking
+from slad.core.undo import undo_of
 from slad.engine.commands import (
+    Annotate,
     Answer,
     Assign,
     Cancel,
@@ -71,6 +74,7 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
             outcome.answer.changed,
             outcome.note,
             command.token_id,
+            undo_of(write.before, write.transition.tracking) if write.before is not None else None,
         )
         work.put_and_tell(write, entry)
     if command.request is not None:
@@ -123,7 +127,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     except (ClockOutOfRange, NoOpenTime) as error:
         raise command.terms.refused(error) from None
     generation = latest.generation + 1 if latest is not None else 1
-    write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition)
+    write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition, heir_of)
     return Outcome(_answer(write), (*writes, write))
 
 
@@ -250,8 +254,36 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     engine = Engine.LOCAL if named else work.carrier.choose(tenant_id, record.ticket_id, None, None)
     tracking = msgspec.structs.replace(transition.tracking, engine=engine)
     transition = transition._replace(tracking=tracking)
-    write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition)
+    goes_on = record if command.mode is ReopenMode.RESUME else None
+    write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition, goes_on)
     return Outcome(_answer(write), (write,))
+
+
+def _annotate(work: UnitOfWork, command: Annotate) -> Outcome:
+    record = work.tickets.generation(command.tenant_id, command.ticket_id, command.generation)
+    reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
+    cycles = reading.cycles(command.clock)
+    if not cycles and not any(clock.name == command.clock for clock in record.tracking.terms.clocks):
+        raise clock_not_found(record.ticket_id, command.clock)
+    cycle = next((c for c in reversed(cycles) if command.cycle in (None, c.number)), None)
+    if cycle is None:
+        number = "" if command.cycle is None else f" {command.cycle}"
+        text = f"clock {command.clock!r} of ticket {record.ticket_id!r} has no cycle{number}"
+        raise Refused(Refusal.NOT_FOUND, "CYCLE_NOT_FOUND", text)
+    last = work.ledger.known(record.tracking_key).get((cycle.name, cycle.key[1]))
+    if cycle.closed_at is not None and last is not None and last.entry.verdict is Verdict.VOID:
+        text = f"generation {record.generation} has been taken over by a later one; annotate that"
+        raise Refused(Refusal.FAILED_PRECONDITION, "GENERATION_TAKEN_OVER", text)
+    annotation = Annotation(*cycle.key, command.reason_code, command.note, command.excused)
+    tracking = annotated(record.tracking, annotation)
+    write = _write(
+        work.catalog.tenant_id(record.tenant_key),
+        record,
+        Transition(tracking, reading, (), changed=tracking is not record.tracking),
+    )
+    told = f"{cycle.name}, cycle {cycle.number}: {command.reason_code or 'no reason'}"
+    note = f"{told}, {'excused' if command.excused else 'not excused'}"
+    return Outcome(_answer(write), (write,) if write.transition.changed else (), note)
 
 
 def _mend(work: UnitOfWork, command: Mend) -> Outcome:
@@ -332,6 +364,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Retarget: _retarget,
     ChangeTerms: _change_terms,
     Reopen: _reopen,
+    Annotate: _annotate,
     Mend: _mend,
 }
 
@@ -375,7 +408,7 @@ def _outcome(tenant_id: str, record: Record, transition: Transition) -> Outcome:
 
 def _write(tenant_id: str, record: Record, transition: Transition) -> Write:
     ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
-    return Write(ticket, record.tracking_key, transition)
+    return Write(ticket, record.tracking_key, transition, record)
 
 
 def _answer(write: Write) -> Answer:

@@ -11,18 +11,18 @@ from typing import Final, NamedTuple, TypeVar
 
 from slad.core import machine
 from slad.core.access import Tenants
-from slad.core.errors import Refusal, Refused
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
 from slad.core.timeline import TimelineSegment, clock_timeline, timeline
 from slad.core.tracking import TicketRef, Tracking
 from slad.core.wheel import INSTANT_LIMIT_MS
+from slad.engine.attainment import Attainment
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.dry_run import WouldChange, would_change
 from slad.engine.terms_change import Selection, TermsChange
-from slad.engine.tickets import clock_not_found, not_found, sole_holder
+from slad.engine.tickets import clock_not_found, generation_not_found, not_found, sole_holder
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record, StoredEvent
 from slad.storage.rows import ParkedEventRow
@@ -90,6 +90,8 @@ class Queries:
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store
         self._catalog = catalog
+        self.attainment = Attainment(store, catalog)
+        """The pieces of reports."""
 
     def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
         """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
@@ -250,6 +252,19 @@ class Queries:
             )
         )
 
+    def overdue_page(self, after_key: int, now: int) -> tuple[dict[int, int], int | None]:
+        """(open cycles past 100 % by tracking, the key to go on after, None at the end)."""
+        found: dict[int, int] = {}
+        key, scanned = after_key, 0
+        for record in self._store.of_all(after_key, MAX_SCANNED):
+            key, scanned = record.tracking_key, scanned + 1
+            # Most have fired nothing, and need not be read.
+            if record.state is TrackingState.ACTIVE and record.tracking.fired:
+                answer = self._readable(record, now)
+                if answer is not None and answer.reading.overdue:
+                    found[key] = answer.reading.overdue
+        return found, key if scanned == MAX_SCANNED else None
+
     def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
         """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
         wakes = self._store.wakes(0, INSTANT_LIMIT_MS, limit)
@@ -269,11 +284,7 @@ class Queries:
         else:
             record = self._store.generation(tenant_key, ticket_id, generation)
             if record is None and self._store.latest(tenant_key, ticket_id) is not None:
-                raise Refused(
-                    Refusal.NOT_FOUND,
-                    "GENERATION_NOT_FOUND",
-                    f"ticket {ticket_id!r} has no generation {generation}",
-                )
+                raise generation_not_found(ticket_id, generation)
         if record is None:
             raise not_found(ticket_id, tenant_id)
         return record
@@ -369,6 +380,10 @@ class QueryThread:
     async def free_bytes(self) -> int:
         """What of the database file is free and will be used again."""
         return await self._read(self._store.free_bytes)
+
+    async def old_ledger_rows(self, before: int, limit: int) -> list[int]:
+        """Keys of rows of the ledger that were recorded before an instant (UTC epoch ms)."""
+        return await self._read(self._store.ledger().old, before, limit)
 
     async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
         """(request_key, recorded_at) of the oldest answers."""

@@ -26,7 +26,7 @@ class Tickets:
         self._new: set[int] = set()
         """Those that were put and have no row yet."""
         self._latest: dict[tuple[int, str], int] = {}
-        """Keys of the latest generations that were put, by (tenant_key, ticket_id)."""
+        """Keys of the latest generations that are new, by (tenant_key, ticket_id)."""
 
     def foresee(self, tickets: Iterable[tuple[str, str]]) -> None:
         """Looks up at once the (tenant_id, ticket_id) that `latest` will be asked for one by one."""
@@ -72,11 +72,21 @@ class Tickets:
             raise not_found(ticket_id, tenant_id)
         return tenant_id, record
 
+    def generation(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
+        """One generation of a ticket, by default the latest. Raises Refused (NOT_FOUND)."""
+        _, record = self.locate(tenant_id, ticket_id)
+        if generation is None or generation == record.generation:
+            return record
+        stored = self._store.generation(record.tenant_key, ticket_id, generation)
+        if stored is None:
+            raise generation_not_found(ticket_id, generation)
+        return self._put.get(stored.tracking_key, stored)
+
     def put(self, record: Record, *, is_new: bool) -> None:
         """Lays a tracking over what is stored. `is_new`: it has no row yet."""
         self._put[record.tracking_key] = record
-        self._latest[record.tenant_key, record.ticket_id] = record.tracking_key
         if is_new:
+            self._latest[record.tenant_key, record.ticket_id] = record.tracking_key
             self._new.add(record.tracking_key)
 
     def write_to(self, rows: Batch) -> None:
@@ -124,6 +134,12 @@ def not_found(ticket_id: str, tenant_id: str = "") -> Refused:
     """What is said of a ticket that has no tracking, or none under the tenant that was asked."""
     whose = f" of tenant {tenant_id!r}" if tenant_id else ""
     return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}{whose}")
+
+
+def generation_not_found(ticket_id: str, generation: int) -> Refused:
+    """What is said of a generation that a ticket does not have."""
+    text = f"ticket {ticket_id!r} has no generation {generation}"
+    return Refused(Refusal.NOT_FOUND, "GENERATION_NOT_FOUND", text)
 
 
 def clock_not_found(ticket_id: str, clock: str) -> Refused:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Event
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
-from slad.core.tracking import Engine, TicketRef
+from slad.core.tracking import Engine, TicketRef, Tracking
 from slad.engine.carrier import CarrierTurn
 from slad.engine.catalog import Catalog
 from slad.engine.catalog_overlay import CatalogOverlay
 from slad.engine.commands import Command, RequestIdentity
 from slad.engine.event_codec import encode_event
+from slad.engine.ledger import LedgerTurn
 from slad.engine.tickets import Tickets
 from slad.storage.checksums import audit_checksum, event_checksum, request_checksum
 from slad.storage.codec import AuditEntry, encode
@@ -31,6 +32,15 @@ class Write(NamedTuple):
     tracking_key: int | None
     """None: the generation is new."""
     transition: Transition
+    former: Record | None = None
+    """The state before, or the generation whose cycles this new one goes on with. None: a ticket that begins
+    anew, or nothing but its firings changes."""
+
+    @property
+    def before(self) -> Tracking | None:
+        """The state before of the same generation, if it is known."""
+        former = self.former
+        return former.tracking if former is not None and former.tracking_key == self.tracking_key else None
 
 
 class UnitOfWork:
@@ -46,6 +56,7 @@ class UnitOfWork:
         counters: Counters,
         now: int,
         carrier: CarrierTurn,
+        ledger_attributes: Collection[str] = (),
     ) -> None:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
@@ -60,7 +71,11 @@ class UnitOfWork:
         last_tenant, last_schedule, self._last_tracking, self._last_sequence, self._epoch = counters
         self.catalog = CatalogOverlay(catalog, self.rows, last_tenant, last_schedule)
         self.tickets = Tickets(store, self.catalog)
-        self._store = store
+        self.ledger = LedgerTurn(store, self.rows, ledger_attributes)
+        self.overdue: dict[int, int] = {}
+        """Open cycles past 100 %, by tracking, of those in which something has fired."""
+        self.stored = store
+        """What was committed before this batch."""
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self.carrier = carrier
         """What whoever carries tickets adds to the batch."""
@@ -73,7 +88,7 @@ class UnitOfWork:
             if command.request is not None
         }
         # What this batch has answered already stays.
-        self._answers = self._store.answers(list(requests)) | self._answers
+        self._answers = self.stored.answers(list(requests)) | self._answers
         self.tickets.foresee([(command.tenant_id, command.ticket_id) for command in commands])
 
     def answer(self, request: RequestIdentity) -> bytes | None:
@@ -82,7 +97,7 @@ class UnitOfWork:
         Raises Refused when the id was used for something else.
         """
         key = request.scope, request.request_id
-        known = self._answers[key] if key in self._answers else self._store.answer(*key)
+        known = self._answers[key] if key in self._answers else self.stored.answer(*key)
         if known is None:
             return None
         if known.fingerprint != request.fingerprint:
@@ -103,7 +118,7 @@ class UnitOfWork:
 
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
         """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
-        ticket, tracking_key, transition = write
+        ticket, tracking_key, transition, _ = write
         tracking = transition.tracking
         is_new = tracking_key is None
         if tracking_key is None:
@@ -123,6 +138,10 @@ class UnitOfWork:
         if tracking.engine != Engine.LOCAL:
             record = self.carrier.expect(record, ticket.tenant_id)
         self.tickets.put(record, is_new=is_new)
+        if write.former is not None or (is_new and tracking.facts):
+            self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
+        if tracking.fired:
+            self.overdue[tracking_key] = transition.reading.overdue
         sequence = self._last_sequence
         for event in transition.events:
             sequence += 1
@@ -145,7 +164,8 @@ class UnitOfWork:
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
         """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""
-        if write.transition.tracking.engine == Engine.LOCAL:
+        is_same_to_clocks = write.before is not None and audit.undo is None
+        if write.transition.tracking.engine == Engine.LOCAL or is_same_to_clocks:
             self.put(write, audit)
             return
         before = self.tickets.by_key(write.tracking_key) if write.tracking_key is not None else None

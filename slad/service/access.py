@@ -81,6 +81,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.GetSlaTimeline": Rule(_READ, Reach.TICKET),
     "slad.v1.SlaBackend.ListSlaTrackings": Rule(_READ, Reach.WITHIN),
     "slad.v1.SlaBackend.PreviewSla": Rule(_READ, Reach.NOTHING),
+    "slad.v1.SlaBackend.AnnotateSla": Rule(_WRITE, Reach.TICKET),
+    "slad.v1.SlaBackend.ReportSla": Rule(_READ, Reach.TENANT),
+    "slad.v1.SlaBackend.UnfoldSlaReport": Rule(_READ, Reach.TENANT),
+    "slad.v1.SlaBackend.ForecastSla": Rule(_READ, Reach.TENANT),
     "slad.v1.SlaBackend.ExportSlaTrackings": Rule(_READ, Reach.WITHIN),
     "slad.v1.SlaBackend.ImportSlaTrackings": Rule(_WRITE, Reach.WITHIN),
     "slad.v1.SlaBackend.ReconcileSlaTrackings": Rule(

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import grpc
+from slad_client.v1 import attainment_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.config.settings import DEFAULT_LIMITS
@@ -26,6 +27,7 @@ from slad.engine.queries import LoopQueries, QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.access import attributed, caller
+from slad.service.attainment import AttainmentCalls
 from slad.service.bulk import Bulk
 from slad.service.bulk_retarget import retarget_trackings
 from slad.service.calls import CallMeters
@@ -52,6 +54,7 @@ class SlaBackend:
         hub: EventHub,
         consumers: Consumers,
         bulk: Bulk,
+        attainment: AttainmentCalls,
         execution: Execution,
         catalog: Catalog,
         clock: TimeSource,
@@ -66,6 +69,7 @@ class SlaBackend:
         self._hub = hub
         self._consumers = consumers
         self._bulk = bulk
+        self._attainment = attainment
         self._execution = execution
         self._catalog = catalog
         self._clock = clock
@@ -124,6 +128,11 @@ class SlaBackend:
         async with aclosing(self._execution.replies(stream, caller())) as bodies:
             async for reply in bodies:
                 yield reply
+
+    async def AnnotateSla(self, request: attainment_pb2.AnnotateSlaRequest) -> bytes:
+        """Says why a cycle was missed, and whether it is to count (A3)."""
+        command = self._attainment.annotation(request)
+        return await self._submit(command, replies.annotated)
 
     async def _submit(self, command: Command, render: Render) -> bytes:
         return await self._engine.submit(attributed(command), render)
@@ -188,6 +197,23 @@ class SlaBackend:
         """What the clocks of such a ticket would say. Nothing is stored."""
         asked = self._requests.preview(request, self._clock.now())
         return PreviewedTicket(asked).reply().SerializeToString()
+
+    # --- attainment
+
+    async def ReportSla(self, request: attainment_pb2.ReportSlaRequest) -> bytes:
+        """What share of a tenant's promises was kept in a period (A4, A5)."""
+        return await self._attainment.report(request)
+
+    async def UnfoldSlaReport(
+        self, request: attainment_pb2.UnfoldSlaReportRequest, _: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """The cycles that a report counts (A4)."""
+        async for reply in self._attainment.unfold(request):
+            yield reply
+
+    async def ForecastSla(self, request: attainment_pb2.ForecastSlaRequest) -> bytes:
+        """What is overdue, and what will be if nothing changes (A6)."""
+        return await self._attainment.forecast(request)
 
     # --- bulk
 

@@ -46,12 +46,7 @@ class Fields:
 
     def optional_id(self, field: str, value: str) -> str:
         """An id or a name that may be empty."""
-        most = self.limits.id_length
-        if len(value) > most:
-            raise InvalidField(field, "TOO_LONG", f"{len(value)} characters, at most {most} are allowed")
-        if value and not value.isprintable():
-            raise InvalidField(field, "NOT_PRINTABLE", "must not hold control characters")
-        return value
+        return printable_text(field, value, self.limits.id_length)
 
     def consumer(self, name: str) -> str:
         """The name of a consumer that a caller may use, or nothing."""
@@ -136,12 +131,16 @@ def own_reason(field: str, code: str) -> str:
     """The code of a reason to pause (K5)."""
     if not code:
         raise InvalidField(field, "REQUIRED", "must not be empty")
-    if len(code) > MAX_REASON_CODE:
-        text = f"{len(code)} characters, at most {MAX_REASON_CODE} are allowed"
-        raise InvalidField(field, "TOO_LONG", text)
-    if not code.isprintable():
+    return printable_text(field, code, MAX_REASON_CODE)
+
+
+def printable_text(field: str, value: str, most: int) -> str:
+    """A text of at most `most` characters, none of which controls anything."""
+    if len(value) > most:
+        raise InvalidField(field, "TOO_LONG", f"{len(value)} characters, at most {most} are allowed")
+    if value and not value.isprintable():
         raise InvalidField(field, "NOT_PRINTABLE", "must not hold control characters")
-    return code
+    return value
 
 
 def sequence(field: str, value: int) -> int:

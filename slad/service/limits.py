@@ -13,6 +13,15 @@ MAX_CLOCKS: Final = 16
 MAX_REASON_CODE: Final = 100
 """Characters of the code of a reason to pause (K5)."""
 
+MAX_NOTE: Final = 1_000
+"""Characters of the note of an annotation (A3)."""
+
+MAX_PERIOD_MS: Final = 100 * 366 * 24 * 3_600_000
+"""How long a period a report may be about (A4)."""
+
+MAX_FORECAST_CYCLES: Final = 1_000
+"""Cycles that a forecast lists (A6)."""
+
 MAX_RETARGETED: Final = 100_000
 """Tickets that a bulk retarget names."""
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
+from slad_client.v1 import attainment_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -108,6 +109,11 @@ def _of_named_clocks(answer: Answer) -> bytes:
     tracking, history = answer.tracking, answer.reading.history
     clocks = clock_statuses(answer.reading, tracking) if tracking.terms.named else ()
     return pb.SlaStatus(clocks=clocks, pause_reasons=history.held, owner=history.owner).SerializeToString()
+
+
+def annotated(answer: Answer) -> bytes:
+    """An AnnotateSlaResponse."""
+    return attainment_pb2.AnnotateSlaResponse(changed=answer.changed).SerializeToString()
 
 
 def clock_statuses(reading: Reading, tracking: Tracking) -> Iterator[pb.SlaClockStatus]:

@@ -16,6 +16,7 @@ import msgspec
 from slad.core.access import Tenants
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
+from slad.core.undo import Undo
 from slad.storage.checksums import digest_of
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
     """What else is worth knowing, such as a verdict that differs from the caller's (M3)."""
     token_id: str = ""
     """The token that it came with; empty: without one."""
+    undo: Undo | None = None
+    """How the clocks get back to where they were before it; None: it left them there, or began them (A5)."""
 
 
 decode_audit = msgspec.msgpack.Decoder(AuditEntry).decode

@@ -19,7 +19,7 @@ from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DAMAGE, is_full
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
 from slad.storage.open_files import FilesLost, OpenFiles
-from slad.storage.rows import Batch
+from slad.storage.rows import Batch, LedgerRow
 from slad.storage.store import Store
 from slad.storage.unreadable import UnreadableValues
 
@@ -40,6 +40,7 @@ WRITES: Final = (
     ("unparked_events", "DELETE FROM parked_event WHERE consumer = ? AND sequence = ?"),
     ("pruned_events", "DELETE FROM event WHERE sequence <= ?"),
     ("pruned_requests", "DELETE FROM request WHERE request_key <= ?"),
+    ("pruned_ledger", "DELETE FROM ledger WHERE entry_key = ?"),
     ("left_temporal", "DELETE FROM temporal_ticket WHERE tracking_key = ?"),
     ("outbox_taken", "DELETE FROM temporal_outbox WHERE message_key = ?"),
     ("outbox_withdrawn", "DELETE FROM temporal_outbox WHERE workflow_id = ?"),
@@ -50,6 +51,7 @@ WRITES: Final = (
     ("changed", "UPDATE tracking SET state = ?, wake_at = ?, body = ?, checksum = ? WHERE tracking_key = ?"),
     ("events", "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"),
     ("audit", "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?)"),
+    ("ledger", f"INSERT INTO ledger VALUES (NULL{', ?' * len(LedgerRow._fields)})"),
     ("requests", "INSERT INTO request VALUES (NULL, ?, ?, ?, ?, ?, ?)"),
     ("consumers", "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?)"),
     ("tokens", "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
@@ -61,6 +63,7 @@ WRITES: Final = (
     ("temporal_tickets", "INSERT OR REPLACE INTO temporal_ticket VALUES (?, ?, ?, ?)"),
     ("outbox", "INSERT INTO temporal_outbox VALUES (NULL, ?, ?, ?, ?, ?)"),
     ("parked_workflows", "INSERT OR REPLACE INTO temporal_parked VALUES (?, ?, ?, ?)"),
+    ("ledger_unfilled", "INSERT OR REPLACE INTO meta VALUES ('ledger_unfilled', ?)"),
     ("trials", "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))"),
 )
 """(list of a batch, what is written for each of its rows), in the order in which they are written."""

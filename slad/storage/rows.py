@@ -137,6 +137,37 @@ class ParkedEventRow(NamedTuple):
     checksum: int | None = None
 
 
+class LedgerRow(NamedTuple):
+    """A row of `ledger`, its key apart."""
+
+    tracking_key: int
+    tenant_key: int
+    ticket_id: str
+    generation: int
+    revision: int
+    recorded_at: int
+    attributes: str | None
+    tzdata: str
+    clock: str
+    cycle_key: int
+    cycle: int
+    opened_at: int
+    policy_id: str
+    priority_id: str
+    owner: str
+    due_at: int | None
+    closed_at: int
+    target_ms: int
+    elapsed_ms: int
+    paused_ms: int
+    paused_by: str | None
+    verdict: int
+    reported_met: int | None
+    reason_code: str
+    note: str
+    excused: int
+
+
 @dataclass(slots=True)
 class Batch:
     """The rows of one transaction: as if each was written when it was put here.
@@ -166,6 +197,11 @@ class Batch:
     """Everything up to this sequence; the newest must stay, as sequences go on from it."""
     pruned_requests: list[tuple[int]] = field(default_factory=list)
     """Everything up to this key."""
+    ledger: list[LedgerRow] = field(default_factory=list)
+    pruned_ledger: list[tuple[int]] = field(default_factory=list)
+    """Rows, by key, that are older than the ledger is kept."""
+    ledger_unfilled: list[tuple[int]] = field(default_factory=list)
+    """Up to which key trackings from before the ledger have no rows yet; the last of the list counts."""
     left_temporal: list[tuple[int]] = field(default_factory=list)
     """Trackings, by key, that Temporal does not carry any more."""
     temporal_tickets: list[TemporalTicketRow] = field(default_factory=list)

@@ -12,6 +12,7 @@ from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
 from slad.storage import select, temporal_store
 from slad.storage.codec import AuditEntry
+from slad.storage.ledger_store import LedgerStore
 from slad.storage.row_reader import Record, RowReader, StoredAnswer, StoredEvent, readable
 from slad.storage.rows import ConsumerRow, ParkedEventRow, TokenRow
 from slad.storage.temporal_store import TemporalStore
@@ -49,6 +50,10 @@ class Store:
     def temporal(self) -> TemporalStore:
         """What there is for Temporal, on the same connection."""
         return TemporalStore(self._connection, self._read)
+
+    def ledger(self) -> LedgerStore:
+        """What became of each promise, on the same connection."""
+        return LedgerStore(self._connection)
 
     def snapshot(self) -> Self:
         """Lets all further reads see the database as it is now, until `close`.

@@ -23,6 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from slad_client._enums import Named, number, numbers
 from slad_client._policy import RETRIED_COMMAND, RETRIED_QUERY, RetryPolicy, UnaryCall, Watch
+from slad_client.v1 import attainment_pb2 as attainment
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
@@ -333,6 +334,138 @@ def retarget_sla_trackings(
         request_id=request_id or _fresh_id(),
     )
     return UnaryCall("RetargetSlaTrackings", request, frozenset())
+
+
+def annotate_sla(
+    *,
+    ticket_id: str,
+    clock: str,
+    reason_code: str = "",
+    note: str = "",
+    excused: bool = False,
+    cycle: int | None = None,
+    generation: int | None = None,
+    tenant_id: str = "",
+    request_id: str | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[attainment.AnnotateSlaResponse]:
+    """Says why a cycle was missed, and whether it is to count; the verdict stays (A3).
+
+    Without a `cycle` the last one of the clock is meant, without a `generation` the latest.
+
+    Raises InvalidArgument, NotFound when there is no such clock or cycle, FailedPrecondition when a later
+    generation goes on with that cycle, Unavailable, DeadlineExceeded, ResourceExhausted.
+    """
+    request = attainment.AnnotateSlaRequest(
+        tenant_id=tenant_id,
+        ticket_id=ticket_id,
+        generation=generation,
+        clock=clock,
+        cycle=cycle,
+        reason_code=reason_code,
+        note=note,
+        excused=excused,
+        request_id=request_id or _fresh_id(),
+    )
+    return UnaryCall("AnnotateSla", request, RETRIED_COMMAND, _timeout(timeout), retry)
+
+
+def report_sla(
+    *,
+    tenant_id: str,
+    from_time: Instant,
+    to_time: Instant,
+    timezone: str = "",
+    by: Named[attainment.SlaReportBy.ValueType] = attainment.SLA_REPORT_BY_UNSPECIFIED,
+    group_by: Sequence[Named[attainment.SlaGroupKey.ValueType]] = (),
+    attributes: Sequence[str] = (),
+    clocks: Sequence[str] = (),
+    as_of: Instant | None = None,
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[attainment.ReportSlaResponse]:
+    """What share of a tenant's promises was kept in [`from_time`, `to_time`) (A4, A5).
+
+    A cycle counts by the instant at which it was due, unless `by` says CLOSED or OPENED. There is a row for
+    each combination of `group_by` and then `attributes`; days, weeks and months are those of `timezone`
+    (default UTC). With `as_of` it is told as was known then.
+
+    Raises InvalidArgument, Unavailable, DeadlineExceeded.
+    """
+    request = attainment.ReportSlaRequest(
+        tenant_id=tenant_id,
+        from_time=timestamp("from_time", from_time),
+        to_time=timestamp("to_time", to_time),
+        timezone=timezone,
+        by=number("by", attainment.SlaReportBy, by),
+        group_by=numbers("group_by", attainment.SlaGroupKey, group_by),
+        attributes=attributes,
+        clocks=clocks,
+        as_of=timestamp("as_of", as_of),
+    )
+    return UnaryCall("ReportSla", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
+def unfold_sla_report(
+    *,
+    tenant_id: str,
+    from_time: Instant,
+    to_time: Instant,
+    timezone: str = "",
+    by: Named[attainment.SlaReportBy.ValueType] = attainment.SLA_REPORT_BY_UNSPECIFIED,
+    group_by: Sequence[Named[attainment.SlaGroupKey.ValueType]] = (),
+    attributes: Sequence[str] = (),
+    clocks: Sequence[str] = (),
+    as_of: Instant | None = None,
+    group: Sequence[str] = (),
+    figures: Sequence[Named[attainment.SlaFigure.ValueType]] = (),
+) -> UnaryCall[attainment.UnfoldSlaReportResponse]:
+    """The cycles that a report counts (A4), in messages of many entries. Arguments as of `report_sla`.
+
+    With a `group`, the values of one of its rows, only the cycles of that row; with `figures` only what these
+    count. Not repeated when it breaks.
+
+    Raises InvalidArgument, Unavailable.
+    """
+    request = attainment.UnfoldSlaReportRequest(
+        tenant_id=tenant_id,
+        from_time=timestamp("from_time", from_time),
+        to_time=timestamp("to_time", to_time),
+        timezone=timezone,
+        by=number("by", attainment.SlaReportBy, by),
+        group_by=numbers("group_by", attainment.SlaGroupKey, group_by),
+        attributes=attributes,
+        clocks=clocks,
+        as_of=timestamp("as_of", as_of),
+        group=group,
+        figures=numbers("figures", attainment.SlaFigure, figures),
+    )
+    return UnaryCall("UnfoldSlaReport", request, frozenset())
+
+
+def forecast_sla(
+    *,
+    tenant_id: str,
+    until: Instant,
+    timezone: str = "",
+    group_by: Sequence[Named[attainment.SlaGroupKey.ValueType]] = (),
+    attributes: Sequence[str] = (),
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[attainment.ForecastSlaResponse]:
+    """What is overdue now, and what will reach 100 % by `until` if nothing changes (A6).
+
+    Raises InvalidArgument, Unavailable, DeadlineExceeded.
+    """
+    request = attainment.ForecastSlaRequest(
+        tenant_id=tenant_id,
+        until=timestamp("until", until),
+        timezone=timezone,
+        group_by=numbers("group_by", attainment.SlaGroupKey, group_by),
+        attributes=attributes,
+    )
+    return UnaryCall("ForecastSla", request, RETRIED_QUERY, _timeout(timeout), retry)
 
 
 def reopen_sla(

@@ -17,6 +17,7 @@ import {
 } from "./retry.js";
 import { linked } from "./signals.js";
 import * as admin from "./stubs/slad/v1/admin.js";
+import type * as attainment from "./stubs/slad/v1/attainment.js";
 import * as rpc from "./stubs/slad/v1/sla_backend.js";
 import type { SlaEvent, SlaStatus } from "./stubs/slad/v1/types.js";
 import { ACK_TIMEOUT_MS, type WatchOptions, watchEvents } from "./watch.js";
@@ -137,15 +138,7 @@ export class SladClient {
     request: Input<rpc.RetargetSlaTrackingsRequest>,
     options: CallOptions = {},
   ): AsyncGenerator<rpc.RetargetSlaTrackingsResponse, void, undefined> {
-    const message = messageOf(SlaBackendService.retargetSlaTrackings, request);
-    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
-    const link = linked(this.closing.signal, options.signal);
-    const control = { timeoutMs, signal: link.signal };
-    try {
-      yield* this.connection.replies(SlaBackendService.retargetSlaTrackings, message, control);
-    } finally {
-      link.release();
-    }
+    yield* this.streamed(SlaBackendService.retargetSlaTrackings, request, options);
   }
 
   /** Lets an ended ticket run again as its next generation. */
@@ -175,6 +168,45 @@ export class SladClient {
   /** What the clocks of such a ticket would say. Touches nothing. */
   previewSla(request: Input<rpc.PreviewSlaRequest>, options?: CallOptions): Promise<rpc.PreviewSlaResponse> {
     return this.query(SlaBackendService.previewSla, request, options);
+  }
+
+  /** Says why a cycle was missed, and whether it is to count; the verdict stays. By default of the last cycle. */
+  async annotateSla(
+    request: Input<attainment.AnnotateSlaRequest>,
+    options?: CallOptions,
+  ): Promise<attainment.AnnotateSlaResponse> {
+    return this.send(SlaBackendService.annotateSla, identified(request), RETRIED_COMMAND, options);
+  }
+
+  /**
+   * What share of a tenant's promises was kept in a period: a row for each combination of `group_by` and
+   * `attributes`, and the total. A rate is undefined when there is nothing to take it of.
+   */
+  reportSla(
+    request: Input<attainment.ReportSlaRequest>,
+    options?: CallOptions,
+  ): Promise<attainment.ReportSlaResponse> {
+    return this.query(SlaBackendService.reportSla, request, options);
+  }
+
+  /**
+   * The cycles that a report counts. Not repeated when it breaks. `timeoutMs` is 10 minutes by default.
+   */
+  async *unfoldSlaReport(
+    request: Input<attainment.UnfoldSlaReportRequest>,
+    options: CallOptions = {},
+  ): AsyncGenerator<attainment.SlaLedgerEntry, void, undefined> {
+    for await (const reply of this.streamed(SlaBackendService.unfoldSlaReport, request, options)) {
+      yield* reply.entries;
+    }
+  }
+
+  /** What is overdue, and what will reach 100 % by `until` if nothing changes. */
+  forecastSla(
+    request: Input<attainment.ForecastSlaRequest>,
+    options?: CallOptions,
+  ): Promise<attainment.ForecastSlaResponse> {
+    return this.query(SlaBackendService.forecastSla, request, options);
   }
 
   /** Trackings in the order in which they were created; pages are fetched as they are needed. */
@@ -240,17 +272,8 @@ export class SladClient {
     request: Input<rpc.ExportSlaTrackingsRequest> = {},
     options: CallOptions = {},
   ): AsyncGenerator<rpc.SlaTrackingImport, void, undefined> {
-    const message = messageOf(SlaBackendService.exportSlaTrackings, request);
-    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
-    const link = linked(this.closing.signal, options.signal);
-    const control = { timeoutMs, signal: link.signal };
-    const { exportSlaTrackings } = SlaBackendService;
-    try {
-      for await (const reply of this.connection.replies(exportSlaTrackings, message, control)) {
-        yield* reply.trackings;
-      }
-    } finally {
-      link.release();
+    for await (const reply of this.streamed(SlaBackendService.exportSlaTrackings, request, options)) {
+      yield* reply.trackings;
     }
   }
 
@@ -301,14 +324,27 @@ export class SladClient {
     this.connection.close();
   }
 
+  private async *streamed<Request, Reply>(
+    method: MethodDefinition<Request, Reply>,
+    request: object,
+    options: CallOptions,
+  ): AsyncGenerator<Reply, void, undefined> {
+    const message = messageOf(method, request);
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? BULK_TIMEOUT_MS);
+    const link = linked(this.closing.signal, options.signal);
+    try {
+      yield* this.connection.replies(method, message, { timeoutMs, signal: link.signal });
+    } finally {
+      link.release();
+    }
+  }
+
   private async command<Request, Reply>(
     method: MethodDefinition<Request, Reply>,
     request: object,
     options?: CallOptions,
   ): Promise<WithStatus<Reply>> {
-    const { request_id, ...given } = objectOf(request);
-    const identified = { ...given, request_id: request_id || randomUUID() };
-    return this.send(method, identified, RETRIED_COMMAND, options) as Promise<WithStatus<Reply>>;
+    return this.send(method, identified(request), RETRIED_COMMAND, options) as Promise<WithStatus<Reply>>;
   }
 
   private query<Request, Reply>(

@@ -56,6 +56,7 @@ export {
 } from "./events/parking.js";
 export { DEFAULT_RETRY, NO_RETRY, type RetryPolicy } from "./retry.js";
 export type { SlaConsumer } from "./stubs/slad/v1/admin.js";
+export * from "./stubs/slad/v1/attainment.js";
 export * from "./stubs/slad/v1/sla_backend.js";
 export * from "./stubs/slad/v1/types.js";
 export { SladTestClock } from "./test-clock.js";

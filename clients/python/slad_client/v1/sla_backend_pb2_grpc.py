@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from slad_client.v1 import attainment_pb2 as slad_dot_v1_dot_attainment__pb2
 from slad_client.v1 import sla_backend_pb2 as slad_dot_v1_dot_sla__backend__pb2
 
 GRPC_GENERATED_VERSION = '1.78.2'
@@ -114,6 +115,26 @@ class SlaBackendStub(object):
                 '/slad.v1.SlaBackend/PreviewSla',
                 request_serializer=slad_dot_v1_dot_sla__backend__pb2.PreviewSlaRequest.SerializeToString,
                 response_deserializer=slad_dot_v1_dot_sla__backend__pb2.PreviewSlaResponse.FromString,
+                _registered_method=True)
+        self.AnnotateSla = channel.unary_unary(
+                '/slad.v1.SlaBackend/AnnotateSla',
+                request_serializer=slad_dot_v1_dot_attainment__pb2.AnnotateSlaRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_attainment__pb2.AnnotateSlaResponse.FromString,
+                _registered_method=True)
+        self.ReportSla = channel.unary_unary(
+                '/slad.v1.SlaBackend/ReportSla',
+                request_serializer=slad_dot_v1_dot_attainment__pb2.ReportSlaRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_attainment__pb2.ReportSlaResponse.FromString,
+                _registered_method=True)
+        self.UnfoldSlaReport = channel.unary_stream(
+                '/slad.v1.SlaBackend/UnfoldSlaReport',
+                request_serializer=slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportResponse.FromString,
+                _registered_method=True)
+        self.ForecastSla = channel.unary_unary(
+                '/slad.v1.SlaBackend/ForecastSla',
+                request_serializer=slad_dot_v1_dot_attainment__pb2.ForecastSlaRequest.SerializeToString,
+                response_deserializer=slad_dot_v1_dot_attainment__pb2.ForecastSlaResponse.FromString,
                 _registered_method=True)
         self.ImportSlaTrackings = channel.stream_unary(
                 '/slad.v1.SlaBackend/ImportSlaTrackings',
@@ -261,6 +282,35 @@ class SlaBackendServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnnotateSla(self, request, context):
+        """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+        too: that holds for its closing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSla(self, request, context):
+        """What share of a tenant's promises was kept in a period.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnfoldSlaReport(self, request, context):
+        """The cycles that a report counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForecastSla(self, request, context):
+        """What is overdue, and what will be by an instant if nothing changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportSlaTrackings(self, request_iterator, context):
         """Takes over the open tickets of another system.
         """
@@ -378,6 +428,26 @@ def add_SlaBackendServicer_to_server(servicer, server):
                     servicer.PreviewSla,
                     request_deserializer=slad_dot_v1_dot_sla__backend__pb2.PreviewSlaRequest.FromString,
                     response_serializer=slad_dot_v1_dot_sla__backend__pb2.PreviewSlaResponse.SerializeToString,
+            ),
+            'AnnotateSla': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnotateSla,
+                    request_deserializer=slad_dot_v1_dot_attainment__pb2.AnnotateSlaRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_attainment__pb2.AnnotateSlaResponse.SerializeToString,
+            ),
+            'ReportSla': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSla,
+                    request_deserializer=slad_dot_v1_dot_attainment__pb2.ReportSlaRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_attainment__pb2.ReportSlaResponse.SerializeToString,
+            ),
+            'UnfoldSlaReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.UnfoldSlaReport,
+                    request_deserializer=slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportResponse.SerializeToString,
+            ),
+            'ForecastSla': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForecastSla,
+                    request_deserializer=slad_dot_v1_dot_attainment__pb2.ForecastSlaRequest.FromString,
+                    response_serializer=slad_dot_v1_dot_attainment__pb2.ForecastSlaResponse.SerializeToString,
             ),
             'ImportSlaTrackings': grpc.stream_unary_rpc_method_handler(
                     servicer.ImportSlaTrackings,
@@ -838,6 +908,114 @@ class SlaBackend(object):
             '/slad.v1.SlaBackend/PreviewSla',
             slad_dot_v1_dot_sla__backend__pb2.PreviewSlaRequest.SerializeToString,
             slad_dot_v1_dot_sla__backend__pb2.PreviewSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnotateSla(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/AnnotateSla',
+            slad_dot_v1_dot_attainment__pb2.AnnotateSlaRequest.SerializeToString,
+            slad_dot_v1_dot_attainment__pb2.AnnotateSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSla(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/ReportSla',
+            slad_dot_v1_dot_attainment__pb2.ReportSlaRequest.SerializeToString,
+            slad_dot_v1_dot_attainment__pb2.ReportSlaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnfoldSlaReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/slad.v1.SlaBackend/UnfoldSlaReport',
+            slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportRequest.SerializeToString,
+            slad_dot_v1_dot_attainment__pb2.UnfoldSlaReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForecastSla(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slad.v1.SlaBackend/ForecastSla',
+            slad_dot_v1_dot_attainment__pb2.ForecastSlaRequest.SerializeToString,
+            slad_dot_v1_dot_attainment__pb2.ForecastSlaResponse.FromString,
             options,
             channel_credentials,
             insecure,

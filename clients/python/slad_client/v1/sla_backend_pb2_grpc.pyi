@@ -37,6 +37,7 @@ import abc
 import collections.abc
 import grpc
 import grpc.aio
+import slad_client.v1.attainment_pb2
 import slad_client.v1.sla_backend_pb2
 import typing
 
@@ -95,6 +96,16 @@ class SlaBackendStub:
     """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events."""
     PreviewSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PreviewSlaRequest, slad_client.v1.sla_backend_pb2.PreviewSlaResponse]
     """What the clocks of such a ticket would say. Touches nothing."""
+    AnnotateSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.AnnotateSlaRequest, slad_client.v1.attainment_pb2.AnnotateSlaResponse]
+    """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+    too: that holds for its closing.
+    """
+    ReportSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ReportSlaRequest, slad_client.v1.attainment_pb2.ReportSlaResponse]
+    """What share of a tenant's promises was kept in a period."""
+    UnfoldSlaReport: grpc.UnaryStreamMultiCallable[slad_client.v1.attainment_pb2.UnfoldSlaReportRequest, slad_client.v1.attainment_pb2.UnfoldSlaReportResponse]
+    """The cycles that a report counts."""
+    ForecastSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ForecastSlaRequest, slad_client.v1.attainment_pb2.ForecastSlaResponse]
+    """What is overdue, and what will be by an instant if nothing changes."""
     ImportSlaTrackings: grpc.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]
     """Takes over the open tickets of another system."""
     ExportSlaTrackings: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]
@@ -149,6 +160,16 @@ class SlaBackendAsyncStub(SlaBackendStub):
     """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events."""
     PreviewSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PreviewSlaRequest, slad_client.v1.sla_backend_pb2.PreviewSlaResponse]  # type: ignore[assignment]
     """What the clocks of such a ticket would say. Touches nothing."""
+    AnnotateSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.AnnotateSlaRequest, slad_client.v1.attainment_pb2.AnnotateSlaResponse]  # type: ignore[assignment]
+    """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+    too: that holds for its closing.
+    """
+    ReportSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ReportSlaRequest, slad_client.v1.attainment_pb2.ReportSlaResponse]  # type: ignore[assignment]
+    """What share of a tenant's promises was kept in a period."""
+    UnfoldSlaReport: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.attainment_pb2.UnfoldSlaReportRequest, slad_client.v1.attainment_pb2.UnfoldSlaReportResponse]  # type: ignore[assignment]
+    """The cycles that a report counts."""
+    ForecastSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ForecastSlaRequest, slad_client.v1.attainment_pb2.ForecastSlaResponse]  # type: ignore[assignment]
+    """What is overdue, and what will be by an instant if nothing changes."""
     ImportSlaTrackings: grpc.aio.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]  # type: ignore[assignment]
     """Takes over the open tickets of another system."""
     ExportSlaTrackings: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]  # type: ignore[assignment]
@@ -296,6 +317,40 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.PreviewSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.PreviewSlaResponse]]:
         """What the clocks of such a ticket would say. Touches nothing."""
+
+    @abc.abstractmethod
+    def AnnotateSla(
+        self,
+        request: slad_client.v1.attainment_pb2.AnnotateSlaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.attainment_pb2.AnnotateSlaResponse, collections.abc.Awaitable[slad_client.v1.attainment_pb2.AnnotateSlaResponse]]:
+        """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+        too: that holds for its closing.
+        """
+
+    @abc.abstractmethod
+    def ReportSla(
+        self,
+        request: slad_client.v1.attainment_pb2.ReportSlaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.attainment_pb2.ReportSlaResponse, collections.abc.Awaitable[slad_client.v1.attainment_pb2.ReportSlaResponse]]:
+        """What share of a tenant's promises was kept in a period."""
+
+    @abc.abstractmethod
+    def UnfoldSlaReport(
+        self,
+        request: slad_client.v1.attainment_pb2.UnfoldSlaReportRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[slad_client.v1.attainment_pb2.UnfoldSlaReportResponse], collections.abc.AsyncIterator[slad_client.v1.attainment_pb2.UnfoldSlaReportResponse]]:
+        """The cycles that a report counts."""
+
+    @abc.abstractmethod
+    def ForecastSla(
+        self,
+        request: slad_client.v1.attainment_pb2.ForecastSlaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[slad_client.v1.attainment_pb2.ForecastSlaResponse, collections.abc.Awaitable[slad_client.v1.attainment_pb2.ForecastSlaResponse]]:
+        """What is overdue, and what will be by an instant if nothing changes."""
 
     @abc.abstractmethod
     def ImportSlaTrackings(

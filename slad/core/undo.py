@@ -1,0 +1,52 @@
+"""Back to what was known earlier: each change of a tracking, the other way round (A5)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slad.core.facts import Fact
+from slad.core.tracking import Tracking
+
+
+class Undo(msgspec.Struct, frozen=True, array_like=True):
+    """How to get from a state of a tracking back to the one before it, as far as its clocks go."""
+
+    added: tuple[Fact, ...] = ()
+    """The facts that came."""
+    former: Tracking | None = None
+    """When that is not all that changed: the state before, without what was announced and annotated."""
+
+
+def undo_of(before: Tracking, after: Tracking) -> Undo | None:
+    """How to get from `after` back to `before`; None: the clocks are the same."""
+    if (
+        before.terms is after.terms
+        and before.started_at == after.started_at
+        and before.accounting == after.accounting
+        and before.unjudged_response == after.unjudged_response
+    ):
+        if before.facts is after.facts:
+            return None
+        place = _first_difference(before.facts, after.facts)
+        if before.facts == (*after.facts[:place], *after.facts[place + 1 :]):
+            return Undo(added=after.facts[place : place + 1])
+    return Undo(former=msgspec.structs.replace(before, fired=(), attributes={}, annotations=()))
+
+
+def undone(tracking: Tracking, undo: Undo) -> Tracking:
+    """The state before the change."""
+    if undo.former is not None:
+        return msgspec.structs.replace(undo.former, attributes=tracking.attributes)
+    facts = list(tracking.facts)
+    for fact in undo.added:
+        if fact in facts:
+            # Of equal facts it does not matter which one goes.
+            facts.remove(fact)
+    return msgspec.structs.replace(tracking, facts=tuple(facts))
+
+
+def _first_difference(before: tuple[Fact, ...], after: tuple[Fact, ...]) -> int:
+    for place, (was, now) in enumerate(zip(before, after, strict=False)):
+        if was is not now and was != now:
+            return place
+    return min(len(before), len(after))

@@ -1,0 +1,256 @@
+"""What share of promises was kept (A4, A5).
+
+What has closed is counted in the ledger, by SQL. What is open is derived from the trackings, as they were
+known at the instant of the report. A report is made in pieces (see `Attainment`), so that other queries come
+in between.
+
+Instants are UTC epoch ms, spans ms of open time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from slad.core import machine
+from slad.core.ledger import LedgerEntry, Verdict, entry_of
+from slad.core.reading import ClockReading
+from slad.core.status import TrackingState
+from slad.core.tracking import TicketRef, Tracking
+from slad.core.undo import undone
+from slad.engine.catalog import Catalog
+from slad.engine.grouping import COLUMNS, Group, GroupKeys, ReportBy, ReportQuery
+from slad.storage.ledger_store import Grouping, LedgerStore, Period, StoredEntry, Sums
+from slad.storage.row_reader import Record
+from slad.storage.store import Store
+from slad.storage.unreadable import Unreadable
+
+PAGE: Final = 256
+"""Open trackings that are read at once."""
+
+
+class Figure(IntEnum):
+    """The figures that count cycles (A4). Numbers of the wire contract."""
+
+    MET = 1
+    MISSED = 2
+    MISSED_EXCUSED = 3
+    NONE = 4
+    OPEN_OVERDUE = 5
+    OPEN_IN_TIME = 6
+
+
+class OpenCycle(NamedTuple):
+    """An open cycle, as it was known at an instant."""
+
+    ticket: TicketRef
+    tracking: Tracking
+    clock: ClockReading
+    entry: LedgerEntry
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it is past 100 %."""
+        return self.clock.breached_at is not None
+
+
+class ReportRow:
+    """The figures of one group."""
+
+    __slots__ = ("open_in_time", "open_overdue", "paused_by", "sums")
+
+    def __init__(self) -> None:
+        self.sums = Sums((), 0, 0, 0, 0, None, None, None, 0, 0)
+        self.open_overdue = 0
+        self.open_in_time = 0
+        self.paused_by: dict[str, int] = {}
+
+    @property
+    def attainment(self) -> float | None:
+        """What share was met; None of nothing (A4)."""
+        return _share(self.sums.met, self.sums.met + self.sums.missed)
+
+    @property
+    def attainment_with_open(self) -> float | None:
+        """The same if what is overdue counts as missed."""
+        return _share(self.sums.met, self.sums.met + self.sums.missed + self.open_overdue)
+
+    @property
+    def attainment_excused(self) -> float | None:
+        """The same without the misses that were excused."""
+        return _share(self.sums.met, self.sums.met + self.sums.missed - self.sums.missed_excused)
+
+    def paused_share(self, paused_ms: int) -> float | None:
+        """What share of open time so much of a pause is."""
+        return _share(paused_ms, self.sums.elapsed + self.sums.paused)
+
+
+class Report(NamedTuple):
+    """The rows, in the order of their groups, and all together."""
+
+    rows: list[tuple[Group, ReportRow]]
+    total: ReportRow
+
+
+class Attainment:
+    """Reads ledger and trackings. Used by one thread at a time; each method is a piece of a report."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._ledger: LedgerStore = store.ledger()
+        self._catalog = catalog
+
+    def unfilled(self) -> int:
+        """Trackings from before the ledger that have no rows in it yet, at most."""
+        return int(self._store.meta("ledger_unfilled") or 0)
+
+    def closed(self, query: ReportQuery) -> Report:
+        """The figures about closed cycles."""
+        total = ReportRow()
+        period = self._period(query)
+        if period is None:
+            return Report([], total)
+        keys = GroupKeys(query)
+        for sums in self._ledger.sums(period, Grouping()):
+            total.sums = sums
+        for _, reason, paused_ms in self._ledger.paused_by(period, Grouping()):
+            total.paused_by[reason] = paused_ms
+        if not keys.grouping.expressions:
+            return Report([], total)
+        rows: dict[Group, ReportRow] = {}
+        for sums in self._ledger.sums(period, keys.grouping):
+            rows.setdefault(keys.shown(sums.group), ReportRow()).sums = sums
+        for group, reason, paused_ms in self._ledger.paused_by(period, keys.grouping):
+            rows[keys.shown(group)].paused_by[reason] = paused_ms
+        return Report(list(rows.items()), total)
+
+    def entry_keys(self, query: ReportQuery, group: Group | None, figures: frozenset[Figure]) -> list[int]:
+        """The keys of the rows of the ledger that a report counts: of a group or all, and of some figures."""
+        period = self._period(query)
+        if period is None:
+            return []
+        keys = GroupKeys(query)
+        told = " OR ".join(_FIGURES[figure] for figure in sorted(figures & _FIGURES.keys()))
+        if figures and not told:
+            return []
+        chosen = keys.stored(group) if group is not None else None
+        return self._ledger.entry_keys(period, keys.grouping, chosen, told or "TRUE")
+
+    def entries(self, keys: list[int], tenant_id: str) -> list[StoredEntry]:
+        """Those rows."""
+        return list(self._ledger.entries(keys, tenant_id))
+
+    def last_audit(self, as_of: int) -> int:
+        """The last command that was carried out by `as_of`: what came after it is undone (A5)."""
+        return self._ledger.last_audit(as_of)
+
+    def open_page(
+        self, query: ReportQuery, last_audit: int, after_key: int, seen: set[int]
+    ) -> tuple[list[OpenCycle], int | None]:
+        """The open cycles of the next live trackings as of the report; the key to go on after, None: no more.
+
+        Trackings that were looked at go into `seen`.
+        """
+        tenant_key = self._catalog.tenant_key(query.tenant_id)
+        if tenant_key is None:
+            return [], None
+        records = list(self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after_key, PAGE))
+        seen.update(record.tracking_key for record in records)
+        found = [cycle for record in records for cycle in self._open(query, last_audit, record)]
+        return found, records[-1].tracking_key if len(records) == PAGE else None
+
+    def ended_since(self, query: ReportQuery, last_audit: int, seen: set[int]) -> list[int]:
+        """The trackings that were live at the instant of the report, perhaps, and are not any more."""
+        tenant_key = self._catalog.tenant_key(query.tenant_id)
+        if tenant_key is None:
+            return []
+        return [key for key in self._ledger.ended_after(tenant_key, last_audit) if key not in seen]
+
+    def open_of(self, query: ReportQuery, last_audit: int, keys: list[int]) -> list[OpenCycle]:
+        """The open cycles of these trackings, as of the report."""
+        records = self._store.by_keys(keys)
+        return [
+            cycle for key in keys if key in records for cycle in self._open(query, last_audit, records[key])
+        ]
+
+    def _open(self, query: ReportQuery, last_audit: int, record: Record) -> Iterator[OpenCycle]:
+        key, tracking = record.tracking_key, record.tracking
+        later = self._ledger.audit_after(key, last_audit)
+        if later and not self._ledger.was_there(key, last_audit):
+            return
+        for command in later:
+            if command.undo is not None:
+                tracking = undone(tracking, command.undo)
+        shortest = min((clock.target_ms for clock in tracking.terms.clocks), default=0)
+        if query.by is ReportBy.DUE and tracking.started_at + shortest >= query.to_ms:
+            return  # it is due behind the period, however little of the time is closed
+        ticket = TicketRef(query.tenant_id, record.ticket_id, record.generation)
+        try:
+            reading = machine.reading_at(tracking, self._catalog.calendar, query.as_of)
+            for clock in reading.clocks:
+                is_open = clock.closed_at is None or clock.closed_at > query.as_of
+                if not is_open or clock.opened_at > query.as_of:
+                    continue
+                if query.clocks and clock.name not in query.clocks:
+                    continue
+                calendar = self._catalog.calendar(clock.terms.schedule_key)
+                entry = entry_of(clock, tracking, reading.history, calendar)
+                yield OpenCycle(ticket, tracking, clock, entry._replace(closed_at=None, verdict=None))
+        except Unreadable as error:
+            self._store.unreadable.note(error)
+
+    def _period(self, query: ReportQuery) -> Period | None:
+        tenant_key = self._catalog.tenant_key(query.tenant_id)
+        if tenant_key is None:
+            return None
+        return Period(tenant_key, COLUMNS[query.by], query.from_ms, query.to_ms, query.as_of, query.clocks)
+
+
+def in_period(query: ReportQuery, cycle: OpenCycle) -> bool:
+    """Whether an open cycle belongs to the period of a report; by its closing it belongs to none."""
+    at = _instant(query.by, cycle)
+    return at is not None and query.from_ms <= at < query.to_ms
+
+
+def with_open(report: Report, query: ReportQuery, cycles: Iterable[OpenCycle]) -> Report:
+    """A report with the open cycles of its period, its rows in the order of their groups."""
+    rows, total, keys = dict(report.rows), report.total, GroupKeys(query)
+    for cycle in cycles:
+        if not in_period(query, cycle):
+            continue
+        counted = [total]
+        if keys.grouping.expressions:
+            counted.append(rows.setdefault(_group(keys, query, cycle), ReportRow()))
+        for row in counted:
+            row.open_overdue += cycle.is_overdue
+            row.open_in_time += not cycle.is_overdue
+    return Report(sorted(rows.items(), key=lambda item: item[0]), total)
+
+
+def group_of(query: ReportQuery, cycle: OpenCycle) -> Group:
+    """The group of an open cycle."""
+    return _group(GroupKeys(query), query, cycle)
+
+
+def _group(keys: GroupKeys, query: ReportQuery, cycle: OpenCycle) -> Group:
+    return keys.of(cycle.entry, cycle.tracking.attributes, _instant(query.by, cycle))
+
+
+_FIGURES: Final = {
+    Figure.MET: f"verdict = {Verdict.MET.value}",
+    Figure.MISSED: f"verdict = {Verdict.MISSED.value}",
+    Figure.MISSED_EXCUSED: f"verdict = {Verdict.MISSED.value} AND excused",
+    Figure.NONE: f"verdict = {Verdict.NONE.value}",
+}
+"""The figures about closed cycles, as SQL."""
+
+
+def _instant(by: ReportBy, cycle: OpenCycle) -> int | None:
+    if by is ReportBy.DUE:
+        return cycle.clock.due_at
+    return cycle.clock.opened_at if by is ReportBy.OPENED else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

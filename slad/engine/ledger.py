@@ -1,0 +1,112 @@
+"""The ledger of one batch: what has to be recorded of the tickets that it changes (A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from importlib.metadata import version
+from typing import Final
+
+from slad.core.ledger import (
+    EVER,
+    EntryKey,
+    LedgerEntry,
+    Revision,
+    Verdict,
+    changed_since,
+    closed_entries,
+    revisions,
+    withdrawn_entries,
+)
+from slad.core.reading import Calendars, Reading
+from slad.storage.ledger_store import row_of
+from slad.storage.row_reader import Record
+from slad.storage.rows import Batch
+from slad.storage.store import Store
+
+
+@cache
+def time_zone_release() -> str:
+    """The release of the time-zone database by which clocks count (B5)."""
+    return version("tzdata")
+
+
+class LedgerTurn:
+    """Adds rows to a batch. Used on the event loop only."""
+
+    def __init__(self, store: Store, rows: Batch, attributes: Collection[str]) -> None:
+        self._known = store.ledger().known
+        self._rows = rows
+        self._attributes: Final = attributes
+        self._recorded: dict[int, dict[EntryKey, Revision]] = {}
+        """The last revisions that this batch records, by tracking."""
+
+    def note(
+        self, former: Record | None, record: Record, reading: Reading, calendars: Calendars, now: int
+    ) -> None:
+        """Records what a change of a ticket has made of its closed cycles.
+
+        `former` is the state before, or the generation whose cycles a new one goes on with; None: there is
+        none. `reading` is of `record`.
+        """
+        tracking = record.tracking
+        if former is None:
+            if tracking.facts:  # nothing else closes a cycle, and a start has none
+                self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
+            return
+        if former.tracking_key != record.tracking_key:
+            self._hand_over(former, now)
+            self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
+            return
+        since = changed_since(former.tracking, tracking)
+        if since is None:
+            return
+        closed = closed_entries(tracking, reading, calendars, since)
+        closed += withdrawn_entries(former.tracking, tracking, calendars, reading.now)
+        facts = former.tracking.facts
+        if not closed and since != EVER and (not facts or facts[-1].at < since):
+            return  # nothing had closed by then
+        self.take_in(record, closed, now, since, clocks={clock.name for clock in tracking.terms.clocks})
+
+    def take_in(
+        self,
+        record: Record,
+        closed: list[LedgerEntry],
+        now: int,
+        since: int = EVER,
+        clocks: Collection[str] = (),
+    ) -> None:
+        """Records the cycles of a tracking that closed at `since` or later, as far as they differ.
+
+        What is recorded of such a cycle that is not closed becomes VOID, if its clock is one of `clocks`.
+        """
+        known = self.known(record.tracking_key, since)
+        for revision in revisions(known, closed, clocks, now):
+            self._add(record, revision)
+
+    def known(self, tracking_key: int, since: int = EVER) -> dict[EntryKey, Revision]:
+        """The last revisions of the cycles that closed at `since` or later, or are VOID."""
+        found = self._known(tracking_key, since)
+        for key, last in self._recorded.get(tracking_key, {}).items():
+            entry = last.entry
+            if entry.verdict is Verdict.VOID or (entry.closed_at or 0) >= since:
+                found[key] = last
+            else:
+                found.pop(key, None)
+        return found
+
+    def _hand_over(self, former: Record, now: int) -> None:
+        """The next generation has the cycles of this one."""
+        known = self.known(former.tracking_key)
+        for revision in revisions(known, (), {clock for clock, _ in known}, now):
+            self._add(former, revision)
+
+    def _add(self, record: Record, revision: Revision) -> None:
+        attributes = record.tracking.attributes
+        kept = {name: attributes[name] for name in self._attributes if name in attributes}
+        key = record.tracking_key
+        row = row_of(
+            revision, key, record.tenant_key, record.ticket_id, record.generation, kept, time_zone_release()
+        )
+        self._rows.ledger.append(row)
+        self._recorded.setdefault(key, {})[revision.entry.key] = revision

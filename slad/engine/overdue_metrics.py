@@ -1,0 +1,54 @@
+"""The cycles that are overdue, and how far the ledger is filled (docs/metrics.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
+
+from slad.core.metrics import Metric, MetricKind, Sample
+from slad.engine.overdue import OverdueCycles
+from slad.engine.queries import Queries, QueryThread
+from slad.engine.time_source import TimeSource
+
+OVERDUE = Metric(
+    "slad_cycles_overdue",
+    MetricKind.GAUGE,
+    "Open cycles past 100 %; absent until the open tickets have been looked through once.",
+)
+
+PAUSE_S: Final = 0.01
+"""Between two pages, so that other queries are not held up."""
+
+
+class OverdueMetrics:
+    """The overdue cycles as a `MetricSource`."""
+
+    metrics: Final = (OVERDUE,)
+
+    def __init__(self, cycles: OverdueCycles, queries: QueryThread, clock: TimeSource) -> None:
+        self._cycles = cycles
+        self._queries = queries
+        self._clock = clock
+        self._search: asyncio.Task[None] | None = None
+
+    async def samples(self) -> Iterable[Sample]:
+        """The value now, once it is known."""
+        if self._search is None or self._search.done():
+            if self._search is not None:
+                self._search.result()  # what went wrong is told by the exporter
+            total = self._cycles.total
+            if total is not None:
+                return [Sample(OVERDUE, total)]
+            self._search = asyncio.create_task(self._look_through(), name="slad-overdue")
+        return []
+
+    async def _look_through(self) -> None:
+        after: int | None = 0
+        while after is not None:
+            page = partial(Queries.overdue_page, after_key=after, now=self._clock.now())
+            found, after = await self._queries.run(page)
+            self._cycles.found(found)
+            await asyncio.sleep(PAUSE_S)
+        self._cycles.complete()
