@@ -21,6 +21,9 @@ OVERDUE = Metric(
 PAUSE_S: Final = 0.01
 """Between two pages, so that other queries are not held up."""
 
+PATIENCE_S: Final = 0.2
+"""How long a scrape waits for the first look, which takes no longer where some thousand tickets are open."""
+
 
 class OverdueMetrics:
     """The overdue cycles as a `MetricSource`."""
@@ -35,14 +38,14 @@ class OverdueMetrics:
 
     async def samples(self) -> Iterable[Sample]:
         """The value now, once it is known."""
-        if self._search is None or self._search.done():
-            if self._search is not None:
-                self._search.result()  # what went wrong is told by the exporter
-            total = self._cycles.total
-            if total is not None:
-                return [Sample(OVERDUE, total)]
-            self._search = asyncio.create_task(self._look_through(), name="slad-overdue")
-        return []
+        if self._cycles.total is None:
+            if self._search is None or self._search.done():
+                self._search = asyncio.create_task(self._look_through(), name="slad-overdue")
+            await asyncio.wait({self._search}, timeout=PATIENCE_S)
+            if self._search.done():
+                self._search.result()
+        total = self._cycles.total
+        return [] if total is None else [Sample(OVERDUE, total)]
 
     async def _look_through(self) -> None:
         after: int | None = 0

@@ -128,6 +128,7 @@ def test_what_show_prints_can_serve_as_the_file(tmp_path: Path) -> None:
         "events": "30d",
         "max_events": 10_000_000,
         "request_ids": "7d",
+        "ledger": "762d",
     }
 
 

@@ -77,6 +77,8 @@ function checkedField(kind: Kind, value: unknown, path: string): unknown {
       return checkedInteger(value, path, 2 ** 31 - 1);
     case "int64":
       return checkedInteger(value, path, Number.MAX_SAFE_INTEGER);
+    case "double":
+      return checkedType("number", value, path);
     case "instant":
       return checkedInstant(value, path);
     case "span":
@@ -86,7 +88,7 @@ function checkedField(kind: Kind, value: unknown, path: string): unknown {
   }
 }
 
-function checkedType(type: "string" | "boolean", value: unknown, path: string): unknown {
+function checkedType(type: "string" | "boolean" | "number", value: unknown, path: string): unknown {
   if (typeof value !== type) {
     throw wrongType(path, `a ${type}`, value);
   }

@@ -17,7 +17,7 @@ import {
 } from "./retry.js";
 import { linked } from "./signals.js";
 import * as admin from "./stubs/slad/v1/admin.js";
-import type * as attainment from "./stubs/slad/v1/attainment.js";
+import * as attainment from "./stubs/slad/v1/attainment.js";
 import * as rpc from "./stubs/slad/v1/sla_backend.js";
 import type { SlaEvent, SlaStatus } from "./stubs/slad/v1/types.js";
 import { ACK_TIMEOUT_MS, type WatchOptions, watchEvents } from "./watch.js";
@@ -404,7 +404,7 @@ export class SladClient {
 }
 
 type Messages = Record<string, { fromPartial(object: object): unknown }>;
-const MESSAGES = { ...rpc, ...admin } as unknown as Messages;
+const MESSAGES = { ...rpc, ...admin, ...attainment } as unknown as Messages;
 
 /** The request of a method, checked and complete. Raises InvalidArgument. */
 function messageOf<Request, Reply>(method: MethodDefinition<Request, Reply>, request: object): Request {
@@ -417,6 +417,12 @@ function objectOf(request: unknown): Record<string, unknown> {
     throw wrongType("request", "an object", request);
   }
   return request as Record<string, unknown>;
+}
+
+/** A request of a command with a `request_id`, its own or a fresh one. */
+function identified(request: unknown): Record<string, unknown> {
+  const { request_id, ...given } = objectOf(request);
+  return { ...given, request_id: request_id || randomUUID() };
 }
 
 function checkedTimeout(timeoutMs: number): number {

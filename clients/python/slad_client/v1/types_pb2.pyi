@@ -1301,7 +1301,7 @@ class SlaAuditEntry(google.protobuf.message.Message):
     TOKEN_ID_FIELD_NUMBER: builtins.int
     command: builtins.str
     """"Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "ChangeTerms" for RetargetSlaTrackings, "Reopen",
-    or "Mend" for a reconciliation.
+    "Annotate", or "Mend" for a reconciliation.
     """
     request_id: builtins.str
     changed: builtins.bool

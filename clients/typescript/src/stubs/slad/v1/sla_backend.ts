@@ -28,6 +28,16 @@ import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
 import {
+  AnnotateSlaRequest,
+  AnnotateSlaResponse,
+  ForecastSlaRequest,
+  ForecastSlaResponse,
+  ReportSlaRequest,
+  ReportSlaResponse,
+  UnfoldSlaReportRequest,
+  UnfoldSlaReportResponse,
+} from "./attainment.js";
+import {
   BusinessHoursSchedule,
   OnExisting,
   onExistingFromJSON,
@@ -6502,6 +6512,51 @@ export const SlaBackendService = {
     responseSerialize: (value: PreviewSlaResponse): Buffer => Buffer.from(PreviewSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PreviewSlaResponse => PreviewSlaResponse.decode(value),
   },
+  /**
+   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+   * too: that holds for its closing.
+   */
+  annotateSla: {
+    path: "/slad.v1.SlaBackend/AnnotateSla" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AnnotateSlaRequest): Buffer => Buffer.from(AnnotateSlaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AnnotateSlaRequest => AnnotateSlaRequest.decode(value),
+    responseSerialize: (value: AnnotateSlaResponse): Buffer => Buffer.from(AnnotateSlaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AnnotateSlaResponse => AnnotateSlaResponse.decode(value),
+  },
+  /** What share of a tenant's promises was kept in a period. */
+  reportSla: {
+    path: "/slad.v1.SlaBackend/ReportSla" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReportSlaRequest): Buffer => Buffer.from(ReportSlaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReportSlaRequest => ReportSlaRequest.decode(value),
+    responseSerialize: (value: ReportSlaResponse): Buffer => Buffer.from(ReportSlaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReportSlaResponse => ReportSlaResponse.decode(value),
+  },
+  /** The cycles that a report counts. */
+  unfoldSlaReport: {
+    path: "/slad.v1.SlaBackend/UnfoldSlaReport" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: UnfoldSlaReportRequest): Buffer =>
+      Buffer.from(UnfoldSlaReportRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UnfoldSlaReportRequest => UnfoldSlaReportRequest.decode(value),
+    responseSerialize: (value: UnfoldSlaReportResponse): Buffer =>
+      Buffer.from(UnfoldSlaReportResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UnfoldSlaReportResponse => UnfoldSlaReportResponse.decode(value),
+  },
+  /** What is overdue, and what will be by an instant if nothing changes. */
+  forecastSla: {
+    path: "/slad.v1.SlaBackend/ForecastSla" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ForecastSlaRequest): Buffer => Buffer.from(ForecastSlaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ForecastSlaRequest => ForecastSlaRequest.decode(value),
+    responseSerialize: (value: ForecastSlaResponse): Buffer => Buffer.from(ForecastSlaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ForecastSlaResponse => ForecastSlaResponse.decode(value),
+  },
   /** Takes over the open tickets of another system. */
   importSlaTrackings: {
     path: "/slad.v1.SlaBackend/ImportSlaTrackings" as const,
@@ -6605,6 +6660,17 @@ export interface SlaBackendServer extends UntypedServiceImplementation {
   getSlaTimeline: handleUnaryCall<GetSlaTimelineRequest, GetSlaTimelineResponse>;
   /** What the clocks of such a ticket would say. Touches nothing. */
   previewSla: handleUnaryCall<PreviewSlaRequest, PreviewSlaResponse>;
+  /**
+   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+   * too: that holds for its closing.
+   */
+  annotateSla: handleUnaryCall<AnnotateSlaRequest, AnnotateSlaResponse>;
+  /** What share of a tenant's promises was kept in a period. */
+  reportSla: handleUnaryCall<ReportSlaRequest, ReportSlaResponse>;
+  /** The cycles that a report counts. */
+  unfoldSlaReport: handleServerStreamingCall<UnfoldSlaReportRequest, UnfoldSlaReportResponse>;
+  /** What is overdue, and what will be by an instant if nothing changes. */
+  forecastSla: handleUnaryCall<ForecastSlaRequest, ForecastSlaResponse>;
   /** Takes over the open tickets of another system. */
   importSlaTrackings: handleClientStreamingCall<ImportSlaTrackingsRequest, ImportSlaTrackingsResponse>;
   /** The live trackings, in the order of their creation, as ImportSlaTrackings takes them. */
@@ -6867,6 +6933,67 @@ export interface SlaBackendClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PreviewSlaResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
+   * too: that holds for its closing.
+   */
+  annotateSla(
+    request: AnnotateSlaRequest,
+    callback: (error: ServiceError | null, response: AnnotateSlaResponse) => void,
+  ): ClientUnaryCall;
+  annotateSla(
+    request: AnnotateSlaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AnnotateSlaResponse) => void,
+  ): ClientUnaryCall;
+  annotateSla(
+    request: AnnotateSlaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AnnotateSlaResponse) => void,
+  ): ClientUnaryCall;
+  /** What share of a tenant's promises was kept in a period. */
+  reportSla(
+    request: ReportSlaRequest,
+    callback: (error: ServiceError | null, response: ReportSlaResponse) => void,
+  ): ClientUnaryCall;
+  reportSla(
+    request: ReportSlaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReportSlaResponse) => void,
+  ): ClientUnaryCall;
+  reportSla(
+    request: ReportSlaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReportSlaResponse) => void,
+  ): ClientUnaryCall;
+  /** The cycles that a report counts. */
+  unfoldSlaReport(
+    request: UnfoldSlaReportRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<UnfoldSlaReportResponse>;
+  unfoldSlaReport(
+    request: UnfoldSlaReportRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<UnfoldSlaReportResponse>;
+  /** What is overdue, and what will be by an instant if nothing changes. */
+  forecastSla(
+    request: ForecastSlaRequest,
+    callback: (error: ServiceError | null, response: ForecastSlaResponse) => void,
+  ): ClientUnaryCall;
+  forecastSla(
+    request: ForecastSlaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ForecastSlaResponse) => void,
+  ): ClientUnaryCall;
+  forecastSla(
+    request: ForecastSlaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ForecastSlaResponse) => void,
   ): ClientUnaryCall;
   /** Takes over the open tickets of another system. */
   importSlaTrackings(

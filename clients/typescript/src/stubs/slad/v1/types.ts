@@ -1271,7 +1271,7 @@ export interface SlaAuditEntry {
     | undefined;
   /**
    * "Start", "Pause", "Resume", "Complete", "Cancel", "Retarget", "ChangeTerms" for RetargetSlaTrackings, "Reopen",
-   * or "Mend" for a reconciliation.
+   * "Annotate", or "Mend" for a reconciliation.
    */
   command: string;
   /** Absent: none was given. */
