@@ -1,8 +1,8 @@
 """A report counted naively, from the events alone: nothing of slad's own ledger, readings or deadlines.
 
-It knows the target of each clock, every hour counts, and a ticket is paused for one reason. What an event does not
-say (when a cycle that was met would have been due, how much of it was paused) is counted from the events that tell
-of pauses.
+It knows the target of each clock, every hour counts, a ticket is paused for one reason. What an event does
+not say (when a cycle that was met would have been due, how much of it was paused) is counted from the events
+that tell of pauses.
 """
 
 from __future__ import annotations

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from slad_client.v1 import attainment_pb2 as pb
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as types
 
-from slad.config.settings import LedgerSettings
 from tests.core.tickets import at
-from tests.slad_under_test import Slad, refused, slad_running, target
+from tests.slad_under_test import Slad, slad_running, target
 
 MARCH = at("2026-03-01T00:00:00Z"), at("2026-04-01T00:00:00Z")
 HOUR_MS = 3_600_000
