@@ -43,6 +43,13 @@ class ClockTerms(msgspec.Struct, frozen=True, array_like=True):
     """The codes of the reasons that stop it; None: every reason; empty: none (K5)."""
     owner: str = ""
     """Of OWNERSHIP: whose cycles it counts; empty: anybody's."""
+    schedule_id: str | None = None
+    """The caller's own id of a schedule that is the clock's own, "" if it gave none; None: the clock counts by
+    that of the ticket, or nothing is known of an id."""
+
+    def follows(self, ticket_schedule_key: int) -> bool:
+        """Whether it counts by the ticket's schedule, whatever that becomes."""
+        return self.schedule_id is None and self.schedule_key == ticket_schedule_key
 
     @property
     def is_unnamed(self) -> bool:
@@ -83,8 +90,16 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
         return self.schedule_key != 0 or self.schedule_id is not None
 
     def same_as(self, other: Terms) -> bool:
-        """Whether the two promise the same, whatever the caller calls the schedule."""
-        return msgspec.structs.replace(self, schedule_id=other.schedule_id) == other
+        """Whether the two promise the same, whatever the caller calls the schedules."""
+        return self._without_ids() == other._without_ids()
+
+    def _without_ids(self) -> Terms:
+        named = tuple(msgspec.structs.replace(clock, schedule_id=None) for clock in self.named)
+        return msgspec.structs.replace(self, schedule_id=None, named=named)
+
+    def counts_by(self, schedule_id: str) -> bool:
+        """Whether a clock of it counts by the schedule that the caller calls so."""
+        return schedule_id in (self.schedule_id, *(clock.schedule_id for clock in self.named))
 
     def due_at(self, phase: Phase) -> int:
         """The fixed due date of `phase` (UTC epoch ms), 0 for none."""

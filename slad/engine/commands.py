@@ -50,10 +50,8 @@ class ClockOffer(NamedTuple):
 
     terms: ClockTerms
     """With a schedule key that means nothing yet."""
-    own_schedule: bool
-    """Whether it counts by `schedule`, not by that of the ticket."""
     schedule: ScheduleOffer | None
-    """None: every hour counts."""
+    """Its own, if it has one (see `ClockTerms.schedule_id`); None: every hour counts."""
     path: str
     """Where it stood in the request, for errors: `clocks[0]`."""
 
@@ -109,7 +107,8 @@ class TermsOffer(msgspec.Struct, frozen=True):
         """The named clocks, given the key of the ticket's own schedule."""
         return tuple(
             msgspec.structs.replace(
-                clock.terms, schedule_key=key_of(clock.schedule) if clock.own_schedule else schedule_key
+                clock.terms,
+                schedule_key=schedule_key if clock.terms.schedule_id is None else key_of(clock.schedule),
             )
             for clock in self.clocks
         )

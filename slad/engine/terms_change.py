@@ -13,7 +13,7 @@ from slad.core.errors import InvalidField
 from slad.core.machine import ClockOutOfRange
 from slad.core.reading import Calendars, Reading
 from slad.core.settle import Transition
-from slad.core.terms import Terms, ThresholdSpec
+from slad.core.terms import ClockTerms, Terms, ThresholdSpec
 from slad.core.tracking import CycleKey, Tracking
 from slad.engine.catalog import EVERY_HOUR
 from slad.engine.commands import Command, ScheduleOffer, TermsOffer
@@ -36,7 +36,7 @@ class Selection(NamedTuple):
             return True
         if self.policy_id:
             return terms.policy_id == self.policy_id
-        return terms.schedule_id == self.schedule_id
+        return terms.counts_by(self.schedule_id)
 
 
 class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,8 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
     schedule: ScheduleOffer | None = None
     """With `replaces_schedule`; None: every hour counts."""
     schedule_id: str = ""
+    of_schedule: str = ""
+    """The id of the schedules that are replaced, also those of named clocks; empty: those of the tickets."""
     notification_percents: tuple[int, ...] = ()
     clocks: TermsOffer | None = None
     """Of it only the named clocks."""
@@ -56,6 +58,9 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
     def applied_to(self, terms: Terms, key_of: KeyOf) -> Terms:
         """The terms with the change, due dates without their open time. Raises InvalidField."""
         former_key = terms.schedule_key
+        replaces = self.replaces_schedule and (
+            self.of_schedule in ("", terms.schedule_id) or not terms.follows_schedule
+        )
         if self.policy_id:
             terms = msgspec.structs.replace(terms, policy_id=self.policy_id)
         if self.notification_percents:
@@ -76,22 +81,25 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not follows:
             terms = msgspec.structs.replace(terms, schedule_key=EVERY_HOUR, schedule_id=None)
-        elif self.replaces_schedule:
+        elif replaces:
             key = key_of(self.schedule)
             terms = msgspec.structs.replace(terms, schedule_key=key, schedule_id=self.schedule_id)
         if self.clocks is not None:
             named = self.clocks.named(key_of, terms.schedule_key)
-            return msgspec.structs.replace(terms, named=named)
-        if terms.named and terms.schedule_key != former_key:
-            # Those that counted by the ticket's schedule go on to do so.
-            named = tuple(
-                msgspec.structs.replace(clock, schedule_key=terms.schedule_key)
-                if clock.schedule_key == former_key
-                else clock
-                for clock in terms.named
-            )
-            terms = msgspec.structs.replace(terms, named=named)
-        return terms
+        elif terms.named:
+            named = tuple(self._clock(clock, former_key, terms.schedule_key, key_of) for clock in terms.named)
+        else:
+            return terms
+        return msgspec.structs.replace(terms, named=named)
+
+    def _clock(self, clock: ClockTerms, former_key: int, ticket_key: int, key_of: KeyOf) -> ClockTerms:
+        """A named clock that stays, given the former and the present key of the ticket's schedule."""
+        if clock.follows(former_key):
+            return msgspec.structs.replace(clock, schedule_key=ticket_key)
+        if self.replaces_schedule and self.of_schedule and clock.schedule_id == self.of_schedule:
+            key = key_of(self.schedule)
+            return msgspec.structs.replace(clock, schedule_key=key, schedule_id=self.schedule_id)
+        return clock
 
     @property
     def offer(self) -> TermsOffer:

@@ -67,7 +67,7 @@ def _read(
             raise _wrong_kind(path, f"the clock {message.name!r} has a kind of its own")
         # Its target, thresholds and schedule are those of the request.
         terms = ClockTerms(message.name, phase.value, 0, (), (0, 0, 0), 0, paused_by)
-        return ClockOffer(terms, own_schedule=False, schedule=None, path=path)
+        return ClockOffer(terms, None, path)
     kind = enum(f"{path}.kind", message.kind, ClockKind)
     if kind <= ClockKind.RESOLUTION:
         raise _wrong_kind(path, f"{kind.name} is the kind of the clock {kind.name.lower()!r} alone")
@@ -76,6 +76,7 @@ def _read(
     check_minutes(f"{path}.target_minutes", message.target_minutes)
     thresholds = message.notification_thresholds
     at_most(f"{path}.notification_thresholds", thresholds, fields.limits.thresholds)
+    schedule, schedule_id = _own_schedule(path, message, fields, read_schedule)
     terms = ClockTerms(
         message.name,
         kind.value,
@@ -85,13 +86,21 @@ def _read(
         0,
         paused_by,
         fields.optional_id(f"{path}.owner", message.owner),
+        schedule_id,
     )
+    return ClockOffer(terms, schedule, path)
+
+
+def _own_schedule(
+    path: str, message: pb.SlaClockTerms, fields: Fields, read_schedule: ReadSchedule
+) -> tuple[ScheduleOffer | None, str | None]:
+    """(a clock's own schedule, None when every hour counts; its id, None without a schedule of its own)."""
     if message.is_24x7:
-        return ClockOffer(terms, own_schedule=True, schedule=None, path=path)
+        return None, ""
     if not message.HasField("schedule"):
-        return ClockOffer(terms, own_schedule=False, schedule=None, path=path)
-    schedule = read_schedule(f"{path}.schedule", message.schedule)
-    return ClockOffer(terms, own_schedule=True, schedule=schedule, path=path)
+        return None, None
+    schedule_id = fields.optional_id(f"{path}.schedule.schedule_id", message.schedule.schedule_id)
+    return read_schedule(f"{path}.schedule", message.schedule), schedule_id
 
 
 def _escalations(path: str, message: pb.SlaClockTerms) -> tuple[int, int, int]:

@@ -140,12 +140,14 @@ def _clock_terms(
         message.notification_thresholds.extend(clock.notification_percents)
         message.escalation_1_percent, message.escalation_2_percent, message.escalation_3_percent = levels
         message.owner = clock.owner
-        if clock.schedule_key != terms.schedule_key:
-            schedule = schedules[clock.schedule_key]
-            if schedule is None:
-                message.is_24x7 = True
+        if not clock.follows(terms.schedule_key):
+            schedule, schedule_id = schedules[clock.schedule_key], clock.schedule_id or ""
+            if schedule is not None:
+                message.schedule.CopyFrom(schedule_message(schedule, schedule_id))
+            elif schedule_id:
+                message.schedule.schedule_id, message.schedule.is_24x7 = schedule_id, True
             else:
-                message.schedule.CopyFrom(schedule_message(schedule))
+                message.is_24x7 = True
     if clock.paused_by is not None:
         message.paused_by.never = not clock.paused_by
         message.paused_by.reasons.extend(clock.paused_by)

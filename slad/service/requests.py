@@ -226,14 +226,15 @@ class RequestReader:
             self.fields.required_id(f"which.ticket_ids[{index}]", ticket_id)
             for index, ticket_id in enumerate(which.ticket_ids)
         ]
+        change = self._terms.change(request)
         return RetargetQuery(
             self.fields.required_id("tenant_id", request.tenant_id),
             Selection(
-                self.fields.optional_id("which.schedule_id", which.schedule_id),
+                change.of_schedule,
                 self.fields.optional_id("which.policy_id", which.policy_id),
                 tuple(dict.fromkeys(ticket_ids)),
             ),
-            self._terms.change(request),
+            change,
             self.fields.identity(request, request.tenant_id, request.request_id),
             request.suppress_past,
             request.dry_run,

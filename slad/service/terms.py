@@ -120,6 +120,7 @@ class TermsReader:
             replaces_schedule=has_schedule,
             schedule=self._schedule("schedule", request.schedule) if has_schedule else None,
             schedule_id=fields.optional_id("schedule.schedule_id", request.schedule.schedule_id),
+            of_schedule=fields.optional_id("which.schedule_id", request.which.schedule_id),
             notification_percents=notification_percents("notification_thresholds", thresholds),
             clocks=TermsOffer(
                 "", 0, 0, (), (0, 0, 0), None, "", read_clocks(request.clocks, fields, self._schedule)
@@ -127,7 +128,7 @@ class TermsReader:
             if request.clocks
             else None,
         )
-        if change == TermsChange():
+        if change == TermsChange(of_schedule=change.of_schedule):
             raise InvalidField(
                 "", "NOTHING_TO_CHANGE", "give a schedule, targets, thresholds, clocks or a policy_id"
             )

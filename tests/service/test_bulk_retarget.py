@@ -233,3 +233,56 @@ async def test_a_due_date_may_be_agreed_for_many(tmp_path: Path) -> None:
         agreed = pb.SlaPolicyTarget(resolution_due_at=stamp(at("2026-03-03T11:00:00Z") + HOUR_MS))
         await retarget(slad, by_schedule(), targets=[agreed])
         assert await dues(slad, *tickets) == [27 * 60] * 2
+
+
+async def test_a_named_clock_that_counts_by_the_schedule_is_found_and_alone_is_changed(
+    tmp_path: Path,
+) -> None:
+    own = pb.SlaClockTerms(name="ola", kind=pb.SLA_CLOCK_KIND_FROM_START, target_minutes=600)
+    same_hours, own_id = pb.SlaClockTerms(), pb.SlaClockTerms()
+    for clock, schedule in ((same_hours, book("other")), (own_id, book("team"))):
+        clock.MergeFrom(own)
+        clock.schedule.CopyFrom(schedule)
+    follows = pb.SlaClockTerms(name="updates", kind=pb.SLA_CLOCK_KIND_FROM_START, target_minutes=600)
+    targets = [target(None, 600, (0, 0, 0))]
+    async with slad_running(tmp_path) as slad:
+        await slad.start("T-1", schedule=book(), targets=targets, clocks=[own_id, follows])
+        await slad.start("T-2", schedule=book(), targets=targets, clocks=[same_hours])
+        await slad.start("T-3", schedule=book("team"), targets=targets, clocks=[own_id])
+        always = [pb.SlaPolicyTarget(resolution_time_minutes=600, is_24x7=True)]
+        await slad.start("T-4", targets=always, clocks=[own_id])
+        what = {"schedule": book("team", opens="08:00")}
+        thought = await retarget(slad, by_schedule("team"), dry_run=True, **what)
+        told = await retarget(slad, by_schedule("team"), **what)
+        assert told.differences == thought.differences
+        earlier = (26 * 60, 25 * 60)
+        assert told.due == {
+            ("T-1", "ola"): earlier,
+            ("T-3", "resolution"): earlier,
+            ("T-3", "ola"): earlier,
+            ("T-4", "ola"): earlier,
+        }
+        # The next edit finds the same ones.
+        again = await retarget(slad, by_schedule("team"), schedule=book("team"))
+        assert set(again.due) == set(told.due)
+        # A clock with a schedule of its own does not follow that of its ticket, be they alike.
+        moved = await retarget(slad, by_schedule(), schedule=book(opens="08:00"))
+        followed = [("T-1", "resolution"), ("T-1", "updates"), ("T-2", "resolution")]
+        assert moved.due == dict.fromkeys(followed, earlier)
+
+
+async def test_what_a_schedule_is_called_is_exported_with_the_clock_that_counts_by_it(tmp_path: Path) -> None:
+    clock = pb.SlaClockTerms(
+        name="ola", kind=pb.SLA_CLOCK_KIND_FROM_START, target_minutes=600, schedule=book("team")
+    )
+    every_hour = pb.SlaClockTerms(name="always", kind=pb.SLA_CLOCK_KIND_FROM_START, target_minutes=60)
+    every_hour.schedule.CopyFrom(book("round-the-clock", every_hour=True))
+    async with slad_running(tmp_path) as slad:
+        await slad.start("T-1", schedule=book("other"), clocks=[clock, every_hour])
+        replies = slad.backend.ExportSlaTrackings(rpc.ExportSlaTrackingsRequest())
+        (row,) = [row async for reply in replies for row in reply.trackings]
+        assert [c.schedule.schedule_id for c in row.start.clocks] == ["team", "round-the-clock"]
+        await slad.backend.CancelSla(rpc.CancelSlaRequest(tenant_id="acme", ticket_id="T-1"))
+        await slad.backend.ImportSlaTrackings(iter([rpc.ImportSlaTrackingsRequest(trackings=[row])]))
+        told = await retarget(slad, by_schedule("team"), schedule=book("team", opens="08:00"), dry_run=True)
+        assert list(told.due) == [("T-1", "ola")]

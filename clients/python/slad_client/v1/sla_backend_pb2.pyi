@@ -972,7 +972,9 @@ class SlaTrackingSelection(google.protobuf.message.Message):
     POLICY_ID_FIELD_NUMBER: builtins.int
     TICKET_IDS_FIELD_NUMBER: builtins.int
     schedule_id: builtins.str
-    """Those that count by the schedule of this schedule_id, as their start or last retarget gave it."""
+    """Those that count by the schedule of this schedule_id, be it with one named clock, as their start or last
+    retarget gave it. A schedule in the request then replaces that one wherever they count by it, and no other.
+    """
     policy_id: builtins.str
     """Those of this policy."""
     @property

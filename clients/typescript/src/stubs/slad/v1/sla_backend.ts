@@ -498,7 +498,10 @@ export interface RetargetSlaResponse {
 
 /** Which live trackings of a tenant: exactly one field. */
 export interface SlaTrackingSelection {
-  /** Those that count by the schedule of this schedule_id, as their start or last retarget gave it. */
+  /**
+   * Those that count by the schedule of this schedule_id, be it with one named clock, as their start or last
+   * retarget gave it. A schedule in the request then replaces that one wherever they count by it, and no other.
+   */
   schedule_id: string;
   /** Those of this policy. */
   policy_id: string;
