@@ -16,8 +16,9 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import drawing, time_text
-from slad.cli.drawing import BLOCKS, Stretch
-from slad.cli.explain import marks_of
+from slad.cli.drawing import BLOCKS, DrawnLane, Stretch
+from slad.cli.explain import now_at
+from slad.cli.preview import marks_of
 from slad.service.fields import Fields
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader
@@ -81,18 +82,15 @@ def _lines() -> list[Text]:
     request.as_of.FromJsonString(NOW)
     now = time_text.ms(request.as_of)
     ticket = PreviewedTicket(RequestReader(Fields()).preview(request, now))
-    reply = ticket.reply()
-    status = pb.SlaStatus(state=pb.SLA_TRACKING_STATE_ACTIVE, timezone=ZONE, resolution=reply.resolution)
-    status.as_of.CopyFrom(request.as_of)
-    for threshold in status.resolution.thresholds:
-        threshold.fired_at.CopyFrom(threshold.scheduled_at)
     zone = time_text.zone(ZONE)
     assert zone is not None
     stretches = [Stretch(*segment) for segment in ticket.timeline(now)]
+    marks = [mark._replace(label=f"resolution {mark.label}") for mark in marks_of(ticket, "resolution")]
+    lane = DrawnLane("", stretches, [*marks, now_at(now)])
     return [
         Text("10 office hours to solve it, Mon-Fri 09:00-17:00 in Berlin"),
         Text(),
-        *drawing.draw(stretches, list(marks_of(status)), now, zone, BLOCKS, WIDTH),
+        *drawing.draw([lane], now, zone, BLOCKS, WIDTH),
         Text(),
         drawing.legend(BLOCKS, ahead=False),
     ]

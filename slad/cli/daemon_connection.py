@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 import grpc
 from click.core import ParameterSource
-from slad_client import CHANNEL_OPTIONS, DEFAULT_TARGET, NO_RETRY, SladError
+from slad_client import CHANNEL_OPTIONS, DEFAULT_TARGET, NO_RETRY, InvalidArgument, SladError
 from slad_client.credentials import bearer, tls
 from slad_client.errors import from_rpc_error
 from slad_client.sync import SladClient
@@ -62,8 +62,13 @@ _HINTS: Final = {
     "TRACKING_COMPLETED": "`slad reopen` reopens it",
     "TRACKING_CANCELLED": "`slad reopen` reopens it",
     "TRACKING_EXISTS": "`slad retarget` changes its terms",
+    "CLOCK_NOT_FOUND": "`slad status` shows its clocks",
 }
 """Reason of a refusal (docs/errors.md) → what to do."""
+
+
+OptionOf = Callable[[str], str]
+"""What the user of a command knows a field of its request by, given the path of the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +104,36 @@ class Daemon:
         return bearer(self.token) if self.token else ()
 
     @contextmanager
-    def channel(self, *, unknown: str = "its release may be older") -> Iterator[grpc.Channel]:
+    def channel(
+        self, *, unknown: str = "its release may be older", option_of: OptionOf = str
+    ) -> Iterator[grpc.Channel]:
         """A channel; a call that fails ends the command with one line and its exit code.
 
-        `unknown` says why a daemon may not know the call.
+        `unknown` says why a daemon may not know the call, `option_of` what the user knows a field by.
         """
         with self.open_channel() as channel:
             try:
                 yield channel
             except grpc.RpcError as error:
-                self.fail(from_rpc_error(error), unknown)
+                self.fail(from_rpc_error(error), unknown, option_of)
             except SladError as error:
-                self.fail(error, unknown)
+                self.fail(error, unknown, option_of)
 
     @contextmanager
-    def client(self) -> Iterator[SladClient]:
+    def client(self, option_of: OptionOf = str) -> Iterator[SladClient]:
         """A client over such a channel. It does not try again: someone is waiting, and can do that."""
         with (
-            self.channel() as channel,
+            self.channel(option_of=option_of) as channel,
             SladClient(channel=channel, timeout=TIMEOUT_S, retry=NO_RETRY) as client,
         ):
             yield client
 
-    def fail(self, error: SladError, unknown: str = "") -> NoReturn:
+    def fail(self, error: SladError, unknown: str = "", option_of: OptionOf = str) -> NoReturn:
         """Ends the command with a line that says what went wrong, and what to do."""
-        raise CommandError(self._told(error, unknown), _EXIT_CODES.get(error.code, EXIT_REFUSED)) from error
+        told = self._told(error, unknown, option_of)
+        raise CommandError(told, _EXIT_CODES.get(error.code, EXIT_REFUSED)) from error
 
-    def _told(self, error: SladError, unknown: str) -> str:
+    def _told(self, error: SladError, unknown: str, option_of: OptionOf) -> str:
         if not error.reason:  # not slad's own word
             if error.code is grpc.StatusCode.UNAVAILABLE:
                 address = f"{self.address} over TLS" if self.tls else self.address
@@ -138,6 +146,9 @@ class Daemon:
                 return f"the daemon at {self.address} does not know this call; {unknown}"
         hint = _HINTS.get(error.reason, "")
         message = " ".join(error.message.split()) or error.code.name
+        if isinstance(error, InvalidArgument) and error.violations:
+            violation = error.violations[0]
+            message = f"{option_of(violation.field)}: {violation.description}"
         return f"{message}; {hint}" if hint else message
 
 

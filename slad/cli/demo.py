@@ -31,7 +31,7 @@ from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.explain import horizon, timeline_parts
 from slad.cli.help import example
 from slad.cli.output import Cell, Printer, console, fancy, output_option, show, table
-from slad.cli.ticket_view import bar, clocks, left, word
+from slad.cli.ticket_view import bar, lanes, left, word
 from slad.core.instants import to_datetime
 
 FRAMES_A_SECOND: Final = 12
@@ -149,13 +149,11 @@ def _tickets(day: _Day) -> Group:
     rows: list[list[Cell]] = []
     bars = fancy() and console().width >= MIN_WIDTH_OF_BARS
     for status in day.tickets():
-        by_name = dict(clocks(status))
         cells: list[Cell] = [status.ticket_id, status.policy_id, word(status)]
-        for name in ("response", "resolution"):
-            clock = by_name[name]
+        for lane in lanes(status):
             if bars:
-                cells.append(bar(time_text.ms(clock.elapsed), time_text.ms(clock.target)))
-            cells.append(left(clock))
+                cells.append(bar(time_text.ms(lane.clock.elapsed), time_text.ms(lane.clock.target)))
+            cells.append(left(lane))
         rows.append(cells)
     columns = ["RESPONSE", "", "RESOLUTION", ""] if bars else ["RESPONSE", "RESOLUTION"]
     return Group(table(["TICKET", "POLICY", "STATUS", *columns], rows))

@@ -1,4 +1,4 @@
-"""A ticket's life drawn with characters: a row a day, or more days where it is long.
+"""A ticket's life drawn with characters: a row a day, or more days where it is long; a lane a clock.
 
 Values in, text out; nothing here asks anybody.
 """
@@ -50,6 +50,16 @@ class Mark(NamedTuple):
     """`fired`, `ahead`, `breach`, `breach-ahead`, `done` or `now`."""
 
 
+class DrawnLane(NamedTuple):
+    """What is drawn of one clock, or of the ticket as a whole."""
+
+    name: str
+    """Empty: it is the only one."""
+    stretches: Sequence[Stretch]
+    """In order; where there is none, nothing is drawn."""
+    marks: Sequence[Mark]
+
+
 class Glyphs(NamedTuple):
     """The characters that it is drawn with."""
 
@@ -88,28 +98,26 @@ _ORDER: Final = ("ahead", "fired", "breach-ahead", "now", "done", "breach")
 
 
 def draw(
-    stretches: Sequence[Stretch],
-    marks: Sequence[Mark],
-    now_ms: int,
-    zone: tzinfo,
-    glyphs: Glyphs,
-    width: int = 10_000,
+    lanes: Sequence[DrawnLane], now_ms: int, zone: tzinfo, glyphs: Glyphs, width: int = 10_000
 ) -> Iterator[Text]:
     """The lines of a drawing of up to `width` columns, in the local time of `zone`, below a scale.
 
-    Of days only the hours are drawn in which something counts or happens. What is told of a row is wrapped,
-    never cut.
+    Of days only the hours are drawn in which something counts or happens, and of the lanes in a row only
+    those. What is told of a row is wrapped, never cut.
     """
+    stretches = [stretch for lane in lanes for stretch in lane.stretches]
     if not stretches:
         return
-    end_ms = max(stretches[-1].to_ms, stretches[0].from_ms + 1)
-    days = _days_in_a_row(stretches[0].from_ms, end_ms)
-    bounds = list(_rows(stretches[0].from_ms, end_ms, zone, days))
+    begin_ms = min(stretch.from_ms for stretch in stretches)
+    end_ms = max(begin_ms + 1, *(stretch.to_ms for stretch in stretches))
+    days = _days_in_a_row(begin_ms, end_ms)
+    bounds = list(_rows(begin_ms, end_ms, zone, days))
+    marks = [mark for lane in lanes for mark in lane.marks]
     hours = _hours_that_matter(stretches, marks, bounds, zone) if days == 1 else (0, 24)
     cells = (hours[1] - hours[0]) * _cells_of_an_hour(hours) if days == 1 else CELLS[days]
     labels = [_label(begin, days) for begin, _ in bounds]
-    margin = max(map(len, labels)) + 2
-    room = width - margin - cells - 2
+    names = max(len(lane.name) for lane in lanes)
+    margin = max(map(len, labels)) + 2 + (names + 2 if names else 0)
     yield Text(" " * margin + _scale(days, cells, hours), "dim")
     for (begin, end), label in zip(bounds, labels, strict=True):
         row = _Row(
@@ -117,16 +125,26 @@ def draw(
             _at_hour(begin, hours[1]) if hours[1] < 24 else from_datetime(end),
             cells,
         )
-        notes = row.notes(stretches, marks, zone, glyphs)
-        is_beside = room >= MIN_NOTE or len("  ".join(notes)) <= room
-        beside = _filled_lines(notes, room) if is_beside else []
-        drawn = [(label.ljust(margin - 2), "dim"), ("  ", ""), *row.drawn(stretches, marks, now_ms, glyphs)]
-        yield Text.assemble(*drawn, "  ", *beside[:1])
-        for line in beside[1:]:
-            yield Text(" " * (margin + cells + 2) + line)
-        if not is_beside:
-            for line in _filled_lines(notes, max(width - margin, MIN_NOTE)):
-                yield Text(" " * margin + line)
+        for place, lane in enumerate(row.lanes(lanes)):
+            head = (
+                f"{'' if place else label}".ljust(margin - names - 4) + "  " + lane.name if names else label
+            )
+            notes = row.notes(lane, zone, glyphs, tells_now=not place)
+            yield from _line(head.ljust(margin), row.drawn(lane, now_ms, glyphs), notes, width)
+
+
+def _line(head: str, drawn: list[tuple[str, str]], notes: Sequence[str], width: int) -> Iterator[Text]:
+    """One lane of a row, with its notes beside it, or below it where they have no room."""
+    margin, cells = len(head), len(drawn)
+    room = width - margin - cells - 2
+    is_beside = room >= MIN_NOTE or len("  ".join(notes)) <= room
+    beside = _filled_lines(notes, room) if is_beside else []
+    yield Text.assemble((head, "dim"), *drawn, "  ", *beside[:1])
+    for line in beside[1:]:
+        yield Text(" " * (margin + cells + 2) + line)
+    if not is_beside:
+        for line in _filled_lines(notes, max(width - margin, MIN_NOTE)):
+            yield Text(" " * margin + line)
 
 
 def _filled_lines(notes: Sequence[str], width: int) -> list[str]:
@@ -232,13 +250,27 @@ class _Row:
     def __init__(self, from_ms: int, to_ms: int, cells: int) -> None:
         self._from_ms, self._to_ms, self._cells = from_ms, to_ms, cells
 
-    def drawn(
-        self, stretches: Sequence[Stretch], marks: Sequence[Mark], now_ms: int, glyphs: Glyphs
-    ) -> list[tuple[str, str]]:
+    def lanes(self, lanes: Sequence[DrawnLane]) -> Sequence[DrawnLane]:
+        """Those in which something counts, is paused or is marked; else one that says why nothing does."""
+        if len(lanes) == 1:
+            return lanes
+        told = [lane for lane in lanes if self._tells(lane)]
+        closed = [lane._replace(name="") for lane in lanes if self._inside(lane)]
+        return told or closed[:1] or [DrawnLane("", (), ())]
+
+    def _tells(self, lane: DrawnLane) -> bool:
+        return any(mark.sign != "now" and self._holds(mark.at_ms) for mark in lane.marks) or any(
+            stretch.kind != _CLOSED for stretch in self._inside(lane)
+        )
+
+    def _inside(self, lane: DrawnLane) -> list[Stretch]:
+        return [s for s in lane.stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms]
+
+    def drawn(self, lane: DrawnLane, now_ms: int, glyphs: Glyphs) -> list[tuple[str, str]]:
         """(character, style) of each cell."""
-        inside = [s for s in stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms]
+        inside = self._inside(lane)
         signs: dict[int, str] = {}
-        for mark in marks:
+        for mark in lane.marks:
             if self._holds(mark.at_ms):
                 cell = (mark.at_ms - self._from_ms) * self._cells // (self._to_ms - self._from_ms)
                 known = signs.get(cell)
@@ -253,17 +285,17 @@ class _Row:
             drawn.append(_filled(inside, begin, end, now_ms, glyphs))
         return drawn
 
-    def notes(
-        self, stretches: Sequence[Stretch], marks: Sequence[Mark], zone: tzinfo, glyphs: Glyphs
-    ) -> list[str]:
-        """What there is to say about the row: its marks, or why it is closed all day."""
-        here = sorted(mark for mark in marks if self._holds(mark.at_ms))
+    def notes(self, lane: DrawnLane, zone: tzinfo, glyphs: Glyphs, *, tells_now: bool) -> list[str]:
+        """What there is to say about a lane of the row: its marks, or why it is closed all day."""
+        here = sorted(
+            mark for mark in lane.marks if self._holds(mark.at_ms) and (tells_now or mark.sign != "now")
+        )
         if here:
             return [
                 f"{glyphs.signs[mark.sign]} {mark.label} {to_datetime(mark.at_ms).astimezone(zone):%H:%M}"
                 for mark in here
             ]
-        causes = {s.cause for s in stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms}
+        causes = {stretch.cause for stretch in self._inside(lane)}
         telling = sorted(printable(cause) for cause in causes - {"", "outside business hours"})
         return telling if "" not in causes or len(telling) == 1 else []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,14 @@ from slad.cli import time_text
 from slad.cli.exits import printable
 from slad.cli.option_types import enum_word
 from slad.cli.output import Cell, table
+from slad.cli.reason_text import reason_word
 from slad.cli.ticket_view import meaning
+
+_PAUSES: Final = (
+    pb.SLA_EVENT_TYPE_PAUSED,
+    pb.SLA_EVENT_TYPE_PAUSE_CHANGED,
+    pb.SLA_EVENT_TYPE_RESUMED,
+)
 
 
 def event_table(events: Iterable[pb.SlaEvent], timezone: str = "", *, with_ticket: bool = True) -> Table:
@@ -53,7 +61,7 @@ def _style(event: pb.SlaEvent) -> str:
         return "bold red" if event.threshold.breach else "yellow"
     if event.HasField("met"):
         return "green" if event.met else "bold red"
-    return "cyan" if event.type in (pb.SLA_EVENT_TYPE_PAUSED, pb.SLA_EVENT_TYPE_RESUMED) else ""
+    return "cyan" if event.type in _PAUSES else ""
 
 
 def details(event: pb.SlaEvent) -> str:
@@ -61,12 +69,16 @@ def details(event: pb.SlaEvent) -> str:
     parts: list[str] = []
     if event.phase:
         parts.append(enum_word(pb.SlaPhase.Name(event.phase), "SLA_PHASE_"))
+    elif event.clock:
+        parts.append(f"{printable(event.clock)} (cycle {event.cycle})")
+    if event.type == pb.SLA_EVENT_TYPE_OWNER_CHANGED:
+        parts.append(printable(event.owner) or "nobody")
     if event.HasField("threshold"):
         parts.append(meaning(event.threshold))
         if event.threshold.superseded:
             parts.append("(superseded by a higher one)")
     if event.pause_reason:
-        parts.append(enum_word(pb.SlaPauseReason.Name(event.pause_reason), "SLA_PAUSE_REASON_"))
+        parts.append(reason_word(event.pause_reason_code or pb.SlaPauseReason.Name(event.pause_reason)))
     if event.HasField("met"):
         parts.append("met" if event.met else "missed")
     if event.HasField("recorded_at"):

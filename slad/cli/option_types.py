@@ -37,18 +37,23 @@ class OpenSpan(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parses `value`."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        if "d" in text:
-            self.fail(f"{text!r}: open time is counted in hours and minutes, such as 8h or 1h30m", param, ctx)
         try:
-            length_ms = parse_span(text)
-        except ValueError:
-            self.fail(f"{text!r} is not a span of open time, such as 30m, 8h or 1h30m", param, ctx)
-        if length_ms % MINUTE_MS or not length_ms:
-            self.fail(f"{text!r}: targets are whole minutes, at least one", param, ctx)
-        return length_ms // MINUTE_MS
+            return value if isinstance(value, int) else parse_open_span(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_open_span(text: str) -> int:
+    """`8h`, `1h30m` of open time, in minutes. Raises ValueError."""
+    if "d" in text:
+        raise ValueError(f"{text!r}: open time is counted in hours and minutes, such as 8h or 1h30m")
+    try:
+        length_ms = parse_span(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a span of open time, such as 30m, 8h or 1h30m") from None
+    if length_ms % MINUTE_MS or not length_ms:
+        raise ValueError(f"{text!r}: targets are whole minutes, at least one")
+    return length_ms // MINUTE_MS
 
 
 class TypedInstant(NamedTuple):
@@ -96,12 +101,18 @@ class Percents(click.ParamType[tuple[int, ...]]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """Parses `value`."""
-        if isinstance(value, tuple):
-            return value
         try:
-            return tuple(int(part.strip().removesuffix("%")) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of percents, such as 50,75,90", param, ctx)
+            return value if isinstance(value, tuple) else parse_percents(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_percents(text: str) -> tuple[int, ...]:
+    """`50,75,90`, also with percent signs. Raises ValueError."""
+    try:
+        return tuple(int(part.strip().removesuffix("%")) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a list of percents, such as 50,75,90") from None
 
 
 class EnumWords(click.ParamType[tuple[int, ...]]):

@@ -15,7 +15,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 from slad_client.v1 import types_pb2 as pb
 
+from slad.cli.clock_text import parse_clock
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
+from slad.cli.option_types import parse_enum_word
 from slad.cli.parse_errors import problem
 from slad.cli.schedule_text import Hours, add_holiday, is_about_dates, parse_date_override, parse_hours
 
@@ -39,9 +41,10 @@ _PlainLoader.add_implicit_resolver(
 def read_message(path: Path, message: M) -> M:
     """Fills `message` from a file, `-` for standard input. Its keys are the fields of the contract.
 
-    A schedule may be written as `slad.cli.schedule_text` has it: `hours` stand for `entries`, `closed` for
-    dates without hours, a date for its hours (`"2026-12-24": ["09:00-13:00"]`), and a holiday may be one
-    text. Raises CommandError.
+    A schedule, also that of a clock, may be written as `slad.cli.schedule_text` has it: `hours` stand for
+    `entries`, `closed` for dates without hours, a date for its hours (`"2026-12-24": ["09:00-13:00"]`), and a
+    holiday may be one text. So may a clock (`slad.cli.clock_text`). Values of enums need no prefix. Raises
+    CommandError.
     """
     content = _read(path)
     if not isinstance(content, dict):
@@ -59,12 +62,17 @@ def name_of(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
-def _read(path: Path) -> Any:
+def read_text(path: Path) -> str:
+    """What is in a file, `-` for standard input. Raises CommandError."""
     try:
-        text = sys.stdin.read() if path == STDIN else path.read_text("utf-8")
+        return sys.stdin.read() if path == STDIN else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandError(f"{name_of(path)} cannot be read: {reason}", EXIT_CANNOT_START) from error
+
+
+def _read(path: Path) -> Any:
+    text = read_text(path)
     try:
         if text.lstrip().startswith("{"):
             return json.loads(text)
@@ -76,32 +84,57 @@ def _read(path: Path) -> Any:
 
 
 def _ease(content: dict[str, Any]) -> None:
-    """Replaces the short forms of a schedule by the long ones. Raises ValueError."""
-    schedule = content.get("schedule")
+    """Replaces the short forms by the long ones. Raises ValueError."""
+    _ease_schedule("schedule", content.get("schedule"))
+    _ease_enum(content, "response_on_resolution", pb.SlaResponseOnResolution, "SLA_RESPONSE_ON_RESOLUTION_")
+    clocks = content.get("clocks")
+    for index, clock in enumerate(clocks if isinstance(clocks, list) else []):
+        where = f"clocks[{index}]"
+        with _at(where):
+            if isinstance(clock, str):
+                content["clocks"][index] = _plain(parse_clock(clock))
+            elif isinstance(clock, dict):
+                _ease_enum(clock, "kind", pb.SlaClockKind, "SLA_CLOCK_KIND_")
+        if isinstance(clock, dict):
+            _ease_schedule(f"{where}.schedule", clock.get("schedule"))
+
+
+def _ease_enum(content: dict[str, Any], key: str, enum_type: Any, prefix: str) -> None:
+    """Replaces `NEXT_REPLY`, or `next-reply`, by the name that the contract has."""
+    value = content.get(key)
+    if isinstance(value, str) and not value.startswith(prefix):
+        with _at(key):
+            content[key] = enum_type.Name(parse_enum_word(value, enum_type, prefix))
+
+
+def _ease_schedule(where: str, schedule: Any) -> None:
     if not isinstance(schedule, dict):
         return
-    closed = _texts("schedule.closed", schedule.pop("closed", []))
+    closed = _texts(f"{where}.closed", schedule.pop("closed", []))
     of_dates = _take_dates(schedule)
     hours = schedule.pop("hours", "")
     if isinstance(hours, dict):
-        closed += _texts("schedule.hours.closed", hours.pop("closed", []))
+        closed += _texts(f"{where}.hours.closed", hours.pop("closed", []))
         of_dates |= _take_dates(hours)
-        hours = "; ".join(f"{days} {_joined(days, windows)}" for days, windows in hours.items())
+        hours = "; ".join(f"{days} {_joined(f'{where}.{days}', windows)}" for days, windows in hours.items())
     elif not isinstance(hours, str):
-        raise ValueError("schedule.hours: must be a text, such as 'Mon-Fri 09:00-17:00'")  # noqa: TRY004
-    with _at("schedule.hours"):
+        raise ValueError(f"{where}.hours: must be a text, such as 'Mon-Fri 09:00-17:00'")  # noqa: TRY004
+    with _at(f"{where}.hours"):
         weekly = parse_hours(hours) if hours else Hours([], [])
     if weekly.entries:
         schedule["entries"] = [_plain(entry) for entry in weekly.entries]
     made = pb.BusinessHoursSchedule()
     ParseDict({"entries": schedule.get("entries") or []}, made)
-    whole = _close(made, "closed", closed) + _close(made, "holidays", schedule.get("holidays") or [])
+    whole = [
+        *_close(f"{where}.closed", made, closed),
+        *_close(f"{where}.holidays", made, schedule.get("holidays") or []),
+    ]
     # After the closures, as the last override of a date counts.
     made.date_overrides.extend(weekly.date_overrides)
     for key, windows in of_dates.items():
         dates, equals, name = key.partition("=")
-        rule = f"{dates.strip()} {_joined(key, windows) or 'closed'} {equals}{name}"
-        with _at("schedule"):
+        rule = f"{dates.strip()} {_joined(f'{where}.{key}', windows) or 'closed'} {equals}{name}"
+        with _at(where):
             made.date_overrides.append(parse_date_override(rule.strip()))
     schedule["holidays"] = [*map(_plain, made.holidays), *whole]
     schedule["date_overrides"] = [
@@ -110,12 +143,12 @@ def _ease(content: dict[str, Any]) -> None:
     ]
 
 
-def _close(schedule: pb.BusinessHoursSchedule, field: str, rules: list[Any]) -> list[Any]:
+def _close(where: str, schedule: pb.BusinessHoursSchedule, rules: list[Any]) -> list[Any]:
     """Closes the dates of those rules that are texts; returns the others."""
     whole = []
     for index, rule in enumerate(rules):
         if isinstance(rule, str):
-            with _at(f"schedule.{field}[{index}]"):
+            with _at(f"{where}[{index}]"):
                 add_holiday(schedule, rule)
         else:
             whole.append(rule)
@@ -134,11 +167,11 @@ def _texts(where: str, value: Any) -> list[str]:
     return list(found)
 
 
-def _joined(key: str, windows: Any) -> str:
+def _joined(where: str, windows: Any) -> str:
     """A window or a list of them as one text."""
     found = [windows] if isinstance(windows, str) else windows or []
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise ValueError(f"schedule.{key}: must be a list of windows, such as ['09:00-13:00']")
+        raise ValueError(f"{where}: must be a list of windows, such as ['09:00-13:00']")
     return ",".join(found)
 
 

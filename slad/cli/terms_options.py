@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.cli.clock_text import MAX_ESCALATIONS, parse_clock
 from slad.cli.exits import CommandError
 from slad.cli.option_types import OpenSpan, Percents
 from slad.cli.request_file import read_message
@@ -19,10 +21,19 @@ from slad.cli.schedule_text import add_holiday, parse_hours
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_TermsRequest = rpc.StartSlaTrackingRequest | rpc.RetargetSlaRequest | rpc.PreviewSlaRequest
-R = TypeVar("R", rpc.StartSlaTrackingRequest, rpc.RetargetSlaRequest, rpc.PreviewSlaRequest)
-
-MAX_ESCALATIONS: Final = 3
+TermsRequest = (
+    rpc.StartSlaTrackingRequest
+    | rpc.RetargetSlaRequest
+    | rpc.RetargetSlaTrackingsRequest
+    | rpc.PreviewSlaRequest
+)
+R = TypeVar(
+    "R",
+    rpc.StartSlaTrackingRequest,
+    rpc.RetargetSlaRequest,
+    rpc.RetargetSlaTrackingsRequest,
+    rpc.PreviewSlaRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +52,40 @@ class TypedTerms:
     escalate: tuple[int, ...]
     policy: str
     priority: str
+    clocks: tuple[str, ...]
 
     def fill(self, request: R) -> R:
         """`request` with the terms in it. Raises CommandError."""
+        self._fill_given(request)
+        if not isinstance(request, rpc.RetargetSlaTrackingsRequest):
+            if self.priority:
+                request.priority_id = self.priority
+            if not request.targets:
+                raise CommandError("no target: give --response 1h, --resolution 8h, or --file")
+        elif self.escalate and not request.targets:
+            raise CommandError("--escalate is of a target: give --response, --resolution, or --file too")
+        self._fill_schedule(request)
+        self._fill_clocks(request)
+        return request
+
+    def option_of(self, request: TermsRequest, path: str) -> str:
+        """What the user knows a field of the filled `request` by: the option, else the path in the file."""
+        if match := re.match(r"clocks\[(\d+)\]\.?(.*)", path):
+            name = request.clocks[int(match[1])].name
+            if name in {clock.name for clock in self._typed_clocks()}:
+                return ": ".join(filter(None, (f"--clock {name}", match[2])))
+        for pattern, option, attribute in _FIELDS:
+            if getattr(self, attribute) and re.match(pattern, path):
+                return option
+        return path
+
+    def _fill_given(self, request: TermsRequest) -> None:
         if self.file is not None:
             read_message(self.file, request)
         if self.policy and not isinstance(request, rpc.PreviewSlaRequest):
             request.policy_id = self.policy
-        if self.priority:
-            request.priority_id = self.priority
         if self.notify:
             request.notification_thresholds[:] = self.notify
-        self._fill_target(request)
-        self._fill_schedule(request)
-        return request
-
-    def _fill_target(self, request: _TermsRequest) -> None:
         if self.response is not None or self.resolution is not None:
             del request.targets[:]
             request.targets.add(
@@ -64,8 +93,6 @@ class TypedTerms:
                 response_time_minutes=self.response,
                 resolution_time_minutes=self.resolution,
             )
-        if not request.targets:
-            raise CommandError("no target: give --response 1h, --resolution 8h, or --file")
         if len(self.escalate) > MAX_ESCALATIONS:
             raise CommandError(f"--escalate takes up to {MAX_ESCALATIONS} percents, for levels 1 to 3")
         for target in request.targets:
@@ -74,12 +101,14 @@ class TypedTerms:
             if self.always:
                 target.is_24x7 = True
 
-    def _fill_schedule(self, request: _TermsRequest) -> None:
+    def _fill_schedule(self, request: TermsRequest) -> None:
         if self.always:
             for option, given in (("--hours", self.hours), ("--holiday", self.holidays)):
                 if given:
                     raise CommandError(f"--24x7 and {option} contradict each other; give one")
             request.ClearField("schedule")
+            if not request.targets:
+                request.schedule.is_24x7 = True
             return
         try:
             hours = [parse_hours(text) for text in self.hours]
@@ -92,11 +121,15 @@ class TypedTerms:
         except ValueError as error:
             raise CommandError(str(error)) from None
         # After the closures, as the last override of a date counts.
-        request.schedule.date_overrides.extend(found for of in hours for found in of.date_overrides)
-        self._check_schedule(request)
+        overrides = [found for of in hours for found in of.date_overrides]
+        if overrides:
+            request.schedule.date_overrides.extend(overrides)
+        if request.HasField("schedule") or not isinstance(request, rpc.RetargetSlaTrackingsRequest):
+            self._check_schedule(request)
 
-    def _check_schedule(self, request: _TermsRequest) -> None:
-        if all(target.is_24x7 for target in request.targets) or request.schedule.is_24x7:
+    def _check_schedule(self, request: TermsRequest) -> None:
+        always = bool(request.targets) and all(target.is_24x7 for target in request.targets)
+        if always or request.schedule.is_24x7:
             if self.hours or self.holidays:
                 raise CommandError(
                     "--file says that time counts around the clock; leave out --hours and --holiday"
@@ -106,6 +139,37 @@ class TypedTerms:
             raise CommandError("no business hours: give --hours 'Mon-Fri 09:00-17:00', --24x7, or --file")
         if not request.schedule.timezone:
             raise CommandError("no time zone for the business hours: give --tz Europe/Berlin")
+
+    def _fill_clocks(self, request: TermsRequest) -> None:
+        typed = self._typed_clocks()
+        names = {clock.name for clock in typed}
+        kept = [clock for clock in request.clocks if clock.name not in names]
+        del request.clocks[:]
+        request.clocks.extend([*kept, *typed])
+        for clock in request.clocks:
+            if clock.HasField("schedule") and not clock.schedule.timezone:
+                clock.schedule.timezone = self.tz or request.schedule.timezone
+
+    def _typed_clocks(self) -> list[pb.SlaClockTerms]:
+        try:
+            return [parse_clock(text) for text in self.clocks]
+        except ValueError as error:
+            raise CommandError(f"--clock {error}") from None
+
+
+_FIELDS: Final = (
+    (r"targets.*\.response", "--response", "response"),
+    (r"targets.*\.resolution", "--resolution", "resolution"),
+    (r"targets.*\.escalation", "--escalate", "escalate"),
+    (r"schedule\.timezone", "--tz", "tz"),
+    (r"schedule\.holidays", "--holiday", "holidays"),
+    (r"schedule\.(entries|date_overrides)", "--hours", "hours"),
+    ("notification_thresholds", "--notify", "notify"),
+    ("policy_id", "--policy", "policy"),
+    ("priority_id", "--priority", "priority"),
+    ("clocks", "--clock", "clocks"),
+)
+"""(fields of a request, as a pattern; the option that fills them; its attribute)"""
 
 
 def terms_options(command: Command) -> Command:
@@ -165,6 +229,16 @@ def terms_options(command: Command) -> Command:
         default="",
         metavar="ID",
         help="The id of the priority; it selects the target in --file.",
+    )
+    @click.option(
+        "--clock",
+        "clocks",
+        multiple=True,
+        metavar="CLOCK",
+        help="A further clock, NAME:KIND:SPAN: 'next-reply:NEXT_REPLY:60m'. The kinds are FROM_START, "
+        "NEXT_REPLY, PERIODIC_UPDATE and OWNERSHIP. After more colons it may have owner=ID, 24x7, "
+        "hours=HOURS, tz=ZONE, notify=PERCENTS, escalate=PERCENTS, paused-by=REASONS and paused-by=never. "
+        "May repeat; it replaces a clock of the same name in --file.",
     )
     @functools.wraps(command)
     def with_terms(*args: Any, **kwargs: Any) -> Any:

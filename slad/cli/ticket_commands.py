@@ -1,23 +1,26 @@
-"""`slad start`, `pause`, `resume`, `complete`, `cancel`, `retarget`, `reopen`: what the PSA does, by hand."""
+"""`slad start`, `retarget`, `reopen`: what is promised, by hand; and what every command to a ticket takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 from google.protobuf.message import Message
+from slad_client.sync import SladClient
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import sla_backend_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.daemon_connection import Daemon, daemon_options
+from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import CommandError, printable
 from slad.cli.help import example
 from slad.cli.option_types import Moment, TypedInstant, enum_word
 from slad.cli.output import Printer, output_option
-from slad.cli.terms_options import TypedTerms, terms_options
+from slad.cli.terms_options import TermsRequest, TypedTerms, terms_options
 from slad.cli.ticket_argument import TypedTicket, ticket_argument
 from slad.cli.ticket_view import status_parts, ticket_id
 
@@ -26,6 +29,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _ON_EXISTING: Final = {
     enum_word(value.name, "ON_EXISTING_"): value.number
     for value in pb.OnExisting.DESCRIPTOR.values
+    if value.number
+}
+_ON_RESOLUTION: Final = {
+    enum_word(value.name, "SLA_RESPONSE_ON_RESOLUTION_"): value.number
+    for value in pb.SlaResponseOnResolution.DESCRIPTOR.values
     if value.number
 }
 
@@ -38,6 +46,23 @@ class Call(NamedTuple):
     request_id: str | None
     out: Printer
 
+    @contextmanager
+    def client(self) -> Iterator[SladClient]:
+        """A client; a refusal names the option that is wrong."""
+        with self.daemon.client(option_of) as client:
+            yield client
+
+    @contextmanager
+    def stub(self, terms: TypedTerms, request: TermsRequest) -> Iterator[sla_backend_pb2_grpc.SlaBackendStub]:
+        """The calls of the daemon, for a request with these terms; a refusal names the option."""
+
+        def of_either(path: str) -> str:
+            found = terms.option_of(request, path)
+            return option_of(path) if found == path else found
+
+        with self.daemon.channel(option_of=of_either) as channel:
+            yield sla_backend_pb2_grpc.SlaBackendStub(channel)
+
     def show(self, reply: Message, outcome: str) -> None:
         """Prints the reply: for people the outcome and how the ticket stands now."""
         status: pb.SlaStatus = reply.status  # type: ignore[attr-defined]
@@ -47,6 +72,26 @@ class Call(NamedTuple):
             yield from status_parts(status)
 
         self.out.one(reply, parts, ticket_id(status))
+
+
+_OPTIONS: Final = {
+    "tenant_id": "TENANT",
+    "ticket_id": "TICKET",
+    "request_id": "--request-id",
+    "effective_at": "--at",
+    "started_at": "--start",
+    "attributes": "--attribute",
+    "reason_code": "--reason-code",
+    "owner": "--owner",
+    "clock": "--clock",
+    "discard": "--discard",
+}
+
+
+def option_of(path: str) -> str:
+    """The option that fills a field of a request, given its path; the path if none does."""
+    field, bracket, rest = path.partition("[")
+    return f"{_OPTIONS[field]}{bracket}{rest}" if field in _OPTIONS else path
 
 
 def to_ticket(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,11 +144,15 @@ suppress_past_option: Final = click.option(
 @click.option(
     "--on-existing",
     type=click.Choice(list(_ON_EXISTING)),
-    default="keep",
-    show_default=True,
-    help="What to do if the ticket is tracked already.",
+    help="What to do if the ticket is tracked already.  [default: keep]",
 )
 @suppress_past_option
+@click.option(
+    "--response-on-resolution",
+    type=click.Choice(list(_ON_RESOLUTION)),
+    help="If the ticket is resolved and nobody has responded: count the response as given then, or leave it "
+    "without a verdict.  [default: counts]",
+)
 @click.option(
     "--attribute",
     "attributes",
@@ -116,8 +165,9 @@ def start(
     call: Call,
     terms: TypedTerms,
     started_at: TypedInstant | None,
-    on_existing: str,
+    on_existing: str | None,
     suppress_past: bool,
+    response_on_resolution: str | None,
     attributes: tuple[str, ...],
 ) -> None:
     """Start the clocks of a ticket.
@@ -125,26 +175,22 @@ def start(
     TENANT is required, unless --file names it. If the ticket is live already, nothing changes.
     """
     request = terms.fill(rpc.StartSlaTrackingRequest())
-    tenant_id = call.ticket.tenant_id or request.tenant_id
-    if not tenant_id:
+    request.tenant_id = call.ticket.tenant_id or request.tenant_id
+    if not request.tenant_id:
         raise CommandError("a new ticket needs a tenant: slad start TENANT TICKET")
-    begun = started_at.aware(request.schedule.timezone) if started_at else None
-    with call.daemon.client() as client:
-        reply = client.start_sla_tracking(
-            tenant_id=tenant_id,
-            ticket_id=call.ticket.ticket_id,
-            targets=request.targets,
-            schedule=request.schedule if request.HasField("schedule") else None,
-            policy_id=request.policy_id,
-            priority_id=request.priority_id,
-            notification_thresholds=request.notification_thresholds,
-            started_at=begun or (request.started_at if request.HasField("started_at") else None),
-            on_existing=pb.OnExisting.ValueType(_ON_EXISTING[on_existing]),
-            suppress_past=suppress_past or request.suppress_past,
-            pause_accounting=request.pause_accounting,
-            attributes={**request.attributes, **dict(map(_pair, attributes))},
-            request_id=call.request_id or request.request_id or None,
-        )
+    request.ticket_id = call.ticket.ticket_id
+    if started_at:
+        request.started_at.FromDatetime(started_at.aware(request.schedule.timezone))
+    if on_existing:
+        request.on_existing = pb.OnExisting.ValueType(_ON_EXISTING[on_existing])
+    if response_on_resolution:
+        number = _ON_RESOLUTION[response_on_resolution]
+        request.response_on_resolution = pb.SlaResponseOnResolution.ValueType(number)
+    request.suppress_past |= suppress_past
+    request.attributes.update(map(_pair, attributes))
+    request.request_id = call.request_id or request.request_id
+    with call.stub(terms, request) as stub:
+        reply = stub.StartSlaTracking(request, timeout=TIMEOUT_S)
     call.show(reply, "started" if reply.created else "already started; nothing changed")
 
 
@@ -153,76 +199,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise CommandError(f"--attribute: {text!r} is not KEY=VALUE")
     return key, value
-
-
-@click.command(epilog=example("slad pause acme T-1 --at -10m"))
-@click.option(
-    "--reason",
-    type=click.Choice(["awaiting-client", "status-pause"]),
-    default="awaiting-client",
-    show_default=True,
-    help="Why the ticket waits.",
-)
-@at_option
-@to_ticket
-def pause(call: Call, reason: str, at: datetime | None) -> None:
-    """Pause the clocks of a ticket until it is resumed."""
-    name = f"SLA_PAUSE_REASON_{reason.upper().replace('-', '_')}"
-    with call.daemon.client() as client:
-        reply = client.pause_sla(
-            **call.ticket._asdict(),
-            reason=pb.SlaPauseReason.Value(name),
-            effective_at=at,
-            request_id=call.request_id,
-        )
-    call.show(reply, "paused" if reply.changed else "already paused; nothing changed")
-
-
-@click.command(epilog=example("slad resume acme T-1"))
-@at_option
-@to_ticket
-def resume(call: Call, at: datetime | None) -> None:
-    """Let the clocks of a paused ticket run again."""
-    with call.daemon.client() as client:
-        reply = client.resume_sla(**call.ticket._asdict(), effective_at=at, request_id=call.request_id)
-    call.show(reply, "resumed" if reply.changed else "not paused; nothing changed")
-
-
-@click.command(epilog=example("slad complete acme T-1 --phase response"))
-@click.option(
-    "--phase",
-    type=click.Choice(["response", "resolution"]),
-    default="resolution",
-    show_default=True,
-    help="resolution closes both clocks and ends the ticket.",
-)
-@click.option("--met/--missed", default=None, help="Your own verdict, which slad keeps beside its own.")
-@at_option
-@to_ticket
-def complete(call: Call, phase: str, met: bool | None, at: datetime | None) -> None:
-    """Close the response clock, or both clocks."""
-    with call.daemon.client() as client:
-        reply = client.complete_sla(
-            **call.ticket._asdict(),
-            phase=pb.SlaPhase.Value(f"SLA_PHASE_{phase.upper()}"),
-            met=met,
-            effective_at=at,
-            request_id=call.request_id,
-        )
-    outcome = f"{phase} {'met' if reply.met else 'missed'}"
-    if reply.met_differs:
-        outcome += f", reported as {'missed' if reply.met else 'met'}"
-    call.show(reply, outcome if reply.changed else f"{outcome}; already complete, nothing changed")
-
-
-@click.command(epilog=example("slad cancel acme T-1"))
-@at_option
-@to_ticket
-def cancel(call: Call, at: datetime | None) -> None:
-    """End a ticket without a verdict."""
-    with call.daemon.client() as client:
-        reply = client.cancel_sla(**call.ticket._asdict(), effective_at=at, request_id=call.request_id)
-    call.show(reply, "cancelled" if reply.changed else "already cancelled; nothing changed")
 
 
 @click.command(epilog=example("slad retarget acme T-1 --response 30m --resolution 4h --24x7"))
@@ -235,17 +211,11 @@ def retarget(call: Call, terms: TypedTerms, suppress_past: bool) -> None:
     The new terms replace all of the old ones, so give them in full. The start, pauses and completions stay.
     """
     request = terms.fill(rpc.RetargetSlaRequest())
-    with call.daemon.client() as client:
-        reply = client.retarget_sla(
-            **call.ticket._asdict(),
-            targets=request.targets,
-            schedule=request.schedule if request.HasField("schedule") else None,
-            policy_id=request.policy_id,
-            priority_id=request.priority_id,
-            notification_thresholds=request.notification_thresholds,
-            suppress_past=suppress_past or request.suppress_past,
-            request_id=call.request_id or request.request_id or None,
-        )
+    request.tenant_id, request.ticket_id = call.ticket.tenant_id or request.tenant_id, call.ticket.ticket_id
+    request.suppress_past |= suppress_past
+    request.request_id = call.request_id or request.request_id
+    with call.stub(terms, request) as stub:
+        reply = stub.RetargetSla(request, timeout=TIMEOUT_S)
     call.show(reply, "retargeted" if reply.changed else "has these terms already; nothing changed")
 
 
@@ -260,11 +230,8 @@ def retarget(call: Call, terms: TypedTerms, suppress_past: bool) -> None:
 @at_option
 @to_ticket
 def reopen(call: Call, mode: str, at: datetime | None) -> None:
-    """Reopen a completed or cancelled ticket.
-
-    Example: slad reopen acme T-1 --mode resume
-    """
-    with call.daemon.client() as client:
+    """Reopen a completed or cancelled ticket."""
+    with call.client() as client:
         reply = client.reopen_sla(
             **call.ticket._asdict(),
             mode=pb.ReopenMode.Value(f"REOPEN_MODE_{mode.upper()}"),

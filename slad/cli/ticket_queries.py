@@ -19,10 +19,11 @@ from slad.cli.option_types import EnumWords, Moment, Span, TypedInstant
 from slad.cli.output import Cell, Columns, Printer, note, output_option, wide
 from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument
 from slad.cli.ticket_view import (
-    clocks,
+    Lane,
+    dues,
+    lanes,
     left,
     next_of_all,
-    open_clocks,
     short_due,
     status_parts,
     ticket_id,
@@ -145,7 +146,7 @@ def _columns(*, by_due: bool) -> Columns:
     if by_due and not wide():
         made.append(("DUE", _first_due))
     for name in ("response", "resolution"):
-        made.append((name.upper(), partial(_of_clock, name, lambda clock, _: left(clock))))
+        made.append((name.upper(), partial(_of_clock, name, lambda lane, _: left(lane))))
         if wide():
             made.append(("DUE", partial(_of_clock, name, short_due)))
     if wide() or not by_due:
@@ -153,15 +154,14 @@ def _columns(*, by_due: bool) -> Columns:
     return made
 
 
-def _of_clock(name: str, tell: Callable[[pb.SlaClock, pb.SlaStatus], Cell], status: pb.SlaStatus) -> Cell:
-    clock = dict(clocks(status)).get(name)
-    return "" if clock is None else tell(clock, status)
+def _of_clock(name: str, tell: Callable[[Lane, pb.SlaStatus], Cell], status: pb.SlaStatus) -> Cell:
+    return next((tell(lane, status) for lane in lanes(status) if lane.name == name), "")
 
 
 def _first_due(status: pb.SlaStatus) -> Cell:
-    clock = min(open_clocks(status), key=lambda clock: time_text.ms(clock.due_at), default=None)
-    return "" if clock is None else short_due(clock, status)
+    _, lane = min(dues(status), key=lambda item: item[0], default=(0, None))
+    return "" if lane is None else short_due(lane, status)
 
 
 def _due_first(status: pb.SlaStatus) -> int:
-    return min((time_text.ms(clock.due_at) for clock in open_clocks(status)), default=_FAR_AWAY)
+    return min((due_at for due_at, _ in dues(status)), default=_FAR_AWAY)

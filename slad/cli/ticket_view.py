@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.text import Text
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import time_text
+from slad.cli.clock_text import UNNAMED
 from slad.cli.exits import printable
 from slad.cli.option_types import enum_word
 from slad.cli.output import Cell, fancy, table, wide
+from slad.cli.reason_text import reason_word
 from slad.core.instants import MINUTE_MS
+from slad.core.terms import ThresholdSpec
 
 BAR_CELLS: Final = 20
 
@@ -39,18 +42,48 @@ def word(status: pb.SlaStatus) -> Text:
     return Text(told, _STYLES.get(status.status, ""))
 
 
-def clocks(status: pb.SlaStatus) -> Iterator[tuple[str, pb.SlaClock]]:
-    """The clocks that a ticket has, by name."""
-    for name in ("response", "resolution"):
+class Lane(NamedTuple):
+    """A clock of a ticket, with its open cycle, or else its last one."""
+
+    name: str
+    clock: pb.SlaClock
+    """Without a target: the clock has had no cycle."""
+    is_paused: bool
+    """A pause that it heeds is on."""
+    closed_without_verdict: bool
+    cycle: pb.SlaClockStatus | None
+    """What else there is to say of a clock, if the ticket has clocks that are named."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it runs, or is paused."""
+        return (
+            self.clock.HasField("target")
+            and not self.clock.HasField("completed_at")
+            and not self.closed_without_verdict
+        )
+
+
+def lanes(status: pb.SlaStatus) -> Iterator[Lane]:
+    """The clocks of a ticket."""
+    for cycle in status.clocks:
+        without_verdict = cycle.HasField("closed_at") and not cycle.clock.HasField("completed_at")
+        yield Lane(cycle.name, cycle.clock, cycle.is_paused, without_verdict, cycle)
+    if status.clocks:
+        return
+    for name in UNNAMED:
         if status.HasField(name):
-            yield name, getattr(status, name)
+            clock: pb.SlaClock = getattr(status, name)
+            is_over = status.state == pb.SLA_TRACKING_STATE_COMPLETED
+            lapsed = is_over and not clock.HasField("completed_at")
+            yield Lane(name, clock, status.is_paused, lapsed, None)
 
 
-def open_clocks(status: pb.SlaStatus) -> Iterator[pb.SlaClock]:
-    """The clocks that are not complete and have a deadline."""
-    for _, clock in clocks(status):
-        if clock.HasField("due_at") and not clock.HasField("completed_at"):
-            yield clock
+def dues(status: pb.SlaStatus) -> Iterator[tuple[int, Lane]]:
+    """(deadline in UTC epoch ms, the lane) of the clocks that are open."""
+    for lane in lanes(status):
+        if lane.is_open and lane.clock.HasField("due_at"):
+            yield time_text.ms(lane.clock.due_at), lane
 
 
 def status_parts(status: pb.SlaStatus) -> Iterator[Any]:
@@ -60,18 +93,15 @@ def status_parts(status: pb.SlaStatus) -> Iterator[Any]:
         (printable(status.tenant_id), "dim"), " ", (printable(status.ticket_id), "bold"), "  ", word(status)
     )
     if status.is_paused:
-        reason = enum_word(pb.SlaPauseReason.Name(status.pause_reason), "SLA_PAUSE_REASON_")
-        headline.append(f" ({reason})")
+        reasons = list(status.pause_reasons) or [pb.SlaPauseReason.Name(status.pause_reason)]
+        headline.append(f" ({', '.join(map(reason_word, reasons))})")
     headline.append(f"  as of {time_text.instant(now, status.timezone)}", "dim")
     yield headline
     yield Text("  " + ", ".join(_facts(status)), "dim")
-    rows = [[name, *_clock_cells(clock, status)] for name, clock in clocks(status)]
-    header = ["CLOCK", "TARGET", "ELAPSED", *([""] if _bars() else []), "LEFT", "DUE"]
-    if wide():
-        yield table([*header, "NEXT"], rows)
-        return
-    yield table(header, [cells[:-1] for cells in rows])
-    if coming := next_of_all(status):
+    header = ["CLOCK", *(["CYCLE"] if status.clocks else []), "TARGET", "ELAPSED", *([""] if _bars() else [])]
+    header += ["LEFT", "DUE", *(["NEXT"] if wide() else [])]
+    yield table(header, (_cells(lane, status) for lane in lanes(status)))
+    if not wide() and (coming := next_of_all(status)):
         yield Text(f"next: {coming}", "dim")
 
 
@@ -81,17 +111,16 @@ def _bars() -> bool:
 
 def next_of_all(status: pb.SlaStatus) -> str:
     """The threshold that fires next, of whichever clock."""
-    if status.is_paused:
-        return ""
     coming = [
-        (time_text.ms(clock.next_threshold.scheduled_at), name, clock.next_threshold)
-        for name, clock in clocks(status)
-        if clock.HasField("next_threshold")
+        (time_text.ms(lane.clock.next_threshold.scheduled_at), lane)
+        for lane in lanes(status)
+        if lane.clock.HasField("next_threshold") and not lane.is_paused
     ]
     if not coming:
         return ""
-    at, name, threshold = min(coming, key=lambda item: item[0])
-    return f"{name} {meaning(threshold)} {time_text.relative(at, time_text.ms(status.as_of))}"
+    at, lane = min(coming, key=lambda item: item[0])
+    threshold = meaning(lane.clock.next_threshold)
+    return f"{lane.name} {threshold} {time_text.relative(at, time_text.ms(status.as_of))}"
 
 
 def _facts(status: pb.SlaStatus) -> Iterator[str]:
@@ -108,6 +137,8 @@ def _facts(status: pb.SlaStatus) -> Iterator[str]:
         yield f"priority {printable(status.priority_id)}"
     if status.total_pause_minutes:
         yield f"paused {time_text.span(status.total_pause_minutes * MINUTE_MS)} in all"
+    if status.owner:
+        yield f"owner {printable(status.owner)}"
     if status.generation > 1:
         yield f"generation {status.generation}"
     if status.engine == pb.SLA_ENGINE_TEMPORAL:
@@ -118,15 +149,29 @@ def _facts(status: pb.SlaStatus) -> Iterator[str]:
         yield f"{printable(key)}={printable(value)}"
 
 
-def _clock_cells(clock: pb.SlaClock, status: pb.SlaStatus) -> list[Cell]:
-    target, elapsed, now = time_text.ms(clock.target), time_text.ms(clock.elapsed), time_text.ms(status.as_of)
-    cells: list[Cell] = [
-        time_text.open_span(target),
-        f"{time_text.open_span(elapsed)}, {elapsed * 100 // target} %",
-    ]
+def _cells(lane: Lane, status: pb.SlaStatus) -> list[Cell]:
+    clock, now = lane.clock, time_text.ms(status.as_of)
+    cells: list[Cell] = [lane.name, *([] if lane.cycle is None else [_cycle(lane.cycle)])]
+    if not clock.HasField("target"):
+        return cells
+    target, elapsed = time_text.ms(clock.target), time_text.ms(clock.elapsed)
+    cells.append(time_text.open_span(target))
+    cells.append(f"{time_text.open_span(elapsed)}, {elapsed * 100 // target} %")
     if _bars():
         cells.append(bar(elapsed, target))
-    return [*cells, left(clock), due(clock, status), _next(clock, status, now)]
+    cells += [left(lane), due(lane, status)]
+    return [*cells, _next(lane, now)] if wide() else cells
+
+
+def _cycle(clock: pb.SlaClockStatus) -> str:
+    """`2 (1 met)`: which cycle of a clock that may have several, and how the closed ones ended."""
+    if clock.kind <= pb.SLA_CLOCK_KIND_FROM_START:
+        return ""
+    if not clock.cycle:
+        return "none yet"
+    judged = ((clock.cycles_met, "met"), (clock.cycles_missed, "missed"))
+    ended = ", ".join(f"{count} {verdict}" for count, verdict in judged if count)
+    return f"{clock.cycle} ({ended})" if ended else str(clock.cycle)
 
 
 def bar(elapsed: int, target: int) -> Text:
@@ -136,49 +181,56 @@ def bar(elapsed: int, target: int) -> Text:
     return Text.assemble(("█" * filled, style), ("░" * (BAR_CELLS - filled), "dim"))
 
 
-def left(clock: pb.SlaClock) -> Cell:
+def left(lane: Lane) -> Cell:
     """What is left of the target, or how the obligation ended."""
+    clock = lane.clock
     if clock.HasField("completed_at"):
         met = Text("met", "green") if clock.met else Text("missed", "bold red")
         if clock.HasField("reported_met") and clock.reported_met != clock.met:
             met.append(f" (reported as {'met' if clock.reported_met else 'missed'})", "yellow")
         return met
+    if lane.closed_without_verdict:
+        return Text("no verdict", "dim")
     rest = time_text.ms(clock.target) - time_text.ms(clock.elapsed)
     if clock.HasField("breached_at"):
         return Text(f"over by {time_text.open_span(-rest)}", "bold red")
     return time_text.open_span(rest)
 
 
-def due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
+def due(lane: Lane, status: pb.SlaStatus) -> Cell:
     """When it is due, or was done."""
+    clock = lane.clock
     if clock.HasField("completed_at"):
         return f"done {time_text.instant(time_text.ms(clock.completed_at), status.timezone)}"
+    if lane.closed_without_verdict:
+        closed_at = time_text.ms(lane.cycle.closed_at if lane.cycle else status.ended_at)
+        return Text(f"closed {time_text.instant(closed_at, status.timezone)}", "dim")
     if not clock.HasField("due_at"):
         return ""
     told = time_text.instant(time_text.ms(clock.due_at), status.timezone)
     if status.state != pb.SLA_TRACKING_STATE_ACTIVE:
         return Text(told, "dim")
-    if status.is_paused:
+    if lane.is_paused:
         return f"{told} if resumed now"
     return f"{told}, {time_text.relative(time_text.ms(clock.due_at), time_text.ms(status.as_of))}"
 
 
-def short_due(clock: pb.SlaClock, status: pb.SlaStatus) -> Cell:
-    """The deadline alone; empty for a clock that is complete."""
-    if clock.HasField("completed_at"):
+def short_due(lane: Lane, status: pb.SlaStatus) -> Cell:
+    """The deadline alone; empty for a clock that is closed."""
+    if not lane.is_open:
         return ""
-    told = due(clock, status)
+    told = due(lane, status)
     return told if isinstance(told, Text) else told.partition(",")[0]
 
 
-def _next(clock: pb.SlaClock, status: pb.SlaStatus, now: int) -> str:
-    if not clock.HasField("next_threshold") or status.is_paused:
+def _next(lane: Lane, now: int) -> str:
+    if not lane.clock.HasField("next_threshold") or lane.is_paused:
         return ""
-    threshold = clock.next_threshold
+    threshold = lane.clock.next_threshold
     return f"{meaning(threshold)} {time_text.relative(time_text.ms(threshold.scheduled_at), now)}"
 
 
-def meaning(threshold: pb.SlaThreshold) -> str:
+def meaning(threshold: pb.SlaThreshold | ThresholdSpec) -> str:
     """`50 %`, `90 %, level 2`, `100 %, breach`."""
     parts = [f"{threshold.percent} %"]
     if threshold.escalation_level:

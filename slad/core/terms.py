@@ -44,7 +44,7 @@ class ClockTerms(msgspec.Struct, frozen=True, array_like=True):
     owner: str = ""
     """Of OWNERSHIP: whose cycles it counts; empty: anybody's."""
     schedule_id: str | None = None
-    """The caller's own id of a schedule that is the clock's own, "" if it gave none; None: the clock counts by
+    """The caller's id of a schedule that is the clock's own, "" if it gave none; None: the clock counts by
     that of the ticket, or nothing is known of an id."""
 
     def follows(self, ticket_schedule_key: int) -> bool:

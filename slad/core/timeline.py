@@ -14,6 +14,9 @@ from slad.core.reading import ClockReading, within
 MAX_SEGMENTS: Final = 10_000
 """A timeline is for people; what lies beyond is left out, from the end."""
 
+NO_CYCLE: Final = "no open cycle"
+"""The cause of a stretch in which a clock has nothing to count."""
+
 _PAUSE_CAUSES: Final = {
     "AWAITING_CLIENT": "paused: awaiting client",
     "STATUS_PAUSE": "paused: status",
@@ -65,12 +68,12 @@ def _of_cycles(
     for cycle in cycles:
         end = until if cycle.closed_at is None else cycle.closed_at
         if cycle.opened_at > at:
-            yield TimelineSegment(at, cycle.opened_at, TimelineKind.CLOSED, "no open cycle")
+            yield TimelineSegment(at, cycle.opened_at, TimelineKind.CLOSED, NO_CYCLE)
         stops = within(heeded(history, cycle.terms.paused_by), cycle.opened_at, None)
         yield from _segments(cycle.opened_at, stops, calendar, end)
         at = end
     if at < until:
-        yield TimelineSegment(at, until, TimelineKind.CLOSED, "no open cycle")
+        yield TimelineSegment(at, until, TimelineKind.CLOSED, NO_CYCLE)
 
 
 def _segments(

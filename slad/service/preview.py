@@ -9,7 +9,7 @@ from slad.core.due_dates import NoOpenTime, with_open_time
 from slad.core.machine import ClockOutOfRange, reading_at
 from slad.core.reading import Reading
 from slad.core.schedule import ALWAYS, Schedule
-from slad.core.timeline import TimelineSegment, timeline
+from slad.core.timeline import TimelineSegment, clock_timeline, timeline
 from slad.core.tracking import Tracking
 from slad.engine.catalog import EVERY_HOUR
 from slad.engine.commands import ScheduleOffer
@@ -56,6 +56,11 @@ class PreviewedTicket:
         """How its clocks stand."""
         return replies.preview(self.reading, self.tracking)
 
-    def timeline(self, until: int) -> tuple[TimelineSegment, ...]:
-        """Its stretches up to `until` (UTC epoch ms)."""
-        return timeline(self.started_at, self.reading.history, self.calendar, until)
+    def timeline(self, until: int, clock: str = "") -> tuple[TimelineSegment, ...]:
+        """Its stretches up to `until` (UTC epoch ms), or those of one clock, by its name."""
+        history = self.reading.history
+        if not clock:
+            return timeline(self.started_at, history, self.calendar, until)
+        (terms,) = (terms for terms in self.tracking.terms.clocks if terms.name == clock)
+        calendar = self._calendars[terms.schedule_key]
+        return clock_timeline(self.started_at, history, self.reading.cycles(clock), calendar, until)

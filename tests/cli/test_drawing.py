@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.drawing import ASCII, BLOCKS, CELLS, MAX_ROWS, Mark, Stretch, draw, legend
+from slad.cli.drawing import ASCII, BLOCKS, CELLS, MAX_ROWS, DrawnLane, Mark, Stretch, draw, legend
 from slad.core.instants import DAY_MS, HOUR_MS
 from tests.core.tickets import at
 
@@ -35,7 +35,7 @@ MARKS = [
 
 
 def drawn(stretches: list[Stretch], marks: list[Mark], now: int = NOW) -> list[str]:
-    return [row.plain.rstrip() for row in draw(stretches, marks, now, UTC, ASCII)]
+    return [row.plain.rstrip() for row in draw([DrawnLane("", stretches, marks)], now, UTC, ASCII)]
 
 
 def test_a_row_is_a_day_and_a_cell_half_an_hour() -> None:
@@ -71,7 +71,7 @@ def test_what_has_no_room_is_wrapped_and_never_cut(width: int) -> None:
         Mark(at(f"2026-03-06T{hour}:30:00Z"), f"response {hour} %, level 1", "fired")
         for hour in ("09", "10", "11")
     ]
-    rows = [row.plain.rstrip() for row in draw(LIFE[:-1], marks, NOW, UTC, ASCII, width)]
+    rows = [row.plain.rstrip() for row in draw([DrawnLane("", LIFE[:-1], marks)], NOW, UTC, ASCII, width)]
     text = "\n".join(rows)
     for hour in ("09", "10", "11"):
         assert f"* response {hour} %, level 1 {hour}:30" in text
@@ -82,7 +82,8 @@ def test_a_row_begins_at_local_midnight_also_where_the_clocks_change() -> None:
     """29 March has 23 hours in Berlin; the row ends where the day does."""
     begin = at("2026-03-28T23:00:00Z")
     stretch = Stretch(begin, begin + 23 * HOUR_MS, COUNTED, "")
-    rows = list(draw([stretch], [], begin + DAY_MS, ZoneInfo("Europe/Berlin"), ASCII))
+    lane = DrawnLane("", [stretch], [])
+    rows = list(draw([lane], begin + DAY_MS, ZoneInfo("Europe/Berlin"), ASCII))
     assert [row.plain.rstrip() for row in rows[1:]] == ["Sun 29 Mar  " + "#" * 48]
 
 
@@ -109,3 +110,33 @@ def test_the_legend_names_every_character() -> None:
         told = legend(glyphs, ahead=True).plain
         for sign in (*glyphs[:4], *glyphs.signs.values()):
             assert sign in told
+
+
+def test_a_lane_a_clock_and_of_a_day_only_those_in_which_something_happens() -> None:
+    friday = at("2026-03-06T00:00:00Z")
+    lanes = [
+        DrawnLane("response", [Stretch(friday + 9 * HOUR_MS, friday + 11 * HOUR_MS, COUNTED, "")],
+                  [Mark(friday + 10 * HOUR_MS, "50 %", "fired"), Mark(NOW, "now", "now")]),
+        DrawnLane("level-1", [
+            Stretch(friday + 10 * HOUR_MS, friday + 17 * HOUR_MS, COUNTED, ""),
+            Stretch(friday + 17 * HOUR_MS, SATURDAY + DAY_MS, CLOSED, "weekend"),
+            Stretch(SATURDAY + DAY_MS + 12 * HOUR_MS, SATURDAY + DAY_MS + 14 * HOUR_MS, PAUSED, "paused: x"),
+        ], [Mark(NOW, "now", "now")]),
+    ]  # fmt: skip
+    assert [row.plain.rstrip() for row in draw(lanes, NOW, UTC, ASCII)] == [
+        "                      09  10  11  12  13  14  15  16  17",
+        "Fri 06 Mar  response  ####*###                    |     * 50 % 10:00  | now 16:00",
+        "            level-1       ########################|+++",
+        "Sat 07 Mar            ................................  weekend",
+        "Sun 08 Mar  level-1               ========              paused: x",
+    ]
+
+
+def test_a_row_in_which_no_clock_is_open_is_empty() -> None:
+    friday = at("2026-03-06T00:00:00Z")
+    days = [friday, friday + 2 * DAY_MS]
+    stretches = [Stretch(day + 9 * HOUR_MS, day + 12 * HOUR_MS, COUNTED, "") for day in days]
+    lanes = [DrawnLane("a", stretches[:1], []), DrawnLane("b", stretches[1:], [])]
+    told = [row.plain.rstrip() for row in draw(lanes, NOW, UTC, ASCII)]
+    assert told[1:] == ["Fri 06 Mar  a  ####################################", "Sat 07 Mar",
+                        "Sun 08 Mar  b  ++++++++++++++++++++++++++++++++++++"]  # fmt: skip
