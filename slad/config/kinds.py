@@ -19,6 +19,7 @@ from dateutil.parser import isoparse
 
 from slad.core.events import EventType
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, from_datetime
+from slad.core.terms import CLOCK_NAME
 
 
 class SettingError(ValueError):
@@ -311,5 +312,13 @@ def _event_type(text: str) -> EventType:
     except KeyError:
         raise ValueError(f"{text!r} is not one of {', '.join(EventType.__members__)}") from None
 
+
+def _clock_name(text: str) -> str:
+    if not CLOCK_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a clock, such as next-reply")
+    return text
+
+
+ClockName = Annotated[str, Form("NAME", _clock_name)]
 
 EventTypeName = Annotated[EventType, Form("TYPE", _event_type, lambda value: value.name)]

@@ -13,10 +13,23 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from slad.config.addresses import AddressError, check
-from slad.config.kinds import Address, Directory, File, HttpUrl, Instant, SecretText, SettingError, Span
+from slad.config.kinds import (
+    Address,
+    ClockName,
+    Directory,
+    File,
+    HttpUrl,
+    Instant,
+    SecretText,
+    SettingError,
+    Span,
+)
 from slad.config.sinks import SinkSettings
 from slad.config.tables import At, Table
 from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
+
+MAX_CLOCKS_TOLD_APART: Final = 100
+"""Each makes a time series of every metric by clock."""
 
 
 class TlsSettings(Table, frozen=True):
@@ -51,12 +64,22 @@ class LogSettings(Table, frozen=True):
 
 
 class MetricsSettings(Table, frozen=True):
-    """Where metrics are to be had."""
+    """Where metrics are to be had, and what they tell apart."""
 
     listen: Annotated[
         Address | None,
         "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524. By default nowhere.",
     ] = None
+    clocks: Annotated[
+        tuple[ClockName, ...],
+        "The named clocks that metrics tell apart, at most 100; all others are counted together, as `other`.",
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.clocks) > MAX_CLOCKS_TOLD_APART:
+            raise SettingError(
+                "clocks", f"{len(self.clocks)} names, at most {MAX_CLOCKS_TOLD_APART} are allowed"
+            )
 
 
 class TracesSettings(Table, frozen=True):

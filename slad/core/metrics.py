@@ -12,11 +12,37 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
+from slad.core.events import PHASES
+
 NS_PER_SECOND: Final = 1_000_000_000
 MS_PER_SECOND: Final = 1_000
 
-OTHER_CLOCK: Final = "other"
-"""The label of every clock but response and resolution: callers choose the names of those."""
+OTHER: Final = "other"
+"""What a clock is counted as that is not told apart."""
+
+
+class ClockLabels:
+    """How clocks are told apart in labels: callers choose their names, so only those that are listed are.
+
+    Response and resolution always are; whatever else is OTHER.
+    """
+
+    def __init__(self, listed: Iterable[str] = ()) -> None:
+        self.clocks: tuple[str, ...] = tuple(dict.fromkeys((*PHASES, *listed, OTHER)))
+        """All of them."""
+
+    def of(self, clock: str) -> str:
+        """How a clock is counted."""
+        return clock if clock in self.clocks else OTHER
+
+    @staticmethod
+    def labels(clock: str) -> tuple[str, str]:
+        """The labels `phase` and `clock` of one of `clocks`."""
+        return clock if clock in PHASES else OTHER, clock
+
+
+TWO_CLOCKS: Final = ClockLabels()
+"""Response and resolution alone."""
 
 
 class Histogram:

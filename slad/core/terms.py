@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -9,6 +10,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from slad.core.events import PHASES, Phase
+
+CLOCK_NAME: Final = re.compile("[a-z][a-z0-9_-]{0,63}")
+"""The names that a clock may have (K1)."""
 
 BREACH_PERCENT: Final = 100
 MAX_PERCENT: Final = 1_000

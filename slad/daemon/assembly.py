@@ -11,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from slad.config.addresses import is_local
 from slad.config.settings import Settings
-from slad.core.metrics import MetricSource
+from slad.core.metrics import ClockLabels, MetricSource
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
@@ -139,6 +139,7 @@ async def assemble(
     hub = EventHub(journal.counters().sequence, slow.events_after, names.sequence_gap(), lineage)
     outbox = connections.outbox_connection
     temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox, lineage)
+    clock_labels = ClockLabels(settings.metrics.clocks)
     engine = SlaEngine(
         journal,
         catalog,
@@ -152,6 +153,7 @@ async def assemble(
         ),
         max_waiting=limits.waiting_commands,
         ledger_attributes=settings.ledger.attributes,
+        clock_labels=clock_labels,
     )
     pass_through = _pass_through(temporal, engine, names, clock) if temporal else None
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
@@ -164,7 +166,7 @@ async def assemble(
     gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
-    meters, calls = CallMeters(), CallLog(settings.log.slow_calls_ms)
+    meters, calls = CallMeters(clock_labels), CallLog(settings.log.slow_calls_ms)
     execution = Execution(requests, engine, clock, gate, meters, calls, notice, tracing)
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from slad.core.events import PHASES, Event, EventType, Phase
-from slad.core.metrics import MS_PER_SECOND, OTHER_CLOCK, Histogram, durations
+from slad.core.events import Event, EventType
+from slad.core.metrics import MS_PER_SECOND, ClockLabels, Histogram, durations
 from slad.storage.rows import EventRow, LedgerRow
 
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -23,6 +23,7 @@ class EngineCounts:
     """The engine's own counts. Plain data, for the event loop's thread; never read before a commit's end."""
 
     __slots__ = (
+        "_clocks",
         "breaches",
         "clock_steps_backward",
         "clock_steps_forward",
@@ -36,7 +37,8 @@ class EngineCounts:
         "verdicts",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clocks: ClockLabels) -> None:
+        self._clocks = clocks
         self.commit_time = durations(0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)
         self.commit_commands = Histogram((0, *BATCH_BOUNDS))
         self.commit_failures = 0
@@ -46,12 +48,12 @@ class EngineCounts:
         """How long it took."""
         self.events = [0] * (max(EventType) + 1)
         """Committed events by type."""
-        self.breaches = [0] * (max(Phase) + 1)
-        """Committed crossings of 100 % by phase; 0: of the other clocks."""
+        self.breaches = dict.fromkeys(clocks.clocks, 0)
+        """Committed crossings of 100 % by clock, as it is counted."""
         self.lateness = Histogram(LATENESS_BOUNDS_MS, MS_PER_SECOND)
         """From the instant of a threshold that a timer fired to the end of its commit, ms."""
         self.verdicts: Counter[tuple[str, int]] = Counter()
-        """Cycles that closed, by clock and Verdict."""
+        """Cycles that closed, by clock, as it is counted, and Verdict."""
         self.clock_steps_forward = 0
         self.clock_steps_backward = 0
 
@@ -68,14 +70,14 @@ class EngineCounts:
         for event in crossings:
             assert event.crossing is not None
             if event.crossing.breach and event.type is EventType.THRESHOLD_REACHED:
-                self.breaches[event.phase or 0] += 1
+                assert event.about is not None
+                self.breaches[self._clocks.of(event.about.clock)] += 1
 
     def closed(self, rows: Sequence[LedgerRow]) -> None:
         """Rows of the ledger are committed; what only revises an earlier one is not counted."""
         for row in rows:
             if row.revision == 1:
-                clock = row.clock if row.clock in PHASES else OTHER_CLOCK
-                self.verdicts[clock, row.verdict] += 1
+                self.verdicts[self._clocks.of(row.clock), row.verdict] += 1
 
     def fired(self, crossings: Sequence[Event], now: int) -> None:
         """Thresholds that timers fired are committed, at `now` (UTC epoch ms)."""

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from slad.config.settings import DEFAULT_LIMITS
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS, format_instant
+from slad.core.metrics import TWO_CLOCKS, ClockLabels
 from slad.engine.carrier import Carrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
@@ -78,6 +79,7 @@ class SlaEngine:
         listeners: Listeners,
         max_waiting: int = DEFAULT_LIMITS.waiting_commands,
         ledger_attributes: Collection[str] = (),
+        clock_labels: ClockLabels = TWO_CLOCKS,
     ) -> None:
         self._journal = journal
         self._store = journal.store
@@ -99,7 +101,7 @@ class SlaEngine:
         self._trouble: str | None = None
         self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
-        self.counts = EngineCounts()
+        self.counts = EngineCounts(clock_labels)
         self.overdue = OverdueCycles()
         self._commit_took = 0
         self._fired = 0

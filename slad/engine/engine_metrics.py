@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from slad.core.events import PHASES, EventType, Phase
+from slad.core.events import EventType
 from slad.core.ledger import Verdict
-from slad.core.metrics import MS_PER_SECOND, OTHER_CLOCK, Metric, MetricKind, Sample
+from slad.core.metrics import MS_PER_SECOND, ClockLabels, Metric, MetricKind, Sample
 from slad.engine.engine import SlaEngine
 
 EVENTS = Metric("slad_events_total", MetricKind.COUNTER, "Events committed.", ("type",))
-BREACHES = Metric("slad_breaches_total", MetricKind.COUNTER, "Clocks that reached 100 %.", ("phase",))
+BREACHES = Metric("slad_breaches_total", MetricKind.COUNTER, "Clocks that reached 100 %.", ("phase", "clock"))
 VERDICTS = Metric(
     "slad_verdicts_total",
     MetricKind.COUNTER,
@@ -74,11 +74,10 @@ class EngineMetrics:
         late_ms = 0 if timers.next_at is None else max(0, now - timers.next_at)
         found = [
             *(Sample(EVENTS, counts.events[kind], (kind.name,)) for kind in EventType),
-            *(Sample(BREACHES, counts.breaches[phase], (phase.name.lower(),)) for phase in Phase),
-            Sample(BREACHES, counts.breaches[0], (OTHER_CLOCK,)),
+            *(Sample(BREACHES, n, ClockLabels.labels(clock)) for clock, n in counts.breaches.items()),
             *(
                 Sample(VERDICTS, counts.verdicts[clock, verdict], (clock, verdict.name.lower()))
-                for clock in (*PHASES, OTHER_CLOCK)
+                for clock in counts.breaches
                 for verdict in (Verdict.MET, Verdict.MISSED, Verdict.NONE)
             ),
             Sample(LATENESS, counts.lateness),

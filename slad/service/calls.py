@@ -10,8 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from slad.core.errors import InvalidField, Refused
-from slad.core.events import PHASES
-from slad.core.metrics import OTHER_CLOCK, Metric, MetricKind, Sample, durations
+from slad.core.metrics import TWO_CLOCKS, ClockLabels, Metric, MetricKind, Sample, durations
 from slad.service.error_details import code_and_reason
 
 log = logging.getLogger(__name__)
@@ -136,7 +135,7 @@ DIFFERENCES = Metric(
     "slad_verdict_differences_total",
     MetricKind.COUNTER,
     "Completions for which the caller reported another verdict than slad's (M3).",
-    ("phase",),
+    ("phase", "clock"),
 )
 
 
@@ -145,15 +144,16 @@ class CallMeters:
 
     metrics: Final = (CALLS, DURATION, OPEN, REFUSALS, COMMANDS, DIFFERENCES)
 
-    def __init__(self) -> None:
+    def __init__(self, clock_labels: ClockLabels = TWO_CLOCKS) -> None:
         self._meters: dict[str, CallMeter] = {}
         self.commands: Counter[tuple[str, str]] = Counter({("start", OK): 0})
         """Commands of ExecuteSla by their field of SlaCommand and gRPC code."""
-        self._verdict_differences: Counter[str] = Counter({**dict.fromkeys(PHASES, 0), OTHER_CLOCK: 0})
+        self._clock_labels = clock_labels
+        self._verdict_differences = dict.fromkeys(clock_labels.clocks, 0)
 
     def verdict_differed(self, clock: str) -> None:
         """A caller reported another verdict on a clock than slad's (M3)."""
-        self._verdict_differences[clock if clock in PHASES else OTHER_CLOCK] += 1
+        self._verdict_differences[self._clock_labels.of(clock)] += 1
 
     def meter(self, rpc: str) -> CallMeter:
         """The meter of an RPC, by its name without the service's: they differ within slad."""
@@ -175,5 +175,5 @@ class CallMeters:
             if meter.durations.count:
                 found.append(Sample(DURATION, meter.durations, (rpc,)))
         found += [Sample(COMMANDS, count, labels) for labels, count in self.commands.items()]
-        found += [Sample(DIFFERENCES, n, (phase,)) for phase, n in self._verdict_differences.items()]
-        return found
+        differences = self._verdict_differences.items()
+        return [*found, *(Sample(DIFFERENCES, n, ClockLabels.labels(clock)) for clock, n in differences)]

@@ -5,16 +5,14 @@ What is wrong raises InvalidField with the path in the request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
 from slad.core.events import PHASES
 from slad.core.instants import MINUTE_MS
-from slad.core.terms import ClockKind, ClockTerms
+from slad.core.terms import CLOCK_NAME, ClockKind, ClockTerms
 from slad.engine.commands import ClockOffer, ScheduleOffer
 from slad.service.fields import (
     Fields,
@@ -26,8 +24,6 @@ from slad.service.fields import (
     percent,
 )
 from slad.service.limits import MAX_CLOCKS
-
-NAME: Final = re.compile("[a-z][a-z0-9_-]{0,63}")
 
 ReadSchedule = Callable[[str, pb.BusinessHoursSchedule], ScheduleOffer | None]
 """Reads the schedule of a message, given its path; None: every hour counts."""
@@ -58,7 +54,7 @@ def _read(
     fields: Fields,
     read_schedule: ReadSchedule,
 ) -> ClockOffer:
-    if not NAME.fullmatch(message.name):
+    if not CLOCK_NAME.fullmatch(message.name):
         text = "a name is a lower-case letter, then up to 63 lower-case letters, digits, - or _"
         raise InvalidField(f"{path}.name", "MALFORMED_NAME" if message.name else "REQUIRED", text)
     paused_by = _paused_by(f"{path}.paused_by", message, fields)

@@ -91,6 +91,10 @@ def test_a_reload_reads_the_file_again_and_keeps_what_was_given(tmp_path: Path) 
         ),
         ("listen = [1]\n", "listen: [1] is not a text in quotes or a list of them"),
         ('log = "info"\n', "log: is a table: [log]"),
+        (
+            '[metrics]\nclocks = ["Next reply"]\n',
+            "metrics.clocks: 'Next reply' is not the name of a clock, such as next-reply",
+        ),
         ("listen = \n", "is not TOML:"),
     ],
 )
@@ -189,6 +193,12 @@ def test_names_follow_from_the_key_and_defaults_can_be_written(setting: Setting)
     assert setting.help.endswith(".")
     if setting.default is not None:
         assert setting.kind.from_text(setting.kind.show(setting.default), setting.key) == setting.default
+
+
+def test_metrics_tell_a_bounded_number_of_clocks_apart(tmp_path: Path) -> None:
+    path = written(tmp_path, f"[metrics]\nclocks = {[f'c{number}' for number in range(101)]}\n")
+    with pytest.raises(ConfigurationError, match=r"metrics\.clocks: 101 names, at most 100 are allowed"):
+        configure({}, path).settings()
 
 
 def test_traces_without_opentelemetry_are_a_wrong_configuration(monkeypatch: pytest.MonkeyPatch) -> None:

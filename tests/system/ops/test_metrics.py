@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
+from slad_client.v1 import types_pb2 as pb
 
 from slad.config.addresses import AddressError
 from slad.config.settings import MetricsSettings
@@ -68,15 +69,15 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
     assert 0 < value("slad_call_duration_seconds_sum", rpc="StartSlaTracking") < 60
     assert value("slad_calls_open", rpc="WatchSlaEvents") == 1
     assert value("slad_calls_open", rpc="StartSlaTracking") == 0
-    assert value("slad_verdict_differences_total", phase="response") == 1
-    assert value("slad_verdict_differences_total", phase="resolution") == 0
+    assert value("slad_verdict_differences_total", phase="response", clock="response") == 1
+    assert value("slad_verdict_differences_total", phase="resolution", clock="resolution") == 0
 
     assert value("slad_events_total", type="STARTED") == 3
     assert value("slad_events_total", type="PAUSED") == 1
     assert value("slad_events_total", type="PHASE_COMPLETED") == 1
     assert value("slad_events_total", type="CANCELLED") == 0
-    assert value("slad_breaches_total", phase="response") == 1
-    assert value("slad_breaches_total", phase="resolution") == 0
+    assert value("slad_breaches_total", phase="response", clock="response") == 1
+    assert value("slad_breaches_total", phase="resolution", clock="resolution") == 0
     # T-1 has 50, 70, 75, 90, 100 and 110 % of its response behind it, of its resolution nothing yet.
     assert value("slad_events_total", type="THRESHOLD_REACHED") == 6
     assert value("slad_head_sequence") == 11
@@ -228,6 +229,29 @@ async def test_a_scrape_of_a_hung_daemon_is_a_503(tmp_path: Path, monkeypatch: p
         assert caught.value.code == 404
     finally:
         await server.stop()
+
+
+async def test_named_clocks_are_told_apart_if_the_configuration_lists_them(tmp_path: Path) -> None:
+    kind = pb.SLA_CLOCK_KIND_FROM_START
+    names = ("workaround", "vendor", "other-team")
+    clocks = [pb.SlaClockTerms(name=name, kind=kind, target_minutes=30) for name in names]
+    metrics = MetricsSettings("127.0.0.1:0", clocks=("workaround", "quiet", "workaround"))
+    async with slad_running(tmp_path, metrics=metrics) as slad:
+        await slad.start(clocks=clocks)
+        await slad.advance(minutes=31)
+        for name in names[:2]:
+            request = rpc.CompleteSlaRequest(ticket_id="T-1", clock=name, met=True)
+            assert (await slad.backend.CompleteSla(request)).met_differs
+        value = await scrape(slad.daemon.observability.metrics_address)
+    breaches, differences = value["slad_breaches_total"], value["slad_verdict_differences_total"]
+    labels = {"response", "resolution", "workaround", "quiet", "other"}
+    assert breaches.values_of("clock") == differences.values_of("clock") == labels
+    assert breaches.values_of("phase") == {"response", "resolution", "other"}
+    assert value("slad_breaches_total", phase="other", clock="workaround") == 1
+    assert value("slad_breaches_total", phase="other", clock="other") == 2
+    assert value("slad_breaches_total", phase="other", clock="quiet") == 0
+    assert value("slad_verdict_differences_total", phase="other", clock="workaround") == 1
+    assert value("slad_verdict_differences_total", phase="other", clock="other") == 1
 
 
 async def test_after_the_stop_nobody_listens(tmp_path: Path) -> None:
