@@ -149,7 +149,7 @@ def complete(
     with call.client() as client:
         reply = client.complete_sla(
             **call.ticket._asdict(),
-            phase="" if clock else name.upper(),
+            phase="UNSPECIFIED" if clock else name.upper(),
             clock=clock or "",
             discard=discard,
             met=met,

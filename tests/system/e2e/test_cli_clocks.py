@@ -47,7 +47,7 @@ def test_the_next_reply(desk: Desk) -> None:
 
 def test_a_lane_a_clock(desk: Desk) -> None:
     desk(
-        *("start", "acme", "T-1", "--resolution", "8h", *OFFICE, "--notify", "50"),
+        *("start", "acme", "T-1", "--resolution", "7h", *OFFICE, "--notify", "50"),
         *("--clock", "level-1:OWNERSHIP:1h:owner=level-1", "--clock", "level-2:OWNERSHIP:4h:owner=level-2"),
     )
     desk("assign", "T-1", "--owner", "level-1")
@@ -65,10 +65,11 @@ def test_a_lane_a_clock(desk: Desk) -> None:
     drawing = told.split("\n\n")[1].splitlines()
     assert drawing == [
         "                        09  10  11  12  13  14  15  16  17",
-        "Mon 02 Mar  resolution  █████████████┃░░◇░░░░░░░░░░░░░░░  ┃ now 12:15  ◇ 50 % 13:00",
+        "Mon 02 Mar  resolution  █████████████┃◇░░░░░░░░░░░░░✕     ┃ now 12:15  ◇ 50 % 12:30  "
+        "✕ 100 %, breach 16:00",
         "            level-1     ██◆✔        █┃◇░✕                 ◆ 50 % 09:30  ✔ met 09:45  ◇ 50 % 12:30  "
         "✕ 100 %, breach 13:00",
-        "            level-2        ████████✔ ┃                    ✔ met 11:45",
+        "            level-2        ████████✔ ┃                    ◆ 50 % 11:45  ✔ met 11:45",
         "█ counted  ░ will count  ▒ paused  · closed  ◆ threshold  ✖ breach  ✔ done  ┃ now  ◇ ✕ ahead",
     ]
     assert "owner-changed      level-2" in told
@@ -103,7 +104,7 @@ def test_reasons_to_pause(desk: Desk) -> None:
     assert desk("resume", "T-1", "--reason-code", "vendor").startswith("T-1: no longer paused for vendor\n")
     assert desk("resume", "T-1").startswith("T-1: resumed\n")
     lines = desk("watch", "--after", "0", "--count", "5").splitlines()
-    assert [line.split()[6:] for line in lines[1:]] == [
+    assert [line.split()[7:] for line in lines[1:]] == [
         ["clock-opened", "vendor", "(cycle", "1)"],
         ["paused", "vendor"],
         ["pause-changed", "vendor"],
@@ -271,7 +272,7 @@ def test_many_tickets_are_retargeted(desk: Desk, tmp_path: Path) -> None:
     arguments = ["retarget-many", "acme", "--schedule-id", "office", "-f", str(edited)]
     told = desk(*arguments, "--dry-run").splitlines()
     assert told[0] == "3 tickets selected: 3 would change, 0 refused"
-    assert told[2].split("  ")[:3] == ["T-1", "   resolution", "1"]
+    assert told[2].split()[:3] == ["T-1", "resolution", "1"]
     assert "Tue 2026-03-03 11:00 UTC  Tue 2026-03-03 10:00 UTC  1 h earlier" in told[2]
     assert desk.json("status", "T-1")["resolution"]["due_at"] == "2026-03-03T11:00:00Z"
     moved = tmp_path / "moved.csv"
