@@ -49,7 +49,7 @@ class Hours(NamedTuple):
 def parse_hours(text: str) -> Hours:
     """The windows of the week and of dates. Raises ValueError."""
     hours = Hours([], [])
-    for rule in filter(None, map(str.strip, _split(text))):
+    for rule in filter(None, map(str.strip, split_rules(text))):
         if is_about_dates(rule):
             hours.date_overrides.append(parse_date_override(rule))
         else:
@@ -206,8 +206,12 @@ def _written_override(override: pb.DateOverride) -> str:
 
 
 def _named(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace(";", "\\;")
-    return f"= {escaped}" if escaped else ""
+    return f"= {escaped(name)}" if name else ""
+
+
+def escaped(text: str) -> str:
+    """A text that `split_rules` gives back in one piece."""
+    return text.replace("\\", "\\\\").replace(";", "\\;")
 
 
 HOLIDAY_FORMS: Final = (
@@ -298,12 +302,12 @@ def _written(holiday: pb.Holiday) -> str:
 
 def add_holidays(schedule: pb.BusinessHoursSchedule, text: str) -> None:
     """Adds what `write_holidays` writes. Raises ValueError."""
-    for part in _split(text):
+    for part in split_rules(text):
         if part.strip():
             add_holiday(schedule, part)
 
 
-def _split(text: str) -> Iterator[str]:
+def split_rules(text: str) -> Iterator[str]:
     """The parts between semicolons that are not escaped, without their escapes."""
     part = ""
     characters = iter(text)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TextIO
 
 from dateutil.parser import isoparse
 from google.protobuf.json_format import MessageToDict, Parse, ParseDict, ParseError
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -18,7 +19,14 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli.exits import CommandError
 from slad.cli.option_types import enum_word, parse_enum_word
 from slad.cli.parse_errors import problem
-from slad.cli.schedule_text import add_holidays, parse_hours, write_holidays, write_hours
+from slad.cli.schedule_text import (
+    add_holidays,
+    escaped,
+    parse_hours,
+    split_rules,
+    write_holidays,
+    write_hours,
+)
 
 FORMATS: Final = ("jsonl", "csv")
 
@@ -28,20 +36,31 @@ ATTRIBUTE_PREFIX: Final = "attribute."
 _IDS: Final = ("tenant_id", "ticket_id", "policy_id", "priority_id")
 _MINUTES: Final = ("response_time_minutes", "resolution_time_minutes")
 _LEVELS: Final = ("escalation_1_percent", "escalation_2_percent", "escalation_3_percent")
+_DUE_DATES: Final = ("response_due_at", "resolution_due_at")
+_OPEN_TIMES: Final = ("response_open_time", "resolution_open_time")
 _REASON: Final = "SLA_PAUSE_REASON_"
+_OWN_REASON: Final = "other:"
+"""Before the code of a reason of the caller's own."""
+_ON_RESOLUTION: Final = "SLA_RESPONSE_ON_RESOLUTION_"
 _ACCOUNTING: Final = "PAUSE_ACCOUNTING_"
 
 COLUMNS: Final = (
     *_IDS,
     "started_at",
     *_MINUTES,
+    *_DUE_DATES,
+    *_OPEN_TIMES,
     *_LEVELS,
     "notification_thresholds",
     "is_24x7",
+    "schedule_id",
     "timezone",
     "hours",
     "holidays",
     "pause_accounting",
+    "response_on_resolution",
+    "clocks",
+    "facts",
     "pauses",
     "response_completed_at",
     "response_met",
@@ -196,27 +215,36 @@ def _fill_hours(schedule: pb.BusinessHoursSchedule, text: str) -> None:
 
 
 def _fill_pauses(row: rpc.SlaTrackingImport, text: str) -> None:
-    for part in filter(None, map(str.strip, text.split(";"))):
+    for part in filter(None, map(str.strip, split_rules(text))):
         stretch, _, reason = part.partition(" ")
         begin, _, end = stretch.partition("/")
         pause = row.pauses.add(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE)
         _to(pause.paused_at, begin)
         if end:
             _to(pause.resumed_at, end)
-        if reason:
+        if reason.startswith(_OWN_REASON):
+            pause.reason, pause.reason_code = pb.SLA_PAUSE_REASON_OTHER, reason.removeprefix(_OWN_REASON)
+        elif reason:
             pause.reason = pb.SlaPauseReason.ValueType(parse_enum_word(reason, pb.SlaPauseReason, _REASON))
 
 
 def _fill_closed(row: rpc.SlaTrackingImport, text: str) -> None:
     for part in filter(None, map(str.strip, text.split(";"))):
-        begin, _, end = part.partition("/")
-        closed = row.closed.add()
+        stretch, _, how = part.partition(" ")
+        if how not in ("", "resolved"):
+            raise ValueError(f"{how!r} is not 'resolved'")
+        begin, _, end = stretch.partition("/")
+        closed = row.closed.add(resolved=how == "resolved")
         _to(closed.closed_at, begin)
         _to(closed.reopened_at, end)
 
 
-def _fill_json(row: rpc.SlaTrackingImport, name: str, text: str) -> None:
-    ParseDict({name: json.loads(text)}, row)
+def _fill_json(message: Message, name: str, text: str) -> None:
+    ParseDict({name: json.loads(text)}, message)
+
+
+def _fill_span(target: pb.SlaPolicyTarget, name: str, text: str) -> None:
+    ParseDict({name: text}, target)
 
 
 def _fill_attributes(row: rpc.SlaTrackingImport, text: str) -> None:
@@ -232,13 +260,29 @@ _FILLERS: Final[dict[str, Callable[[rpc.SlaTrackingImport, str], Any]]] = {
     "notification_thresholds": lambda row, text: row.start.notification_thresholds.extend(
         map(_number, text.replace(",", " ").split())
     ),
+    **{
+        name: lambda row, text, name=name: _to(getattr(row.start.targets[0], name), text)  # type: ignore[misc]
+        for name in _DUE_DATES
+    },
+    **{
+        name: lambda row, text, name=name: _fill_span(row.start.targets[0], name, text)  # type: ignore[misc]
+        for name in _OPEN_TIMES
+    },
     "is_24x7": lambda row, text: setattr(row.start.targets[0], "is_24x7", _yes(text)),
+    "schedule_id": lambda row, text: setattr(row.start.schedule, "schedule_id", text),
     "timezone": lambda row, text: setattr(row.start.schedule, "timezone", text),
     "hours": lambda row, text: _fill_hours(row.start.schedule, text),
     "holidays": lambda row, text: add_holidays(row.start.schedule, text),
     "pause_accounting": lambda row, text: setattr(
         row.start, "pause_accounting", parse_enum_word(text, pb.PauseAccounting, _ACCOUNTING)
     ),
+    "response_on_resolution": lambda row, text: setattr(
+        row.start,
+        "response_on_resolution",
+        parse_enum_word(text, pb.SlaResponseOnResolution, _ON_RESOLUTION),
+    ),
+    "clocks": lambda row, text: _fill_json(row.start, "clocks", text),
+    "facts": lambda row, text: _fill_json(row, "facts", text),
     "pauses": _fill_pauses,
     "response_completed_at": lambda row, text: _to(row.response_completed_at, text),
     "response_met": lambda row, text: setattr(row, "response_met", _yes(text)),
@@ -257,14 +301,26 @@ def write_csv(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> None:
         writer.writerow(_to_cells(tracking))
 
 
+def _written_reason(pause: pb.SlaPause) -> str:
+    if pause.reason == pb.SLA_PAUSE_REASON_OTHER:
+        return escaped(f"{_OWN_REASON}{pause.reason_code}")
+    return enum_word(pb.SlaPauseReason.Name(pause.reason), _REASON)
+
+
 def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
     start, target = row.start, row.start.targets[0]
     cells = {name: getattr(start, name) for name in _IDS}
     cells |= {name: str(getattr(target, name)) for name in _MINUTES if target.HasField(name)}
     cells |= {name: str(getattr(target, name)) for name in _LEVELS if getattr(target, name)}
+    cells |= {
+        name: getattr(target, name).ToJsonString()
+        for name in (*_DUE_DATES, *_OPEN_TIMES)
+        if target.HasField(name)
+    }
     cells["started_at"] = start.started_at.ToJsonString()
     cells["notification_thresholds"] = " ".join(map(str, start.notification_thresholds))
     cells["is_24x7"] = "true" if target.is_24x7 else "false"
+    cells["schedule_id"] = start.schedule.schedule_id
     cells["timezone"] = start.schedule.timezone
     cells["hours"] = write_hours(start.schedule.entries, start.schedule.date_overrides)
     cells["holidays"] = write_holidays(start.schedule.holidays)
@@ -272,7 +328,7 @@ def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
     cells["pauses"] = "; ".join(
         f"{pause.paused_at.ToJsonString()}/"
         f"{pause.resumed_at.ToJsonString() if pause.HasField('resumed_at') else ''} "
-        f"{enum_word(pb.SlaPauseReason.Name(pause.reason), _REASON)}"
+        f"{_written_reason(pause)}"
         for pause in row.pauses
     )
     if row.HasField("response_completed_at"):
@@ -280,9 +336,16 @@ def _to_cells(row: rpc.SlaTrackingImport) -> dict[str, str]:
     if row.HasField("response_met"):
         cells["response_met"] = "true" if row.response_met else "false"
     cells["closed"] = "; ".join(
-        f"{closed.closed_at.ToJsonString()}/{closed.reopened_at.ToJsonString()}" for closed in row.closed
+        f"{closed.closed_at.ToJsonString()}/{closed.reopened_at.ToJsonString()}"
+        f"{' resolved' if closed.resolved else ''}"
+        for closed in row.closed
     )
-    fired = MessageToDict(row, preserving_proto_field_name=True).get("fired")
-    cells["fired"] = json.dumps(fired, separators=(",", ":")) if fired else ""
+    if start.response_on_resolution:
+        name = pb.SlaResponseOnResolution.Name(start.response_on_resolution)
+        cells["response_on_resolution"] = enum_word(name, _ON_RESOLUTION)
+    content = MessageToDict(row, preserving_proto_field_name=True)
+    for column, found in (("clocks", content["start"]), ("facts", content), ("fired", content)):
+        if column in found:
+            cells[column] = json.dumps(found[column], ensure_ascii=False, separators=(",", ":"))
     cells["attributes"] = json.dumps(dict(start.attributes), ensure_ascii=False) if start.attributes else ""
     return cells

@@ -49,6 +49,50 @@ FULL.start.schedule.date_overrides.add(
     entries=[pb.DateOverrideEntry(start_time="09:00", end_time="13:00")],
 )
 FULL.start.schedule.date_overrides.add(from_date="2026-12-27", to_date="2026-12-31", is_recurring=True)
+NAMED = rpc.SlaTrackingImport(
+    start=start_request(
+        targets=[
+            pb.SlaPolicyTarget(
+                response_time_minutes=60,
+                resolution_due_at=stamp(MONDAY_9 + 90_000),
+                resolution_open_time={"seconds": 90},
+            )
+        ],
+        started_at=stamp(MONDAY_9),
+        pause_accounting=pb.PAUSE_ACCOUNTING_BUSINESS_TIME,
+        response_on_resolution=pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED,
+        clocks=[
+            pb.SlaClockTerms(
+                name="level-2",
+                kind=pb.SLA_CLOCK_KIND_OWNERSHIP,
+                target_minutes=60,
+                owner="niveau ü, 2",
+                schedule=OFFICE,
+                paused_by=pb.SlaPausedBy(reasons=["vendor; B"]),
+            ),
+            pb.SlaClockTerms(name="resolution", paused_by=pb.SlaPausedBy(never=True)),
+        ],
+    ),
+    pauses=[
+        pb.SlaPause(
+            paused_at=stamp(MONDAY_9 + 2),
+            resumed_at=stamp(MONDAY_9 + 3),
+            reason=pb.SLA_PAUSE_REASON_OTHER,
+            reason_code="vendor; B\\",
+        ),
+        pb.SlaPause(
+            paused_at=stamp(MONDAY_9 + 2), reason=pb.SLA_PAUSE_REASON_OTHER, reason_code="status-pause"
+        ),
+    ],
+    facts=[
+        rpc.SlaFact(at=stamp(MONDAY_9 + 1), kind=rpc.SLA_FACT_KIND_ASSIGNED, owner="x"),
+        rpc.SlaFact(
+            at=stamp(MONDAY_9 + 2), kind=rpc.SLA_FACT_KIND_CLOCK_COMPLETED, clock="level-2", met=False
+        ),
+    ],
+    closed=[rpc.SlaClosedTime(closed_at=stamp(MONDAY_9), reopened_at=stamp(MONDAY_9 + 1), resolved=True)],
+)
+NAMED.start.schedule.schedule_id = "office"
 BARE = rpc.SlaTrackingImport(
     start=rpc.StartSlaTrackingRequest(
         tenant_id="acme",
@@ -63,11 +107,10 @@ BARE = rpc.SlaTrackingImport(
 @pytest.mark.parametrize(("write", "read"), [(write_csv, read_csv), (write_jsonl, read_jsonl)])
 def test_what_is_written_can_be_read_again(write: Any, read: Any) -> None:
     file = io.StringIO(newline="")
-    write([FULL, BARE], file)
+    write([FULL, NAMED, BARE], file)
     rows = list(read(io.StringIO(file.getvalue(), newline="")))
-    assert [row.problem for row in rows] == ["", ""]
-    assert rows[0].tracking == FULL
-    assert rows[1].tracking == BARE
+    assert [row.problem for row in rows] == ["", "", ""]
+    assert [row.tracking for row in rows] == [FULL, NAMED, BARE]
 
 
 def csv_rows(text: str) -> Any:
