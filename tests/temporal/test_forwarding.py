@@ -117,7 +117,7 @@ def test_what_alga_psas_worker_does_not_know_is_not_given_to_it(
     )
     fix = ClockTerms("fix", ClockKind.FROM_START, 60_000, (), (0, 0, 0), 0)
     offered = ScheduleOffer(schedule, *encode_schedule(schedule))
-    clocks = [ClockOffer(fix, False, None, "clocks[0]")] if what == "CLOCKS" else []
+    clocks = [ClockOffer(fix, None, "clocks[0]")] if what == "CLOCKS" else []
     offer = TermsOffer("", 1, 1, (), (0, 0, 0), offered, "targets[0]", tuple(clocks))
     directory = DataDirectory(tmp_path)
     directory.writer()

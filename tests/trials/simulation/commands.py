@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from slad.core.events import PauseReason
 from slad.core.instants import MINUTE_MS
 from slad.core.machine import ReopenMode
@@ -91,7 +93,8 @@ def _offer(promise: Promise) -> slad.TermsOffer:
 
 def _clock(name: str) -> slad.ClockOffer:
     clock = CLOCKS[name]
-    return slad.ClockOffer(clock, clock.schedule_key == EVERY_HOUR, None, name)
+    own = "" if clock.schedule_key == EVERY_HOUR else None
+    return slad.ClockOffer(msgspec.structs.replace(clock, schedule_id=own), None, name)
 
 
 def _at(ago: int | None, now: int) -> int | None:
