@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from slad_client._enums import Named, number, numbers
@@ -32,6 +33,7 @@ Span = float | timedelta
 """Seconds, or a timedelta."""
 
 M = TypeVar("M", bound=Callable[..., object])
+R = TypeVar("R", bound=Message)
 
 
 def start_sla_tracking(
@@ -513,6 +515,24 @@ def get_sla_status(
     return UnaryCall("GetSlaStatus", request, RETRIED_QUERY, _timeout(timeout), retry)
 
 
+def batch_get_sla_status(
+    *,
+    tenant_id: str,
+    ticket_ids: Sequence[str],
+    timeout: Span | None = None,
+    retry: RetryPolicy | None = None,
+) -> UnaryCall[rpc.BatchGetSlaStatusResponse]:
+    """How up to 1,000 tickets of a tenant stand now, each in its latest generation (X5).
+
+    `statuses` are in the order of `ticket_ids`; those that slad does not know are in `not_found`.
+
+    Raises InvalidArgument, ResourceExhausted when the statuses are more than a reply holds, Unavailable,
+    DeadlineExceeded.
+    """
+    request = rpc.BatchGetSlaStatusRequest(tenant_id=tenant_id, ticket_ids=ticket_ids)
+    return UnaryCall("BatchGetSlaStatus", request, RETRIED_QUERY, _timeout(timeout), retry)
+
+
 def get_sla_timeline(
     *,
     ticket_id: str,
@@ -714,6 +734,16 @@ def _duration(span: timedelta | None) -> Duration | None:
     duration = Duration()
     duration.FromTimedelta(span)
     return duration
+
+
+def identified(request: R) -> R:
+    """A command under a `request_id`: its own, or else one that is new."""
+    if getattr(request, "request_id", ""):
+        return request
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.request_id = _fresh_id()  # type: ignore[attr-defined]
+    return copy
 
 
 def _fresh_id() -> str:

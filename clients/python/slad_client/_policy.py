@@ -71,7 +71,7 @@ class RetryPolicy:
     """
 
     attempts: int = 6
-    """How often a call is sent at most; 1: no retries."""
+    """How often a call is sent at most; 1: no retries. A pipeline goes on until its timeout, but for 1."""
     attempt_timeout: float = 2.0
     """Seconds after which a command that has no answer is sent again. At most the call's timeout."""
     first_delay: float = 0.1
@@ -145,7 +145,7 @@ class Attempts:
         self._failures += 1
         if error.code not in self._call.retry_on or self._failures >= self._retry.attempts:
             raise error from failure
-        delay = self._retry.delay(self._failures, _asked(error))
+        delay = self._retry.delay(self._failures, asked(error))
         if self._clock() + delay >= self._deadline:
             raise error from failure
         log.debug("%s: %s; again in %.3f s", self._call.rpc, error, delay)
@@ -193,19 +193,11 @@ class Subscription:
 
         Raises the typed error when there is to be no next stream.
         """
-        error = (
-            from_rpc_error(failure)
-            if failure
-            else Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
-        )
-        # slad's own INTERNAL has a reason; without one it is the connection that broke.
-        broken = error.code in _BROKEN_STREAM and (
-            error.code is not grpc.StatusCode.INTERNAL or not error.reason
-        )
-        if not broken or not self._watch.reconnect:
+        error = from_rpc_error(failure) if failure else stream_ended()
+        if not is_broken(error) or not self._watch.reconnect:
             raise error from failure
         self._failures += 1
-        delay = self._retry.delay(self._failures, _asked(error))
+        delay = self._retry.delay(self._failures, asked(error))
         log.warning("the watch of %s broke, again in %.1f s: %s", self._name(), delay, error)
         return delay
 
@@ -260,10 +252,22 @@ class Ledger:
             self._acknowledged = call.request.sequence
 
 
-def closed() -> Cancelled:
+def closed(what: str = "client") -> Cancelled:
     """What calls of a closed client end with."""
-    return Cancelled(grpc.StatusCode.CANCELLED, "the client was closed")
+    return Cancelled(grpc.StatusCode.CANCELLED, f"the {what} was closed")
 
 
-def _asked(error: SladError) -> float:
+def is_broken(error: SladError) -> bool:
+    """Whether a stream ended with this because the connection or slad went away."""
+    # slad's own INTERNAL has a reason; without one it is the connection that broke.
+    return error.code in _BROKEN_STREAM and (error.code is not grpc.StatusCode.INTERNAL or not error.reason)
+
+
+def stream_ended() -> Unavailable:
+    """What a stream ends with that ended without a word, and should not have."""
+    return Unavailable(grpc.StatusCode.UNAVAILABLE, "the stream ended")
+
+
+def asked(error: SladError) -> float:
+    """Seconds for which slad asks to wait."""
     return error.retry_delay.total_seconds() if error.retry_delay else 0.0

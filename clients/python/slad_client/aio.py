@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 
 from slad_client import _calls
+from slad_client._aio_pipeline import Commands, SladPipeline, unary
 from slad_client._handlers import HANDLER_RETRY, Dealing, Handlers
+from slad_client._pipeline import Backlog
 from slad_client._policy import (
     CHANNEL_OPTIONS,
     DEFAULT_TARGET,
@@ -34,17 +37,10 @@ from slad_client.v1 import types_pb2 as pb
 from slad_client.v1.sla_backend_pb2_grpc import SlaBackendStub
 from slad_client.v1.test_clock_pb2_grpc import TestClockStub
 
+__all__ = ["SlaEventConsumer", "SladClient", "SladPipeline", "SladTestClock"]
+
 P = ParamSpec("P")
 Reply = TypeVar("Reply")
-
-
-def _unary(
-    describe: Callable[P, UnaryCall[Reply]],
-) -> Callable[Concatenate[SladClient, P], Coroutine[Any, Any, Reply]]:
-    async def method(self: SladClient, /, *args: P.args, **kwargs: P.kwargs) -> Reply:
-        return await self._send(describe(*args, **kwargs))
-
-    return _calls.method_of(describe, method)
 
 
 def _pages(
@@ -74,7 +70,7 @@ def _stream(
     return _calls.method_of(describe, method)
 
 
-class SladClient:
+class SladClient(Commands):
     """slad, to be awaited. Methods are the RPCs in snake_case, and raise `slad_client.SladError`.
 
     Made inside the event loop that uses it, closed with `close` or `async with`.
@@ -117,35 +113,55 @@ class SladClient:
             channel = self._owned = _open(target, tls, list(merged.items()))
         self._target = target if self._owned else "a channel of the caller"
         self._stub = SlaBackendStub(channel)
-        self._streams: set[grpc.aio.Call] = set()
+        self._streams: set[grpc.aio.Call | SladPipeline] = set()
         self._closed = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.SladClient of {self._target}{', closed' if self._closed else ''}>"
 
-    start_sla_tracking = _unary(_calls.start_sla_tracking)
-    pause_sla = _unary(_calls.pause_sla)
-    resume_sla = _unary(_calls.resume_sla)
-    complete_sla = _unary(_calls.complete_sla)
-    record_sla_message = _unary(_calls.record_sla_message)
-    assign_sla = _unary(_calls.assign_sla)
-    cancel_sla = _unary(_calls.cancel_sla)
-    retarget_sla = _unary(_calls.retarget_sla)
     retarget_sla_trackings = _replies(_calls.retarget_sla_trackings)
-    reopen_sla = _unary(_calls.reopen_sla)
-    get_sla_status = _unary(_calls.get_sla_status)
-    get_sla_timeline = _unary(_calls.get_sla_timeline)
-    preview_sla = _unary(_calls.preview_sla)
-    annotate_sla = _unary(_calls.annotate_sla)
-    report_sla = _unary(_calls.report_sla)
+    get_sla_status = unary(_calls.get_sla_status)
+    batch_get_sla_status = unary(_calls.batch_get_sla_status)
+    get_sla_timeline = unary(_calls.get_sla_timeline)
+    preview_sla = unary(_calls.preview_sla)
+    annotate_sla = unary(_calls.annotate_sla)
+    report_sla = unary(_calls.report_sla)
     unfold_sla_report = _replies(_calls.unfold_sla_report)
-    forecast_sla = _unary(_calls.forecast_sla)
+    forecast_sla = unary(_calls.forecast_sla)
     list_sla_trackings = _pages(_calls.list_sla_trackings)
     watch_sla_events = _stream(_calls.watch_sla_events)
-    ack_sla_events = _unary(_calls.ack_sla_events)
+    ack_sla_events = unary(_calls.ack_sla_events)
+
+    def pipeline(self, *, omit_status: bool = False, timeout: _calls.Span | None = None) -> SladPipeline:
+        """What takes the same commands and puts many into a message, for those who have many to send.
+
+        With `omit_status` replies come without the status of the ticket, which costs the most. A pipeline of
+        which nothing is heard for `timeout`, by default the client's, ends all commands that wait with
+        Unavailable or DeadlineExceeded; until then it goes on over breaks of the connection.
+
+        Raises ValueError for a `timeout` that is no span of time.
+        """
+        given = self._defaults.timeout if timeout is None else _calls.seconds("timeout", timeout)
+        return SladPipeline(self, Backlog(self._defaults.retry, given, omit_status=omit_status))
+
+    async def execute(
+        self,
+        commands: Iterable[rpc.SlaCommand],
+        *,
+        omit_status: bool = False,
+        timeout: _calls.Span | None = None,  # noqa: ASYNC109 - of the pipeline
+    ) -> list[Message | SladError]:
+        """Carries out many commands through a pipeline of their own; what became of them, in their order.
+
+        See `pipeline` and `SladPipeline.execute`.
+
+        Raises TypeError when something is not a SlaCommand with a command in it; nothing is sent then.
+        """
+        async with self.pipeline(omit_status=omit_status, timeout=timeout) as pipeline:
+            return await pipeline.execute(commands)
 
     async def close(self) -> None:
-        """Ends the watches, without further acknowledgement, and closes the channel if it is the client's."""
+        """Ends pipelines, and watches without further acknowledgement; closes its channel."""
         self._closed = True
         for stream in tuple(self._streams):
             stream.cancel()
@@ -175,6 +191,10 @@ class SladClient:
                 raise
             await self._sleep(delay)
         raise closed()
+
+    def _open_pipeline(self) -> grpc.aio.StreamStreamCall[rpc.ExecuteSlaRequest, rpc.ExecuteSlaResponse]:
+        call: Any = self._stub.ExecuteSla(**self._defaults.call_options())
+        return cast("grpc.aio.StreamStreamCall[rpc.ExecuteSlaRequest, rpc.ExecuteSlaResponse]", call)
 
     async def _page_through(
         self, call: UnaryCall[rpc.ListSlaTrackingsResponse]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -25,7 +25,7 @@ class FieldViolation(NamedTuple):
 
 
 class SladError(Exception):
-    """A call that failed. The gRPC error is its `__cause__`."""
+    """A call that failed. The gRPC error, if there was one, is its `__cause__`."""
 
     code: grpc.StatusCode
     """The gRPC status."""
@@ -63,6 +63,20 @@ class SladError(Exception):
         self.violations = tuple(violations)
         self.retry_delay = retry_delay
         self.request_id = request_id
+
+    def about(self, request_id: str) -> SladError:
+        """The same error of another command: many may fail of one cause."""
+        error = type(self)(
+            self.code,
+            self.message,
+            reason=self.reason,
+            metadata=self.metadata,
+            violations=self.violations,
+            retry_delay=self.retry_delay,
+            request_id=request_id,
+        )
+        error.__cause__ = self.__cause__
+        return error
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
@@ -181,6 +195,8 @@ class Unknown(_OfStatus):
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 """Where gRPC's richer error model puts a google.rpc.Status."""
 
+_CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
+
 _CLASSES: Final[dict[grpc.StatusCode, type[_OfStatus]]] = {
     kind.STATUS: kind for kind in _OfStatus.__subclasses__()
 }
@@ -190,9 +206,20 @@ def from_rpc_error(error: grpc.RpcError, request_id: str = "") -> SladError:
     """The typed error for one raised by gRPC, asyncio or not."""
     # Every error that a call raises is a grpc.Call or a grpc.aio.AioRpcError, both of which have these.
     call: Any = error
-    code: grpc.StatusCode = call.code()
+    typed = _typed(call.code(), call.details() or "", _details(call), request_id)
+    typed.__cause__ = error
+    return typed
+
+
+def from_status(status: status_pb2.Status, request_id: str = "") -> SladError:
+    """The typed error for a status in a message."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _typed(code, status.message, status.details, request_id)
+
+
+def _typed(code: grpc.StatusCode, message: str, details: Iterable[Any], request_id: str) -> SladError:
     info: dict[str, Any] = {}
-    for detail in _details(call):
+    for detail in details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             told = _unpack(detail, error_details_pb2.ErrorInfo())
             info |= {"reason": told.reason, "metadata": told.metadata}
@@ -203,7 +230,7 @@ def from_rpc_error(error: grpc.RpcError, request_id: str = "") -> SladError:
             ]
         elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             info["retry_delay"] = _unpack(detail, error_details_pb2.RetryInfo()).retry_delay.ToTimedelta()
-    return _CLASSES.get(code, SladError)(code, call.details() or "", request_id=request_id, **info)
+    return _CLASSES.get(code, SladError)(code, message, request_id=request_id, **info)
 
 
 def _details(call: Any) -> Sequence[Any]:

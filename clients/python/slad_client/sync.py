@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 
 from slad_client import _calls
 from slad_client._handlers import HANDLER_RETRY, Dealing, Handlers
+from slad_client._pipeline import Backlog
 from slad_client._policy import (
     CHANNEL_OPTIONS,
     DEFAULT_TARGET,
@@ -27,6 +29,7 @@ from slad_client._policy import (
     Watch,
     closed,
 )
+from slad_client._sync_pipeline import SladPipeline
 from slad_client.credentials import Token, bearer
 from slad_client.errors import SladError, from_rpc_error
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -34,6 +37,8 @@ from slad_client.v1 import test_clock_pb2
 from slad_client.v1 import types_pb2 as pb
 from slad_client.v1.sla_backend_pb2_grpc import SlaBackendStub
 from slad_client.v1.test_clock_pb2_grpc import TestClockStub
+
+__all__ = ["SlaEventConsumer", "SladClient", "SladPipeline", "SladTestClock"]
 
 P = ParamSpec("P")
 Reply = TypeVar("Reply")
@@ -115,7 +120,7 @@ class SladClient:
             channel = self._owned = _open(target, tls, list(merged.items()))
         self._target = target if self._owned else "a channel of the caller"
         self._stub = SlaBackendStub(channel)
-        self._streams: set[grpc.RpcContext] = set()
+        self._streams: set[grpc.RpcContext | SladPipeline] = set()
         self._closed = False
         self._closing = threading.Lock()
 
@@ -133,6 +138,7 @@ class SladClient:
     retarget_sla_trackings = _replies(_calls.retarget_sla_trackings)
     reopen_sla = _unary(_calls.reopen_sla)
     get_sla_status = _unary(_calls.get_sla_status)
+    batch_get_sla_status = _unary(_calls.batch_get_sla_status)
     get_sla_timeline = _unary(_calls.get_sla_timeline)
     preview_sla = _unary(_calls.preview_sla)
     annotate_sla = _unary(_calls.annotate_sla)
@@ -143,8 +149,36 @@ class SladClient:
     watch_sla_events = _stream(_calls.watch_sla_events)
     ack_sla_events = _unary(_calls.ack_sla_events)
 
+    def pipeline(self, *, omit_status: bool = False, timeout: _calls.Span | None = None) -> SladPipeline:
+        """What takes the same commands and puts many into a message, for those who have many to send.
+
+        With `omit_status` replies come without the status of the ticket, which costs the most. A pipeline of
+        which nothing is heard for `timeout`, by default the client's, ends all commands that wait with
+        Unavailable or DeadlineExceeded; until then it goes on over breaks of the connection.
+
+        Raises ValueError for a `timeout` that is no span of time.
+        """
+        given = self._defaults.timeout if timeout is None else _calls.seconds("timeout", timeout)
+        return SladPipeline(self, Backlog(self._defaults.retry, given, omit_status=omit_status))
+
+    def execute(
+        self,
+        commands: Iterable[rpc.SlaCommand],
+        *,
+        omit_status: bool = False,
+        timeout: _calls.Span | None = None,
+    ) -> list[Message | SladError]:
+        """Carries out many commands through a pipeline of their own; what became of them, in their order.
+
+        See `pipeline` and `SladPipeline.execute`.
+
+        Raises TypeError when something is not a SlaCommand with a command in it; nothing is sent then.
+        """
+        with self.pipeline(omit_status=omit_status, timeout=timeout) as pipeline:
+            return pipeline.execute(commands)
+
     def close(self) -> None:
-        """Ends the watches, without further acknowledgement, and closes the channel if it is the client's.
+        """Ends pipelines, and watches without further acknowledgement; closes its channel.
 
         May be called from another thread than the one that watches.
         """
@@ -179,6 +213,9 @@ class SladClient:
                 raise
             self._sleep(delay)
         raise closed()
+
+    def _open_pipeline(self, messages: Iterator[rpc.ExecuteSlaRequest]) -> Any:
+        return self._stub.ExecuteSla(messages, **self._defaults.call_options())
 
     def _page_through(
         self, call: UnaryCall[rpc.ListSlaTrackingsResponse]

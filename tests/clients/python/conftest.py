@@ -37,8 +37,10 @@ class Threaded:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.client, name)
+        if name == "pipeline":
+            return lambda **fields: ThreadedPipeline(method(**fields))
         if name not in GENERATORS:
-            return lambda **fields: asyncio.to_thread(method, **fields)
+            return lambda *args, **fields: asyncio.to_thread(method, *args, **fields)
         return lambda **fields: self._iterate(method(**fields))
 
     @staticmethod
@@ -49,6 +51,29 @@ class Threaded:
                 yield item
         finally:
             await asyncio.to_thread(items.close)
+
+
+class ThreadedPipeline:
+    """The pipeline of the blocking client with the manners of the other."""
+
+    def __init__(self, pipeline: sync.SladPipeline) -> None:
+        self.pipeline = pipeline
+
+    async def __aenter__(self) -> ThreadedPipeline:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await asyncio.to_thread(self.pipeline.__exit__, *error)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.pipeline, name)
+        if name in ("close", "execute"):
+            return lambda *args: asyncio.to_thread(method, *args)
+
+        async def put(**fields: Any) -> Any:
+            return await asyncio.wrap_future(method(**fields))
+
+        return put
 
 
 class Plain:

@@ -31,7 +31,7 @@ class Fault:
     forward: bool = True
     """Passed on to the daemon first."""
     after_events: int = 1
-    """Of a stream: what is let through before."""
+    """Of a watch: what is let through before."""
 
 
 def refusing(kind: Refusal, reason: str) -> Fault:
@@ -53,6 +53,10 @@ class Relay(grpc.GenericRpcHandler):
         self.time_left: list[float] = []
         """Seconds that each unary call had left when it came, as its caller said."""
         self.streams = 0
+        self.cancelled = 0
+        """Streams that their caller did not end."""
+        self.hold: asyncio.Event | None = None
+        """Answers to messages of commands wait for it."""
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -81,6 +85,14 @@ class Relay(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         path = details.method
         name = path.rpartition("/")[2]
+        if name == "ExecuteSla":
+
+            async def execute(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+                async with aclosing(self._execute(path, name, requests, context)) as replies:
+                    async for reply in replies:
+                        yield reply
+
+            return grpc.stream_stream_rpc_method_handler(execute)
         if name == "WatchSlaEvents":
 
             async def stream(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -133,6 +145,33 @@ class Relay(grpc.GenericRpcHandler):
                     if fault and let_through == fault.after_events:
                         await self._answer(fault, context)
                         return
+        finally:
+            upstream.cancel()
+            self.streams -= 1
+            self._news.set()
+
+    async def _execute(
+        self, path: str, name: str, requests: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncGenerator[bytes, None]:
+        """A fault is of one message, and ends its stream."""
+        upstream: Any = self._channel.stream_stream(path)
+        upstream = upstream()
+        self.streams += 1
+        try:
+            async for request in requests:
+                fault = self._next(name, request)
+                if fault is None or fault.forward:
+                    await upstream.write(request)
+                    reply = await upstream.read()
+                if self.hold:
+                    await self.hold.wait()
+                if fault is not None:
+                    await self._answer(fault, context)
+                    return
+                yield reply
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         finally:
             upstream.cancel()
             self.streams -= 1
