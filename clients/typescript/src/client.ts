@@ -1,11 +1,12 @@
 /** The client: one method for each call of slad.v1.SlaBackend. */
 
-import { randomUUID } from "node:crypto";
 import type { MethodDefinition } from "@grpc/grpc-js";
 import { groups, type Rows } from "./bulk.js";
-import { checkedMessage, type Input, wrongType } from "./checks.js";
+import { checkedMessage, type Input } from "./checks.js";
+import { type CallOptions, SlaCommands, type WithStatus } from "./commands.js";
 import { Connection, type ConnectionOptions, type RequestStream } from "./connection.js";
-import { invalid } from "./errors.js";
+import { type PipelineOptions, SladPipeline, type SlaOutcome } from "./pipeline.js";
+import { checkedTimeout, identified, messageOf } from "./requests.js";
 import {
   cancelled,
   DEFAULT_RETRY,
@@ -17,23 +18,10 @@ import {
 } from "./retry.js";
 import { linked } from "./signals.js";
 import * as admin from "./stubs/slad/v1/admin.js";
-import * as attainment from "./stubs/slad/v1/attainment.js";
+import type * as attainment from "./stubs/slad/v1/attainment.js";
 import * as rpc from "./stubs/slad/v1/sla_backend.js";
 import type { SlaEvent, SlaStatus } from "./stubs/slad/v1/types.js";
 import { ACK_TIMEOUT_MS, type WatchOptions, watchEvents } from "./watch.js";
-
-/** A reply whose status is always there. */
-export type WithStatus<Reply> = Omit<Reply, "status"> & { status: SlaStatus };
-
-/** What holds for one call. */
-export interface CallOptions {
-  /** Ms for the whole call, retries included. By default the client's. */
-  timeoutMs?: number;
-  /** By default the client's. */
-  retry?: Partial<RetryPolicy>;
-  /** Gives the call up when it is aborted. */
-  signal?: AbortSignal;
-}
 
 /** Where slad is, and what holds for calls that do not say otherwise. */
 export interface SladClientOptions extends ConnectionOptions {
@@ -53,80 +41,17 @@ const BULK_TIMEOUT_MS = 600_000;
  * again when it breaks. Fields, values and what is refused are described in proto/slad/v1. Every failure is a
  * SladError. A command without a `request_id` gets one, so that it can be repeated safely.
  */
-export class SladClient {
+export class SladClient extends SlaCommands {
   private readonly connection: Connection;
   private readonly timeoutMs: number;
   private readonly retry: RetryPolicy;
   private readonly closing = new AbortController();
 
   constructor(options: SladClientOptions = {}) {
+    super();
     this.connection = new Connection(options);
     this.timeoutMs = checkedTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
-  }
-
-  /** Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see `on_existing`). */
-  startSlaTracking(
-    request: Input<rpc.StartSlaTrackingRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.StartSlaTrackingResponse>> {
-    return this.command(SlaBackendService.startSlaTracking, request, options);
-  }
-
-  /** Stops the clocks that heed the reason until `resumeSla`. Reasons add up; one that is held changes nothing. */
-  pauseSla(
-    request: Input<rpc.PauseSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.PauseSlaResponse>> {
-    return this.command(SlaBackendService.pauseSla, request, options);
-  }
-
-  /** Lets one reason go, or all of them. Idempotent. */
-  resumeSla(
-    request: Input<rpc.ResumeSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.ResumeSlaResponse>> {
-    return this.command(SlaBackendService.resumeSla, request, options);
-  }
-
-  /** Closes one clock, or with the resolution all of them and the tracking. */
-  completeSla(
-    request: Input<rpc.CompleteSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.CompleteSlaResponse>> {
-    return this.command(SlaBackendService.completeSla, request, options);
-  }
-
-  /** The customer or an agent wrote on the ticket. An agent's message is the response if there was none. */
-  recordSlaMessage(
-    request: Input<rpc.RecordSlaMessageRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.RecordSlaMessageResponse>> {
-    return this.command(SlaBackendService.recordSlaMessage, request, options);
-  }
-
-  /** The ticket has another owner, "" for nobody. The same owner again changes nothing. */
-  assignSla(
-    request: Input<rpc.AssignSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.AssignSlaResponse>> {
-    return this.command(SlaBackendService.assignSla, request, options);
-  }
-
-  /** Ends the tracking without a verdict. */
-  cancelSla(
-    request: Input<rpc.CancelSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.CancelSlaResponse>> {
-    return this.command(SlaBackendService.cancelSla, request, options);
-  }
-
-  /** Puts a live tracking under other terms, of which all are to be given. What has happened stays. */
-  retargetSla(
-    request: Input<rpc.RetargetSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.RetargetSlaResponse>> {
-    return this.command(SlaBackendService.retargetSla, request, options);
   }
 
   /**
@@ -141,18 +66,21 @@ export class SladClient {
     yield* this.streamed(SlaBackendService.retargetSlaTrackings, request, options);
   }
 
-  /** Lets an ended ticket run again as its next generation. */
-  reopenSla(
-    request: Input<rpc.ReopenSlaRequest>,
-    options?: CallOptions,
-  ): Promise<WithStatus<rpc.ReopenSlaResponse>> {
-    return this.command(SlaBackendService.reopenSla, request, options);
-  }
-
   /** How a ticket stands now: its latest generation, or the one asked for. */
   async getSlaStatus(request: Input<rpc.GetSlaStatusRequest>, options?: CallOptions): Promise<SlaStatus> {
     const reply = await this.query(SlaBackendService.getSlaStatus, request, options);
     return reply.status as SlaStatus;
+  }
+
+  /**
+   * How up to 1,000 tickets of a tenant stand now, in the order of `ticket_ids`; those that slad does not know are
+   * in `not_found`.
+   */
+  batchGetSlaStatus(
+    request: Input<rpc.BatchGetSlaStatusRequest>,
+    options?: CallOptions,
+  ): Promise<rpc.BatchGetSlaStatusResponse> {
+    return this.query(SlaBackendService.batchGetSlaStatus, request, options);
   }
 
   /** Why a ticket stands as it does: every stretch of its life, and its events. */
@@ -221,6 +149,32 @@ export class SladClient {
       if (!page_token) {
         return;
       }
+    }
+  }
+
+  /**
+   * What takes the same commands and puts many into a message, for those who have many to send. To be closed, which
+   * waits for what is under way.
+   */
+  pipeline<Omitted extends boolean = false>(options: PipelineOptions<Omitted> = {}): SladPipeline<Omitted> {
+    const timeoutMs = checkedTimeout(options.timeoutMs ?? this.timeoutMs);
+    const settings = { timeoutMs, retry: this.retry, omitStatus: options.omitStatus === true };
+    return new SladPipeline(this.connection, settings, this.closing.signal);
+  }
+
+  /**
+   * Carries out many commands through a pipeline of their own; what became of them, in their order (see
+   * `SladPipeline.execute`).
+   */
+  async execute(
+    commands: Iterable<Input<rpc.SlaCommand>>,
+    options: PipelineOptions<boolean> = {},
+  ): Promise<SlaOutcome[]> {
+    const pipeline = this.pipeline(options);
+    try {
+      return await pipeline.execute(commands);
+    } finally {
+      await pipeline.close();
     }
   }
 
@@ -318,7 +272,7 @@ export class SladClient {
     await this.send(SlaAdminService.removeSlaConsumer, request, RETRIED_QUERY, options);
   }
 
-  /** Ends watches and calls that are under way, and the connection. */
+  /** Ends watches, pipelines and calls that are under way, and the connection. */
   close(): void {
     this.closing.abort();
     this.connection.close();
@@ -339,7 +293,7 @@ export class SladClient {
     }
   }
 
-  private async command<Request, Reply>(
+  protected override async command<Request, Reply>(
     method: MethodDefinition<Request, Reply>,
     request: object,
     options?: CallOptions,
@@ -401,33 +355,4 @@ export class SladClient {
       link.release();
     }
   }
-}
-
-type Messages = Record<string, { fromPartial(object: object): unknown }>;
-const MESSAGES = { ...rpc, ...admin, ...attainment } as unknown as Messages;
-
-/** The request of a method, checked and complete. Raises InvalidArgument. */
-function messageOf<Request, Reply>(method: MethodDefinition<Request, Reply>, request: object): Request {
-  const name = `${method.path.slice(method.path.lastIndexOf("/") + 1)}Request`;
-  return MESSAGES[name]?.fromPartial(checkedMessage(name, request)) as Request;
-}
-
-function objectOf(request: unknown): Record<string, unknown> {
-  if (typeof request !== "object" || request === null) {
-    throw wrongType("request", "an object", request);
-  }
-  return request as Record<string, unknown>;
-}
-
-/** A request of a command with a `request_id`, its own or a fresh one. */
-function identified(request: unknown): Record<string, unknown> {
-  const { request_id, ...given } = objectOf(request);
-  return { ...given, request_id: request_id || randomUUID() };
-}
-
-function checkedTimeout(timeoutMs: number): number {
-  if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) {
-    throw invalid("timeoutMs", "OUT_OF_RANGE", `${timeoutMs} is not a span of time`);
-  }
-  return timeoutMs;
 }

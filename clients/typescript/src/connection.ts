@@ -3,6 +3,7 @@
 import {
   type ChannelCredentials,
   type ChannelOptions,
+  type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
   Client as GrpcClient,
@@ -120,6 +121,18 @@ export class Connection {
       request,
       await this.metadata(),
       deadlineIn(timeoutMs),
+    );
+  }
+
+  /** Many requests, many replies. Errors come out of the stream as gRPC's own. */
+  async duplexStream<Request, Reply>(
+    method: Unary<Request, Reply>,
+  ): Promise<ClientDuplexStream<Request, Reply>> {
+    return this.client.makeBidiStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      await this.metadata(),
     );
   }
 

@@ -1,6 +1,7 @@
 /** What slad answers when it does not do what was asked: one error class for each gRPC status. */
 
 import { type ServiceError, status as Status } from "@grpc/grpc-js";
+import type { Any } from "./stubs/google/protobuf/any.js";
 import { BadRequest, ErrorInfo, RetryInfo } from "./stubs/google/rpc/error_details.js";
 import { Status as RpcStatus } from "./stubs/google/rpc/status.js";
 
@@ -159,8 +160,18 @@ const TYPE = "type.googleapis.com/google.rpc.";
 
 /** The typed error for one that gRPC gave. */
 export function fromServiceError(error: ServiceError, requestId = ""): SladError {
-  const details: SladErrorDetails = { requestId, cause: error };
-  for (const { type_url, value } of anyDetails(error)) {
+  const details = { ...detailsOf(anyDetails(error)), requestId, cause: error };
+  return errorOf(error.code, error.details || error.message, details);
+}
+
+/** The typed error for a status in a message. */
+export function fromStatus({ code, message, details }: RpcStatus, requestId: string): SladError {
+  return errorOf(code, message, { ...detailsOf(details), requestId });
+}
+
+function detailsOf(any: readonly Any[]): SladErrorDetails {
+  const details: SladErrorDetails = {};
+  for (const { type_url, value } of any) {
     if (type_url === `${TYPE}ErrorInfo`) {
       const info = ErrorInfo.decode(value);
       details.reason = info.reason;
@@ -178,7 +189,13 @@ export function fromServiceError(error: ServiceError, requestId = ""): SladError
       details.retryDelayMs = delay ? delay.seconds * 1_000 + delay.nanos / 1e6 : undefined;
     }
   }
-  return errorOf(error.code, error.details || error.message, details);
+  return details;
+}
+
+/** The same error of another command: many may fail of one cause. */
+export function errorAbout(error: SladError, requestId: string): SladError {
+  const { code, message, reason, metadata, violations, retryDelayMs, cause } = error;
+  return errorOf(code, message, { reason, metadata, violations, retryDelayMs, requestId, cause });
 }
 
 /** The error of a status. */
@@ -194,7 +211,7 @@ export function invalid(field: string, reason: string, description: string): Inv
   });
 }
 
-function anyDetails(error: ServiceError): { type_url: string; value: Uint8Array }[] {
+function anyDetails(error: ServiceError): readonly Any[] {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   if (!(bytes instanceof Uint8Array)) {
     return [];

@@ -27,7 +27,8 @@ export type {
 export type { OnWarning, SlaWarning } from "./algapsa/warnings.js";
 export type { Rows } from "./bulk.js";
 export { durationOf, type Input, millisecondsOf } from "./checks.js";
-export { type CallOptions, SladClient, type SladClientOptions, type WithStatus } from "./client.js";
+export { SladClient, type SladClientOptions } from "./client.js";
+export { type CallOptions, SlaCommands, type Told, type WithStatus } from "./commands.js";
 export { type ConnectionOptions, DEFAULT_ADDRESS, type TlsOptions } from "./connection.js";
 export * from "./errors.js";
 export type {
@@ -54,6 +55,7 @@ export {
   parkedFromJson,
   parkedToJson,
 } from "./events/parking.js";
+export { type PipelineOptions, SladPipeline, type SlaOutcome } from "./pipeline.js";
 export { DEFAULT_RETRY, NO_RETRY, type RetryPolicy } from "./retry.js";
 export type { SlaConsumer } from "./stubs/slad/v1/admin.js";
 export * from "./stubs/slad/v1/attainment.js";

@@ -1,7 +1,7 @@
 /** When calls are repeated, and how long is waited before. */
 
 import { status as Status } from "@grpc/grpc-js";
-import { Cancelled, type SladError } from "./errors.js";
+import { Cancelled, type SladError, Unavailable } from "./errors.js";
 
 /**
  * How calls are repeated: after UNAVAILABLE, and commands after DEADLINE_EXCEEDED too, as their request_id makes
@@ -10,7 +10,7 @@ import { Cancelled, type SladError } from "./errors.js";
  * for a pause, that comes first.
  */
 export interface RetryPolicy {
-  /** How often a call is sent at most; 1: no retries. Default 6. */
+  /** How often a call is sent at most; 1: no retries. A pipeline goes on until its timeout, but for 1. Default 6. */
   attempts: number;
   /** After so many ms a command that has no answer is sent again. At most the call's timeout. Default 2,000. */
   attemptTimeoutMs: number;
@@ -99,6 +99,19 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
     }
     signal?.addEventListener("abort", aborted, { once: true });
   });
+}
+
+const BROKEN: ReadonlySet<number> = new Set([Status.UNAVAILABLE, Status.CANCELLED, Status.INTERNAL]);
+
+/** Whether a stream ended with this because the connection or slad went away. */
+export function isBroken(error: SladError): boolean {
+  // slad's own INTERNAL has a reason; without one it is the connection that broke.
+  return BROKEN.has(error.code) && !(error.code === Status.INTERNAL && error.reason);
+}
+
+/** What a stream ends with that ended without a word, and should not have. */
+export function streamEnded(): Unavailable {
+  return new Unavailable(Status.UNAVAILABLE, "the stream ended");
 }
 
 /** What calls end with that their caller gave up. */

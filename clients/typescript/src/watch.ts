@@ -1,10 +1,9 @@
 /** Watching events over all the streams that this takes. */
 
-import { status as Status } from "@grpc/grpc-js";
 import { Acknowledger, type AckPolicy, type SendAck } from "./acknowledger.js";
 import { type Connection, endQuietly, isServiceError } from "./connection.js";
-import { fromServiceError, invalid, type SladError, Unavailable } from "./errors.js";
-import { delayAfter, type RetryPolicy, sleep } from "./retry.js";
+import { fromServiceError, invalid, type SladError } from "./errors.js";
+import { delayAfter, isBroken, type RetryPolicy, sleep, streamEnded } from "./retry.js";
 import { type Linked, linked } from "./signals.js";
 import {
   SlaBackendService,
@@ -33,8 +32,6 @@ export interface WatchOptions extends AckPolicy {
 
 /** How long an acknowledgement may take; it also bounds the end of the watch. */
 export const ACK_TIMEOUT_MS = 2_000;
-
-const BROKEN: ReadonlySet<number> = new Set([Status.UNAVAILABLE, Status.CANCELLED, Status.INTERNAL]);
 
 interface Watch extends WatchOptions {
   retry: RetryPolicy;
@@ -111,7 +108,7 @@ async function* iterate(
             }
           }
         }
-        error = new Unavailable(Status.UNAVAILABLE, "the stream ended");
+        error = streamEnded();
       } catch (raised) {
         if (!isServiceError(raised)) {
           throw raised;
@@ -124,9 +121,7 @@ async function* iterate(
       if (signal.aborted) {
         return;
       }
-      // slad's own INTERNAL has a reason; without one it is the connection that broke.
-      const broken = BROKEN.has(error.code) && !(error.code === Status.INTERNAL && error.reason);
-      if (!broken || watch.reconnect === false) {
+      if (!isBroken(error) || watch.reconnect === false) {
         throw error;
       }
       failures += 1;
