@@ -84,7 +84,7 @@ class SladPipeline(Commands):
         That is the reply of the command's own RPC, or the error which that would have raised. A command
         without a `request_id` gets one.
 
-        Raises TypeError when something is not a SlaCommand with a command in it; nothing is sent then.
+        Raises TypeError when something is not a SlaCommand; nothing is sent then.
         """
         futures = [self._put(call) for call in [call_of(command) for command in commands]]
         outcomes = await asyncio.gather(*futures, return_exceptions=True)

@@ -49,8 +49,8 @@ FIELDS: Final[Mapping[str, str]] = {
     field.message_type.full_name: field.name
     for field in rpc.SlaCommand.DESCRIPTOR.fields
     if field.message_type
-}
-"""Where a request goes in a SlaCommand, by the full name of its message."""
+} | {rpc.SlaCommand.DESCRIPTOR.full_name: ""}
+"""Where a request goes in a SlaCommand, by the full name of its message; an empty command is as it is."""
 
 
 class Future(Protocol):
@@ -85,11 +85,13 @@ def deliver(settled: Iterable[Settled]) -> None:
 
 
 def call_of(command: rpc.SlaCommand) -> UnaryCall[Message]:
-    """A command as a call, with a request_id. Raises TypeError when it is none."""
-    name = command.WhichOneof("command") if isinstance(command, rpc.SlaCommand) else None
-    if name is None:
-        raise TypeError(f"{command!r} is not a SlaCommand that holds a command")
-    return UnaryCall("ExecuteSla", identified(getattr(command, name)), RETRIED_COMMAND)
+    """A command as a call, with a request_id. Raises TypeError for what is no SlaCommand."""
+    if not isinstance(command, rpc.SlaCommand):
+        raise TypeError(f"{command!r} is not a SlaCommand")
+    name = command.WhichOneof("command")
+    # One that says nothing is sent as it is: slad says what is wrong with it.
+    request = identified(getattr(command, name)) if name else command
+    return UnaryCall("ExecuteSla", request, RETRIED_COMMAND)
 
 
 def expected(outcome: Any) -> Any:
@@ -190,8 +192,9 @@ class Backlog:
                     break
                 if not self._under_way:
                     self._moved_at = self._clock()
-                field = FIELDS[pending.call.request.DESCRIPTOR.full_name]
-                getattr(request.commands.add(), field).CopyFrom(pending.call.request)
+                command = request.commands.add()
+                if field := FIELDS[pending.call.request.DESCRIPTOR.full_name]:
+                    getattr(command, field).CopyFrom(pending.call.request)
                 self._under_way.append(pending)
             heapq.heappop(self._waiting)
         return request if request.commands else None

@@ -83,7 +83,7 @@ class SladPipeline:
         That is the reply of the command's own RPC, or the error which that would have raised. A command
         without a `request_id` gets one.
 
-        Raises TypeError when something is not a SlaCommand with a command in it; nothing is sent then.
+        Raises TypeError when something is not a SlaCommand; nothing is sent then.
         """
         calls = [call_of(command) for command in commands]
         with self._changed:

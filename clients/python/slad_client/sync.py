@@ -172,7 +172,7 @@ class SladClient:
 
         See `pipeline` and `SladPipeline.execute`.
 
-        Raises TypeError when something is not a SlaCommand with a command in it; nothing is sent then.
+        Raises TypeError when something is not a SlaCommand; nothing is sent then.
         """
         with self.pipeline(omit_status=omit_status, timeout=timeout) as pipeline:
             return pipeline.execute(commands)

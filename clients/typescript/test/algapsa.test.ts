@@ -62,11 +62,15 @@ async function backend(
   const slad = await daemon(context);
   const warnings: SlaWarning[] = [];
   const onWarning = (warning: SlaWarning) => warnings.push(warning);
-  return {
-    slad,
-    sla: new SladSlaBackend({ client: slad.client, timeoutMs: 30_000, onWarning, ...options }),
-    warnings,
-  };
+  const sla = new SladSlaBackend({ client: slad.client, timeoutMs: 30_000, onWarning, ...options });
+  context.after(() => sla.close());
+  return { slad, sla, warnings };
+}
+
+/** A test that holds for calls, and for commands that go through a pipeline. */
+function both(name: string, body: (context: TestContext, options: SladSlaBackendOptions) => Promise<void>) {
+  test(name, (t) => body(t, {}));
+  test(`${name}, through a pipeline`, (t) => body(t, { pipeline: true }));
 }
 
 /** The refusal's field and reason. */
@@ -81,8 +85,8 @@ async function refused(call: Promise<unknown>): Promise<[string, string]> {
   throw new Error("it was not refused");
 }
 
-test("the life of a ticket", async (t) => {
-  const { slad, sla } = await backend(t);
+both("the life of a ticket", async (t, options) => {
+  const { slad, sla } = await backend(t, options);
   assert.equal(await sla.getSlaStatus("T-1"), null, "of an unknown ticket");
   await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE, [50]);
   assert.deepEqual(await sla.getSlaStatus("T-1"), {
@@ -147,60 +151,66 @@ test("a target of 0 minutes is none, as in AlgaPSA", async (t) => {
   assert.equal(status.resolution_remaining_minutes, 60);
 });
 
-test("of a ticket that is not tracked nothing changes, which is told once; ended ones reject", async (t) => {
-  const { sla, warnings } = await backend(t);
-  await sla.pauseSla("T-0", "status_pause");
-  await sla.resumeSla("T-0");
-  await sla.completeSla("T-00", "response", true);
-  await sla.cancelSla("acme", "T-00");
-  assert.deepEqual(
-    warnings.map(({ ticketId, field }) => [ticketId, field]),
-    [["T-0", "ticket_id"]],
-  );
-  await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE);
-  await sla.completeSla("T-1", "resolution", null);
-  for (const call of [() => sla.pauseSla("T-1", "status_pause"), () => sla.resumeSla("T-1")]) {
-    await assert.rejects(call(), (error) => {
-      assert.ok(error instanceof FailedPrecondition);
-      assert.equal(error.reason, "TRACKING_COMPLETED");
-      assert.match(error.metadata.ended_at ?? "", /^2026-03-02T09:00:00/);
-      return true;
-    });
-  }
-  await sla.startSlaTracking("T-2", "gold", [target(60, 480)], SCHEDULE);
-  await sla.cancelSla("acme", "T-2");
-  await sla.cancelSla("acme", "T-2");
-  assert.equal(await sla.getSlaStatus("T-2"), null);
-  // A response is kept for the case that the ticket is continued (M4); a resolution is refused.
-  await sla.completeSla("T-2", "response", true);
-  assert.equal(await sla.getSlaStatus("T-2"), null);
-  await assert.rejects(
-    sla.completeSla("T-2", "resolution", true),
-    (error) => error instanceof FailedPrecondition && error.reason === "TRACKING_CANCELLED",
-  );
-});
+both(
+  "of a ticket that is not tracked nothing changes, which is told once; ended ones reject",
+  async (t, options) => {
+    const { sla, warnings } = await backend(t, options);
+    await sla.pauseSla("T-0", "status_pause");
+    await sla.resumeSla("T-0");
+    await sla.completeSla("T-00", "response", true);
+    await sla.cancelSla("acme", "T-00");
+    assert.deepEqual(
+      warnings.map(({ ticketId, field }) => [ticketId, field]),
+      [["T-0", "ticket_id"]],
+    );
+    await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE);
+    await sla.completeSla("T-1", "resolution", null);
+    for (const call of [() => sla.pauseSla("T-1", "status_pause"), () => sla.resumeSla("T-1")]) {
+      await assert.rejects(call(), (error) => {
+        assert.ok(error instanceof FailedPrecondition);
+        assert.equal(error.reason, "TRACKING_COMPLETED");
+        assert.match(error.metadata.ended_at ?? "", /^2026-03-02T09:00:00/);
+        return true;
+      });
+    }
+    await sla.startSlaTracking("T-2", "gold", [target(60, 480)], SCHEDULE);
+    await sla.cancelSla("acme", "T-2");
+    await sla.cancelSla("acme", "T-2");
+    assert.equal(await sla.getSlaStatus("T-2"), null);
+    // A response is kept for the case that the ticket is continued (M4); a resolution is refused.
+    await sla.completeSla("T-2", "response", true);
+    assert.equal(await sla.getSlaStatus("T-2"), null);
+    await assert.rejects(
+      sla.completeSla("T-2", "resolution", true),
+      (error) => error instanceof FailedPrecondition && error.reason === "TRACKING_CANCELLED",
+    );
+  },
+);
 
-test("a policy change by cancel and start goes on with the clock, a start much later begins afresh", async (t) => {
-  const { slad, sla } = await backend(t);
-  for (const ticket of ["changed", "closed"]) {
-    await sla.startSlaTracking(ticket, "gold", [target(60, 240)], SCHEDULE);
-  }
-  await slad.clock.advanceBy(40 * MINUTE);
-  for (const ticket of ["changed", "closed"]) {
-    await sla.cancelSla("acme", ticket);
-  }
-  await slad.clock.advanceBy(10 * MINUTE);
-  await sla.startSlaTracking("changed", "silver", [target(120, 480)], SCHEDULE);
-  const changed = await slad.client.getSlaStatus({ ticket_id: "changed" });
-  await slad.clock.advanceBy(1);
-  await sla.startSlaTracking("closed", "silver", [target(120, 480)], SCHEDULE);
-  assert.equal(changed.policy_id, "silver");
-  assert.equal(changed.generation, 2);
-  assert.deepEqual(changed.started_at, MONDAY_9);
-  assert.equal(changed.response_remaining_minutes, 70, "120 less the 50 since the first start");
-  const closed = await slad.client.getSlaStatus({ ticket_id: "closed" });
-  assert.equal(closed.response_remaining_minutes, 120, "ten minutes and a millisecond are too long ago");
-});
+both(
+  "a policy change by cancel and start goes on with the clock, a start much later begins afresh",
+  async (t, options) => {
+    const { slad, sla } = await backend(t, options);
+    for (const ticket of ["changed", "closed"]) {
+      await sla.startSlaTracking(ticket, "gold", [target(60, 240)], SCHEDULE);
+    }
+    await slad.clock.advanceBy(40 * MINUTE);
+    for (const ticket of ["changed", "closed"]) {
+      await sla.cancelSla("acme", ticket);
+    }
+    await slad.clock.advanceBy(10 * MINUTE);
+    await sla.startSlaTracking("changed", "silver", [target(120, 480)], SCHEDULE);
+    const changed = await slad.client.getSlaStatus({ ticket_id: "changed" });
+    await slad.clock.advanceBy(1);
+    await sla.startSlaTracking("closed", "silver", [target(120, 480)], SCHEDULE);
+    assert.equal(changed.policy_id, "silver");
+    assert.equal(changed.generation, 2);
+    assert.deepEqual(changed.started_at, MONDAY_9);
+    assert.equal(changed.response_remaining_minutes, 70, "120 less the 50 since the first start");
+    const closed = await slad.client.getSlaStatus({ ticket_id: "closed" });
+    assert.equal(closed.response_remaining_minutes, 120, "ten minutes and a millisecond are too long ago");
+  },
+);
 
 test("the window of a policy change can be set", async (t) => {
   const { slad, sla } = await backend(t, { continueWithinMs: 0 });
@@ -500,27 +510,30 @@ test("a policy that is cleared and set again much later goes on with AlgaPSA's r
   );
 });
 
-test("a resolver that fails, or a start that it puts too far ahead, begins now with a warning", async (t) => {
-  const answers: Record<string, () => unknown> = {
-    throws: () => {
-      throw new Error("the database is away");
-    },
-    text: () => "2026-03-02",
-    ahead: () => new Date(MONDAY_9.getTime() + HOUR),
-  };
-  for (const [ticket, answer] of Object.entries(answers)) {
-    const { sla, warnings } = await backend(t, { startedAt: answer as () => Date });
-    await sla.startSlaTracking(ticket, "gold", [target(60, null)], SCHEDULE);
-    assert.equal((await sla.getSlaStatus(ticket))?.response_remaining_minutes, 60, ticket);
-    assert.deepEqual(
-      warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
-      [[ticket, "gold", "started_at"]],
-    );
-  }
-});
+both(
+  "a resolver that fails, or a start that it puts too far ahead, begins now with a warning",
+  async (t, options) => {
+    const answers: Record<string, () => unknown> = {
+      throws: () => {
+        throw new Error("the database is away");
+      },
+      text: () => "2026-03-02",
+      ahead: () => new Date(MONDAY_9.getTime() + HOUR),
+    };
+    for (const [ticket, answer] of Object.entries(answers)) {
+      const { sla, warnings } = await backend(t, { ...options, startedAt: answer as () => Date });
+      await sla.startSlaTracking(ticket, "gold", [target(60, null)], SCHEDULE);
+      assert.equal((await sla.getSlaStatus(ticket))?.response_remaining_minutes, 60, ticket);
+      assert.deepEqual(
+        warnings.map(({ ticketId, policyId, field }) => [ticketId, policyId, field]),
+        [[ticket, "gold", "started_at"]],
+      );
+    }
+  },
+);
 
-test("values that cannot be right are refused by their field, and nothing is started", async (t) => {
-  const { slad, sla, warnings } = await backend(t);
+both("values that cannot be right are refused by their field, and nothing is started", async (t, options) => {
+  const { slad, sla, warnings } = await backend(t, options);
   // biome-ignore lint/suspicious/noExplicitAny: this is JavaScript calling
   const js = sla as any;
   const start = (targets: unknown, schedule: unknown = SCHEDULE, thresholds?: unknown) =>

@@ -146,10 +146,10 @@ def test_every_command_of_the_contract_has_a_place() -> None:
         assert message.commands[0] == given, "the caller's own is left as it was"
 
 
-@pytest.mark.parametrize("nothing", [rpc.SlaCommand(), rpc.CancelSlaRequest(), None])
-def test_what_holds_no_command_is_refused(nothing: Any) -> None:
+@pytest.mark.parametrize("thing", [rpc.CancelSlaRequest(), None])
+def test_what_is_no_command_is_refused(thing: Any) -> None:
     with pytest.raises(TypeError):
-        call_of(nothing)
+        call_of(thing)
 
 
 # --- results
