@@ -380,7 +380,7 @@ class SlaEngine:
 
     def _refuse(self, results: list[Result], refused: Refused) -> None:
         """Refuses the callers of a turn that came to nothing, and those that wait."""
-        for job in [*(job for job, _, _ in results), *(job for _, job in self._jobs.take(len(self._jobs)))]:
+        for job in [*(job for job, _, _ in results), *self._jobs.drain()]:
             _fail(job.done, refused)
 
     # --- time

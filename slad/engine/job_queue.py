@@ -42,7 +42,8 @@ class JobQueue:
     of those before it may be about its ticket (M7). Callers who may touch some tenants only have no such
     commands.
 
-    Where streams wait as well as single commands, half of what is taken is theirs (X4).
+    Streams have half of what is taken, also when nobody else waits (X4): while it is committed, messages of
+    other streams come in and go out.
     """
 
     def __init__(self) -> None:
@@ -71,26 +72,36 @@ class JobQueue:
             self._lines.setdefault(job.tenant_id, deque()).append((self._came, job))
 
     def take(self, most: int) -> list[tuple[int, Job]]:
-        """Takes out the next jobs, up to `most` commands; one job, at least.
+        """Takes out the next jobs, up to `most` commands, of streams half as many; one job, at least.
 
         Each comes with its place in the order in which they came, for `put_back`.
         """
         taken: list[tuple[int, Job]] = []
         single = batched = 0
-        while single + batched < most and (self._lines or self._streams):
-            if self._streams and (not self._lines or batched < single):
+        while single + batched < most:
+            if self._streams and batched < most // 2 and (not self._lines or batched < single):
                 name, line = next(iter(self._streams.items()))
                 commands = line[0][1].commands
                 if taken and single + batched + commands > most:
                     break
                 batched += commands
                 item = self._pop(self._streams, name)
-            else:
+            elif self._lines:
                 single += 1
                 item = self._pop(self._lines, self._next_line())
+            else:
+                break
             self._count(item[1], -1)
             taken.append(item)
         return taken
+
+    def drain(self) -> list[Job]:
+        """Takes out all that waits."""
+        lines = [*self._lines.values(), *self._streams.values()]
+        self._lines.clear()
+        self._streams.clear()
+        self.single = self.batched = self._without_tenant = 0
+        return [job for line in lines for _, job in line]
 
     def put_back(self, jobs: Sequence[tuple[int, Job]]) -> None:
         """Puts what was taken and not run in front of its lines again, to be taken in the same order."""

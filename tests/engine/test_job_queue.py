@@ -80,6 +80,11 @@ def test_streams_take_turns_among_themselves_and_have_half_of_a_turn() -> None:
     assert [name for name in rest if name[0] != "a"] == ["y1", "x2", "y2"]
     assert rest[-1] == "a19"
     assert not queue
+    for number in range(9):
+        queue.put(part("x", number))
+    assert names(queue.take(16)) == "x0 x1", "half, though nobody else waits"
+    assert [item.cause for item in queue.drain()] == [f"x{number}" for number in range(2, 9)]
+    assert (len(queue), queue.take(9)) == (0, [])
 
 
 def test_a_job_of_many_commands_is_taken_with_others_only_where_it_fits() -> None:
@@ -87,6 +92,8 @@ def test_a_job_of_many_commands_is_taken_with_others_only_where_it_fits() -> Non
     for number in range(3):
         queue.put(part("x", number, 6))
     assert names(queue.take(4)) == "x0", "one at least, though it is more than a turn has"
+    queue.put(job("a1"))
+    assert names(queue.take(6)) == "a1"
     assert names(queue.take(10)) == "x1"
     assert names(queue.take(100)) == "x2"
 
