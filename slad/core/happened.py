@@ -91,6 +91,8 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
                 resumed_at = stop.to_ms
                 yield Event(EventType.RESUMED, stop.to_ms)
     was, now = _changes(before), _changes(after)
+    if not was and not now:
+        return
     # Also where nothing changes any more: who was told that something did has to hear what is held.
     for at in sorted({at for at, _ in (now - was) + (was - now)} - told):
         if reason := _held_at(after, at):
@@ -99,9 +101,9 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
 
 def _changes(history: History) -> Counter[tuple[int, str]]:
     """The instants within pauses at which a reason was added or let go."""
+    if len(history.holds) <= sum([bool(stop.reason) for stop in history.stops]):
+        return _NO_CHANGES
     found: Counter[tuple[int, str]] = Counter()
-    if len(history.holds) <= sum(1 for stop in history.stops if stop.reason):
-        return found
     # Several may begin at one instant, so they are counted.
     begins = Counter((stop.from_ms, stop.reason) for stop in history.stops)
     ends = {stop.to_ms for stop in history.stops}
@@ -112,6 +114,9 @@ def _changes(history: History) -> Counter[tuple[int, str]]:
         if hold.to_ms is not None and hold.to_ms not in ends:
             found[hold.to_ms, f"-{hold.reason}"] += 1
     return found
+
+
+_NO_CHANGES: Final[Counter[tuple[int, str]]] = Counter()
 
 
 def _held_at(history: History, at: int) -> str:

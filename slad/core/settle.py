@@ -67,28 +67,34 @@ def settle(
         return Transition(tracking, reading, tuple(happened), changed=True)
     known = latest_known(tracking, reading.now)
     firings: _Firings = {(fired.cycle, fired.percent): fired for fired in tracking.fired}
-    due: list[_Firing] = []
+    due: _Firings = {}
+    told: list[_Firing] = []
     for clock in reading.clocks:
-        due += _due(clock, firings, until=until, silent=suppress_past)
+        told += _due(clock, firings, due, until=until, silent=suppress_past)
     untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
-    events = _in_order(due, untrue, happened, at, reading.now)
+    events = _in_order(told, untrue, happened, at, reading.now)
     for fired, *_ in untrue:
         firings[fired.cycle, fired.percent] = fired.retracted()
-    for fired, *_ in due:
-        firings[fired.cycle, fired.percent] = fired
+    firings |= due
     tracking = msgspec.structs.replace(
         tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
     )
     return Transition(tracking, reading, events, changed=True)
 
 
-def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: bool) -> list[_Firing]:
-    """What a cycle has reached and not announced, ascending; all but the highest are superseded (C5)."""
+def _due(
+    clock: ClockReading, firings: _Firings, due: _Firings, *, until: int | None, silent: bool
+) -> list[_Firing]:
+    """Adds to `due` what a cycle has reached and not announced, ascending; what is to be told of it.
+
+    All but the highest are superseded (C5).
+    """
     key, limit, now = clock.key, clock.limit, clock.now
-    due: list[_Firing] = []
+    told: list[_Firing] = []
     if (first := clock.instants[0]) is None or first > limit:
-        return due
-    superseded = told_higher = False
+        return told
+    found: list[Fired] = []
+    about, superseded, told_higher = clock.ref, False, False
     for spec, instant in zip(reversed(clock.specs), reversed(clock.instants), strict=True):
         if instant is None or instant > limit:
             continue
@@ -99,11 +105,15 @@ def _due(clock: ClockReading, firings: _Firings, *, until: int | None, silent: b
         if until is None or instant <= until:
             arming = before.arming if before is not None else 0
             fired = Fired(key[0], percent, instant, now, superseded, silent, arming, key[1])
-            due.append(_Firing(fired, spec, clock.ref, told_higher))
+            found.append(fired)
+            if not silent:
+                told.append(_Firing(fired, spec, about, told_higher))
         superseded = True
         told_higher = told_higher or spec.notification
-    due.reverse()
-    return due
+    for fired in reversed(found):
+        due[key, fired.percent] = fired
+    told.reverse()
+    return told
 
 
 def _untrue(
@@ -150,19 +160,17 @@ def _gone(fired: Fired, tracking: Tracking) -> CycleRef:
 
 
 def _in_order(
-    due: list[_Firing], untrue: list[_Firing], happened: Sequence[Event], at: int | None, now: int
+    told: list[_Firing], untrue: list[_Firing], happened: Sequence[Event], at: int | None, now: int
 ) -> tuple[Event, ...]:
-    """The events in the order in which they are told, without those of silent firings.
+    """The events in the order in which they are told, without retractions of silent firings.
 
     Crossings up to `at`, the instant of the command, precede what `happened`; then come the retractions, then
     the other crossings. Crossings are in order of their instants; of one instant, in order of the clocks.
     """
-    reached: list[Event] = []
-    for firing in due:
-        fired = firing.fired
-        if not fired.silent:
-            crossing = _crossing(firing)
-            reached.append(Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, firing.about, crossing))
+    reached = [
+        Event(EventType.THRESHOLD_REACHED, firing.fired.scheduled_at, firing.about, _crossing(firing))
+        for firing in told
+    ]
     reached.sort(key=_by_instant)
     retracted = [
         Event(EventType.THRESHOLD_RETRACTED, now, firing.about, _crossing(firing))
@@ -208,8 +216,12 @@ def next_wake(tracking: Tracking, reading: Reading) -> int | None:
 
 
 def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
-    key = clock.key
-    announced = [fired.percent for fired in tracking.fired if fired.cycle == key and fired.fired_at]
+    name, opened_at = clock.key
+    announced = [
+        fired.percent
+        for fired in tracking.fired
+        if fired.clock == name and fired.opened_at == opened_at and fired.fired_at
+    ]
     for spec, instant in zip(clock.specs, clock.instants, strict=True):
         if spec.percent not in announced:
             return instant

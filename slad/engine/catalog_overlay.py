@@ -25,6 +25,8 @@ class CatalogOverlay:
         self._tenant_ids: dict[int, str] = {}
         self._schedule_keys: dict[bytes, int] = {}
         self._calendars: dict[int, Calendar] = {}
+        self._terms: dict[tuple[int, str], tuple[TermsOffer, Terms]] = {}
+        """With their offers, so that these are not another's meanwhile."""
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant, if it has one."""
@@ -65,7 +67,11 @@ class CatalogOverlay:
 
         A schedule that ends up unused because its command is refused does no harm: it is content.
         """
-        return offer.under(self.schedule_key_of, policy_id)
+        # By identity, as whoever reads requests hands out one offer for all that state the same terms.
+        which = id(offer), policy_id
+        if (known := self._terms.get(which)) is None:
+            known = self._terms[which] = offer, offer.under(self.schedule_key_of, policy_id)
+        return known[1]
 
     def schedule_key_of(self, schedule: ScheduleOffer | None) -> int:
         """The key of a schedule, which gets one if it has none; None: every hour counts."""

@@ -314,6 +314,8 @@ class RequestReader:
     # --- what they hold
 
     def _attributes(self, items: Mapping[str, str]) -> dict[str, str]:
+        if not items:
+            return {}
         limits = self.fields.limits
         attributes = dict(items)
         at_most("attributes", attributes, limits.attributes)
