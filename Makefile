@@ -14,7 +14,7 @@ TYPESCRIPT_SETUP := $(TYPESCRIPT)/node_modules/.slad-setup
 
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
-.PHONY: help setup run test quick lint format proto proto-release client-typescript docs site crash faults fuzz simulate model bench audit dist clean
+.PHONY: help setup run test quick lint format proto proto-release client-typescript docs site crash faults fuzz abuse simulate model bench audit dist clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -92,6 +92,9 @@ faults: $(SETUP) ## Let the disk fail at every call in turn, and the power at ev
 
 fuzz: $(SETUP) ## Send 100,000 requests, hostile ones among them
 	$(BIN)/python -m tests.trials.fuzz $(ARGS)
+
+abuse: $(SETUP) ## Take all that callers may take, and see what others notice; ARGS name attacks
+	$(BIN)/python -m tests.trials.abuse $(ARGS)
 
 simulate: $(SETUP) ## Live through 10,000 simulated worlds
 	$(BIN)/python -m tests.trials.simulation $(ARGS)

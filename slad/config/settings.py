@@ -26,7 +26,7 @@ from slad.config.kinds import (
 )
 from slad.config.sinks import SinkSettings
 from slad.config.tables import At, Table
-from slad.core.instants import DAY_MS, MINUTE_MS, SECOND_MS
+from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 MAX_CLOCKS_TOLD_APART: Final = 100
 """Each makes a time series of every metric by clock."""
@@ -147,15 +147,85 @@ class LimitSettings(Table, frozen=True):
         Meta(ge=65_536, le=67_108_864),
         "The most bytes of a message from a caller. A longer one is refused: RESOURCE_EXHAUSTED.",
     ] = 4 * 1024 * 1024
+    connections: Annotated[
+        int, Meta(ge=1, le=100_000), "The most connections of an address. More are closed at once."
+    ] = 4_000
+    connection_streams: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        "The most calls and streams of a connection at once. Clients let more wait, or hear UNAVAILABLE.",
+    ] = 1_000
+    handshake_time_ms: Annotated[Span, "How long a connection may take to be set up, TLS included."] = (
+        5 * SECOND_MS
+    )
+    receive_time_ms: Annotated[
+        Span, "How long the request of a call may take to arrive. Then it is refused: RESOURCE_EXHAUSTED."
+    ] = 30 * SECOND_MS
+    receive_bytes: Annotated[
+        int,
+        Meta(ge=1_048_576),
+        "The most bytes of requests that have been arriving for more than a second. Beyond it the oldest are "
+        "refused: RESOURCE_EXHAUSTED.",
+    ] = 256 * 1024 * 1024
+    unread_time_ms: Annotated[
+        Span, "How long a stream may leave a message unread. Then it ends: UNAVAILABLE, with a delay."
+    ] = 2 * MINUTE_MS
+    unread_bytes: Annotated[
+        int,
+        Meta(ge=1_048_576),
+        "The most bytes that streams leave unread for more than a second, in all. Beyond it the oldest end: "
+        "UNAVAILABLE, with a delay.",
+    ] = 64 * 1024 * 1024
     watches: Annotated[
         int,
         Meta(ge=1, le=100_000),
         "The most streams of events, in all. More are refused: RESOURCE_EXHAUSTED.",
     ] = 1_000
+    watches_per_caller: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        "The most streams of events of one caller: the tenants of a token, else a connection.",
+    ] = 200
     consumer_streams: Annotated[
         int,
         Meta(ge=1, le=1_000),
         "The most streams of one consumer, of which one is live. More are refused: RESOURCE_EXHAUSTED.",
+    ] = 16
+    command_streams: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        "The most streams of commands, in all. More are refused: RESOURCE_EXHAUSTED.",
+    ] = 1_000
+    command_streams_per_caller: Annotated[
+        int, Meta(ge=1, le=100_000), "The most streams of commands of one caller."
+    ] = 100
+    bulk_calls: Annotated[
+        int,
+        Meta(ge=1, le=10_000),
+        "The most imports, exports, reconciliations, bulk retargets and unfolded reports, in all. More "
+        "are refused: RESOURCE_EXHAUSTED.",
+    ] = 64
+    bulk_calls_per_caller: Annotated[
+        int,
+        Meta(ge=1, le=10_000),
+        "The most of those of one caller.",
+    ] = 16
+    bulk_time_ms: Annotated[Span, "How long each of them may take as a whole."] = HOUR_MS
+    wal_bytes: Annotated[
+        int,
+        Meta(ge=8_388_608),
+        "By how many bytes the WAL may grow while a reconciliation holds its view. Then it ends: "
+        "RESOURCE_EXHAUSTED.",
+    ] = 256 * 1024 * 1024
+    probes: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        "The most watches of health and streams of reflection, in all. More are refused: RESOURCE_EXHAUSTED.",
+    ] = 1_000
+    probes_per_caller: Annotated[
+        int,
+        Meta(ge=1, le=100_000),
+        "The most of those of one caller.",
     ] = 16
     waiting_commands: Annotated[
         int,

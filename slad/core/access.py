@@ -51,3 +51,6 @@ class Caller:
 
 TRUSTED: Final = Caller(Role.ADMIN, None)
 """One who needs no token: over a Unix socket, or while there are no tokens."""
+
+STRANGER: Final = Caller(Role.READ, frozenset())
+"""Whoever calls what everybody may call."""

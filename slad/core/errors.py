@@ -48,17 +48,25 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
     """A command that cannot be carried out as things stand; it has changed nothing.
 
     `kind` becomes the gRPC code, `reason` is a stable UPPER_CASE word for programs, `message` a sentence
-    for people, `details` further facts as strings (such as how and when a tracking ended).
+    for people, `details` further facts as strings (such as how and when a tracking ended), `retry_s` the
+    seconds after which another try may help; None: as is usual for the kind.
     """
 
     def __init__(
-        self, kind: Refusal, reason: str, message: str, details: Mapping[str, str] | None = None
+        self,
+        kind: Refusal,
+        reason: str,
+        message: str,
+        details: Mapping[str, str] | None = None,
+        *,
+        retry_s: int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.reason = reason
         self.message = message
         self.details = dict(details or {})
+        self.retry_s = retry_s
 
 
 E = TypeVar("E", bound=BaseException)

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from slad.config.addresses import is_local
 from slad.config.settings import Settings
 from slad.core.metrics import ClockLabels, MetricSource
+from slad.daemon.descriptors import within_descriptors
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
@@ -55,6 +56,7 @@ from slad.service.test_clock import TestClock
 from slad.service.token_admin import SlaTokens
 from slad.service.token_metrics import TokenMetrics
 from slad.service.tokens import Tokens
+from slad.service.views import Views
 from slad.service.worker import SlaWorker
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DataDirectory
@@ -132,7 +134,8 @@ async def assemble(
 
     Raises PassThroughError, StorageError.
     """
-    data, journal, limits = connections.data, connections.journal, settings.limits
+    data, journal = connections.data, connections.journal
+    limits = within_descriptors(settings.limits, len(settings.listen))
     names, slow = connections.catalog_connection, connections.slow_queries
     catalog = Catalog(names)
     lineage = names.lineage()
@@ -176,13 +179,14 @@ async def assemble(
             slow,
             hub,
             consumers,
-            Bulk(requests, engine, connections.store, clock),
+            Bulk(
+                requests, engine, Views(connections.store, lambda: data.usage().wal, limits.wal_bytes), clock
+            ),
             AttainmentCalls(fields, engine, slow, clock),
             execution,
             catalog,
             clock,
             meters,
-            limits.watches,
         ),
         SLA_ADMIN: SlaAdmin(fields, consumers, slow, sinks),
         SLA_DEBUG: SlaDebug(engine, hub, consumers, slow, data, clock, meters),
@@ -193,7 +197,7 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
-    server = SladServer(services, gate, notice, meters, calls, tracing, limits.message_bytes)
+    server = SladServer(services, gate, limits, notice, meters, calls, tracing)
     return Assembly(
         engine,
         hub,

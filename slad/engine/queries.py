@@ -39,6 +39,14 @@ MAX_SCANNED: Final = 2_000
 LIVE_PAGE: Final = 256
 """Live trackings that an export reads at once."""
 
+LIVE_SIZE: Final = 500_000
+"""About their bytes: one ticket may hold as much as hundreds of others."""
+
+FACT_SIZE: Final = 100
+
+EVENTS_BYTES: Final = 64 * 1024
+"""Bodies of events that are read at once: a reader holds them while it does not go on."""
+
 
 class TrackingPage(NamedTuple):
     """One page of a list; `next_key` is None on the last."""
@@ -188,6 +196,7 @@ class Queries:
         found: list[LiveTracking] = []
         schedules: dict[int, Schedule | None] = {}
         key: int | None = None
+        size = 0
         for record in self._records(tenants, frozenset({TrackingState.ACTIVE}), after_key):
             key, tracking = record.tracking_key, record.tracking
             if record.state is TrackingState.ACTIVE:
@@ -199,7 +208,9 @@ class Queries:
                     continue
                 tenant = self._catalog.tenant_id(record.tenant_key)
                 found.append(LiveTracking(tenant, record.ticket_id, tracking, schedules))
-            if len(found) == LIVE_PAGE:
+                size += FACT_SIZE * (len(tracking.facts) + len(tracking.fired))
+                size += sum(map(len, tracking.attributes.values()))
+            if len(found) == LIVE_PAGE or size >= LIVE_SIZE:
                 break
         return LivePage(found, key)
 
@@ -354,8 +365,8 @@ class QueryThread:
         return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._queries)
 
     async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
-        """The next events of the event log (see `Store`)."""
-        return await self._read(self._store.events_after, sequence, limit)
+        """The next events of the event log (see `Store`), at most `limit`; fewer when they are large."""
+        return await self._read(self._store.events_after, sequence, limit, EVENTS_BYTES)
 
     async def oldest_event(self) -> int | None:
         """The sequence of the oldest retained event."""

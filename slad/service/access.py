@@ -21,10 +21,12 @@ from typing import Any, Final, TypeVar
 import grpc
 import msgspec
 
-from slad.core.access import TRUSTED, Caller, Role
+from slad.core.access import STRANGER, TRUSTED, Caller, Role
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS
 from slad.engine.commands import Command
+from slad.service.endings import end, endable
+from slad.service.places import Kind
 from slad.service.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -55,10 +57,13 @@ class Reach(Enum):
 class Rule:
     """Who may call an RPC."""
 
-    role: Role
+    role: Role | None
+    """None: everybody may, also without a token."""
     reach: Reach
     role_of: Callable[[Any], Role] = lambda message: Role.READ
     """The role that this very request needs, if that is more; of a stream its first message counts."""
+    kind: Kind = Kind.SHORT
+    """What a call takes while it lasts."""
 
 
 _READ, _WRITE, _ADMIN = Role.READ, Role.WRITE, Role.ADMIN
@@ -72,10 +77,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.AssignSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.CancelSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.RetargetSla": Rule(_WRITE, Reach.TICKET),
-    "slad.v1.SlaBackend.RetargetSlaTrackings": Rule(_WRITE, Reach.TENANT),
+    "slad.v1.SlaBackend.RetargetSlaTrackings": Rule(_WRITE, Reach.TENANT, kind=Kind.BULK),
     "slad.v1.SlaBackend.ReopenSla": Rule(_WRITE, Reach.TICKET),
     # Each of its commands by the rule of the command's own RPC.
-    "slad.v1.SlaBackend.ExecuteSla": Rule(_WRITE, Reach.WITHIN),
+    "slad.v1.SlaBackend.ExecuteSla": Rule(_WRITE, Reach.WITHIN, kind=Kind.COMMANDS),
     "slad.v1.SlaBackend.GetSlaStatus": Rule(_READ, Reach.TICKET),
     "slad.v1.SlaBackend.BatchGetSlaStatus": Rule(_READ, Reach.TENANT),
     "slad.v1.SlaBackend.GetSlaTimeline": Rule(_READ, Reach.TICKET),
@@ -83,15 +88,15 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaBackend.PreviewSla": Rule(_READ, Reach.NOTHING),
     "slad.v1.SlaBackend.AnnotateSla": Rule(_WRITE, Reach.TICKET),
     "slad.v1.SlaBackend.ReportSla": Rule(_READ, Reach.TENANT),
-    "slad.v1.SlaBackend.UnfoldSlaReport": Rule(_READ, Reach.TENANT),
+    "slad.v1.SlaBackend.UnfoldSlaReport": Rule(_READ, Reach.TENANT, kind=Kind.BULK),
     "slad.v1.SlaBackend.ForecastSla": Rule(_READ, Reach.TENANT),
-    "slad.v1.SlaBackend.ExportSlaTrackings": Rule(_READ, Reach.WITHIN),
-    "slad.v1.SlaBackend.ImportSlaTrackings": Rule(_WRITE, Reach.WITHIN),
+    "slad.v1.SlaBackend.ExportSlaTrackings": Rule(_READ, Reach.WITHIN, kind=Kind.BULK),
+    "slad.v1.SlaBackend.ImportSlaTrackings": Rule(_WRITE, Reach.WITHIN, kind=Kind.BULK),
     "slad.v1.SlaBackend.ReconcileSlaTrackings": Rule(
-        _READ, Reach.TENANT, lambda message: _WRITE if message.apply else _READ
+        _READ, Reach.TENANT, lambda message: _WRITE if message.apply else _READ, Kind.BULK
     ),
     # Consumers are a reader's: they change nothing but their own place.
-    "slad.v1.SlaBackend.WatchSlaEvents": Rule(_READ, Reach.WITHIN),
+    "slad.v1.SlaBackend.WatchSlaEvents": Rule(_READ, Reach.WITHIN, kind=Kind.WATCH),
     "slad.v1.SlaBackend.AckSlaEvents": Rule(_READ, Reach.WITHIN),
     "slad.v1.SlaAdmin.ListSlaConsumers": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaAdmin.RemoveSlaConsumer": Rule(_ADMIN, Reach.WITHIN),
@@ -114,6 +119,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaWorker.ReportSlaThresholds": Rule(_WRITE, Reach.TICKET),
     "slad.v1.TestClock.GetTime": Rule(_READ, Reach.NOTHING),
     "slad.v1.TestClock.AdvanceTime": Rule(_ADMIN, Reach.EVERYTHING),
+    # Probes have no token; it tells only SERVING or not.
+    "grpc.health.v1.Health.Check": Rule(None, Reach.NOTHING),
+    "grpc.health.v1.Health.Watch": Rule(None, Reach.NOTHING, kind=Kind.PROBE),
     "grpc.channelz.v1.Channelz.GetTopChannels": Rule(_ADMIN, Reach.EVERYTHING),
     "grpc.channelz.v1.Channelz.GetServers": Rule(_ADMIN, Reach.EVERYTHING),
     "grpc.channelz.v1.Channelz.GetServer": Rule(_ADMIN, Reach.EVERYTHING),
@@ -122,9 +130,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "grpc.channelz.v1.Channelz.GetSubchannel": Rule(_ADMIN, Reach.EVERYTHING),
     "grpc.channelz.v1.Channelz.GetSocket": Rule(_ADMIN, Reach.EVERYTHING),
 }
-"""By full name. Health (grpc.health.v1) needs no token, as probes have none; it tells only SERVING or not."""
+"""By full name."""
 
-REFLECTION: Final = Rule(_READ, Reach.NOTHING)
+REFLECTION: Final = Rule(_READ, Reach.NOTHING, kind=Kind.PROBE)
 """Of the whole service: it shows the contract only, but there is no need to show it to strangers."""
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -181,6 +189,8 @@ class Gate:
 
     def admit(self, rule: Rule, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
         """Who calls. Raises Refused: UNAUTHENTICATED, or PERMISSION_DENIED when the role is too low."""
+        if rule.role is None:
+            return STRANGER
         if not self._tokens.exist and not self._is_exposed:
             _caller.set(TRUSTED)
             return TRUSTED
@@ -234,12 +244,8 @@ class Gate:
         self._streams[task] = who
         self.end_streams()
         try:
-            yield
-        except asyncio.CancelledError:
-            if self._is_good(who):
-                raise
-            task.uncancel()
-            raise _ended() from None
+            with endable():
+                yield
         finally:
             del self._streams[task]
 
@@ -261,7 +267,7 @@ class Gate:
             if self._is_good(who):
                 next_end = min(next_end, self._tokens.good_until(who))
             else:
-                task.cancel()
+                end(task, _ended())
         if next_end < math.inf:
             delay = max((next_end - self._tokens.now()) / SECOND_MS, 0) + ALARM_MARGIN_S
             self._alarm = asyncio.get_running_loop().call_later(delay, self.end_streams)

@@ -16,7 +16,6 @@ import grpc
 from slad_client.v1 import attainment_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 
-from slad.config.settings import DEFAULT_LIMITS
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub, LoggedEvent
@@ -59,10 +58,8 @@ class SlaBackend:
         catalog: Catalog,
         clock: TimeSource,
         meters: CallMeters,
-        max_watches: int = DEFAULT_LIMITS.watches,
     ) -> None:
         self._requests = requests
-        self._max_watches = max_watches
         self._engine = engine
         self._queries = queries
         self._slow_queries = slow_queries
@@ -74,7 +71,6 @@ class SlaBackend:
         self._catalog = catalog
         self._clock = clock
         self._meters = meters
-        self._watches = 0
 
     # --- commands
 
@@ -269,27 +265,20 @@ class SlaBackend:
             pages = self._consumers.stream(watch.consumer, watch.after, wanted, who.tenants)
         else:
             pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
-        if self._watches >= self._max_watches:
-            message = f"{self._max_watches} watches are open already"
-            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)
-        self._watches += 1
-        try:
-            # The caller learns that it is heard, and from where, before there is anything to hear.
-            lineage = self._hub.lineage
-            await context.send_initial_metadata(
-                (
-                    ("slad-head-sequence", str(self._hub.head)),
-                    ("slad-instance", lineage.instance),
-                    ("slad-epoch", str(lineage.epoch)),
-                )
+        # The caller learns that it is heard, and from where, before there is anything to hear.
+        lineage = self._hub.lineage
+        await context.send_initial_metadata(
+            (
+                ("slad-head-sequence", str(self._hub.head)),
+                ("slad-instance", lineage.instance),
+                ("slad-epoch", str(lineage.epoch)),
             )
-            async with aclosing(pages):
-                async for events in pages:
-                    bodies = [event.body for event in events if watch.consumer or wanted(event)]
-                    for reply in replies.frame_events(bodies):
-                        yield reply
-        finally:
-            self._watches -= 1
+        )
+        async with aclosing(pages):
+            async for events in pages:
+                bodies = [event.body for event in events if watch.consumer or wanted(event)]
+                for reply in replies.frame_events(bodies):
+                    yield reply
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:
         """Notes that a consumer has done with all events up to a sequence (E2)."""

@@ -27,7 +27,7 @@ from slad.service.fields import duration_ms
 from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
-from slad.storage.store import Store
+from slad.service.views import Views
 
 ROWS_AT_ONCE: Final = 32
 """Rows that go through the engine together; timers and commands get their turns between them. A row counts
@@ -63,12 +63,10 @@ was aborted, by cancelling the call. So long is waited for that before anything 
 class Bulk:
     """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
 
-    def __init__(
-        self, requests: RequestReader, engine: SlaEngine, snapshot: Callable[[], Store], clock: TimeSource
-    ) -> None:
+    def __init__(self, requests: RequestReader, engine: SlaEngine, views: Views, clock: TimeSource) -> None:
         self._requests = requests
         self._engine = engine
-        self._snapshot = snapshot
+        self._views = views
         self._clock = clock
 
     async def take(
@@ -119,14 +117,11 @@ class Bulk:
             message = "with `apply` the list has to say where it ends: one that was cut off mends nothing"
             raise InvalidField("explicit_end", "REQUIRED", message)
         tolerance_ms = duration_ms(first, "tolerance") or 0
-        snapshot = self._snapshot().snapshot()
-        try:
+        async with self._views.view() as snapshot:
             await viewed()
             findings = await self._compare_all(
                 Reconciliation(snapshot, tenant_id, tolerance_ms), first, stream
             )
-        finally:
-            snapshot.close()
         if first.apply:
             await asyncio.sleep(ABORT_GRACE_S)
         listed = _that_fit(findings[:MAX_LISTED])

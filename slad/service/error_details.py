@@ -49,9 +49,12 @@ def status_of(error: Exception) -> status_pb2.Status:
         return status
     if isinstance(error, Refused):
         status = _status(_CODES[error.kind], error.message, error.reason, error.details)
-        if error.kind is Refusal.UNAVAILABLE or error.reason == "DISK_FULL":
+        retry_s = error.retry_s
+        if retry_s is None and (error.kind is Refusal.UNAVAILABLE or error.reason == "DISK_FULL"):
+            retry_s = RETRY_DELAY_S
+        if retry_s is not None:
             retry = error_details_pb2.RetryInfo()
-            retry.retry_delay.seconds = RETRY_DELAY_S
+            retry.retry_delay.seconds = retry_s
             status.details.add().Pack(retry)
         return status
     return _status(code_pb2.INTERNAL, "internal error; see the log of slad", "INTERNAL")
@@ -76,7 +79,11 @@ async def abort(
     status = rpc_status.to_status(status_of(error))
     # gRPC's own error refers to it, and lives on in a cycle.
     without_frames(error)
-    await context.abort_with_status(status)
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.InternalError:
+        # The caller is gone: there is nobody to tell.
+        raise asyncio.CancelledError from None
 
 
 def tell_if_unexpected(error: Exception, about: Mapping[str, Any] | None = None) -> None:

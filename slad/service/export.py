@@ -19,7 +19,7 @@ from slad.core.terms import ClockTerms, Terms
 from slad.core.tracking import Fired
 from slad.engine.event_codec import set_ms
 from slad.engine.queries import LiveTracking, Queries, QueryThread
-from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.limits import STREAM_BYTES
 
 
 async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]:
@@ -34,7 +34,7 @@ async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]
         reply, size = rpc.ExportSlaTrackingsResponse(), 0
         for tracking in page.trackings:
             row = tracking_row(tracking)
-            if size and size + row.ByteSize() > MAX_REPLY_BYTES:
+            if size and size + row.ByteSize() > STREAM_BYTES:
                 yield reply.SerializeToString()
                 reply, size = rpc.ExportSlaTrackingsResponse(), 0
             size += row.ByteSize()

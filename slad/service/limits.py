@@ -37,6 +37,9 @@ EARLIEST_START_MS: Final = 946_684_800_000
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
+STREAM_BYTES: Final = 64 * 1024
+"""A message of a stream, unless one part of it is larger: slad and gRPC hold one while nobody reads it."""
+
 MIB: Final = 1024 * 1024
 
 MAX_REPLY_BYTES: Final = 2 * MIB

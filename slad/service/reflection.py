@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from typing import Any
 
 import grpc
@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from slad.core.errors import Refused
 from slad.service import error_details
 from slad.service.access import REFLECTION, Gate
+from slad.service.guard import Bounds
 
 SERVICE_NAME = reflection.SERVICE_NAME
 
@@ -44,25 +45,29 @@ class _MemberPool:
 class _GuardedServicer(reflection.aio.ReflectionServicer):
     """Describes the services to those who may call any of them."""
 
-    def __init__(self, service_names: list[str], gate: Gate) -> None:
+    def __init__(self, service_names: list[str], gate: Gate, bounds: Bounds) -> None:
         pool: Any = _MemberPool()
         super().__init__(service_names, pool=pool)
         self._gate = gate
+        self._bounds = bounds
 
-    async def ServerReflectionInfo(  # type: ignore[override]  # it is a generator there too
+    async def ServerReflectionInfo(  # type: ignore[override]  # the stubs want a generator
         self, request_iterator: AsyncIterable[Any], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[Any]:
+    ) -> None:
         try:
-            self._gate.admit(REFLECTION, context)
+            who = self._gate.admit(REFLECTION, context)
+            with self._bounds.place(REFLECTION.kind, who, context), self._gate.stream(who):
+                await self._bounds.begin(context)
+                replies: Any = super().ServerReflectionInfo(request_iterator, context)
+                async for reply in replies:
+                    self._gate.still_good(who)
+                    await self._bounds.send(context, reply, reply.ByteSize())
         except Refused as error:
             await error_details.abort(context, error)
-        replies: Any = super().ServerReflectionInfo(request_iterator, context)
-        async for reply in replies:
-            yield reply
 
 
-def enable(service_names: list[str], server: grpc.aio.Server, gate: Gate) -> None:
+def enable(service_names: list[str], server: grpc.aio.Server, gate: Gate, bounds: Bounds) -> None:
     """Lets `server` describe these services, health and reflection itself."""
-    servicer = _GuardedServicer([*service_names, SERVICE_NAME], gate)
+    servicer = _GuardedServicer([*service_names, SERVICE_NAME], gate, bounds)
     add: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
     add(servicer, server)

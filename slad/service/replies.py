@@ -24,7 +24,7 @@ from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engine.commands import Answer, Complete, Render
 from slad.engine.event_codec import set_ms
-from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.limits import STREAM_BYTES
 from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 from slad.storage.codec import AuditEntry
 
@@ -323,7 +323,7 @@ def frame_events(bodies: list[bytes]) -> Iterator[bytes]:
     page: list[bytes] = []
     size = 0
     for body in bodies:
-        if size + len(body) > MAX_REPLY_BYTES and page:
+        if size + len(body) > STREAM_BYTES and page:
             yield listed(rpc.WatchSlaEventsResponse, "events", page)
             page, size = [], 0
         page.append(body)

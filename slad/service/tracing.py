@@ -113,20 +113,17 @@ class Tracing:
         return traced  # type: ignore[return-value]
 
     def _of_stream(self, name: str, handler: T) -> T:
-        async def traced(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            # Not the current span of the loop: between two replies other code runs in this context.
+        async def traced(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             span = self._tracer.start_span(
                 name,
                 context=_callers(context),
                 kind=SpanKind.SERVER,
                 attributes={"rpc.system.name": "grpc", "rpc.method": name},
             )
-            replies = 0
+            counting = _Counting(context)
             _stream.set(span)
             try:
-                async for reply in handler(request, context):
-                    replies += 1
-                    yield reply
+                await handler(request, counting)
             except BaseException:
                 code = context.code() or grpc.StatusCode.CANCELLED
                 _end(span, _name_of(code), context.details() or "")
@@ -134,7 +131,7 @@ class Tracing:
             else:
                 _end(span, "OK")
             finally:
-                span.set_attribute("slad.replies", replies)
+                span.set_attribute("slad.replies", counting.replies)
                 span.end()
 
         return traced  # type: ignore[return-value]
@@ -181,6 +178,21 @@ class Tracing:
             commit.end(wall + report.ended)
         _fail(turn, report.error)
         turn.end(wall + report.ended)
+
+
+class _Counting:
+    """A context that counts the messages that are sent."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+        self.replies = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, reply: Any) -> None:
+        await self._context.write(reply)
+        self.replies += 1
 
 
 def _callers(context: grpc.aio.ServicerContext[Any, Any]) -> Context:

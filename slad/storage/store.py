@@ -146,14 +146,14 @@ class Store:
                 del found[request]
         return found
 
-    def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
-        """The next `limit` events after `sequence`, in order (E2)."""
+    def events_after(self, sequence: int, limit: int, max_bytes: int | None = None) -> list[StoredEvent]:
+        """The next `limit` events after `sequence`, in order (E2); fewer when they have `max_bytes`."""
         found: list[StoredEvent] = []
         while len(found) < limit:
             left = limit - len(found)
-            rows: list[Any] = self._execute(select.EVENTS, (sequence, left)).fetchall()
+            rows = list(_up_to(max_bytes, self._execute(select.EVENTS, (sequence, left))))
             found += readable(self._read.event, rows)
-            if len(rows) < left:
+            if len(rows) < left and (found or not rows):
                 break
             sequence = rows[-1][0]
         return found
@@ -360,3 +360,13 @@ class Store:
     def _tracking(self, query: str, *bindings: int | str) -> Record | None:
         row = self._execute(query, bindings).fetchone()
         return self._read.tracking(row) if row else None
+
+
+def _up_to(max_bytes: int | None, rows: Iterator[Any]) -> Iterator[Any]:
+    """The rows of events whose bodies have so many bytes together, one at least."""
+    size = 0
+    for row in rows:
+        yield row
+        size += len(row[3])
+        if max_bytes is not None and size >= max_bytes:
+            return

@@ -30,6 +30,8 @@ Errors
     RESOURCE_EXHAUSTED   The disk is full, or a limit is reached.
     UNAVAILABLE          slad is stopping, overloaded or cannot write: send it again, with the same
                          request_id.
+    DATA_LOSS            What slad has stored of the ticket is damaged, so it tells nothing of it. Another try
+                         does not help: the operator has to restore or set aside what is damaged.
     INTERNAL             A fault of slad; its log says more.
 """
 
