@@ -61,13 +61,12 @@ def carried_over(reading: Reading) -> list[Event]:
     return events
 
 
-def continued(before: History, reading: Reading) -> list[Event]:
-    """What the heir of a cancelled generation tells, whose history was `before`.
+def continued(before: Before, heir: Tracking, reading: Reading) -> list[Event]:
+    """What the heir of an ended generation tells, of which `before` was told.
 
-    That is what was recorded since the cancel (M4), and what goes on.
+    That is what was recorded for after the end (M4), another end among it, and what goes on.
     """
-    pauses = _pauses(before, reading.history) if reading.history.holds else ()
-    recorded = [*pauses, *_phases(before, reading)]
+    recorded = happened(before, heir, reading)
     goes_on = [event for event in carried_over(reading) if event not in recorded]
     return sorted([*goes_on, *recorded], key=_by_occurrence) if recorded else goes_on
 

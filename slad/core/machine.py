@@ -133,7 +133,8 @@ def continue_cancelled(
     heir = with_open_time(heir, calendars, now, cancelled.terms)
     reading = read(heir, heir.history, calendars, now)
     _require_in_range(reading)
-    events = [Event(EventType.STARTED, now), *continued(cancelled.history, reading)]
+    before = told_of(cancelled, cancelled.history, calendars, now)
+    events = [Event(EventType.STARTED, now), *continued(before, heir, reading)]
     return settle(heir, reading, events, suppress_past=suppress_past)
 
 
@@ -256,6 +257,7 @@ def reopen(
             "BEFORE_END",
             f"the tracking ended at {format_instant(history.ended_at)}, after that instant",
         )
+    before = told_of(tracking, history, calendars, now)
     if mode is ReopenMode.RESTART:
         # Who has the ticket, has it still.
         facts = tuple(Fact(at, FactKind.ASSIGN, text=owner) for owner in [history.owner] if owner)
@@ -267,7 +269,8 @@ def reopen(
         tracking = msgspec.structs.replace(tracking, facts=facts)
     reading = read(tracking, tracking.history, calendars, now)
     # What was recorded of a cancelled ticket for an instant after the reopening counts (M6).
-    goes_on = continued(history, reading) if mode is ReopenMode.RESUME else carried_over(reading)
+    resumes = mode is ReopenMode.RESUME
+    goes_on = continued(before, tracking, reading) if resumes else carried_over(reading)
     return settle(tracking, reading, [Event(EventType.REOPENED, at), *goes_on])
 
 

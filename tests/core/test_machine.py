@@ -175,6 +175,17 @@ def test_reopen_resume_keeps_the_response_and_leaves_the_gap_out() -> None:
         machine.reopen(state.tracking, ReopenMode.RESUME, ALWAYS, MONDAY_9 + HOUR_MS, effective_at=MONDAY_9)
 
 
+def test_what_ended_a_ticket_after_a_late_reopening_is_told() -> None:
+    """A resolution that a late cancel made of no effect counts again, and ends the new generation (M6)."""
+    noon = MONDAY_9 + 3 * HOUR_MS
+    state = obey(begun(100), FactKind.RESOLVE, noon, MONDAY_9 + 30 * MINUTE_MS)
+    state = obey(state, FactKind.CANCEL, noon, MONDAY_9 + 10 * MINUTE_MS)
+    at = MONDAY_9 + 20 * MINUTE_MS
+    again = machine.reopen(state.tracking, ReopenMode.RESUME, ALWAYS, noon, effective_at=at)
+    assert again.reading.history.life is Life.COMPLETED
+    assert EventType.COMPLETED in kinds(again)
+
+
 def test_a_target_past_year_9999_is_refused_at_the_start_and_at_a_retarget() -> None:
     endless = terms(None, 4_000_000_000, (1,))
     with pytest.raises(ClockOutOfRange):

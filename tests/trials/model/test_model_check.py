@@ -13,7 +13,7 @@ from tests.trials.model.worlds import WORLDS
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_every_state_of_a_world_is_as_counted(name: str) -> None:
-    counts = explore(WORLDS[name], facts=2)
+    counts = explore(WORLDS[name], facts=3)
     assert counts.states > 500
     assert counts.sequences > counts.states
 

@@ -14,6 +14,8 @@ from tests.core.tickets import at
 MIDNIGHT = at("2026-03-02T00:00:00Z")
 """From which minutes count."""
 START = 16 * 60
+NEXT_DAY = 17 * 60
+"""From the start to 09:00 of the day after."""
 NONE = (0, 0, 0)
 
 
@@ -35,12 +37,14 @@ ANYBODY = named("anybody", ClockKind.OWNERSHIP, 30)
 
 
 class World(NamedTuple):
-    """What is searched: every order in which these happenings at these instants may arrive."""
+    """What is searched: every order in which these happenings at these minutes may arrive."""
 
     terms: Terms
     happenings: tuple[str, ...]
     minutes: tuple[int, ...]
-    """Since the start: when facts happen, and when slad hears of them or looks at the clock."""
+    """Since the start: when facts happen."""
+    later: int
+    """Another moment at which slad looks at the clock, and late facts arrive."""
     unjudged_response: bool = False
     retargets: tuple[Terms, ...] = ()
     """Other terms that it may be put under at any moment."""
@@ -50,33 +54,39 @@ WORLDS: dict[str, World] = {
     "replies": World(
         promise(NEXT, UPDATES),
         ("customer", "agent", "respond", "discard next", "pause for vendor", "resume"),
-        (10, 35, 1020 + 20),
+        (10, 35),
+        NEXT_DAY + 20,
     ),
     "owners": World(
         promise(TEAM, ANYBODY, response=0),
         ("to a", "to b", "to nobody", "pause", "resume", "resolve", "reopen"),
-        (10, 45, 1020 + 10),
+        (10, 45),
+        NEXT_DAY + 10,
     ),
     "reasons": World(
         promise(UPDATES, FIX, response=0),
         ("pause", "pause for vendor", "resume", "resume from vendor", "agent", "complete fix"),
-        (10, 30, 55, 1020 + 5),
+        (10, 55),
+        NEXT_DAY + 5,
     ),
     "ends": World(
         promise(NEXT, FIX),
         ("customer", "agent", "pause", "resolve", "cancel", "reopen", "complete fix"),
-        (5, 20, 60),
+        (5, 20),
+        60,
     ),
     "lapses": World(
         promise(NEXT),
         ("respond", "discard response", "customer", "agent", "resolve", "reopen"),
-        (10, 35, 70),
+        (10, 35),
+        70,
         unjudged_response=True,
     ),
     "terms": World(
         promise(NEXT, FIX),
         ("customer", "agent", "respond", "complete fix", "pause", "resume"),
         (10, 40),
+        NEXT_DAY,
         retargets=(promise(NEXT, response=45), promise(UPDATES, FIX, response=0)),
     ),
 }
