@@ -47,6 +47,10 @@ OPTIONS: Final[Sequence[tuple[str, int]]] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.enable_channelz", 1),
+    # What gRPC takes in of a stream that is not read. By itself it would find out what the connection could
+    # carry, and hold megabytes.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
 )
 
 
