@@ -42,8 +42,8 @@ class JobQueue:
     of those before it may be about its ticket (M7). Callers who may touch some tenants only have no such
     commands.
 
-    Streams have half of what is taken, also when nobody else waits (X4): while it is committed, messages of
-    other streams come in and go out.
+    Streams have half of what is taken (X4). When nobody else waits they have half of what may be taken: while
+    it is committed, messages of other streams come in and go out.
     """
 
     def __init__(self) -> None:
@@ -72,14 +72,15 @@ class JobQueue:
             self._lines.setdefault(job.tenant_id, deque()).append((self._came, job))
 
     def take(self, most: int) -> list[tuple[int, Job]]:
-        """Takes out the next jobs, up to `most` commands, of streams half as many; one job, at least.
+        """Takes out the next jobs, up to `most` commands; one job, at least.
 
         Each comes with its place in the order in which they came, for `put_back`.
         """
         taken: list[tuple[int, Job]] = []
         single = batched = 0
+        alone = not self._lines
         while single + batched < most:
-            if self._streams and batched < most // 2 and (not self._lines or batched < single):
+            if self._streams and batched < (most // 2 if alone else single):
                 name, line = next(iter(self._streams.items()))
                 commands = line[0][1].commands
                 if taken and single + batched + commands > most:

@@ -80,6 +80,11 @@ def test_streams_take_turns_among_themselves_and_have_half_of_a_turn() -> None:
     assert [name for name in rest if name[0] != "a"] == ["y1", "x2", "y2"]
     assert rest[-1] == "a19"
     assert not queue
+    for number in range(3):
+        queue.put(part("x", number))
+    queue.put(job("a1"))
+    assert names(queue.take(16)) == "a1 x0", "a single one does not wait for more than a part"
+    queue.drain()
     for number in range(9):
         queue.put(part("x", number))
     assert names(queue.take(16)) == "x0 x1", "half, though nobody else waits"
