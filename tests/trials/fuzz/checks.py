@@ -83,7 +83,27 @@ def _reply_problems(call: Call, reply: bytes) -> list[str]:
         message = GetMessageClass(call.method.output_type).FromString(reply)
     except DecodeError:
         return [f"a reply that is no {call.method.output_type.full_name}"]
-    return list({f"a reply with a {kind} out of range" for kind in _times_out_of_range(message)})
+    found = list({f"a reply with a {kind} out of range" for kind in _times_out_of_range(message)})
+    for result in getattr(message, "results", ()):
+        if result.WhichOneof("result") == "error":
+            found += _error_problems(result.error)
+    return found
+
+
+def _error_problems(status: status_pb2.Status) -> list[str]:
+    """What is wrong with the status that a command of ExecuteSla has for its result."""
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    if code in NEVER:
+        return [f"a result with {code.name}: {status.message[:200]}"]
+    infos = [info for detail in status.details if detail.Unpack(info := error_details_pb2.ErrorInfo())]
+    bad = [bad for detail in status.details if detail.Unpack(bad := error_details_pb2.BadRequest())]
+    if [info.domain for info in infos] != [DOMAIN]:
+        return [f"a result with {code.name} without an ErrorInfo of slad"]
+    reason, fields = infos[0].reason, [v.field for request in bad for v in request.field_violations]
+    found = [] if (code.name, reason) in _DOCUMENTED else [f"{code.name} {reason} is not in docs/errors.md"]
+    if (code is grpc.StatusCode.INVALID_ARGUMENT) != (len(fields) == 1):
+        found.append(f"a result with {code.name} {reason} and the fields {fields}")
+    return found
 
 
 def _times_out_of_range(message: Message) -> Iterator[str]:
