@@ -44,7 +44,8 @@ def _table(results: dict[str, Result]) -> list[str]:
         targets = row.targets or tuple(Target(figure, 0, at_least=True) for figure in reported)
         for place, target in enumerate(targets):
             lines.append(_line(row, result, target, first=place == 0, asked=bool(row.targets)))
-    return [*lines, ""]
+    retired = [f"- `{name}`: {row.retired}" for name, row in TABLE.items() if row.retired]
+    return [*lines, "", "Targets that were retired:", "", *retired, ""]
 
 
 def _line(row: Row, result: Result, target: Target, *, first: bool, asked: bool) -> str:

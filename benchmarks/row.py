@@ -40,3 +40,5 @@ class Row:
     """Measured only when it is named."""
     reported: tuple[str, ...] = ()
     """The figures that the table shows where there are no targets; empty: all of them."""
+    retired: str = ""
+    """What was asked of it before, and why no more."""

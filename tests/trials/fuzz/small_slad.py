@@ -24,7 +24,7 @@ def shrink() -> None:
     database.CACHE_KIB = 512  # type: ignore[misc]
     terms.REMEMBERED = 32  # type: ignore[misc]
     # There are some 600, which random requests do not meet at once.
-    for name in zones._names():
+    for name in zones.zone_names():
         zones.load_zone(name)
 
 
