@@ -40,6 +40,14 @@ SECTIONS: Final[tuple[Section, ...]] = (
         },
     ),
     (
+        "What was promised",
+        {
+            "report": ("slad.cli.report:report", "Show what share of promises was kept."),
+            "forecast": ("slad.cli.forecast:forecast", "Show what is overdue, and what will be."),
+            "annotate": ("slad.cli.annotate:annotate", "Say why a promise was missed."),
+        },
+    ),
+    (
         "Events and consumers",
         {
             "watch": ("slad.cli.watch:watch", "Print events as they happen."),

@@ -1,0 +1,127 @@
+"""What a report or a forecast is about: the period, the zone, and by what its rows are told apart."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeVar
+
+import click
+from slad_client.v1 import attainment_pb2 as pb
+
+from slad.cli import time_text
+from slad.cli.exits import CommandError
+from slad.cli.option_types import TypedInstant
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_MONTH: Final = re.compile(r"(\d{4})-(\d{2})")
+
+
+class Grouping(NamedTuple):
+    """By what rows are told apart."""
+
+    keys: tuple[pb.SlaGroupKey.ValueType, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """A word for each value of a group, in their order."""
+        return [_word(key) for key in self.keys] + list(self.attributes)
+
+
+class Groups(click.ParamType[Grouping]):
+    """`policy,priority,month`, and attributes of tickets by their names."""
+
+    name = "groups"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Grouping:
+        """Parses `value`. The daemon knows which attributes there are."""
+        if isinstance(value, Grouping):
+            return value
+        words = [word.strip() for word in str(value).split(",") if word.strip()]
+        keys = {_word(number): number for number in pb.SlaGroupKey.values() if number}
+        return Grouping(
+            tuple(keys[word] for word in words if word in keys),
+            tuple(word for word in words if word not in keys),
+        )
+
+
+class Month(click.ParamType[tuple[int, int]]):
+    """`2026-10`, as (year, month)."""
+
+    name = "month"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parses `value`."""
+        if isinstance(value, tuple):
+            return value
+        match = _MONTH.fullmatch(str(value).strip())
+        if match is None or not 1 <= int(match[2]) <= 12 or not int(match[1]):
+            self.fail(f"{value!r} is not a month, such as 2026-10", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+def grouping_options(command: Command) -> Command:
+    """Adds --by and --timezone; the command gets `by: Grouping` and `timezone: str`."""
+    by = click.option(
+        "--by",
+        type=Groups(),
+        default=Grouping(),
+        metavar="GROUPS",
+        help="A row for each clock, policy, priority, owner, day, week, month, or attribute of tickets; "
+        "separate several by commas.",
+    )
+    zone = click.option(
+        "--timezone",
+        metavar="ZONE",
+        callback=lambda ctx, param, value: zone_name(value),
+        help="The IANA zone of days, weeks and months. By default that of TZ, or UTC.",
+    )
+    return by(zone(command))
+
+
+def zone_name(given: str | None) -> str:
+    """The name of a zone: the one that was given, which the daemon checks, or that of TZ, or UTC."""
+    if given:
+        return given
+    own = os.environ.get("TZ", "").removeprefix(":")
+    return own if time_text.zone(own) is not None else "UTC"
+
+
+def period(
+    month: tuple[int, int] | None, begin: TypedInstant | None, end: TypedInstant | None, timezone: str
+) -> tuple[datetime, datetime]:
+    """[from, to) of a report, in the zone: a month (by default the present one), or two instants."""
+    zone = time_text.zone(timezone)
+    if zone is None:
+        raise CommandError(f"--timezone: {timezone!r} is not a time zone of the IANA database")
+    if begin is not None or end is not None:
+        if month is not None:
+            raise CommandError("--month contradicts --from and --to; give one or the others")
+        if begin is None or end is None:
+            raise CommandError("--from and --to go together; give both")
+        return begin.aware(timezone), end.aware(timezone)
+    year, number = month or _this_month(timezone)
+    first = datetime(year, number, 1, tzinfo=zone)
+    following = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
+    return first, following
+
+
+def _this_month(timezone: str) -> tuple[int, int]:
+    today = time_text.wall_clock().astimezone(time_text.zone(timezone))
+    return today.year, today.month
+
+
+def _word(key: int) -> str:
+    name = pb.SlaGroupKey.Name(pb.SlaGroupKey.ValueType(key))
+    return name.removeprefix("SLA_GROUP_KEY_").lower()
+
+
+def groups_of(group: Sequence[str]) -> list[str]:
+    """The values of a group as cells of a table."""
+    return [value or "-" for value in group]
