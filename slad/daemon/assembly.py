@@ -214,7 +214,7 @@ async def assemble(
             SinkMetrics(sinks),
             TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
             TicketMetrics(slow),
-            OverdueMetrics(engine.overdue, slow, clock),
+            OverdueMetrics(engine.counts.overdue, slow, clock),
             TokenMetrics(tokens),
             StorageMetrics(data, slow, connections.unreadable),
         ],

@@ -105,7 +105,8 @@ class Retention:
         return len(gone)
 
     async def _prune_ledger(self) -> int:
-        gone = await self._queries.old_ledger_rows(self._clock.now() - self._settings.ledger_ms, SWEEP_SIZE)
+        before = self._clock.now() - self._settings.ledger_ms
+        gone = await self._queries.run(lambda queries: queries.attainment.old_rows(before, SWEEP_SIZE))
         if gone:
             await self._engine.write(lambda work: work.rows.pruned_ledger.extend((key,) for key in gone))
         return len(gone)

@@ -174,6 +174,24 @@ class Attainment:
             cycle for key in keys if key in records for cycle in self._open(query, last_audit, records[key])
         ]
 
+    def overdue(self, after_key: int, now: int) -> tuple[dict[int, int], int | None]:
+        """(open cycles past 100 % by tracking, the key to go on after, None at the end), of all tenants."""
+        found: dict[int, int] = {}
+        key, scanned = after_key, 0
+        for record in self._store.of_all(after_key, PAGE):
+            key, scanned = record.tracking_key, scanned + 1
+            # Most have fired nothing, and need not be read.
+            if record.state is TrackingState.ACTIVE and record.tracking.fired:
+                try:
+                    found[key] = machine.reading_at(record.tracking, self._catalog.calendar, now).overdue
+                except Unreadable as error:
+                    self._store.unreadable.note(error)
+        return found, key if scanned == PAGE else None
+
+    def old_rows(self, before: int, limit: int) -> list[int]:
+        """Keys of rows of the ledger that were recorded before an instant."""
+        return self._ledger.old(before, limit)
+
     def _open(self, query: ReportQuery, last_audit: int, record: Record) -> Iterator[OpenCycle]:
         key, tracking = record.tracking_key, record.tracking
         later = self._ledger.audit_after(key, last_audit)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slad.core.events import Event, EventType
 from slad.core.metrics import MS_PER_SECOND, ClockLabels, Histogram, durations
+from slad.engine.overdue import OverdueCycles
 from slad.storage.rows import EventRow, LedgerRow
 
 BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -34,6 +35,7 @@ class EngineCounts:
         "last_commit_at",
         "last_commit_ns",
         "lateness",
+        "overdue",
         "verdicts",
     )
 
@@ -52,6 +54,7 @@ class EngineCounts:
         """Committed crossings of 100 % by clock, as it is counted."""
         self.lateness = Histogram(LATENESS_BOUNDS_MS, MS_PER_SECOND)
         """From the instant of a threshold that a timer fired to the end of its commit, ms."""
+        self.overdue = OverdueCycles()
         self.verdicts: Counter[tuple[str, int]] = Counter()
         """Cycles that closed, by clock, as it is counted, and Verdict."""
         self.clock_steps_forward = 0
@@ -73,8 +76,12 @@ class EngineCounts:
                 assert event.about is not None
                 self.breaches[self._clocks.of(event.about.clock)] += 1
 
-    def closed(self, rows: Sequence[LedgerRow]) -> None:
-        """Rows of the ledger are committed; what only revises an earlier one is not counted."""
+    def closed(self, rows: Sequence[LedgerRow], overdue: Mapping[int, int]) -> None:
+        """Rows of the ledger are committed; what only revises an earlier one is not counted.
+
+        `overdue` has the open cycles past 100 % of trackings that the commit changed, by key.
+        """
+        self.overdue.committed(overdue)
         for row in rows:
             if row.revision == 1:
                 self.verdicts[self._clocks.of(row.clock), row.verdict] += 1

@@ -34,7 +34,6 @@ from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
-from slad.engine.overdue import OverdueCycles
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
 from slad.engine.turn import Result, carry_out, commands_of, fire_due
@@ -51,9 +50,6 @@ T = TypeVar("T")
 
 MAX_SLEEP_MS: Final = SECOND_MS
 """How soon a stepped wall clock is noticed."""
-
-TENANT_SHARE: Final = 0.75
-"""What one tenant may have of the commands that wait: the rest is for others."""
 
 RETRY_S: Final = 0.25
 """Pause after a failed turn, so that a full disk does not keep a core busy."""
@@ -102,7 +98,6 @@ class SlaEngine:
         self._writer = WriterThread(self._commit)
         self._steps = StepDetector(clock.now(), clock.monotonic())
         self.counts = EngineCounts(clock_labels)
-        self.overdue = OverdueCycles()
         self._commit_took = 0
         self._fired = 0
         self._derived = self._moved = 0
@@ -154,12 +149,7 @@ class SlaEngine:
             raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
         if command is not None:
             tenant_id = command.tenant_id
-        if self._jobs.single >= self.max_waiting:
-            message = f"{self.max_waiting} commands are waiting already"
-            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
-        if tenant_id and self._jobs.waiting_of(tenant_id) >= self.max_waiting * TENANT_SHARE:
-            message = f"too many commands of tenant {tenant_id!r} are waiting already"
-            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
+        self._jobs.require_room(self.max_waiting, tenant_id)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         observer = self._listeners.observer
         self._jobs.put(Job(run, done, observer and observer.cause(), command, tenant_id))
@@ -279,14 +269,8 @@ class SlaEngine:
         self._journal.begin()
         self._timers.restore()
         self._timers.fill(until)
-        work = UnitOfWork(
-            self._store,
-            self._catalog,
-            self._counters,
-            self._clock.now(),
-            self._carrier.turn(),
-            self.ledger_attributes,
-        )
+        work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self._carrier.turn())
+        work.ledger.attributes = self.ledger_attributes
         fire_due(work, self._timers, self._clock, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
@@ -305,8 +289,7 @@ class SlaEngine:
     def _count(self, work: UnitOfWork, events: list[EventRow], results: list[Result]) -> None:
         now = self._clock.now()
         self.counts.committed(self._commit_took, commands_of(results), events, work.crossings, now)
-        self.counts.closed(work.rows.ledger)
-        self.overdue.committed(work.overdue)
+        self.counts.closed(work.rows.ledger, work.overdue)
         if not self._clock.is_virtual:
             self.counts.fired(work.crossings[: self._fired], now)
 

@@ -13,13 +13,12 @@ from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
-from slad.core.ledger import Verdict, annotated
 from slad.core.machine import ClockOutOfRange, ReopenMode
 from slad.core.settle import Transition
-from slad.core.status import TrackingState, tracking_state
+from slad.core.status import TrackingState
 from slad.core.terms import Terms
-from slad.core.tracking import Annotation, Engine, TicketRef, Tracking
-from slad.core.undo import undo_of
+from slad.core.tracking import Engine, TicketRef, Tracking
+from slad.engine.annotate import annotate
 from slad.engine.commands import (
     Annotate,
     Answer,
@@ -37,6 +36,7 @@ from slad.engine.commands import (
     Retarget,
     Start,
 )
+from slad.engine.outcome import Outcome, answer_of, outcome_of, write_of
 from slad.engine.terms_change import ChangeTerms, changed_terms
 from slad.engine.tickets import clock_not_found
 from slad.engine.unit_of_work import UnitOfWork, Write
@@ -45,14 +45,6 @@ from slad.storage.database import StorageError
 from slad.storage.row_reader import Record
 
 _CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
-
-
-class Outcome(NamedTuple):
-    """What a command amounts to: the answer, and the transitions to store."""
-
-    answer: Answer
-    writes: tuple[Write, ...]
-    note: str = ""
 
 
 def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes]) -> bytes:
@@ -74,7 +66,7 @@ def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes
             outcome.answer.changed,
             outcome.note,
             command.token_id,
-            undo_of(write.before, write.transition.tracking) if write.before is not None else None,
+            None if write.former is None else write.undo,
         )
         work.put_and_tell(write, entry)
     if command.request is not None:
@@ -116,7 +108,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     tracking = _tracking(command, terms, work.now, engine)
     writes = []
     if live is not None:
-        writes.append(_write(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL))))
+        writes.append(write_of(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL))))
     try:
         if heir_of is not None:
             transition = machine.continue_cancelled(
@@ -128,7 +120,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
         raise command.terms.refused(error) from None
     generation = latest.generation + 1 if latest is not None else 1
     write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition, heir_of)
-    return Outcome(_answer(write), (*writes, write))
+    return Outcome(answer_of(write), (*writes, write))
 
 
 def _stays(command: Start, latest: Record) -> bool:
@@ -221,7 +213,7 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
         )
     except (ClockOutOfRange, NoOpenTime) as error:
         raise command.terms.refused(error) from None
-    return _outcome(tenant_id, record, transition)
+    return outcome_of(tenant_id, record, transition)
 
 
 def _change_terms(work: UnitOfWork, command: ChangeTerms) -> Outcome:
@@ -235,7 +227,7 @@ def _change_terms(work: UnitOfWork, command: ChangeTerms) -> Outcome:
         work.now,
         suppress_past=command.suppress_past,
     )
-    return _outcome(tenant_id, record, transition)
+    return outcome_of(tenant_id, record, transition)
 
 
 def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
@@ -248,7 +240,7 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
         effective_at=command.effective_at,
     )
     if not transition.changed:
-        return _outcome(tenant_id, record, transition)
+        return outcome_of(tenant_id, record, transition)
     # Whoever else carries tickets knows no named clocks.
     named = transition.tracking.terms.named
     engine = Engine.LOCAL if named else work.carrier.choose(tenant_id, record.ticket_id, None, None)
@@ -256,34 +248,7 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     transition = transition._replace(tracking=tracking)
     goes_on = record if command.mode is ReopenMode.RESUME else None
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition, goes_on)
-    return Outcome(_answer(write), (write,))
-
-
-def _annotate(work: UnitOfWork, command: Annotate) -> Outcome:
-    record = work.tickets.generation(command.tenant_id, command.ticket_id, command.generation)
-    reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
-    cycles = reading.cycles(command.clock)
-    if not cycles and not any(clock.name == command.clock for clock in record.tracking.terms.clocks):
-        raise clock_not_found(record.ticket_id, command.clock)
-    cycle = next((c for c in reversed(cycles) if command.cycle in (None, c.number)), None)
-    if cycle is None:
-        number = "" if command.cycle is None else f" {command.cycle}"
-        text = f"clock {command.clock!r} of ticket {record.ticket_id!r} has no cycle{number}"
-        raise Refused(Refusal.NOT_FOUND, "CYCLE_NOT_FOUND", text)
-    last = work.ledger.known(record.tracking_key).get((cycle.name, cycle.key[1]))
-    if cycle.closed_at is not None and last is not None and last.entry.verdict is Verdict.VOID:
-        text = f"generation {record.generation} has been taken over by a later one; annotate that"
-        raise Refused(Refusal.FAILED_PRECONDITION, "GENERATION_TAKEN_OVER", text)
-    annotation = Annotation(*cycle.key, command.reason_code, command.note, command.excused)
-    tracking = annotated(record.tracking, annotation)
-    write = _write(
-        work.catalog.tenant_id(record.tenant_key),
-        record,
-        Transition(tracking, reading, (), changed=tracking is not record.tracking),
-    )
-    told = f"{cycle.name}, cycle {cycle.number}: {command.reason_code or 'no reason'}"
-    note = f"{told}, {'excused' if command.excused else 'not excused'}"
-    return Outcome(_answer(write), (write,) if write.transition.changed else (), note)
+    return Outcome(answer_of(write), (write,))
 
 
 def _mend(work: UnitOfWork, command: Mend) -> Outcome:
@@ -298,7 +263,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         # The PSA has it open: a ticket that was completed here is a new obligation.
         return _start(work, _even_if_completed(command.wanted))
     if command.wanted is None:
-        return _outcome(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL)))
+        return outcome_of(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL)))
     start = command.wanted
     terms = _terms(work, start, live.tracking.terms)
     wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
@@ -309,7 +274,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         )
     except (ClockOutOfRange, NoOpenTime) as error:
         raise start.terms.refused(error) from None
-    return _outcome(command.tenant_id, live, transition)
+    return outcome_of(command.tenant_id, live, transition)
 
 
 def _even_if_completed(start: Start) -> Start:
@@ -364,7 +329,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Retarget: _retarget,
     ChangeTerms: _change_terms,
     Reopen: _reopen,
-    Annotate: _annotate,
+    Annotate: annotate,
     Mend: _mend,
 }
 
@@ -379,7 +344,7 @@ class _NewFact(NamedTuple):
 
 def _fact(work: UnitOfWork, command: Command, fact: _NewFact, effective_at: int | None) -> Outcome:
     tenant_id, record = work.tickets.locate(command.tenant_id, command.ticket_id)
-    return _outcome(tenant_id, record, _record(work, record, fact, effective_at))
+    return outcome_of(tenant_id, record, _record(work, record, fact, effective_at))
 
 
 def _record(work: UnitOfWork, record: Record, fact: _NewFact, effective_at: int | None = None) -> Transition:
@@ -396,27 +361,4 @@ def _record(work: UnitOfWork, record: Record, fact: _NewFact, effective_at: int 
 
 def _unchanged(work: UnitOfWork, tenant_id: str, record: Record) -> Outcome:
     reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
-    return _outcome(tenant_id, record, Transition(record.tracking, reading, (), changed=False))
-
-
-def _outcome(tenant_id: str, record: Record, transition: Transition) -> Outcome:
-    write = _write(tenant_id, record, transition)
-    # A repeated pause changes nothing that anyone sees, but is a fact that may yet matter (M6).
-    silent = not transition.changed and transition.tracking is record.tracking
-    return Outcome(_answer(write), () if silent else (write,))
-
-
-def _write(tenant_id: str, record: Record, transition: Transition) -> Write:
-    ticket = TicketRef(tenant_id, record.ticket_id, record.generation)
-    return Write(ticket, record.tracking_key, transition, record)
-
-
-def _answer(write: Write) -> Answer:
-    transition = write.transition
-    return Answer(
-        write.ticket,
-        tracking_state(transition.reading.history.life),
-        transition.tracking,
-        transition.reading,
-        transition.changed,
-    )
+    return outcome_of(tenant_id, record, Transition(record.tracking, reading, (), changed=False))

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from slad.core.errors import Refusal, Refused
 from slad.engine.commands import Command
 
 if TYPE_CHECKING:
     from slad.engine.unit_of_work import UnitOfWork
+
+
+TENANT_SHARE: Final = 0.75
+"""What one tenant may have of the commands that wait: the rest is for others."""
 
 
 class Job(NamedTuple):
@@ -61,6 +66,15 @@ class JobQueue:
     def waiting_of(self, tenant_id: str) -> int:
         """How many jobs wait in one line."""
         return len(self._lines.get(tenant_id, ()))
+
+    def require_room(self, most: int, tenant_id: str) -> None:
+        """Raises Refused when `most` jobs of no stream wait already, or too many of the tenant."""
+        if self.single >= most:
+            message = f"{most} commands are waiting already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
+        if tenant_id and self.waiting_of(tenant_id) >= most * TENANT_SHARE:
+            message = f"too many commands of tenant {tenant_id!r} are waiting already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
 
     def put(self, job: Job) -> None:
         """Adds a job to the end of its line."""

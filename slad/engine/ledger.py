@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 from importlib.metadata import version
-from typing import Final
 
 from slad.core.ledger import (
     EVER,
@@ -34,10 +33,11 @@ def time_zone_release() -> str:
 class LedgerTurn:
     """Adds rows to a batch. Used on the event loop only."""
 
-    def __init__(self, store: Store, rows: Batch, attributes: Collection[str]) -> None:
+    def __init__(self, store: Store, rows: Batch) -> None:
+        self.attributes: Collection[str] = ()
+        """Those of a ticket that its rows are to hold (A2)."""
         self._known = store.ledger().known
         self._rows = rows
-        self._attributes: Final = attributes
         self._recorded: dict[int, dict[EntryKey, Revision]] = {}
         """The last revisions that this batch records, by tracking."""
 
@@ -103,7 +103,7 @@ class LedgerTurn:
 
     def _add(self, record: Record, revision: Revision) -> None:
         attributes = record.tracking.attributes
-        kept = {name: attributes[name] for name in self._attributes if name in attributes}
+        kept = {name: attributes[name] for name in self.attributes if name in attributes}
         key = record.tracking_key
         row = row_of(
             revision, key, record.tenant_key, record.ticket_id, record.generation, kept, time_zone_release()

@@ -50,8 +50,11 @@ class OverdueMetrics:
     async def _look_through(self) -> None:
         after: int | None = 0
         while after is not None:
-            page = partial(Queries.overdue_page, after_key=after, now=self._clock.now())
-            found, after = await self._queries.run(page)
+            found, after = await self._queries.run(partial(_page, after, self._clock.now()))
             self._cycles.found(found)
             await asyncio.sleep(PAUSE_S)
         self._cycles.complete()
+
+
+def _page(after_key: int, now: int, queries: Queries) -> tuple[dict[int, int], int | None]:
+    return queries.attainment.overdue(after_key, now)

@@ -263,19 +263,6 @@ class Queries:
             )
         )
 
-    def overdue_page(self, after_key: int, now: int) -> tuple[dict[int, int], int | None]:
-        """(open cycles past 100 % by tracking, the key to go on after, None at the end)."""
-        found: dict[int, int] = {}
-        key, scanned = after_key, 0
-        for record in self._store.of_all(after_key, MAX_SCANNED):
-            key, scanned = record.tracking_key, scanned + 1
-            # Most have fired nothing, and need not be read.
-            if record.state is TrackingState.ACTIVE and record.tracking.fired:
-                answer = self._readable(record, now)
-                if answer is not None and answer.reading.overdue:
-                    found[key] = answer.reading.overdue
-        return found, key if scanned == MAX_SCANNED else None
-
     def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
         """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
         wakes = self._store.wakes(0, INSTANT_LIMIT_MS, limit)
@@ -391,10 +378,6 @@ class QueryThread:
     async def free_bytes(self) -> int:
         """What of the database file is free and will be used again."""
         return await self._read(self._store.free_bytes)
-
-    async def old_ledger_rows(self, before: int, limit: int) -> list[int]:
-        """Keys of rows of the ledger that were recorded before an instant (UTC epoch ms)."""
-        return await self._read(self._store.ledger().old, before, limit)
 
     async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
         """(request_key, recorded_at) of the oldest answers."""

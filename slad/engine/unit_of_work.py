@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Event
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
-from slad.core.tracking import Engine, TicketRef, Tracking
+from slad.core.tracking import Engine, TicketRef
+from slad.core.undo import Undo, undo_of
 from slad.engine.carrier import CarrierTurn
 from slad.engine.catalog import Catalog
 from slad.engine.catalog_overlay import CatalogOverlay
@@ -36,11 +37,15 @@ class Write(NamedTuple):
     """The state before, or the generation whose cycles this new one goes on with. None: a ticket that begins
     anew, or nothing but its firings changes."""
 
+    changes_clocks: bool = True
+    """False: an annotation, of which nobody has to hear who carries the ticket."""
+
     @property
-    def before(self) -> Tracking | None:
-        """The state before of the same generation, if it is known."""
-        former = self.former
-        return former.tracking if former is not None and former.tracking_key == self.tracking_key else None
+    def undo(self) -> Undo | None:
+        """How the clocks get back to where they were (A5); None: they are there, or are new ones."""
+        if self.former is None or self.former.tracking_key != self.tracking_key:
+            return None
+        return undo_of(self.former.tracking, self.transition.tracking)
 
 
 class UnitOfWork:
@@ -56,7 +61,6 @@ class UnitOfWork:
         counters: Counters,
         now: int,
         carrier: CarrierTurn,
-        ledger_attributes: Collection[str] = (),
     ) -> None:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
@@ -71,7 +75,7 @@ class UnitOfWork:
         last_tenant, last_schedule, self._last_tracking, self._last_sequence, self._epoch = counters
         self.catalog = CatalogOverlay(catalog, self.rows, last_tenant, last_schedule)
         self.tickets = Tickets(store, self.catalog)
-        self.ledger = LedgerTurn(store, self.rows, ledger_attributes)
+        self.ledger = LedgerTurn(store, self.rows)
         self.overdue: dict[int, int] = {}
         """Open cycles past 100 %, by tracking, of those in which something has fired."""
         self.stored = store
@@ -118,7 +122,7 @@ class UnitOfWork:
 
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
         """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
-        ticket, tracking_key, transition, _ = write
+        ticket, tracking_key, transition = write[:3]
         tracking = transition.tracking
         is_new = tracking_key is None
         if tracking_key is None:
@@ -164,8 +168,7 @@ class UnitOfWork:
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
         """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""
-        is_same_to_clocks = write.before is not None and audit.undo is None
-        if write.transition.tracking.engine == Engine.LOCAL or is_same_to_clocks:
+        if write.transition.tracking.engine == Engine.LOCAL or not write.changes_clocks:
             self.put(write, audit)
             return
         before = self.tickets.by_key(write.tracking_key) if write.tracking_key is not None else None

@@ -46,7 +46,10 @@ class Fields:
 
     def optional_id(self, field: str, value: str) -> str:
         """An id or a name that may be empty."""
-        return printable_text(field, value, self.limits.id_length)
+        most = self.limits.id_length
+        if len(value) <= most and value.isprintable():  # every start has four of them
+            return value
+        return printable_text(field, value, most)
 
     def consumer(self, name: str) -> str:
         """The name of a consumer that a caller may use, or nothing."""
