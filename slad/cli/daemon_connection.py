@@ -59,6 +59,7 @@ _HINTS: Final = {
     "SINK_NOT_FOUND": "`slad sinks list` shows all sinks",
     "EVENT_NOT_PARKED": "`slad sinks parked` shows the parked events",
     "TENANT_AMBIGUOUS": "name the tenant: TENANT TICKET",
+    "ATTRIBUTE_NOT_KEPT": "besides these --by knows clock, policy, priority, owner, day, week and month",
     "TRACKING_COMPLETED": "`slad reopen` reopens it",
     "TRACKING_CANCELLED": "`slad reopen` reopens it",
     "TRACKING_EXISTS": "`slad retarget` changes its terms",

@@ -31,7 +31,7 @@ WIDE: Final = 150
 
 FOLDING: Final = frozenset(
     {"TENANT", "TICKET", "DUE", "WHEN", "NEXT", "WHY", "FIELD", "EVENT", "CONSUMER", "TARGET", "LAST ERROR"}
-    | {"REASON", "TENANTS", "NAME", ""}
+    | {"REASON", "TENANTS", "NAME", "POLICY", "PRIORITY", "OWNER", ""}
 )
 """Table columns that are wrapped on a narrow terminal; the others are kept whole."""
 

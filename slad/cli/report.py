@@ -125,7 +125,7 @@ def report(
                     count = export_entries(export, entries, _about(asked, instant))
                     click.echo(f"wrote {counted(count, 'promise')} to {export}")
                 else:
-                    _unfolded(entries, out, as_csv=as_csv)
+                    _unfolded(entries, out, timezone, as_csv=as_csv)
             return
         reply = client.report_sla(**asked)
     if reply.unfilled:
@@ -134,10 +134,13 @@ def report(
     if as_csv:
         _write_csv([*by.names, *_header()], (_plain(row) for row in reply.rows or [reply.total]))
     else:
-        out.one(reply, lambda: _parts(reply, by, asked, instant))
+        out.one(reply, lambda: report_parts(reply, by, asked, instant))
 
 
-def _parts(reply: pb.ReportSlaResponse, by: Grouping, asked: dict[str, Any], instant: str) -> Iterator[Any]:
+def report_parts(
+    reply: pb.ReportSlaResponse, by: Grouping, asked: dict[str, Any], instant: str
+) -> Iterator[Any]:
+    """A report on the screen: what it is about, a row for each group and one for all, why clocks stood."""
     zone = asked["timezone"]
     told = f"{asked['tenant_id']}, {instant} from {asked['from_time']:%Y-%m-%d %H:%M} to"
     yield Text(f"{told} {asked['to_time']:%Y-%m-%d %H:%M} {zone}")
@@ -213,7 +216,7 @@ def _plain(row: pb.SlaReportRow) -> list[Any]:
     return [*row.group, *(getattr(row, name) for name in _COUNTS), *rates, *spans]
 
 
-def _unfolded(entries: Iterator[pb.SlaLedgerEntry], out: Printer, *, as_csv: bool) -> None:
+def _unfolded(entries: Iterator[pb.SlaLedgerEntry], out: Printer, timezone: str, *, as_csv: bool) -> None:
     if as_csv:
         found = (cells_of(entry) for entry in entries)
         first = next(found, None)
@@ -226,14 +229,14 @@ def _unfolded(entries: Iterator[pb.SlaLedgerEntry], out: Printer, *, as_csv: boo
         return
     header = ["TICKET", "CLOCK", "VERDICT", "DUE", "TOOK", "OF"]
     more = ["POLICY", "PRIORITY", "OWNER", "CLOSED", "PAUSED", "WHY"] if wide() else ["WHY"]
-    rows = [_entry_cells(entry) for entry in entries]
+    rows = [_entry_cells(entry, timezone) for entry in entries]
     if rows:
         show(table([*header, *more], rows))
     else:
         note("no promises match")
 
 
-def _entry_cells(entry: pb.SlaLedgerEntry) -> Sequence[Cell]:
+def _entry_cells(entry: pb.SlaLedgerEntry, timezone: str) -> Sequence[Cell]:
     clock = entry.clock if entry.cycle == 1 else f"{entry.clock} {entry.cycle}"
     excused = ", excused" if entry.excused else ""
     why = f"{entry.reason_code}{excused}".removeprefix(", ")
@@ -241,7 +244,7 @@ def _entry_cells(entry: pb.SlaLedgerEntry) -> Sequence[Cell]:
         entry.ticket_id,
         clock,
         figure_of(entry).replace("_", " "),
-        _stamp(entry, "due_at"),
+        _stamp(entry, "due_at", timezone),
         time_text.open_span(time_text.ms(entry.elapsed)),
         time_text.open_span(time_text.ms(entry.target)),
     ]
@@ -249,13 +252,22 @@ def _entry_cells(entry: pb.SlaLedgerEntry) -> Sequence[Cell]:
         return [*cells, why]
     paused = time_text.open_span(time_text.ms(entry.paused))
     told = ", ".join(filter(None, (why, entry.note)))
-    return [*cells, entry.policy_id, entry.priority_id, entry.owner, _stamp(entry, "closed_at"), paused, told]
+    return [
+        *cells,
+        entry.policy_id,
+        entry.priority_id,
+        entry.owner,
+        _stamp(entry, "closed_at", timezone),
+        paused,
+        told,
+    ]
 
 
-def _stamp(entry: pb.SlaLedgerEntry, name: str) -> str:
+def _stamp(entry: pb.SlaLedgerEntry, name: str, timezone: str) -> str:
     if not has(entry, name):
         return "-"
-    return f"{time_text.local(time_text.ms(getattr(entry, name))):%Y-%m-%d %H:%M}"
+    at = time_text.local(time_text.ms(getattr(entry, name)), time_text.zone(timezone))
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _write_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
