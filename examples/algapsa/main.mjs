@@ -6,6 +6,7 @@
 
 import {
   MemoryParkingLot,
+  millisecondsOf,
   SladClient,
   SladSlaBackend,
   SladTestClock,
@@ -92,6 +93,13 @@ const desk = {
   },
 };
 
+/** What was promised for each month, by its due date. */
+const MONTHS = [
+  ["March", "2026-03-01T00:00:00+01:00", "2026-04-01T00:00:00+02:00"],
+  ["April", "2026-04-01T00:00:00+02:00", "2026-05-01T00:00:00+02:00"],
+];
+const reports = [];
+
 /** slad's time. */
 let time = new Date(0);
 
@@ -134,6 +142,16 @@ try {
     await (by === "desk" ? desk : psa)[method](...args);
   }
   await advanceTo(END);
+  for (const [month, from, to] of MONTHS) {
+    const report = await client.reportSla({
+      tenant_id: TENANT,
+      from_time: new Date(from),
+      to_time: new Date(to),
+      timezone: ZONE,
+      group_by: ["SLA_GROUP_KEY_CLOCK", "SLA_GROUP_KEY_POLICY"],
+    });
+    reports.push([month, report]);
+  }
 } finally {
   await desk.stopNotifier();
   client.close();
@@ -159,6 +177,18 @@ const otherwise = verdicts.filter(
   ({ ticketId, phase, met }) => database.tickets.get(ticketId)?.[`sla_${phase}_met`] !== met,
 );
 console.log(`  otherwise in AlgaPSA's rows: ${otherwise.length}`);
+
+const percent = (rate) => (rate === undefined ? "no rate" : `${(Math.floor(rate * 1_000) / 10).toFixed(1)} %`);
+for (const [month, { rows, total }] of reports) {
+  console.log(`Attainment of ${month}`);
+  for (const row of [...rows, total]) {
+    const { met, missed, none, open_overdue, open_in_time, attainment, elapsed_p90 } = row;
+    const open = `${open_overdue} overdue, ${open_in_time} open, ${none} without a verdict`;
+    const p90 = elapsed_p90 ? `, nine of ten within ${Math.round(millisecondsOf(elapsed_p90) / 60_000)} min` : "";
+    const group = row.group.join(", ") || "all";
+    console.log(`  ${group}: ${met} met, ${missed} missed, ${open}: ${percent(attainment)}${p90}`);
+  }
+}
 
 console.log(`Parked events: ${(await parkingLot.list()).length}`);
 console.log(`Nights: ${desk.nights}, failed: ${desk.failed}, differences: ${desk.differences.length}`);

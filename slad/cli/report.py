@@ -154,7 +154,7 @@ def report_parts(
         rows.append(_cells(reply.total))
     yield table([*names, *_headings()], rows)
     for paused in reply.total.paused_by[:5]:
-        yield Text(f"paused for {paused.reason}: {paused.share:.1%} of open time", "dim")
+        yield Text(f"paused for {paused.reason}: {_percent(paused.share)} of open time", "dim")
 
 
 def _headings() -> list[str]:
@@ -195,10 +195,14 @@ def _kept(row: pb.SlaReportRow) -> Cell:
 
 
 def _rate(row: pb.SlaReportRow, name: str) -> str:
-    """A rate in percent, rounded down: 99.96 % is not 100 %."""
     if not has(row, name):
         return "-"
-    return f"{int(getattr(row, name) * 1_000 + 1e-9) / 10:.1f} %"
+    return _percent(getattr(row, name))
+
+
+def _percent(share: float) -> str:
+    """Rounded down: 99.96 % is not 100 %."""
+    return f"{int(share * 1_000 + 1e-9) / 10:.1f} %"
 
 
 def _span(row: pb.SlaReportRow, name: str) -> str:

@@ -153,6 +153,28 @@ def _office() -> types.BusinessHoursSchedule:
     return schedule
 
 
+async def test_the_example_of_the_rules(tmp_path: Path) -> None:
+    """The table of docs/semantics.md."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(60, 240)])
+        await slad.advance(minutes=30)
+        await complete(slad, phase=1)
+        await slad.advance(minutes=270)
+        await complete(slad)
+        found = {entry.clock: entry for entry in await unfolded(slad)}
+        assert found["resolution"].due_at.ToMilliseconds() == MONDAY_9 + 240 * MINUTE
+        await slad.advance(minutes=30)
+        half = await report(slad)
+        await slad.advance(minutes=30)
+        await complete(slad, effective_at=stamp(MONDAY_9 + 210 * MINUTE))
+        assert told(await unfolded(slad, by=pb.SLA_REPORT_BY_CLOSED)) == [
+            ("T-1", 1, "response", 1, "MET", 1),
+            ("T-1", 1, "resolution", 1, "MET", 2),
+        ]
+        assert (half.total.attainment, (await report(slad)).total.attainment) == (0.5, 1.0)
+        assert await report(slad, as_of=half.as_of.ToMilliseconds()) == half
+
+
 async def test_a_cycle_that_a_late_fact_removes_counts_no_more(tmp_path: Path) -> None:
     async with slad_running(tmp_path) as slad:
         await slad.start(targets=[target(60, 240)], clocks=[REPLY])

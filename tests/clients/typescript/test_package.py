@@ -12,12 +12,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from rich.console import Console
 
+from slad.cli import output
+from slad.cli.main import main
 from tests.paths import ROOT
 from tests.system.e2e.slad_process import COMMAND, slad_process
 
 PACKAGE = ROOT / "clients" / "typescript"
 EXAMPLE = ROOT / "examples" / "algapsa"
+REPORTING = ROOT / "docs" / "reporting.md"
 SUITES = sorted(path.name.removesuffix(".test.ts") for path in (PACKAGE / "test").glob("*.test.ts"))
 
 NODE_VERSION = 20
@@ -85,6 +90,22 @@ def test_the_walk_through_notifies_as_it_should(package: Path, tmp_path: Path, z
     expected = (EXAMPLE / "expected.txt").read_text("utf-8")
     assert walk_through(tmp_path, zone=zone) == expected
     assert "Parked events: 0\nNights: 13, failed: 0, differences: 0\n" in expected
+
+
+def test_the_month_of_the_documents_is_that_of_the_walk_through(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/reporting.md shows March on a terminal of 80 columns, and what was missed."""
+    narrow = Console(width=80, highlight=False, markup=False, emoji=False)
+    monkeypatch.setattr(output, "_console", lambda **_: narrow)
+    with slad_process(*virtual(tmp_path, "2026-03-26T00:00:00Z")) as slad:
+        run("node", "main.mjs", slad.addresses[0], cwd=EXAMPLE)
+        blocks = re.findall(r"```\n\$ slad (report .*?)```", REPORTING.read_text("utf-8"), re.DOTALL)
+        assert len(blocks) == 2
+        for block in blocks:
+            command, _, expected = block.partition("\n")
+            told = CliRunner().invoke(main, command.split(), env={"SLAD_ADDRESS": slad.addresses[0]})
+            assert told.output == expected, command
 
 
 def test_the_activities_of_alga_psa_are_no_handlers(package: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_table_of_a_month(desk: Desk) -> None:
         ["all", "2", "1", "1", "1"],
     ]
     assert rows[2][5] == "66.6", "a rate is rounded down: nobody is told of more than there was"
-    assert told[7] == "paused for AWAITING_CLIENT: 8.3% of open time"
+    assert told[7] == "paused for AWAITING_CLIENT: 8.3 % of open time"
     assert (
         desk("report", "acme", *OCTOBER, "--as-of", told[1].split()[1], "--by", "policy").splitlines() == told
     )
