@@ -20,6 +20,7 @@ from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.core.instants import format_instant
 from slad.daemon import certificates
 from slad.engine.doctor import CheckResult, Verdict, examine, examine_files, expiry
+from slad.engine.replica_checks import LITESTREAM_CONFIGURATIONS, examine_litestream, examine_replication
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
 from slad.storage.database import DATABASE_NAME, DataDirectory
@@ -106,14 +107,22 @@ def restore(data: Path, replace: bool, file: Path) -> None:
 
 
 @click.command(epilog=example("slad doctor --data /var/lib/slad"))
-@configured_by("data", "engine", "tls.cert", "tls.key", *CONNECTION_KEYS)
+@configured_by("data", "storage.checkpoints", "engine", "tls.cert", "tls.key", *CONNECTION_KEYS)
+@click.option(
+    "--litestream-config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Litestream's configuration. By default /etc/slad/litestream.yml or /etc/litestream.yml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each check as a JSON object.")
 @click.option(
     "--quarantine",
     is_flag=True,
     help="Set aside what cannot be read. slad must not be running; back up first.",
 )
-def doctor(configuration: Configuration, as_json: bool, quarantine: bool) -> None:
+def doctor(
+    configuration: Configuration, litestream_config: Path | None, as_json: bool, quarantine: bool
+) -> None:
     """Check that slad is healthy: the database, its timers, the clock and the consumers.
 
     If slad uses Temporal, the command also checks the connection and the workers. Exit code 0 if it finds
@@ -123,7 +132,7 @@ def doctor(configuration: Configuration, as_json: bool, quarantine: bool) -> Non
         if quarantine:
             _set_aside(configuration["data"])
         is_sound = True
-        for result in _checks(configuration):
+        for result in _checks(configuration, litestream_config):
             is_sound &= _report(result, as_json)
     except DatabaseError as error:
         raise _failed(error) from error
@@ -146,11 +155,18 @@ def _set_aside(data: Path) -> None:
         click.echo(f"set aside: {error.what} ({error.why})", err=True)
 
 
-def _checks(configuration: Configuration) -> Iterator[CheckResult]:
+def _checks(configuration: Configuration, litestream: Path | None) -> Iterator[CheckResult]:
+    database = configuration["data"] / DATABASE_NAME
+    is_external = configuration["storage.checkpoints"] == "external"
     with backups.inspect(configuration["data"]) as store:
         yield from examine(store, WallClock().now())
-        yield from examine_files(configuration["data"] / DATABASE_NAME)
+        yield from examine_files(database)
+        yield from examine_replication(database, is_external=is_external, now=WallClock().now())
         uses_temporal = store.temporal().is_in_use() or configuration["engine"] != "local"
+    if is_external:
+        litestream = litestream or next((path for path in LITESTREAM_CONFIGURATIONS if path.exists()), None)
+        if litestream is not None:
+            yield from examine_litestream(litestream, database)
     if configuration["tls.cert"] is not None and configuration["tls.key"] is not None:
         yield from _certificate(configuration["tls.cert"], configuration["tls.key"])
     if uses_temporal:

@@ -16,6 +16,7 @@ from slad.config.reader import Configuration
 from slad.daemon import logs
 from slad.daemon.certificates import CertificateError
 from slad.daemon.daemon import serve
+from slad.daemon.fence.lease import FenceError
 from slad.delivery.sinks.kinds import check_sinks
 from slad.storage.lock import DatabaseError
 from slad.temporal.passthrough.lifecycle import PassThroughError
@@ -38,7 +39,7 @@ def serve_command(configuration: Configuration) -> None:
         _collect_seldom()
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
         uvloop.run(serve(settings, lambda: configuration.reloaded().settings(check_sinks)))
-    except (AddressError, CertificateError, DatabaseError, PassThroughError) as error:
+    except (AddressError, CertificateError, DatabaseError, FenceError, PassThroughError) as error:
         raise CommandError(str(error), EXIT_CANNOT_START) from error
 
 

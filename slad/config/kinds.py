@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from dateutil.parser import isoparse
@@ -241,6 +242,17 @@ def _http_url(text: str) -> str:
     return text
 
 
+def _fence_place(text: str) -> str:
+    place = urlsplit(text)
+    if place.scheme == "s3":
+        unknown = sorted(dict(parse_qsl(place.query)).keys() - {"endpoint", "region"})
+        if not place.netloc or not place.path.strip("/") or unknown:
+            raise ValueError(f"{text!r} is not s3://BUCKET/KEY, with endpoint=URL and region=NAME behind a ?")
+    elif not text.removeprefix("exec:").startswith("/"):
+        raise ValueError(f"{text!r} is none of /PATH, s3://BUCKET/KEY and exec:/PATH")
+    return text
+
+
 File = Annotated[Path, Form("FILE", Path)]
 Directory = Annotated[Path, Form("DIR", Path)]
 
@@ -249,6 +261,9 @@ ReadableFile = Annotated[Path, Form("FILE", _readable)]
 
 Address = Annotated[str, Form("ADDR")]
 """Where to listen."""
+
+FencePlace = Annotated[str, Form("PLACE", _fence_place)]
+"""Where a lease is."""
 
 HttpUrl = Annotated[str, Form("URL", _http_url)]
 

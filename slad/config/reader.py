@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from slad.config.kinds import SettingError
-from slad.config.settings import ConnectionSettings, Settings, TemporalSettings
+from slad.config.settings import ConnectionSettings, FenceSettings, Settings, TemporalSettings
 from slad.config.sinks import read_sinks
 from slad.config.tables import Setting, did_you_mean, filled, settings_of
 
@@ -79,6 +79,10 @@ class Configuration:
             return filled(TemporalSettings, self._plain(), "temporal.")
         except SettingError as error:
             raise self._wrong(error) from None
+
+    def fence(self) -> FenceSettings:
+        """The part about the fence, which `slad adopt` takes too."""
+        return filled(FenceSettings, self._plain(), "fence.")
 
     def _plain(self) -> dict[str, Any]:
         return {key: value for key, (value, _) in self.values.items()}

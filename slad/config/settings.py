@@ -17,6 +17,7 @@ from slad.config.kinds import (
     Address,
     ClockName,
     Directory,
+    FencePlace,
     File,
     HttpUrl,
     Instant,
@@ -94,6 +95,40 @@ class TracesSettings(Table, frozen=True):
     def __post_init__(self) -> None:
         if self.endpoint is not None and not is_installed("opentelemetry.exporter.otlp.proto.grpc"):
             raise SettingError("endpoint", "OpenTelemetry is not installed: pip install 'slad[otel]'")
+
+
+class StorageSettings(Table, frozen=True):
+    """What a replica of the database needs (docs/high-availability.md)."""
+
+    checkpoints: Annotated[
+        Literal["own", "external"],
+        "Who merges slad.db-wal into slad.db: slad, or Litestream (external), which must read it first.",
+    ] = "own"
+    heartbeat_ms: Annotated[
+        Span,
+        "With storage.checkpoints = external: how often the time is written into the database, so that a "
+        "replica shows how old it is; 0s never writes it.",
+    ] = 10 * SECOND_MS
+
+
+class FenceSettings(Table, frozen=True):
+    """Which of several copies of the database may serve: the one that holds the lease."""
+
+    at: Annotated[
+        FencePlace | None,
+        "Where the lease is, which only one copy of the database can hold: a path on storage that the "
+        "machines share, s3://BUCKET/KEY, or exec:COMMAND. By default there is none.",
+    ] = None
+    lease_ms: Annotated[
+        Span,
+        Meta(ge=3 * SECOND_MS, le=10 * MINUTE_MS),
+        "How long the lease is good; it is renewed at a third.",
+    ] = 15 * SECOND_MS
+    prefer: Annotated[
+        Literal["late", "twice"],
+        "While the lease cannot be renewed: stop, so that thresholds may be late; or go on, so that another "
+        "copy may fire them too.",
+    ] = "late"
 
 
 class RetentionSettings(Table, frozen=True):
@@ -317,6 +352,8 @@ class Settings(Table, frozen=True, kw_only=True):
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     traces: TracesSettings = field(default_factory=TracesSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    fence: FenceSettings = field(default_factory=FenceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -325,6 +362,8 @@ class Settings(Table, frozen=True, kw_only=True):
     """By name."""
 
     def __post_init__(self) -> None:
+        if self.fence.at is not None and self.virtual_clock is not None:
+            raise SettingError("fence.at", "a lease is of real time: leave it out, or virtual_clock")
         for address in self.listen:
             try:
                 check(address, with_tls=self.tls.cert is not None)

@@ -13,6 +13,7 @@ from slad.config.addresses import is_local
 from slad.config.settings import Settings
 from slad.core.metrics import ClockLabels, MetricSource
 from slad.daemon.descriptors import within_descriptors
+from slad.daemon.fence.lease import Lease
 from slad.delivery.consumers import Consumers
 from slad.delivery.delivery_metrics import DeliveryMetrics
 from slad.delivery.hub import EventHub
@@ -76,16 +77,18 @@ if TYPE_CHECKING:  # they load OpenTelemetry and Temporal's client, which only t
 class Connections:
     """The connections to the database: the one that writes, and one for each who must not wait for another.
 
+    The writer writes nothing while `lease`, if there is one, is not held.
+
     Raises StorageError.
     """
 
-    def __init__(self, data: DataDirectory) -> None:
+    def __init__(self, data: DataDirectory, lease: Lease | None) -> None:
         self.data = data
         self.unreadable = UnreadableValues()
         writer = data.writer()
-        self.journal = Journal(
-            writer, Checkpointer(writer, data.checkpointer()), OpenFiles(data.database), self.unreadable
-        )
+        checkpointer = None if data.external_checkpoints else Checkpointer(writer, data.checkpointer())
+        checks = [OpenFiles(data.database).check, *([lease.check] if lease is not None else [])]
+        self.journal = Journal(writer, checkpointer, checks, self.unreadable)
         self.catalog_connection = self.store()
         self.status_connection = self.store()
         self.outbox_connection = self.store().temporal()
@@ -216,7 +219,7 @@ async def assemble(
             TicketMetrics(slow),
             OverdueMetrics(engine.counts.overdue, slow, clock),
             TokenMetrics(tokens),
-            StorageMetrics(data, slow, connections.unreadable),
+            StorageMetrics(data, slow, connections.unreadable, clock.now),
         ],
         lambda: tokens.load(names.tokens()),
     )

@@ -9,16 +9,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from slad_client import DEFAULT_TARGET
 
 from slad import __version__
 from slad.config.settings import Settings
-from slad.core.instants import format_instant
+from slad.core.errors import Refused
+from slad.core.instants import SECOND_MS, format_instant
 from slad.daemon import systemd
 from slad.daemon.assembly import Assembly, Connections, assemble
 from slad.daemon.certificates import CertificateMetrics, Certificates
+from slad.daemon.fence.lease import Lease, lease_of
+from slad.daemon.fence.lease_metrics import LeaseMetrics
 from slad.daemon.observability import Observability
 from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
 from slad.delivery.retention import Retention
@@ -27,6 +31,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.server import SladServer
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
+from slad.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +42,8 @@ STOP_GRACE_S: Final = 5.0
 class Daemon:
     """slad as one process runs it.
 
-    Raises DatabaseError, AddressError, CertificateError, SettingError when it cannot start; DatabaseError
-    also when the database turns out to be damaged while it runs.
+    Raises DatabaseError, FenceError, AddressError, CertificateError, SettingError when it cannot start;
+    DatabaseError also when the database turns out to be damaged while it runs.
     """
 
     def __init__(self, settings: Settings, clock: TimeSource | None = None) -> None:
@@ -83,7 +88,12 @@ class Daemon:
         tls = self._settings.tls
         if tls.cert is not None:
             self._certificates = Certificates(tls)
-        directory = DataDirectory(self._settings.data)
+        is_external = self._settings.storage.checkpoints == "external"
+        directory = DataDirectory(
+            self._settings.data,
+            external_checkpoints=is_external,
+            copies_allowed=self._settings.fence.at is None,
+        )
         try:
             with directory.explaining_damage():
                 await self._run(directory, ready)
@@ -91,7 +101,9 @@ class Daemon:
             directory.close()
 
     async def _run(self, data: DataDirectory, ready: Callable[[], None]) -> None:
-        connections = Connections(data)
+        lease = await self._take_lease(data)
+        keeping = asyncio.create_task(lease.keep(), name="slad-lease") if lease is not None else None
+        connections = Connections(data, lease)
         try:
             parts = await assemble(
                 self._settings,
@@ -103,11 +115,27 @@ class Daemon:
             )
             self._parts = parts
             self._listen(parts.server, data)
-            self.observability.serve_metrics([*parts.metrics, CertificateMetrics(self._certificates)])
+            self.observability.serve_metrics(
+                [*parts.metrics, CertificateMetrics(self._certificates), LeaseMetrics(lease)]
+            )
             await self._live(parts, ready)
         finally:
             await self.observability.stop()
             connections.close()
+            if lease is not None and keeping is not None:
+                keeping.cancel()
+                await lease.release()
+
+    async def _take_lease(self, data: DataDirectory) -> Lease | None:
+        fence = self._settings.fence
+        if fence.at is None:
+            return None
+        store = Store(data.reader())
+        lineage = store.lineage()
+        store.close()
+        lease = lease_of(fence, data.path, lineage, self.clock)
+        await lease.take()
+        return lease
 
     async def _live(self, parts: Assembly, ready: Callable[[], None]) -> None:
         """From the first timer to the last answer."""
@@ -115,6 +143,7 @@ class Daemon:
         pump = asyncio.create_task(parts.engine.run(), name="slad-engine")
         sweeper = asyncio.create_task(self._sweep(parts.retention), name="slad-retention")
         filler = asyncio.create_task(self._fill_ledger(parts), name="slad-ledger")
+        pulse = asyncio.create_task(self._beat(parts.engine), name="slad-heartbeat")
         await parts.sinks.start()
         if parts.pass_through is not None:
             parts.pass_through.start()
@@ -124,6 +153,7 @@ class Daemon:
         await self._stop_is_near(pump)
         sweeper.cancel()
         filler.cancel()
+        pulse.cancel()
         await _end(parts)
         await pump
         if self._damage is not None:
@@ -156,6 +186,15 @@ class Daemon:
             # Reports say that something is missing; the next start goes on with it.
             log.exception("the ledger could not be filled")
             self._notice(error)
+
+    async def _beat(self, engine: SlaEngine) -> None:
+        """Writes the time into the database, for those who read a replica."""
+        storage = self._settings.storage
+        while storage.checkpoints == "external" and storage.heartbeat_ms:
+            # While it cannot be written a replica is as old as it looks.
+            with suppress(Refused):
+                await engine.write(lambda work: work.rows.heartbeats.append((work.now,)))
+            await asyncio.sleep(storage.heartbeat_ms / SECOND_MS)
 
     def _notice(self, error: Exception) -> None:
         """Ends the daemon when an error says that the file is damaged: no half life on what is left of it."""

@@ -349,10 +349,11 @@ class SlaEngine:
         self._trouble = str(error)
         if isinstance(error, CannotWrite) and error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
+        elif isinstance(error, CannotWrite) and error.fenced:
+            refused = Refused(Refusal.UNAVAILABLE, "FENCED", f"this slad may not serve: {error}")
         else:
-            refused = Refused(
-                Refusal.UNAVAILABLE, "CANNOT_WRITE", "slad cannot write its database; try again"
-            )
+            told = "slad cannot write its database; try again"
+            refused = Refused(Refusal.UNAVAILABLE, "CANNOT_WRITE", told)
         self._refuse(results, refused)
 
     def _recovered(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from slad.core.instants import SECOND_MS
 from slad.core.metrics import Metric, MetricKind, Sample
 from slad.engine.queries import QueryThread
 from slad.storage.database import DataDirectory
@@ -27,6 +28,11 @@ LAST_BACKUP = Metric(
     MetricKind.GAUGE,
     "When slad backup last succeeded on this data directory; 0: never.",
 )
+REPLICA_AGE = Metric(
+    "slad_replica_age_seconds",
+    MetricKind.GAUGE,
+    "How far the replica is behind, by what slad replica check last read back from it.",
+)
 UNREADABLE = Metric(
     "slad_unreadable_values",
     MetricKind.GAUGE,
@@ -37,17 +43,28 @@ UNREADABLE = Metric(
 class StorageMetrics:
     """The data directory as a `MetricSource`."""
 
-    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE, LAST_BACKUP, UNREADABLE)
+    metrics: Final = (DATABASE, DATABASE_FREE, WAL, DISK_FREE, LAST_BACKUP, REPLICA_AGE, UNREADABLE)
 
-    def __init__(self, directory: DataDirectory, queries: QueryThread, unreadable: UnreadableValues) -> None:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        queries: QueryThread,
+        unreadable: UnreadableValues,
+        now: Callable[[], int],
+    ) -> None:
         self._directory = directory
         self._queries = queries
         self._unreadable = unreadable
+        self._now = now
 
     async def samples(self) -> Iterable[Sample]:
         """The values now."""
         usage = self._directory.usage()
+        age = (
+            [Sample(REPLICA_AGE, self._now() / SECOND_MS - known)] if (known := usage.replica_known_s) else []
+        )
         return [
+            *age,
             Sample(DATABASE, usage.database),
             Sample(DATABASE_FREE, await self._queries.free_bytes()),
             Sample(WAL, usage.wal),

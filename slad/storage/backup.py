@@ -155,7 +155,13 @@ def inspect(data: Path) -> Iterator[Store]:
 
     Raises DatabaseError, also for what goes wrong while it is read.
     """
-    path = data / DATABASE_NAME
+    with look_into(data / DATABASE_NAME) as store:
+        yield store
+
+
+@contextmanager
+def look_into(path: Path) -> Iterator[Store]:
+    """As `inspect`, of the file of a database."""
     must_be_there(path)
     try:
         store = Store(_open_to_look(path)).snapshot()

@@ -55,6 +55,10 @@ def is_full(error: Exception, system_errno: int) -> bool:
 LAST_BACKUP: Final = "last-backup"
 """An empty file in the data directory, written when a backup succeeds."""
 
+REPLICA_KNOWS: Final = "replica-knows"
+"""An empty file in the data directory. Its time is the instant up to which a replica knew what was
+acknowledged, when it was last read back."""
+
 
 class DiskUsage(NamedTuple):
     """What the data directory takes of the disk, in bytes, and when it was backed up."""
@@ -66,6 +70,8 @@ class DiskUsage(NamedTuple):
     """Of the file system, for slad's user."""
     last_backup_s: float
     """When the last backup succeeded, as UTC epoch seconds; 0: never."""
+    replica_known_s: float
+    """Up to when a replica knew everything when it was last read back, as UTC epoch seconds; 0: never."""
 
 
 class DataDirectory:
@@ -75,10 +81,21 @@ class DataDirectory:
     damaged, not slad's, of a later version, or another user's.
 
     With `as_guest` root may open what is another user's; it has to leave nothing of its own behind.
+    With `external_checkpoints` no connection merges the WAL into the database, not even the last to close.
+    Without `copies_allowed` a copy of the database last served has to be adopted first: DatabaseError.
     """
 
-    def __init__(self, path: Path, *, as_guest: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        as_guest: bool = False,
+        external_checkpoints: bool = False,
+        copies_allowed: bool = True,
+    ) -> None:
         self.path = path
+        self._copies_allowed = copies_allowed
+        self.external_checkpoints = external_checkpoints
         if not as_guest:
             self._must_be_own()
         self._lock = DirectoryLock(path)
@@ -95,7 +112,7 @@ class DataDirectory:
 
     def writer(self) -> apsw.Connection:
         """A new connection that commits durably. There must be only one."""
-        connection = _connect(self.database)
+        connection = self._connect()
         connection.pragma("synchronous", "FULL")
         connection.pragma("cache_size", -CACHE_KIB)
         # An INSERT of many rows keeps every page it changes until it is over. In a file
@@ -105,13 +122,13 @@ class DataDirectory:
 
     def checkpointer(self) -> apsw.Connection:
         """A new connection for checkpoints. It keeps no pages, as it copies them as they are."""
-        connection = _connect(self.database)
+        connection = self._connect()
         connection.pragma("synchronous", "FULL")
         return connection
 
     def reader(self) -> apsw.Connection:
         """A new connection that only reads."""
-        connection = _connect(self.database)
+        connection = self._connect()
         connection.pragma("query_only", True)
         connection.pragma("cache_size", -CACHE_KIB // 4)
         return connection
@@ -124,7 +141,8 @@ class DataDirectory:
             self.database.stat().st_size,
             wal.stat().st_size if wal.exists() else 0,
             disk.f_bavail * disk.f_frsize,
-            marker.stat().st_mtime if (marker := self.path / LAST_BACKUP).exists() else 0.0,
+            _time_of(self.path / LAST_BACKUP),
+            _time_of(self.path / REPLICA_KNOWS),
         )
 
     def close(self) -> None:
@@ -167,12 +185,12 @@ class DataDirectory:
             raise DatabaseError(f"{self.database} cannot be opened: {explained(error, self.path)}") from error
         try:
             with self.explaining_damage():
-                connection = _connect(self.database)
+                connection = self._connect()
                 try:
                     migrate(connection)
                     self._look_through(connection)
                     _note_time_zones(connection)
-                    settle_epoch(connection, self.database)
+                    settle_epoch(connection, self.database, copies_allowed=self._copies_allowed)
                 except apsw.Error as error:
                     if is_full(error, connection.system_errno):
                         text = f"{self.database} cannot be opened: the disk is full; make room"
@@ -183,11 +201,26 @@ class DataDirectory:
         except apsw.Error as error:
             raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
 
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(os.fspath(self.database), statementcachesize=200)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # A plan is made once, whatever is bound. Else SQLite (STAT4) parses and plans anew a statement whose
+        # bindings have changed, because other values might deserve another plan: twice the cost of a look-up.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        if self.external_checkpoints:
+            connection.wal_autocheckpoint(0)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        return connection
+
     def _look_through(self, connection: apsw.Connection) -> None:
         if connection.pragma("page_count") * connection.pragma("page_size") <= CHECKED_BYTES:
             finding = connection.execute("PRAGMA quick_check(1)").get
             if finding != "ok":
                 raise self._damaged(finding)
+
+
+def _time_of(marker: Path) -> float:
+    return marker.stat().st_mtime if marker.exists() else 0.0
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -253,12 +286,3 @@ def _note_time_zones(connection: apsw.Connection) -> None:
         )
         connection.execute("UPDATE temporal_ticket SET check_at = 0 WHERE check_at IS NOT NULL")
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('tzdata', ?)", (current,))
-
-
-def _connect(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(os.fspath(path), statementcachesize=200)
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    # A plan is made once, whatever is bound. Else SQLite (STAT4) parses and plans anew a statement whose
-    # bindings have changed, because other values might deserve another plan: twice the cost of a look-up.
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    return connection

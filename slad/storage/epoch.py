@@ -15,22 +15,31 @@ from uuid import uuid4
 
 import apsw
 
+from slad.storage.lock import DatabaseError
+
 log = logging.getLogger(__name__)
 
 SEQUENCE_STRIDE: Final = 1_000_000_000
 """A new epoch goes on at the next multiple of it."""
 
+HOLDER_NAME: Final = "slad.holder"
+
 MACHINE_ID: Final = Path("/etc/machine-id")
 
 
-def settle_epoch(connection: apsw.Connection, database: Path) -> None:
-    """To be called at every start: begins a new epoch when the file is a copy of the one last served."""
+def settle_epoch(connection: apsw.Connection, database: Path, *, copies_allowed: bool = True) -> None:
+    """To be called at every start: begins a new epoch when the file is a copy of the one last served.
+
+    Raises DatabaseError instead unless `copies_allowed`.
+    """
     home = home_of(database)
     with connection:
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance', ?)", (str(uuid4()),))
         known = connection.execute("SELECT value FROM meta WHERE name = 'home'").fetchone()
         if known == (home,):
             return
+        if known is not None and not copies_allowed:
+            raise DatabaseError(f"{database} is a copy; to serve it instead of the original: slad adopt")
         if known is not None:
             text = "%s is a copy: a new epoch begins, and sequences go on at a multiple of %d"
             log.warning(text, database, SEQUENCE_STRIDE)
@@ -38,17 +47,35 @@ def settle_epoch(connection: apsw.Connection, database: Path) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('home', ?)", (home,))
 
 
-def begin_epoch(connection: apsw.Connection) -> None:
-    """Begins a new epoch, in the caller's transaction. The next start takes its file for the original."""
+def begin_epoch(connection: apsw.Connection, number: int | None = None) -> None:
+    """Begins epoch `number`, by default the next one, in the caller's transaction.
+
+    The next start takes its file for the original.
+    """
     newest = connection.execute(
         "SELECT max(coalesce((SELECT max(sequence) FROM event), 0),"
         " coalesce((SELECT value FROM meta WHERE name = 'sequence_floor'), 0))"
     ).get
     epoch = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").get or 0
-    noted = {"sequence_floor": _next_multiple(newest), "epoch": epoch + 1}
+    noted = {"sequence_floor": _next_multiple(newest), "epoch": number or epoch + 1}
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", noted.items())
     connection.execute("DELETE FROM meta WHERE name = 'home'")
     _skip_message_keys(connection)
+
+
+def holder_of(data: Path) -> str:
+    """An id of a data directory that is held by this process. A copy of the database does not have it.
+
+    Raises OSError.
+    """
+    path = data / HOLDER_NAME
+    known = path.read_text("ascii") if path.exists() else ""
+    if known:
+        return known
+    made = uuid4().hex
+    path.write_text(made, "ascii")
+    path.chmod(0o600)
+    return made
 
 
 def home_of(database: Path) -> str:

@@ -10,6 +10,7 @@ Contract
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ import apsw
 from slad.storage.checkpoint import Checkpointer
 from slad.storage.database import DAMAGE, is_full
 from slad.storage.kill_points import COMMITTED, ROWS_WRITTEN, kill_point
-from slad.storage.open_files import FilesLost, OpenFiles
+from slad.storage.open_files import MayNotWrite
 from slad.storage.rows import Batch, LedgerRow
 from slad.storage.store import Store
 from slad.storage.unreadable import UnreadableValues
@@ -30,6 +31,11 @@ class CannotWrite(Exception):  # noqa: N818 - what is the case, not what it is
     def __init__(self, cause: Exception, system_errno: int = 0) -> None:
         super().__init__(str(cause))
         self.disk_full = is_full(cause, system_errno)
+        self.fenced = isinstance(cause, Fenced)
+
+
+class Fenced(MayNotWrite):
+    """Another copy of the database may be the one that serves."""
 
 
 WRITES: Final = (
@@ -64,6 +70,7 @@ WRITES: Final = (
     ("outbox", "INSERT INTO temporal_outbox VALUES (NULL, ?, ?, ?, ?, ?)"),
     ("parked_workflows", "INSERT OR REPLACE INTO temporal_parked VALUES (?, ?, ?, ?)"),
     ("ledger_unfilled", "INSERT OR REPLACE INTO meta VALUES ('ledger_unfilled', ?)"),
+    ("heartbeats", "INSERT OR REPLACE INTO meta VALUES ('heartbeat', ?)"),
     ("trials", "INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))"),
 )
 """(list of a batch, what is written for each of its rows), in the order in which they are written."""
@@ -106,19 +113,19 @@ class Counters(NamedTuple):
 class Journal:
     """The writing connection.
 
-    `checkpointer` is told of every commit; without one SQLite checkpoints within commits. `files` are looked
-    at before every transaction.
+    `checkpointer` is told of every commit; without one checkpoints are SQLite's, or somebody else's. Every
+    check of `checks` is made before each transaction and each COMMIT, and raises MayNotWrite.
     """
 
     def __init__(
         self,
         connection: apsw.Connection,
         checkpointer: Checkpointer | None = None,
-        files: OpenFiles | None = None,
+        checks: Sequence[Callable[[], None]] = (),
         unreadable: UnreadableValues | None = None,
     ) -> None:
         self._connection = connection
-        self._files = files
+        self._checks = checks
         self._checkpointer = checkpointer
         self.store = Store(connection, unreadable)
         """Reads what is committed and, within the transaction that `begin` began, nothing newer."""
@@ -136,17 +143,16 @@ class Journal:
     def begin(self) -> None:
         """Begins the transaction that `commit` or `abandon` ends; one that was left open is abandoned.
 
-        Raises CannotWrite when the files are not the database's any more.
+        Raises CannotWrite when slad may not write any more.
 
         Reads by `store` then see one state of the database, and need no locks of their own: a look-up takes
         5 µs instead of 15.
         """
         self.abandon()
-        if self._files is not None:
-            try:
-                self._files.check()
-            except FilesLost as error:
-                raise CannotWrite(error) from error
+        try:
+            self._check()
+        except MayNotWrite as error:
+            raise CannotWrite(error) from error
         self._connection.execute("BEGIN")
 
     def abandon(self) -> None:
@@ -160,14 +166,19 @@ class Journal:
         try:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
-            for name, _ in WRITES:
-                rows = getattr(batch, name)
-                if rows:
-                    self._execute_all(name, rows)
+            try:
+                self._write(batch)
+            except apsw.BusyError:
+                # Litestream has the write lock, or has written to its own tables since `begin`. The rows of
+                # slad are as the turn has read them, as nobody else writes those.
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                self._write(batch)
             kill_point(ROWS_WRITTEN)
+            self._check()
             connection.execute("COMMIT")
             kill_point(COMMITTED)
-        except apsw.Error as error:
+        except (apsw.Error, MayNotWrite) as error:
             # Some failures (disk full, I/O) have rolled back by themselves.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -176,6 +187,16 @@ class Journal:
             raise CannotWrite(error, connection.system_errno) from error
         if self._checkpointer is not None:
             self._checkpointer.committed()
+
+    def _check(self) -> None:
+        for check in self._checks:
+            check()
+
+    def _write(self, batch: Batch) -> None:
+        for name, _ in WRITES:
+            rows = getattr(batch, name)
+            if rows:
+                self._execute_all(name, rows)
 
     def _execute_all(self, name: str, rows: list[tuple[Any, ...]]) -> None:
         place = 0

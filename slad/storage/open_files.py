@@ -9,7 +9,11 @@ from typing import Final
 SUFFIXES: Final = ("", "-wal", "-shm")
 
 
-class FilesLost(Exception):  # noqa: N818 - what is the case, not what it is
+class MayNotWrite(Exception):  # noqa: N818 - what is the case, not what it is
+    """What slad would write now would not be its own any more."""
+
+
+class FilesLost(MayNotWrite):
     """A file of the database was removed, moved or replaced while slad has it open."""
 
 

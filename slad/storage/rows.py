@@ -212,6 +212,8 @@ class Batch:
     outbox: list[OutboxRow] = field(default_factory=list)
     unparked_workflows: list[tuple[str]] = field(default_factory=list)
     parked_workflows: list[ParkedRow] = field(default_factory=list)
+    heartbeats: list[tuple[int]] = field(default_factory=list)
+    """(UTC epoch ms); see Store.known_until."""
     trials: list[tuple[int]] = field(default_factory=list)
     """So many bytes of nothing, to see whether anything can be written."""
 

@@ -197,6 +197,11 @@ class Store:
         instant: int | None = self._scalar(select.NEWEST_AUDIT)
         return instant
 
+    def known_until(self) -> int | None:
+        """Every command acknowledged before this instant (UTC epoch ms) is here; None: none ever was."""
+        heartbeat = self.meta("heartbeat")
+        return max((at for at in (heartbeat, self.newest_audit()) if isinstance(at, int)), default=None)
+
     def sequence_gap(self) -> SequenceGap | None:
         """The sequences that the last restore left out, if there was one."""
         floor = self.meta("sequence_floor")

@@ -19,12 +19,14 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.config.settings import (
     ConnectionSettings,
+    FenceSettings,
     MetricsSettings,
     RoutingSettings,
     TemporalSettings,
     TlsSettings,
 )
 from slad.config.sinks import read_sinks
+from slad.storage.replica import note as note_replica
 from tests.delivery.sinks.desk import Desk
 from tests.paths import ROOT
 from tests.slad_under_test import Slad, refused, slad_running
@@ -86,6 +88,7 @@ def documented() -> dict[str, tuple[str, set[str]]]:
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
+REPLICA_AGE_MS = 90_000
 TOKEN_EXPIRES = datetime(2026, 4, 1, tzinfo=UTC)
 CERTIFICATE_EXPIRES = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -127,8 +130,8 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
 
 
 async def scrape_everything(data: Path) -> Scrape:
-    """Every metric with samples: of a busy slad with a sink, of one that passes through to Temporal, and of
-    one with a certificate and a token that expires."""
+    """Every metric with samples: of a busy slad with a sink, of one that passes through to Temporal, of one
+    with a certificate and a token that expires, and of one with a replica and a fence."""
     async with busy_slad(data / "busy", with_sink=True) as slad:
         found = await scrape(slad.daemon.observability.metrics_address)
     async with slad_running(data / "through", metrics=ANYWHERE, temporal=TEMPORAL_AWAY) as slad:
@@ -136,7 +139,9 @@ async def scrape_everything(data: Path) -> Scrape:
     async with guarded_slad(data / "guarded") as slad:
         guarded = await scrape(slad.daemon.observability.metrics_address)
     assert found.keys() == through.keys() == guarded.keys()
-    others = (found, through, guarded)
+    async with fenced_slad(data / "fenced") as slad:
+        fenced = await scrape(slad.daemon.observability.metrics_address)
+    others = (found, through, guarded, fenced)
     return Scrape({name: next((o[name] for o in others if o[name].samples), found[name]) for name in found})
 
 
@@ -158,4 +163,13 @@ async def guarded_slad(data: Path) -> AsyncIterator[Slad]:
         request = tokens_pb2.CreateSlaTokenRequest(role=tokens_pb2.SLA_ROLE_READ, all_tenants=True)
         request.expires_at.FromDatetime(TOKEN_EXPIRES)
         await tokens_pb2_grpc.SlaTokensStub(slad.channel).CreateSlaToken(request)
+        yield slad
+
+
+@asynccontextmanager
+async def fenced_slad(data: Path) -> AsyncIterator[Slad]:
+    """A slad with a fence, whose replica was read back."""
+    fence = FenceSettings(str(data.with_name("fence")))
+    async with slad_running(data, now=None, metrics=ANYWHERE, fence=fence) as slad:
+        note_replica(data, slad.daemon.clock.now() - REPLICA_AGE_MS)
         yield slad

@@ -26,10 +26,12 @@ from tests.slad_under_test import MONDAY_9, Slad, slad_running
 from tests.system.ops.scrape import (
     ANYWHERE,
     CERTIFICATE_EXPIRES,
+    REPLICA_AGE_MS,
     TEMPORAL_AWAY,
     TOKEN_EXPIRES,
     busy_slad,
     documented,
+    fenced_slad,
     guarded_slad,
     scrape,
     scrape_everything,
@@ -115,6 +117,15 @@ async def test_when_secrets_expire_and_when_the_last_backup_was(tmp_path: Path) 
     (expires,) = found["slad_token_expires_timestamp_seconds"].samples.values()
     assert expires == TOKEN_EXPIRES.timestamp()
     assert before - 1 < found("slad_last_backup_timestamp_seconds") < time.time() + 1
+
+
+async def test_how_old_the_replica_is_and_whether_the_fence_lets_it_serve(tmp_path: Path) -> None:
+    fence = tmp_path / "fence"
+    async with fenced_slad(tmp_path / "slad") as slad:
+        found = await scrape(slad.daemon.observability.metrics_address)
+        assert REPLICA_AGE_MS / 1_000 <= found("slad_replica_age_seconds") < REPLICA_AGE_MS / 1_000 + 30
+        assert (found("slad_epoch"), found("slad_may_serve")) == (0, 1)
+    assert b'"lease_ms":0' in fence.read_bytes(), "given back"
 
 
 async def test_a_sink_that_delivers_and_one_that_cannot(tmp_path: Path) -> None:

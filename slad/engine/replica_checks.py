@@ -1,0 +1,117 @@
+"""Does Litestream replicate the database, and in a way that fits slad?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from slad.core.instants import HOUR_MS, SECOND_MS, format_instant
+from slad.engine.doctor import CheckResult, Verdict
+from slad.storage.database import REPLICA_KNOWS
+
+STILL_MS: Final = 60 * SECOND_MS
+"""Litestream reads the WAL every second or so; when the WAL is newer by this much it does not."""
+
+ACTIVE_MS: Final = HOUR_MS
+"""Litestream has been here if it wrote within this time: it writes whenever slad does."""
+
+OLD_MS: Final = 2 * HOUR_MS
+"""A replica that was read back longer ago, or was then that old, is told of."""
+
+LITESTREAM_CONFIGURATIONS: Final = (Path("/etc/slad/litestream.yml"), Path("/etc/litestream.yml"))
+"""Where Litestream's configuration is, if nobody says otherwise: the first that is there."""
+
+
+class _Bound(NamedTuple):
+    key: str
+    default: int
+    least: int
+    most: int
+    otherwise: str
+
+
+BOUNDS: Final = (
+    _Bound(
+        "truncate-page-n",
+        121_359,
+        500_000,
+        10**12,
+        "beyond so many pages in the WAL Litestream stops all commits and copies the whole database",
+    ),
+    _Bound(
+        "min-checkpoint-page-count",
+        1_000,
+        1,
+        10_000,
+        "Litestream merges so many pages under the write lock, for which the next threshold waits",
+    ),
+)
+"""What makes thresholds late."""
+
+
+def examine_replication(database: Path, *, is_external: bool, now: int) -> Iterator[CheckResult]:
+    """Checks what Litestream has left beside the database. `is_external`: as storage.checkpoints says."""
+    read_at = _newest(database.with_name(f".{database.name}-litestream") / "ltx" / "0")
+    if not is_external:
+        if read_at is not None and read_at > now - ACTIVE_MS:
+            text = (
+                "Litestream replicates this database while slad merges the WAL, so that it may have to copy "
+                'the whole database again: set storage.checkpoints = "external"'
+            )
+            yield CheckResult(Verdict.WARNING, "checkpoints", text)
+        return
+    wal = database.with_name(f"{database.name}-wal")
+    written_at = _modified(wal) if wal.exists() else None
+    if read_at is None:
+        text = "slad leaves the WAL to Litestream, which has never been here; it grows without end"
+        yield CheckResult(Verdict.FAILURE, "checkpoints", text)
+    elif written_at is not None and written_at > read_at + STILL_MS:
+        text = (
+            f"Litestream has read nothing since {format_instant(read_at)}, though slad wrote: what came "
+            "since is in no replica, and the WAL grows"
+        )
+        yield CheckResult(Verdict.FAILURE, "checkpoints", text)
+    else:
+        yield CheckResult(Verdict.OK, "checkpoints", f"Litestream has read up to {format_instant(read_at)}")
+    yield _replica(database.with_name(REPLICA_KNOWS), now)
+
+
+def examine_litestream(configuration: Path, database: Path) -> Iterator[CheckResult]:
+    """Checks the settings of Litestream that make thresholds late."""
+    try:
+        content: Any = yaml.safe_load(configuration.read_text("utf-8"))
+        found = next(db for db in content["dbs"] if "$" in db["path"] or Path(db["path"]) == database)
+        values = {bound.key: int(found.get(bound.key, bound.default)) for bound in BOUNDS}
+    except StopIteration:
+        return
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        text = f"{configuration} cannot be read: {' '.join(str(error).split())}"
+        yield CheckResult(Verdict.WARNING, "litestream", text)
+        return
+    wrong = [bound for bound in BOUNDS if not bound.least <= values[bound.key] <= bound.most]
+    for bound in wrong:
+        text = f"{configuration}: {bound.key} is {values[bound.key]}; {bound.otherwise}"
+        yield CheckResult(Verdict.WARNING, "litestream", f"{text} (ops/litestream/litestream.yml)")
+    if not wrong:
+        yield CheckResult(Verdict.OK, "litestream", f"{configuration} makes no threshold late")
+
+
+def _replica(marker: Path, now: int) -> CheckResult:
+    if not marker.exists():
+        text = "no replica was ever read back: run slad replica check, and let its timer do so"
+        return CheckResult(Verdict.WARNING, "replica", text)
+    known = _modified(marker)
+    text = f"when it was last read back, the replica knew everything before {format_instant(known)}"
+    return CheckResult(Verdict.OK if known > now - OLD_MS else Verdict.FAILURE, "replica", text)
+
+
+def _newest(folder: Path) -> int | None:
+    return max((_modified(path) for path in folder.glob("*.ltx")), default=None)
+
+
+def _modified(path: Path) -> int:
+    """UTC epoch ms."""
+    return path.stat().st_mtime_ns // 1_000_000

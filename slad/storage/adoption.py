@@ -1,0 +1,103 @@
+"""A copy of the database that Litestream has made, and that is to be served: a restored or a followed one.
+
+When Litestream 0.5.18 follows, it writes pages into the file itself, under SQLite's locks but without a WAL,
+and then notes in a file beside it how far it has come. If it ends in the middle of that, the file is of no
+moment at all, and only the times of the two tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from slad.storage.backup import give_to_owner_of, must_be_there
+from slad.storage.database import APPLICATION_ID, BUSY_TIMEOUT_MS, DAMAGE, DATABASE_NAME, migrations
+from slad.storage.epoch import begin_epoch
+from slad.storage.lock import DatabaseError, DirectoryLock
+from slad.storage.store import Store
+from slad.storage.swap import sync
+
+
+class Copy:
+    """The database of a data directory that nobody serves. `store` reads it."""
+
+    def __init__(self, database: Path, connection: apsw.Connection) -> None:
+        self._database = database
+        self._connection = connection
+        self.store = Store(connection)
+
+    def begin_epoch(self, number: int) -> int:
+        """Makes it epoch `number` of the database; the sequence above which its events go on.
+
+        Raises apsw.Error.
+        """
+        with self._connection:
+            begin_epoch(self._connection, number)
+        _followed(self._database).unlink(missing_ok=True)
+        for path in self._database.parent.glob(f"{self._database.stem}.*"):
+            give_to_owner_of(self._database.parent, path)
+        sync(self._database.parent)
+        floor = self.store.meta("sequence_floor")
+        assert isinstance(floor, int)
+        return floor
+
+
+@contextmanager
+def open_copy(data: Path) -> Iterator[Copy]:
+    """The database in `data`, with the directory held.
+
+    Raises DatabaseError when it is served, not slad's or of a later slad, or when Litestream still has it
+    open or was stopped while it wrote.
+    """
+    database = data / DATABASE_NAME
+    must_be_there(database)
+    with DirectoryLock(data):
+        _must_be_whole(database)
+        try:
+            connection = apsw.Connection(os.fspath(database), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+                if connection.pragma("application_id") != APPLICATION_ID:
+                    raise DatabaseError(f"{database} is not a database of slad")
+                if (version := connection.pragma("user_version")) > migrations()[-1][0]:
+                    raise DatabaseError(f"{database} has schema {version}, which a later slad wrote")
+                connection.pragma("synchronous", "FULL")
+                yield Copy(database, connection)
+            finally:
+                connection.close()
+        except DAMAGE as error:
+            raise DatabaseError(f"{database} is damaged ({error}); restore another copy") from error
+        except apsw.Error as error:
+            raise DatabaseError(f"{database} cannot be adopted: {error}") from error
+
+
+def _must_be_whole(database: Path) -> None:
+    file = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # Given only to the sole process that has the file open.
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            text = f"another process has {database} open: stop the Litestream that follows or replicates it"
+            raise DatabaseError(text) from error
+        # Otherwise: a file system that has no leases, or another's file. The documents say what has to stop.
+    finally:
+        os.close(file)
+    followed = _followed(database)
+    if followed.exists() and database.stat().st_mtime_ns > followed.stat().st_mtime_ns:
+        raise DatabaseError(
+            f"Litestream was stopped in the middle of an update of {database}: let it follow once more, "
+            "until it has applied that, or restore anew"
+        )
+
+
+def _followed(database: Path) -> Path:
+    """Where Litestream notes up to which transaction it has followed."""
+    return database.with_name(f"{database.name}-txid")
