@@ -8,7 +8,6 @@ All instants are UTC epoch ms.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -67,14 +66,14 @@ def settle(
         return Transition(tracking, reading, tuple(happened), changed=True)
     known = latest_known(tracking, reading.now)
     firings: _Firings = {(fired.cycle, fired.percent): fired for fired in tracking.fired}
+    untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
+    for fired, *_ in untrue:
+        firings[fired.cycle, fired.percent] = fired.retracted()
     due: _Firings = {}
     told: list[_Firing] = []
     for clock in reading.clocks:
-        told += _due(clock, firings, due, until=until, silent=suppress_past)
-    untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
-    events = _in_order(told, untrue, happened, at, reading.now)
-    for fired, *_ in untrue:
-        firings[fired.cycle, fired.percent] = fired.retracted()
+        told += _due(clock, firings, due, epoch=tracking.epoch, until=until, silent=suppress_past)
+    events = _in_order(told, untrue, happened, at, reading.now, tracking.epoch)
     firings |= due
     tracking = msgspec.structs.replace(
         tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
@@ -83,7 +82,13 @@ def settle(
 
 
 def _due(
-    clock: ClockReading, firings: _Firings, due: _Firings, *, until: int | None, silent: bool
+    clock: ClockReading,
+    firings: _Firings,
+    due: _Firings,
+    *,
+    epoch: int,
+    until: int | None,
+    silent: bool,
 ) -> list[_Firing]:
     """Adds to `due` what a cycle has reached and not announced, ascending; what is to be told of it.
 
@@ -104,7 +109,8 @@ def _due(
             continue
         if until is None or instant <= until:
             arming = before.arming if before is not None else 0
-            fired = Fired(key[0], percent, instant, now, superseded, silent, arming, key[1])
+            told_in = epoch if arming else 0
+            fired = Fired(key[0], percent, instant, now, superseded, silent, arming, key[1], told_in)
             found.append(fired)
             if not silent:
                 told.append(_Firing(fired, spec, about, told_higher))
@@ -133,9 +139,12 @@ def _untrue(
             fired = unnamed.pop((key, spec.percent), None)
             if fired is None or not fired.fired_at:
                 continue
-            if not clock.still_holds(instant, fired.scheduled_at, known):
+            has_moved = instant != fired.scheduled_at
+            if not clock.still_holds(instant, fired.scheduled_at, known) or (
+                has_moved and _is_uncertain(fired, tracking)
+            ):
                 untrue.append(_Firing(fired, spec, clock.ref))
-            elif instant != fired.scheduled_at:
+            elif has_moved:
                 moved = True
     for fired in unnamed.values():
         # The terms name this percent no longer: it stands unless the clock is below it now (M5). A wall clock
@@ -151,6 +160,14 @@ def _untrue(
     return untrue, moved
 
 
+def _is_uncertain(fired: Fired, tracking: Tracking) -> bool:
+    """Whether a firing may have been retracted before a restore, which is not known here.
+
+    When it moves then, it is retracted and fires anew: who had heard that it is untrue hears of it again.
+    """
+    return fired.epoch < tracking.epoch and not fired.silent
+
+
 def _gone(fired: Fired, tracking: Tracking) -> CycleRef:
     """What a firing was about whose cycle is not there any more; of several the number is not known then."""
     name = fired.clock if isinstance(fired.clock, str) else Phase(fired.clock).name.lower()
@@ -160,25 +177,33 @@ def _gone(fired: Fired, tracking: Tracking) -> CycleRef:
 
 
 def _in_order(
-    told: list[_Firing], untrue: list[_Firing], happened: Sequence[Event], at: int | None, now: int
+    told: list[_Firing],
+    untrue: list[_Firing],
+    happened: Sequence[Event],
+    at: int | None,
+    now: int,
+    epoch: int,
 ) -> tuple[Event, ...]:
     """The events in the order in which they are told, without retractions of silent firings.
 
     Crossings up to `at`, the instant of the command, precede what `happened`; then come the retractions, then
     the other crossings. Crossings are in order of their instants; of one instant, in order of the clocks.
+    Since a restore a silent firing is retracted aloud: it may have been told before.
     """
-    reached = [
-        Event(EventType.THRESHOLD_REACHED, firing.fired.scheduled_at, firing.about, _crossing(firing))
-        for firing in told
-    ]
-    reached.sort(key=_by_instant)
+    anew = {(firing.fired.cycle, firing.fired.percent) for firing in untrue} if epoch else ()
+    before: list[Event] = []
+    after: list[Event] = []
+    for firing in told:
+        fired = firing.fired
+        is_before = at is not None and fired.scheduled_at <= at and (fired.cycle, fired.percent) not in anew
+        reached = Event(EventType.THRESHOLD_REACHED, fired.scheduled_at, firing.about, _crossing(firing))
+        (before if is_before else after).append(reached)
     retracted = [
         Event(EventType.THRESHOLD_RETRACTED, now, firing.about, _crossing(firing))
         for firing in untrue
-        if not firing.fired.silent
+        if epoch or not firing.fired.silent
     ]
-    before = 0 if at is None else bisect_right(reached, at, key=_by_instant)
-    return *reached[:before], *happened, *retracted, *reached[before:]
+    return *sorted(before, key=_by_instant), *happened, *retracted, *sorted(after, key=_by_instant)
 
 
 def _crossing(firing: _Firing) -> Crossing:

@@ -43,6 +43,8 @@ class Fired(msgspec.Struct, frozen=True, array_like=True):
     arming: int = 0
     opened_at: int = 0
     """When its cycle opened; 0 for a clock that has one cycle only."""
+    epoch: int = 0
+    """As of the Tracking, when it fired after a retraction; a first firing is the same in every epoch."""
 
     @property
     def cycle(self) -> CycleKey:
@@ -100,6 +102,9 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     unjudged_response: bool = False
     """A response that the resolution brings with it is closed without a verdict (K7)."""
     annotations: tuple[Annotation, ...] = ()
+    epoch: int = 0
+    """How often the database had been restored when this was judged. What was told before the last time may
+    have been retracted since, which is not known here."""
 
     @property
     def history(self) -> History:

@@ -10,25 +10,28 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import CycleRef, Event, EventType, pause_reason
+from slad.core.facts import up_to
 from slad.core.tracking import TicketRef, Tracking
 from slad.storage.codec import encode
 
 
-def event_id(ticket: TicketRef, event: Event, sequence: int, epoch: int = 0) -> str:
+def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int) -> str:
     """A UUID made from what happened and to whom.
 
-    That of a first firing depends on nothing else, so that a database restored from a backup announces what
-    it had not yet recorded under the id under which it was delivered before. What corrects a firing is also
-    of its epoch: after a restore a threshold's life may take another turn, and a correction that a consumer
-    took for known would be lost. Other events are told apart by their sequence, as several may be of one
-    instant.
+    That of a first firing depends on nothing but the facts up to it, so that a database restored from a
+    backup announces what it had not yet recorded under the id under which it was delivered before. What
+    corrects a firing is also of its epoch: after a restore a threshold's life may take another turn, and a
+    correction that a consumer took for known would be lost. Other events are told apart by their sequence,
+    as several may be of one instant.
     """
     crossing = event.crossing
     which = [sequence]
     if crossing is not None:
         which = [crossing.percent, crossing.arming]
-        if epoch and (crossing.arming or event.type is EventType.THRESHOLD_RETRACTED):
-            which.append(epoch)
+        if crossing.arming or event.type is EventType.THRESHOLD_RETRACTED:
+            which += [tracking.epoch] * bool(tracking.epoch)
+        elif facts := len(up_to(tracking.facts, crossing.scheduled_at)):
+            which.append(-facts)
     about = (
         *ticket,
         event.type,
@@ -77,13 +80,11 @@ def recorded_at(body: bytes) -> int:
     return event.recorded_at.ToMilliseconds() if event is not None else 0
 
 
-def encode_event(
-    ticket: TicketRef, tracking: Tracking, event: Event, sequence: int, now: int, epoch: int = 0
-) -> bytes:
+def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
     """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
     message = pb.SlaEvent(
         sequence=sequence,
-        event_id=event_id(ticket, event, sequence, epoch),
+        event_id=event_id(ticket, tracking, event, sequence),
         type=pb.SlaEventType.ValueType(event.type),
         tenant_id=ticket.tenant_id,
         ticket_id=ticket.ticket_id,

@@ -105,7 +105,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
     terms = _terms(work, command, former if former and former.policy_id == command.policy_id else None)
     calendars = work.catalog.calendar
     engine = work.carrier.choose(command.tenant_id, command.ticket_id, live, command.terms)
-    tracking = _tracking(command, terms, work.now, engine)
+    tracking = _tracking(command, terms, work.now, engine, work.epoch)
     writes = []
     if live is not None:
         writes.append(write_of(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL))))
@@ -254,7 +254,8 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
 def _mend(work: UnitOfWork, command: Mend) -> Outcome:
     latest = work.tickets.latest(command.tenant_id, command.ticket_id)
     live = latest if latest is not None and latest.state is TrackingState.ACTIVE else None
-    if (live and live.tracking) != command.expected:
+    expected = command.expected and msgspec.structs.replace(command.expected, epoch=work.epoch)
+    if (live and live.tracking) != expected:
         raise Refused(
             Refusal.FAILED_PRECONDITION, "CHANGED_MEANWHILE", "the tracking has changed since it was compared"
         )
@@ -266,7 +267,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         return outcome_of(command.tenant_id, live, _record(work, live, _NewFact(FactKind.CANCEL)))
     start = command.wanted
     terms = _terms(work, start, live.tracking.terms)
-    wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine))
+    wanted = _tracking(start, terms, live.tracking.started_at, Engine(live.tracking.engine), work.epoch)
     wanted = _with_clocks_of(wanted, live.tracking)
     try:
         transition = machine.align(
@@ -305,7 +306,7 @@ def _with_clocks_of(wanted: Tracking, live: Tracking) -> Tracking:
     return wanted
 
 
-def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) -> Tracking:
+def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine, epoch: int) -> Tracking:
     return Tracking(
         terms,
         default_start if command.started_at is None else command.started_at,
@@ -315,6 +316,7 @@ def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine) 
         engine=engine,
         attributes=dict(command.attributes),
         unjudged_response=command.unjudged_response,
+        epoch=epoch,
     )
 
 

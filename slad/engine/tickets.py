@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.engine.catalog_overlay import CatalogOverlay
@@ -15,11 +17,15 @@ from slad.storage.store import Store
 
 
 class Tickets:
-    """The trackings of all tickets, by key and by ticket. `store` must see no other's commit meanwhile."""
+    """The trackings of all tickets, by key and by ticket. `store` must see no other's commit meanwhile.
 
-    def __init__(self, store: Store, catalog: CatalogOverlay) -> None:
+    They are judged in the present `epoch` of the database, whatever they were written in.
+    """
+
+    def __init__(self, store: Store, catalog: CatalogOverlay, epoch: int) -> None:
         self._store = store
         self._catalog = catalog
+        self._epoch = epoch
         self._foreseen: dict[tuple[int, str], Record | None] = {}
         self._foreseen_by_key: dict[int, Record] = {}
         self._put: dict[int, Record] = {}
@@ -50,15 +56,15 @@ class Tickets:
         if tracking_key is not None:
             return self._put[tracking_key]
         stored = self._foreseen[ticket] if ticket in self._foreseen else self._store.latest(*ticket)
-        return stored and self._put.get(stored.tracking_key, stored)
+        return stored and (self._put.get(stored.tracking_key) or self._of_epoch(stored))
 
     def by_key(self, tracking_key: int) -> Record | None:
         """One tracking by its key."""
-        return (
-            self._put.get(tracking_key)
-            or self._foreseen_by_key.get(tracking_key)
-            or self._store.by_key(tracking_key)
-        )
+        put = self._put.get(tracking_key)
+        if put is not None:
+            return put
+        stored = self._foreseen_by_key.get(tracking_key) or self._store.by_key(tracking_key)
+        return stored and self._of_epoch(stored)
 
     def locate(self, tenant_id: str, ticket_id: str) -> tuple[str, Record]:
         """(tenant_id, latest generation) of a ticket; an empty `tenant_id` is looked for (M7).
@@ -104,6 +110,11 @@ class Tickets:
     def wakes(self) -> dict[int, int | None]:
         """The new wake of every tracking that was put, by key."""
         return {key: record.wake_at for key, record in self._put.items()}
+
+    def _of_epoch(self, record: Record) -> Record:
+        if record.tracking.epoch == self._epoch:
+            return record
+        return record._replace(tracking=msgspec.structs.replace(record.tracking, epoch=self._epoch))
 
     def _sole_tenant(self, ticket_id: str) -> str:
         holders = self._store.holders(ticket_id)

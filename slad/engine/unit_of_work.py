@@ -72,9 +72,10 @@ class UnitOfWork:
         """Wakes that were derived anew, as the time-zone database is another."""
         self.moved = 0
         """Those of them that are at another instant now."""
-        last_tenant, last_schedule, self._last_tracking, self._last_sequence, self._epoch = counters
+        # The epoch: how often the database was restored.
+        last_tenant, last_schedule, self._last_tracking, self._last_sequence, self.epoch = counters
         self.catalog = CatalogOverlay(catalog, self.rows, last_tenant, last_schedule)
-        self.tickets = Tickets(store, self.catalog)
+        self.tickets = Tickets(store, self.catalog, self.epoch)
         self.ledger = LedgerTurn(store, self.rows)
         self.overdue: dict[int, int] = {}
         """Open cycles past 100 %, by tracking, of those in which something has fired."""
@@ -151,7 +152,7 @@ class UnitOfWork:
             sequence += 1
             if event.crossing is not None:
                 self.crossings.append(event)
-            body = encode_event(ticket, tracking, event, sequence, self.now, self._epoch)
+            body = encode_event(ticket, tracking, event, sequence, self.now)
             row = sequence, tracking_key, tenant_key, event.type.value, body
             self.rows.events.append(EventRow(*row, event_checksum(*row)))
         self._last_sequence = sequence
@@ -190,5 +191,5 @@ class UnitOfWork:
             self.catalog.last_schedule,
             self._last_tracking,
             self._last_sequence,
-            self._epoch,
+            self.epoch,
         )

@@ -18,8 +18,8 @@ def test_every_state_of_a_world_is_as_counted(name: str) -> None:
     assert counts.sequences > counts.states
 
 
-def _fires_again(clock: object, firings: object, **how: object) -> object:
-    return DUE(clock, {}, **how)
+def _fires_again(clock: object, firings: object, *due: object, **how: object) -> object:
+    return DUE(clock, {}, *due, **how)
 
 
 DUE = settle._due
