@@ -85,6 +85,7 @@ def align(
         accounting=wanted.accounting,
         facts=facts,
         unjudged_response=wanted.unjudged_response,
+        retargets=tracking.retargets + 1,
     )
     tracking = with_open_time(tracking, calendars, now, terms)
     after = tracking.history
@@ -226,6 +227,7 @@ def retarget(
         if tracking.terms == former.terms:
             tracking = former
         return Transition(tracking, read(tracking, history, calendars, now), (), changed=False)
+    tracking = msgspec.structs.replace(tracking, retargets=tracking.retargets + 1)
     reading = read(tracking, history, calendars, known)
     _require_in_range(reading)
     events = [Event(EventType.RETARGETED, known)]

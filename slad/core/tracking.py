@@ -105,6 +105,8 @@ class Tracking(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     """How often the database had been restored when this was judged. What was told before the last time may
     have been retracted since, which is not known here."""
+    retargets: int = 0
+    """How often its terms, its start or all its facts were replaced."""
 
     @property
     def history(self) -> History:

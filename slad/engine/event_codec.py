@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import CycleRef, Event, EventType, pause_reason
-from slad.core.facts import up_to
+from slad.core.facts import FactKind, up_to
 from slad.core.tracking import TicketRef, Tracking
 from slad.storage.codec import encode
 
@@ -18,11 +18,11 @@ from slad.storage.codec import encode
 def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int) -> str:
     """A UUID made from what happened and to whom.
 
-    That of a first firing depends on nothing but the facts up to it, so that a database restored from a
-    backup announces what it had not yet recorded under the id under which it was delivered before. What
-    corrects a firing is also of its epoch: after a restore a threshold's life may take another turn, and a
-    correction that a consumer took for known would be lost. Other events are told apart by their sequence,
-    as several may be of one instant.
+    That of a first firing depends on nothing but its instant and what could have made it another, so that a
+    database restored from a backup announces what it had not yet recorded under the id under which it was
+    delivered before. What corrects a firing is also of its epoch: after a restore a threshold's life may take
+    another turn, and a correction that a consumer took for known would be lost. Other events are told apart
+    by their sequence, as several may be of one instant.
     """
     crossing = event.crossing
     which = [sequence]
@@ -30,8 +30,8 @@ def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int)
         which = [crossing.percent, crossing.arming]
         if crossing.arming or event.type is EventType.THRESHOLD_RETRACTED:
             which += [tracking.epoch] * bool(tracking.epoch)
-        elif facts := len(up_to(tracking.facts, crossing.scheduled_at)):
-            which.append(-facts)
+        else:
+            which += _moved_by(tracking, crossing.scheduled_at)
     about = (
         *ticket,
         event.type,
@@ -43,6 +43,12 @@ def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int)
     # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def _moved_by(tracking: Tracking, until: int) -> list[int]:
+    """How many pauses up to an instant and how many retargets may have moved what falls on it, if any."""
+    pauses = sum([fact.kind == FactKind.PAUSE for fact in up_to(tracking.facts, until)])
+    return [pauses, tracking.retargets] if pauses or tracking.retargets else []
 
 
 def _tell_cycle(message: pb.SlaEvent, about: CycleRef) -> None:
