@@ -63,7 +63,7 @@ READ_BY_CLOCKS: Final = (
 )
 """Facts that leave the ticket's life as it is; clocks read them into cycles (K2)."""
 
-LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
+LIFE: Final[dict[Life, dict[int, Life]]] = {
     Life.RUNNING: {
         FactKind.PAUSE: Life.PAUSED,
         FactKind.RESUME: Life.RUNNING,
@@ -93,10 +93,10 @@ LIFE: Final[dict[Life, dict[FactKind, Life]]] = {
         FactKind.REOPEN: Life.RUNNING,
     },
 }
-"""What each fact does in each state (M2–M5). A missing entry is a command that is refused there, and a fact
-that has no effect when a late one turns out to have come before it. What is recorded of a cancelled ticket
-has its effect when that is continued (M4). A resume leaves a ticket paused while another reason is held
-(K5)."""
+"""What each fact, by the number of its kind, does in each state (M2–M5). A missing entry is a command that is
+refused there, and a fact that has no effect when a late one turns out to have come before it. What is
+recorded of a cancelled ticket has its effect when that is continued (M4). A resume leaves a ticket paused
+while another reason is held (K5)."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import compress, count
+from operator import ne
 from typing import Final, NamedTuple
 
 from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
@@ -72,12 +74,14 @@ def continued(before: Before, heir: Tracking, reading: Reading) -> list[Event]:
 
 
 def _pauses(before: History, after: History) -> Iterator[Event]:
-    # Several may be of one instant, so they are counted.
-    paused = Counter(stop.from_ms for stop in before.stops if stop.reason)
-    resumed = Counter(stop.to_ms for stop in before.stops if stop.resumed)
+    # What is new is behind what they have in common. Several may be of one instant, so they are counted.
+    differing = compress(count(), map(ne, before.stops, after.stops))
+    same = next(differing, min(len(before.stops), len(after.stops)))
+    paused = Counter(stop.from_ms for stop in before.stops[same:] if stop.reason)
+    resumed = Counter(stop.to_ms for stop in before.stops[same:] if stop.resumed)
     told = set()
     resumed_at: int | None = None
-    for stop in after.stops:
+    for stop in after.stops[same:]:
         if stop.reason:
             paused[stop.from_ms] -= 1
             # Also a known one that begins where a pause before it is told to end: it has the last word.
@@ -130,8 +134,8 @@ def _owners(before: History, after: History) -> Iterator[Event]:
     changes = Counter(_owner_changes(after))
     if changes:
         changes.subtract(_owner_changes(before))
-    for (at, owner), count in changes.items():
-        if count > 0:
+    for (at, owner), more in changes.items():
+        if more > 0:
             yield Event(EventType.OWNER_CHANGED, at, owner=owner)
 
 

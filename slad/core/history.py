@@ -6,6 +6,7 @@ put where it belongs and everything is derived anew: the order of arrival leaves
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from slad.core.events import RESPONSE
@@ -91,10 +92,27 @@ def fold(facts: tuple[Fact, ...], *, unjudged_response: bool = False) -> History
     """
     if not facts:
         return BLANK
-    folding = _Folding(unjudged_response=unjudged_response)
+    known = len(facts) // BLOCK * BLOCK
+    before = _folded_before(facts[:known], unjudged_response) if known else BLANK
+    return extended(before, *facts[known:], unjudged_response=unjudged_response)
+
+
+def extended(history: History, *facts: Fact, unjudged_response: bool = False) -> History:
+    """What `fold` gives of the facts of `history` and more, which follow all of them."""
+    folding = _Folding(history, unjudged_response=unjudged_response)
     for fact in facts:
         folding.add(fact)
     return folding.history()
+
+
+BLOCK: Final = 64
+"""What comes before the last whole block of many facts is remembered: a command on a ticket that has many
+costs little more than on one that has few."""
+
+
+@lru_cache(maxsize=32)
+def _folded_before(facts: tuple[Fact, ...], unjudged_response: bool) -> History:
+    return extended(BLANK, *facts, unjudged_response=unjudged_response)
 
 
 def heeded(history: History, reasons: tuple[str, ...] | None) -> tuple[Stop, ...]:
@@ -122,29 +140,34 @@ def _beginning(stop: Stop) -> int:
 
 
 class _Folding:
-    """A history in the making."""
+    """A history in the making. Facts may be many, so it makes do with few calls for each."""
 
-    def __init__(self, *, unjudged_response: bool) -> None:
+    def __init__(self, history: History = BLANK, *, unjudged_response: bool) -> None:
         self._judges_response = not unjudged_response
-        self._life = Life.RUNNING
-        self._stops: list[Stop] = []
-        self._holds: list[Hold] = []
+        self._life = history.life
+        self._stops = list(history.stops)
+        self._holds = list(history.holds)
         self._held: dict[str, int] = {}
         """By reason, the place of the hold that is on."""
-        self._ended_at: int | None = None
-        self._response: Completion | None = None
-        self._resolution: Completion | None = None
-        self._owner = ""
-        self._readable: list[Fact] = []
+        if self._life is Life.PAUSED:
+            self._held = {hold.reason: place for place, hold in enumerate(self._holds) if hold.to_ms is None}
+        self._ended_at = history.ended_at
+        self._response = history.response
+        self._resolution = history.resolution
+        self._owner = history.owner
+        self._readable = list(history.readable)
 
     def add(self, fact: Fact) -> None:
-        kind = FactKind(fact.kind)
+        kind = fact.kind
         following = LIFE[self._life].get(kind)
         if following is None or following is Life.CANCELLED is self._life:
             return  # of a cancelled ticket it is only recorded (M4)
-        if kind is FactKind.PAUSE:
-            self._hold(fact)
-        elif kind is FactKind.RESUME:
+        if kind == FactKind.PAUSE:
+            reason = fact.reason
+            if reason not in self._held:
+                self._held[reason] = len(self._holds)
+                self._holds.append(Hold(fact.at, None, reason))
+        elif kind == FactKind.RESUME:
             self._let_go(fact.at, fact.reason)
             if self._held:
                 following = self._life
@@ -166,35 +189,31 @@ class _Folding:
             tuple(self._readable),
         )
 
-    def _hold(self, fact: Fact) -> None:
-        reason = fact.reason
-        if reason not in self._held:
-            self._held[reason] = len(self._holds)
-            self._holds.append(Hold(fact.at, None, reason))
-
     def _let_go(self, at: int, reason: str) -> None:
-        for name in [reason] if reason else list(self._held):
+        for name in (reason,) if reason else (*self._held,):
             place = self._held.pop(name, None)
             if place is not None:
-                self._holds[place] = self._holds[place]._replace(to_ms=at)
+                self._holds[place] = Hold(self._holds[place].from_ms, at, name)
 
-    def _note(self, kind: FactKind, fact: Fact) -> None:
+    def _note(self, kind: int, fact: Fact) -> None:
         """What a fact means for the response and the owner, which do not turn the ticket's life."""
-        if kind is FactKind.ASSIGN:
+        if kind == FactKind.ASSIGN:
             self._owner = fact.text
         elif self._response is None:
-            if kind is FactKind.RESPOND:
+            if kind == FactKind.RESPOND:
                 self._response = Completion(fact.at, REPORTED[fact.detail])
-            elif kind is FactKind.AGENT_MESSAGE:
+            elif kind == FactKind.AGENT_MESSAGE:
                 self._response = Completion(fact.at)
-            elif kind is FactKind.DISCARD and fact.text == RESPONSE:
+            elif kind == FactKind.DISCARD and fact.text == RESPONSE:
                 self._response = Completion(fact.at, judged=False)
 
     def _turn(self, following: Life, fact: Fact) -> None:
         at = fact.at
         if self._life is Life.PAUSED:
-            self._let_go(at, "")
-            self._stops[-1] = self._stops[-1]._replace(to_ms=at, resumed=following is Life.RUNNING)
+            if self._held:
+                self._let_go(at, "")
+            from_ms, _, reason, _ = self._stops[-1]
+            self._stops[-1] = Stop(from_ms, at, reason, following is Life.RUNNING)
         if following is Life.PAUSED:
             self._stops.append(Stop(at, None, fact.reason))
         elif following.ended:

@@ -18,7 +18,7 @@ from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
 from slad.core.events import Event, EventType
 from slad.core.facts import LIFE, MAX_AHEAD_MS, Fact, FactKind, Life, insert, up_to
 from slad.core.happened import NEW, carried_over, continued, happened, told_of
-from slad.core.history import History, fold
+from slad.core.history import History, extended, fold
 from slad.core.instants import SECOND_MS, format_instant
 from slad.core.reading import Calendars, Reading, read
 from slad.core.settle import Transition, latest_known, settle
@@ -26,10 +26,7 @@ from slad.core.terms import Terms
 from slad.core.tracking import Tracking
 
 MAX_FACTS: Final = 10_000
-"""Facts that one tracking holds; a ticket beyond it is a loop in the caller."""
-
-MAX_REDUNDANT_FACTS: Final = 1_000
-"""Up to this many facts, repeated pauses and resumes are kept too: a late fact may yet give them effect."""
+"""Facts that one tracking holds, with or without effect; a ticket beyond it is a loop in the caller."""
 
 
 class ReopenMode(IntEnum):
@@ -169,19 +166,24 @@ def add_fact(
     )
     if moot:
         return Transition(tracking, read(tracking, before, calendars, now), (), changed=False)
-    facts = insert(tracking.facts, Fact(at, kind, detail, text))
+    fact = Fact(at, kind, detail, text)
+    facts = insert(tracking.facts, fact)
     changed = msgspec.structs.replace(tracking, facts=facts)
-    reading = read(changed, changed.history, calendars, now)
+    is_last = facts[-1] is fact
+    after = (
+        extended(before, fact, unjudged_response=tracking.unjudged_response) if is_last else changed.history
+    )
+    reading = read(changed, after, calendars, now)
     told = happened(told_of(tracking, before, calendars, now), changed, reading)
     if not told and reading.history._replace(readable=()) == before._replace(readable=()):
-        if len(facts) <= MAX_REDUNDANT_FACTS:
+        if len(facts) <= MAX_FACTS:
             tracking = changed
         return Transition(tracking, reading, (), changed=False)
     if len(facts) > MAX_FACTS:
         raise Refused(
             Refusal.RESOURCE_EXHAUSTED,
             "TOO_MANY_FACTS",
-            f"this tracking holds {MAX_FACTS} pauses, resumptions and completions already",
+            f"this tracking holds {MAX_FACTS} facts already: pauses, resumptions, messages and so on",
         )
     if not told and reading.history.stops != before.stops:
         # A late end of an earlier life moves deadlines, and nothing else says so (E1).

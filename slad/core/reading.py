@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from slad.core.cycles import Cycle, cycles
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.events import PHASES, CycleRef, Phase
-from slad.core.history import Completion, History, Stop, heeded
+from slad.core.history import BLOCK, Completion, History, Stop, heeded
 from slad.core.instants import MINUTE_MS
 from slad.core.terms import ClockTerms, ThresholdSpec
 from slad.core.tracking import CycleKey, PauseAccounting, Tracking
@@ -17,6 +18,8 @@ from slad.core.tracking import CycleKey, PauseAccounting, Tracking
 
 class BusinessTime(Protocol):
     """What a compiled calendar offers (see `slad.core.calendar`). UTC epoch ms, open ms."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def timezone(self) -> str:
@@ -329,28 +332,45 @@ class _Counted(NamedTuple):
     def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
         """See `_Unstopped.reach`."""
         found: list[int | None] = []
-        last = len(self.begins) - 1
-        for place, before in enumerate(self.counted):
-            # What is reached by the end of this stretch, its last instant included.
-            reached = len(needs) if place == last else bisect_right(needs, self.counted[place + 1])
-            spans = [need - before for need in needs[len(found) : reached]]
-            if spans:
-                shift, floor = self.shifts[place], self.floors[place]
-                found.extend(
-                    None if instant is None else max(instant + shift, floor)
-                    for instant in _advance(calendar, self.begins[place], spans)
-                )
+        counted, last = self.counted, len(self.begins) - 1
+        while len(found) < len(needs):
+            # The stretch by the end of which the next is reached, its last instant included; what else is.
+            place = bisect_left(counted, needs[len(found)], 1) - 1
+            reached = len(needs) if place == last else bisect_right(needs, counted[place + 1])
+            spans = [need - counted[place] for need in needs[len(found) : reached]]
+            shift, floor = self.shifts[place], self.floors[place]
+            found.extend(
+                None if instant is None else max(instant + shift, floor)
+                for instant in _advance(calendar, self.begins[place], spans)
+            )
         return found
 
 
 def _by_business_time(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
     """Open time inside stops does not count (C2)."""
-    begins, counted, stopped = [start], [0], False
+    known = (len(stops) - 1) // BLOCK * BLOCK
+    begins, counted = map(list, _counted_before(calendar, start, stops[:known])) if known else ([start], [0])
+    _count_on(calendar, begins, counted, stops[known:], until)
+    stopped = stops[-1].to_ms is None
+    return _Counted(begins, counted, [0] * len(begins), begins, [stop.from_ms for stop in stops], stopped)
+
+
+@lru_cache(maxsize=32)
+def _counted_before(
+    calendar: BusinessTime, start: int, stops: tuple[Stop, ...]
+) -> tuple[list[int], list[int]]:
+    """The beginnings, and what was counted before each, of the stretches up to many stops that are over."""
+    begins, counted = [start], [0]
+    _count_on(calendar, begins, counted, stops, start)
+    return begins, counted
+
+
+def _count_on(
+    calendar: BusinessTime, begins: list[int], counted: list[int], stops: tuple[Stop, ...], until: int
+) -> None:
     for stop in stops:
         counted.append(counted[-1] + calendar.open_between(begins[-1], stop.from_ms))
-        stopped = stop.to_ms is None
         begins.append(max(until, stop.from_ms) if stop.to_ms is None else stop.to_ms)
-    return _Counted(begins, counted, [0] * len(begins), begins, [stop.from_ms for stop in stops], stopped)
 
 
 def _by_wall_clock(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
