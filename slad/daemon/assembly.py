@@ -27,7 +27,8 @@ from slad.engine.engine_metrics import EngineMetrics
 from slad.engine.ledger_fill import fill_ledger
 from slad.engine.listeners import Listeners
 from slad.engine.overdue_metrics import OverdueMetrics
-from slad.engine.queries import LoopQueries, Queries, QueryThread
+from slad.engine.queries import LoopQueries, Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.storage_metrics import StorageMetrics
 from slad.engine.ticket_metrics import TicketMetrics
 from slad.engine.time_source import TimeSource

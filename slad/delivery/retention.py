@@ -12,7 +12,7 @@ from slad.core.errors import Refused
 from slad.delivery.consumers import Consumers
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import recorded_at
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 
 log = logging.getLogger(__name__)

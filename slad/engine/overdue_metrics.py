@@ -9,7 +9,8 @@ from typing import Final
 
 from slad.core.metrics import Metric, MetricKind, Sample
 from slad.engine.overdue import OverdueCycles
-from slad.engine.queries import Queries, QueryThread
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 
 OVERDUE = Metric(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from slad.core import machine
 from slad.core.access import Tenants
@@ -25,12 +24,8 @@ from slad.engine.terms_change import Selection, TermsChange
 from slad.engine.tickets import clock_not_found, generation_not_found, not_found, sole_holder
 from slad.storage.codec import AuditEntry
 from slad.storage.row_reader import Record, StoredEvent
-from slad.storage.rows import ParkedEventRow
 from slad.storage.store import Store
-from slad.storage.temporal_store import TemporalStore
 from slad.storage.unreadable import Unreadable
-
-T = TypeVar("T")
 
 MAX_SCANNED: Final = 2_000
 """Trackings that one page of a list looks at; a page may be short, but never slow."""
@@ -43,9 +38,6 @@ LIVE_SIZE: Final = 500_000
 """About their bytes: one ticket may hold as much as hundreds of others."""
 
 FACT_SIZE: Final = 100
-
-EVENTS_BYTES: Final = 64 * 1024
-"""Bodies of events that are read at once: a reader holds them while it does not go on."""
 
 
 class TrackingPage(NamedTuple):
@@ -337,73 +329,6 @@ class LoopQueries:
     def _end(self) -> None:
         self._reading = False
         self._store.end()
-
-
-class QueryThread:
-    """Runs queries that may take long beside the event loop, on a thread and connection of their own."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._queries = Queries(store, Catalog(store))
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-reader")
-
-    async def run(self, query: Callable[[Queries], T]) -> T:
-        """The result of `query`. Raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._queries)
-
-    async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
-        """The next events of the event log (see `Store`), at most `limit`; fewer when they are large."""
-        return await self._read(self._store.events_after, sequence, limit, EVENTS_BYTES)
-
-    async def oldest_event(self) -> int | None:
-        """The sequence of the oldest retained event."""
-        return await self._read(self._store.oldest_event)
-
-    async def nth_newest_event(self, n: int) -> int | None:
-        """The sequence that has `n` newer events."""
-        return await self._read(self._store.nth_newest_event, n)
-
-    async def open_tickets(self) -> tuple[int, int]:
-        """How many tickets are open, and how many of them have a timer."""
-        return await self._read(self._store.open_tickets)
-
-    async def events_owed(self, sequence: int) -> int:
-        """How many events there are after `sequence`."""
-        return await self._read(self._store.events_owed, sequence)
-
-    async def temporal(self, read: Callable[[TemporalStore], T]) -> T:
-        """The result of a look at what there is for Temporal."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read, self._store.temporal())
-
-    async def free_bytes(self) -> int:
-        """What of the database file is free and will be used again."""
-        return await self._read(self._store.free_bytes)
-
-    async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
-        """(request_key, recorded_at) of the oldest answers."""
-        return await self._read(self._store.oldest_requests, limit)
-
-    async def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
-        """The next events parked for a consumer (see `Store`)."""
-        return await self._read(self._store.parked_events, consumer, after, limit)
-
-    async def parked_events_of(
-        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
-    ) -> list[ParkedEventRow]:
-        """The first parked events of one ticket (see `Store`)."""
-        return await self._read(self._store.parked_events_of, consumer, tenant_id, ticket_id, limit)
-
-    async def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
-        """Whose events are parked for a consumer (see `Store`)."""
-        return await self._read(self._store.parked_tickets, consumer)
-
-    async def _read(self, read: Callable[..., T], *arguments: int | str) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
-
-    def close(self) -> None:
-        """Waits for what is running, and closes the connection."""
-        self._thread.shutdown(wait=True)
-        self._store.close()
 
 
 def _is_due_before(reading: Reading, instant: int) -> bool:

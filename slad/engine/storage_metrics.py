@@ -7,7 +7,7 @@ from typing import Final
 
 from slad.core.instants import SECOND_MS
 from slad.core.metrics import Metric, MetricKind, Sample
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.storage.database import DataDirectory
 from slad.storage.unreadable import UnreadableValues
 

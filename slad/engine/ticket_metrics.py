@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from slad.core.metrics import Metric, MetricKind, Sample
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 
 OPEN = Metric(
     "slad_open_tickets",

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -136,11 +136,18 @@ REFLECTION: Final = Rule(_READ, Reach.NOTHING, kind=Kind.PROBE)
 """Of the whole service: it shows the contract only, but there is no need to show it to strangers."""
 
 _caller: ContextVar[Caller] = ContextVar("caller")
+_peer: ContextVar[Callable[[], str]] = ContextVar("peer")
 
 
 def caller() -> Caller:
     """Who makes the call that is under way. Raises LookupError outside of one."""
     return _caller.get()
+
+
+def holder() -> Hashable:
+    """In whose line the call under way waits: that of the tenants of its token, or else of its connection."""
+    who = _caller.get(STRANGER)
+    return who.tenants or who.token_id or _peer.get(str)()
 
 
 C = TypeVar("C", bound=Command)
@@ -191,6 +198,7 @@ class Gate:
         """Who calls. Raises Refused: UNAUTHENTICATED, or PERMISSION_DENIED when the role is too low."""
         if rule.role is None:
             return STRANGER
+        _peer.set(context.peer)
         if not self._tokens.exist and not self._is_exposed:
             _caller.set(TRUSTED)
             return TRUSTED

@@ -11,7 +11,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import InvalidField
 from slad.delivery.consumers import Consumers, ConsumerView
 from slad.delivery.sinks.sinks import Sinks, SinkView
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.service.access import caller
 from slad.service.fields import Fields, at_most, page_size, sequence
 from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_REPLY_BYTES

@@ -21,8 +21,9 @@ from slad.engine.event_codec import set_ms
 from slad.engine.forecast import ForecastRow, forecast
 from slad.engine.grouping import Group, GroupKey, GroupKeys, ReportBy, ReportQuery
 from slad.engine.ledger import time_zone_release
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
+from slad.service.access import holder
 from slad.service.fields import Fields, at_most, enum, instant, printable_text
 from slad.service.limits import (
     MAX_CLOCKS,
@@ -155,7 +156,7 @@ class AttainmentCalls:
         return found
 
     async def _run(self, read: Callable[[Attainment], T]) -> T:
-        return await self._queries.run(lambda queries: read(queries.attainment))
+        return await self._queries.run(lambda queries: read(queries.attainment), holder())
 
     async def _query(self, request: _Request) -> ReportQuery:
         from_ms, to_ms = _required(request, "from_time"), _required(request, "to_time")

@@ -7,9 +7,8 @@ sent after it (see `SlaEngine`), so the methods return serialized messages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from itertools import accumulate
 from typing import Any, Final
 
 import grpc
@@ -22,17 +21,18 @@ from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.engine import SlaEngine
-from slad.engine.queries import LoopQueries, QueryThread
+from slad.engine.queries import LoopQueries, Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
-from slad.service.access import attributed, caller
+from slad.service.access import attributed, caller, holder
 from slad.service.attainment import AttainmentCalls
 from slad.service.bulk import Bulk
 from slad.service.bulk_retarget import retarget_trackings
 from slad.service.calls import CallMeters
 from slad.service.execution import Execution
 from slad.service.export import export
-from slad.service.fields import instant, page_token, sequence
+from slad.service.fields import instant, sequence
 from slad.service.limits import MAX_REPLY_BYTES, MIB
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader, WatchQuery
@@ -163,36 +163,27 @@ class SlaBackend:
     async def ListSlaTrackings(self, request: rpc.ListSlaTrackingsRequest) -> bytes:
         """The trackings that match, page by page, in the order of their creation."""
         query, now = self._requests.list_query(request, caller()), self._clock.now()
-        page = await self._slow_queries.run(lambda queries: queries.page(*query, now))
-        statuses: list[bytes] = []
-        size, next_key = 0, page.next_key
-        for index, (key, answer) in enumerate(page.trackings):
-            statuses.append(replies.sla_status(answer))
-            size += len(statuses[-1])
-            if size > MAX_REPLY_BYTES and index + 1 < len(page.trackings):
-                next_key = key
-                break
-        rest = rpc.ListSlaTrackingsResponse(next_page_token=page_token(next_key)).SerializeToString()
-        return replies.listed(rpc.ListSlaTrackingsResponse, "trackings", statuses) + rest
+        return await self._dear(lambda queries: replies.page(queries.page(*query, now)))
 
     async def GetSlaTimeline(self, request: rpc.GetSlaTimelineRequest) -> bytes:
         """Why a ticket stands as it does: the stretches of its life, its events, and on demand its audit."""
         query, now = self._requests.ticket_query(request), self._clock.now()
         until, with_audit = instant(request, "until"), request.include_audit
         clock = self._requests.fields.optional_id("clock", request.clock)
-        life = await self._slow_queries.run(
-            lambda queries: queries.timeline(*query, now, until, clock=clock, with_audit=with_audit)
+        return await self._dear(
+            lambda queries: replies.life(
+                queries.timeline(*query, now, until, clock=clock, with_audit=with_audit)
+            )
         )
-        reply = rpc.GetSlaTimelineResponse(segments=map(replies.timeline_segment, life.segments))
-        sizes = accumulate(len(event.body) for event in life.events)
-        events = [e.body for e, size in zip(life.events, sizes, strict=True) if size <= MAX_REPLY_BYTES]
-        body = replies.with_status(reply, life.answer) + replies.listed(type(reply), "events", events)
-        return body + replies.audit(life.audit)
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say. Nothing is stored."""
         asked = self._requests.preview(request, self._clock.now())
-        return PreviewedTicket(asked).reply().SerializeToString()
+        return await self._dear(lambda _: PreviewedTicket(asked).reply().SerializeToString())
+
+    async def _dear(self, query: Callable[[Queries], bytes]) -> bytes:
+        """What may take long, its reply included: beside the event loop, in the caller's own line."""
+        return await self._slow_queries.run(query, holder())
 
     # --- attainment
 

@@ -18,11 +18,12 @@ from slad.engine.commands import Answer, RequestIdentity
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import set_ms
 from slad.engine.handlers import execute
-from slad.engine.queries import Queries, QueryThread
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.terms_change import ChangeTerms, ClockDifference, Selection, differences
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
-from slad.service.access import attributed
+from slad.service.access import attributed, holder
 from slad.service.requests import RetargetQuery
 
 AT_ONCE: Final = 8
@@ -63,7 +64,8 @@ async def _selected(asked: RetargetQuery, queries: QueryThread) -> list[str]:
     after: int | None = 0
     while after is not None:
         page, after = await queries.run(
-            partial(Queries.selected, tenant_id=asked.tenant_id, selection=asked.selection, after_key=after)
+            partial(Queries.selected, tenant_id=asked.tenant_id, selection=asked.selection, after_key=after),
+            holder(),
         )
         found += page
     return found
@@ -80,7 +82,8 @@ async def _would(
             change=asked.change,
             now=clock.now(),
             suppress_past=asked.suppress_past,
-        )
+        ),
+        holder(),
     )
     return b"".join(
         _refused(ticket_id, outcome)

@@ -26,7 +26,7 @@ from slad.delivery.hub import EventHub
 from slad.engine.commands import Answer
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import set_ms
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.calls import CallMeter, CallMeters

@@ -18,7 +18,9 @@ from slad.core.schedule import Schedule, format_date, format_hours
 from slad.core.terms import ClockTerms, Terms
 from slad.core.tracking import Fired
 from slad.engine.event_codec import set_ms
-from slad.engine.queries import LiveTracking, Queries, QueryThread
+from slad.engine.queries import LiveTracking, Queries
+from slad.engine.query_thread import QueryThread
+from slad.service.access import holder
 from slad.service.limits import STREAM_BYTES
 
 
@@ -29,7 +31,7 @@ async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]
     """
     after: int | None = 0
     while after is not None:
-        page = await queries.run(partial(Queries.live, tenants=tenants, after_key=after))
+        page = await queries.run(partial(Queries.live, tenants=tenants, after_key=after), holder())
         after = page.next_key
         reply, size = rpc.ExportSlaTrackingsResponse(), 0
         for tracking in page.trackings:

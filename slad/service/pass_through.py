@@ -9,7 +9,7 @@ from slad_client.v1 import pass_through_pb2 as rpc
 from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.service.fields import Fields, enum, page_key, page_token
 
 if TYPE_CHECKING:  # it imports temporalio, which only those have who use Temporal

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
@@ -24,7 +25,9 @@ from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engine.commands import Answer, Complete, Render
 from slad.engine.event_codec import set_ms
-from slad.service.limits import STREAM_BYTES
+from slad.engine.queries import TrackingPage, TrackingTimeline
+from slad.service.fields import page_token
+from slad.service.limits import MAX_REPLY_BYTES, STREAM_BYTES
 from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 from slad.storage.codec import AuditEntry
 
@@ -310,6 +313,29 @@ def audit(entries: Sequence[tuple[int, AuditEntry]]) -> bytes:
         if size > MAX_AUDIT_BYTES:
             break
     return listed(rpc.GetSlaTimelineResponse, "audit", reversed(bodies))
+
+
+def page(found: TrackingPage) -> bytes:
+    """The ListSlaTrackingsResponse of a page; fewer than it has when they are large."""
+    statuses: list[bytes] = []
+    size, next_key = 0, found.next_key
+    for index, (key, answer) in enumerate(found.trackings):
+        statuses.append(sla_status(answer))
+        size += len(statuses[-1])
+        if size > MAX_REPLY_BYTES and index + 1 < len(found.trackings):
+            next_key = key
+            break
+    rest = rpc.ListSlaTrackingsResponse(next_page_token=page_token(next_key)).SerializeToString()
+    return listed(rpc.ListSlaTrackingsResponse, "trackings", statuses) + rest
+
+
+def life(found: TrackingTimeline) -> bytes:
+    """The GetSlaTimelineResponse of a life; of its events as many as fit."""
+    reply = rpc.GetSlaTimelineResponse(segments=map(timeline_segment, found.segments))
+    sizes = accumulate(len(event.body) for event in found.events)
+    events = [e.body for e, size in zip(found.events, sizes, strict=True) if size <= MAX_REPLY_BYTES]
+    body = with_status(reply, found.answer) + listed(type(reply), "events", events)
+    return body + audit(found.audit)
 
 
 def listed(reply: type[Message], field: str, bodies: Iterable[bytes]) -> bytes:

@@ -18,7 +18,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.delivery.changes import Changes
 from slad.engine.engine import SlaEngine
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedEventRow

@@ -18,7 +18,7 @@ from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.sink import Sink
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.storage.rows import ParkedEventRow
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
-from slad.engine.queries import QueryThread
+from slad.engine.query_thread import QueryThread
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.passthrough.routing import Routing
 

@@ -106,6 +106,38 @@ async def reconciliations(target: Target) -> dict[str, Any]:
     return await _hold(target, f"{BACKEND}/ReconcileSlaTrackings", first, drip=message(b""))
 
 
+async def previews(target: Target) -> dict[str, Any]:
+    """Previews and timelines of 50 bytes that reach over centuries, one after the other on each stream."""
+    dear = rpc.PreviewSlaRequest(tenant_id="curious")
+    dear.targets.add(resolution_time_minutes=100_000)
+    dear.schedule.timezone = "Africa/Casablanca"
+    dear.schedule.entries.add(day_of_week=1, start_time="09:00", end_time="09:01", is_enabled=True)
+    far = rpc.GetSlaTimelineRequest(tenant_id="curious", ticket_id="L-0")
+    far.until.FromJsonString("9999-01-01T00:00:00Z")
+    outcomes: Counter[str] = Counter()
+
+    async def one(backend: Any, call: Callable[[Any], Any]) -> None:
+        while True:
+            try:
+                await call(backend)
+                outcomes["answered"] += 1
+            except grpc.aio.AioRpcError as error:
+                outcomes[error.code().name] += 1
+                await asyncio.sleep(0.1)
+
+    async with grpc.aio.secure_channel(target.address, target.credentials) as channel:
+        backend: Any = sla_backend_pb2_grpc.SlaBackendStub(channel)
+        calls: list[Callable[[Any], Any]] = [
+            lambda backend: backend.PreviewSla(dear, metadata=target.metadata),
+            lambda backend: backend.GetSlaTimeline(far, metadata=target.metadata),
+        ]
+        tasks = [asyncio.create_task(one(backend, calls[number % 2])) for number in range(target.streams)]
+        await asyncio.wait(tasks, timeout=target.seconds)
+        for task in tasks:
+            task.cancel()
+    return dict(outcomes)
+
+
 async def bodies(target: Target) -> dict[str, Any]:
     """Messages of almost 4 MiB, without a token, whose last byte never comes."""
     body = b"\0" * (4 * 1024 * 1024 - 8)
@@ -225,6 +257,7 @@ ATTACKS: Final[dict[str, Callable[[Target], Awaitable[dict[str, Any]]]]] = {
         health_watches,
         watches,
         exports,
+        previews,
         reconciliations,
         bodies,
         handshakes,

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ class Notes:
 
     answers_ms: list[float] = field(default_factory=list)
     """Of queries."""
+    starts_ms: list[float] = field(default_factory=list)
+    """Of starts."""
     late_ms: list[float] = field(default_factory=list)
     """Of thresholds, when they arrived."""
     newcomers_ms: list[float] = field(default_factory=list)
@@ -72,6 +75,7 @@ class Victim:
             await self._start(backend)
             jobs = (
                 self._query(backend),
+                self._start_more(backend),
                 self._watch(backend),
                 self._come_anew(),
                 self._operate(),
@@ -97,6 +101,14 @@ class Victim:
         while True:
             call = backend.GetSlaStatus(request, timeout=CALL_TIMEOUT_S, **self._token)
             await self._timed("query", self.notes.answers_ms, call)
+            await asyncio.sleep(QUERY_EVERY_S)
+
+    async def _start_more(self, backend: Any) -> None:
+        for number in count():
+            request = rpc.StartSlaTrackingRequest(tenant_id="modest", ticket_id=f"N-{number}")
+            request.targets.add(response_time_minutes=100_000, is_24x7=True)
+            call = backend.StartSlaTracking(request, timeout=CALL_TIMEOUT_S, **self._token)
+            await self._timed("start", self.notes.starts_ms, call)
             await asyncio.sleep(QUERY_EVERY_S)
 
     async def _watch(self, backend: Any) -> None:

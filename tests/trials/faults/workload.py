@@ -46,7 +46,8 @@ from slad.engine.commands import (
 )
 from slad.engine.engine import SlaEngine
 from slad.engine.listeners import Listeners
-from slad.engine.queries import Queries, QueryThread
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import VirtualClock
 from slad.storage import database
 from slad.storage.checkpoint import Checkpointer

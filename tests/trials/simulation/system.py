@@ -24,7 +24,8 @@ from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
 from slad.engine.listeners import Listeners
-from slad.engine.queries import Queries, QueryThread
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
 from slad.storage import epoch as epoch_module
 from slad.storage import journal as journal_module
 from slad.storage.database import DataDirectory

@@ -1,0 +1,129 @@
+"""Queries that may be dear: on a thread beside the event loop, a line for each caller, served by turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from slad.engine.catalog import Catalog
+from slad.engine.queries import Queries
+from slad.storage.row_reader import StoredEvent
+from slad.storage.rows import ParkedEventRow
+from slad.storage.store import Store
+from slad.storage.temporal_store import TemporalStore
+
+T = TypeVar("T")
+
+EVENTS_BYTES: Final = 64 * 1024
+"""Bodies of events that are read at once: a reader holds them while it does not go on."""
+
+
+class _Waiting(NamedTuple):
+    read: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+
+class QueryThread:
+    """Runs what may take long on a thread and connection of their own. All methods are for the event loop.
+
+    Who asks for much waits for himself: of several lines each has one query in turn. What nobody waits for
+    any more is not begun.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queries = Queries(store, Catalog(store))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slad-reader")
+        self._lines: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
+        self._is_busy = False
+
+    async def run(self, query: Callable[[Queries], T], holder: Hashable = None) -> T:
+        """The result of `query`, in the line of `holder`; None: slad's own. Raises what it raises."""
+        return await self._in_turn(holder, partial(query, self._queries))
+
+    async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
+        """The next events of the event log (see `Store`), at most `limit`; fewer when they are large."""
+        return await self._read(self._store.events_after, sequence, limit, EVENTS_BYTES)
+
+    async def oldest_event(self) -> int | None:
+        """The sequence of the oldest retained event."""
+        return await self._read(self._store.oldest_event)
+
+    async def nth_newest_event(self, n: int) -> int | None:
+        """The sequence that has `n` newer events."""
+        return await self._read(self._store.nth_newest_event, n)
+
+    async def open_tickets(self) -> tuple[int, int]:
+        """How many tickets are open, and how many of them have a timer."""
+        return await self._read(self._store.open_tickets)
+
+    async def events_owed(self, sequence: int) -> int:
+        """How many events there are after `sequence`."""
+        return await self._read(self._store.events_owed, sequence)
+
+    async def temporal(self, read: Callable[[TemporalStore], T]) -> T:
+        """The result of a look at what there is for Temporal."""
+        return await self._read(read, self._store.temporal())
+
+    async def free_bytes(self) -> int:
+        """What of the database file is free and will be used again."""
+        return await self._read(self._store.free_bytes)
+
+    async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
+        """(request_key, recorded_at) of the oldest answers."""
+        return await self._read(self._store.oldest_requests, limit)
+
+    async def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
+        """The next events parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_events, consumer, after, limit)
+
+    async def parked_events_of(
+        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
+    ) -> list[ParkedEventRow]:
+        """The first parked events of one ticket (see `Store`)."""
+        return await self._read(self._store.parked_events_of, consumer, tenant_id, ticket_id, limit)
+
+    async def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
+        """Whose events are parked for a consumer (see `Store`)."""
+        return await self._read(self._store.parked_tickets, consumer)
+
+    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
+        return await self._in_turn(None, partial(read, *arguments))
+
+    async def _in_turn(self, holder: Hashable, read: Callable[[], T]) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(holder, deque()).append(_Waiting(read, done))
+        self._serve()
+        return await done
+
+    def _serve(self) -> None:
+        while self._lines and not self._is_busy:
+            holder, line = next(iter(self._lines.items()))
+            read, done = line.popleft()
+            if line:
+                self._lines.move_to_end(holder)
+            else:
+                del self._lines[holder]
+            if not done.done():  # else its caller has gone
+                self._is_busy = True
+                begun = asyncio.get_running_loop().run_in_executor(self._thread, read)
+                begun.add_done_callback(partial(self._ended, done))
+
+    def _ended(self, done: asyncio.Future[Any], begun: asyncio.Future[Any]) -> None:
+        self._is_busy = False
+        error = begun.exception()
+        if not done.done():
+            if error is None:
+                done.set_result(begun.result())
+            else:
+                done.set_exception(error)
+        self._serve()
+
+    def close(self) -> None:
+        """Waits for what is running, and closes the connection."""
+        self._thread.shutdown(wait=True)
+        self._store.close()
