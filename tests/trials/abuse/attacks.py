@@ -108,9 +108,9 @@ async def reconciliations(target: Target) -> dict[str, Any]:
 
 async def previews(target: Target) -> dict[str, Any]:
     """Previews and timelines of 50 bytes that reach over centuries, one after the other on each stream."""
-    dear = rpc.PreviewSlaRequest(tenant_id="curious")
-    dear.targets.add(resolution_time_minutes=100_000)
-    dear.schedule.timezone = "Africa/Casablanca"
+    dear = rpc.PreviewSlaRequest()
+    dear.targets.add(resolution_time_minutes=400_000)
+    dear.schedule.timezone = "Europe/Berlin"
     dear.schedule.entries.add(day_of_week=1, start_time="09:00", end_time="09:01", is_enabled=True)
     far = rpc.GetSlaTimelineRequest(tenant_id="curious", ticket_id="L-0")
     far.until.FromJsonString("9999-01-01T00:00:00Z")

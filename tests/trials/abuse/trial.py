@@ -137,7 +137,12 @@ async def _large_events(backend: Any, count: int) -> None:
             request = rpc.StartSlaTrackingRequest(
                 tenant_id="curious", ticket_id=f"L-{number}", attributes=attributes
             )
-            request.targets.add(response_time_minutes=100_000, is_24x7=True)
+            request.targets.add(response_time_minutes=100_000)
+            request.schedule.timezone = "Europe/Berlin"
+            for day in range(7):
+                request.schedule.entries.add(
+                    day_of_week=day, start_time="09:00", end_time="17:00", is_enabled=True
+                )
             await backend.StartSlaTracking(request)
 
     await asyncio.gather(*map(lane, range(LANES)))
