@@ -16,7 +16,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import drawing, time_text
-from slad.cli.drawing import BLOCKS, DrawnLane, Stretch
+from slad.cli.drawing import BLOCKS, DrawnLane
 from slad.cli.explain import now_at
 from slad.cli.preview import marks_of
 from slad.service.fields import Fields
@@ -84,9 +84,8 @@ def _lines() -> list[Text]:
     ticket = PreviewedTicket(RequestReader(Fields()).preview(request, now))
     zone = time_text.zone(ZONE)
     assert zone is not None
-    stretches = [Stretch(*segment) for segment in ticket.timeline(now)]
     marks = [mark._replace(label=f"resolution {mark.label}") for mark in marks_of(ticket, "resolution")]
-    lane = DrawnLane("", stretches, [*marks, now_at(now)])
+    lane = DrawnLane("", ticket.timeline(now), [*marks, now_at(now)])
     return [
         Text("10 office hours to solve it, Mon-Fri 09:00-17:00 in Berlin"),
         Text(),

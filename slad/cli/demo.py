@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -32,6 +35,7 @@ from slad.cli.explain import horizon, timeline_parts
 from slad.cli.help import example
 from slad.cli.output import Cell, Printer, console, fancy, output_option, show, table
 from slad.cli.ticket_view import bar, lanes, left, word
+from slad.config.settings import is_installed
 from slad.core.instants import to_datetime
 
 FRAMES_A_SECOND: Final = 12
@@ -42,23 +46,32 @@ AFTERWARDS: Final = (
 )
 """A command that works when the demo is over."""
 START_TIMEOUT_S: Final = 30.0
+CONSOLE_PORT: Final = 7525
 
 
-@click.command(epilog=example("slad demo --seconds 30"))
+@click.command(epilog=example("slad demo --seconds 30", "slad demo --console"))
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, max=3_600),
-    default=10.0,
-    show_default=True,
-    help="How long the demo takes.",
+    help="How long the demo takes.  [default: 10, with --console 120]",
+)
+@click.option(
+    "--console",
+    "in_browser",
+    is_flag=True,
+    help="Show the afternoon in a browser, by the console. Ends with Ctrl-C.",
 )
 @output_option()
-def demo(seconds: float, out: Printer) -> None:
+def demo(seconds: float | None, in_browser: bool, out: Printer) -> None:
     """Watch a day of a service desk, 09:00 to 18:00 in Berlin, on the virtual clock.
 
     The command starts a daemon of its own with its data in a temporary directory, and removes both at the
     end. If the output is not a terminal, or with -o json, it prints the events one by one.
     """
+    if in_browser:
+        _show_in_browser(120.0 if seconds is None else seconds)
+        return
+    seconds = 10.0 if seconds is None else seconds
     with _own_daemon() as channel:
         day = _Day(channel)
         if out.is_for_people and console().is_terminal:
@@ -82,12 +95,11 @@ class _Day:
         self._heard = 0
 
     def events(self, seconds: float) -> Iterator[pb.SlaEvent]:
-        """All events, while the day goes by within `seconds`."""
+        """All events, while the rest of the day goes by within `seconds`."""
         frames = max(1, round(seconds * FRAMES_A_SECOND))
-        begun = time.monotonic()
+        begun, begin = time.monotonic(), self.now
         for frame in range(1, frames + 1):
-            length = demo_day.END - demo_day.BEGIN
-            yield from self.go_to(demo_day.BEGIN + length * frame / frames)
+            yield from self.go_to(begin + (demo_day.END - begin) * frame / frames)
             time.sleep(max(0.0, begun + seconds * frame / frames - time.monotonic()))
 
     def go_to(self, instant: datetime) -> Iterator[pb.SlaEvent]:
@@ -121,6 +133,40 @@ class _Day:
                     yield event
         finally:
             stream.cancel()
+
+
+def _show_in_browser(seconds: float) -> None:
+    """Plays the morning at once and the afternoon before the reader's eyes, then stands still."""
+    if not (is_installed("aiohttp") and is_installed("jinja2")):
+        raise CommandError("the console is not installed: pip install 'slad[console]'", EXIT_CANNOT_START)
+    address = f"127.0.0.1:{_free_port()}"
+    with _own_daemon("--console-listen", address) as channel:
+        day = _Day(channel)
+        deque(day.go_to(demo_day.NOON), maxlen=0)
+        url = f"http://{address}/"
+        show(f"A day of a small service desk in Berlin, on the virtual clock: {url}", "")
+        show(f"One ticket: {url}t/{demo_day.TENANT}/{demo_day.BREACHED}", "Ctrl-C ends the demo.")
+        if _has_screen():
+            webbrowser.open(url)
+        deque(day.events(seconds), maxlen=0)
+        show("", "It is 18:00, and the clock stands still.")
+        while True:
+            _leave_if_asked()
+            time.sleep(1 / FRAMES_A_SECOND)
+
+
+def _free_port() -> int:
+    """The usual port of a console if it is free, else another."""
+    for port in (CONSOLE_PORT, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise CommandError("no port is free", EXIT_CANNOT_START)
+
+
+def _has_screen() -> bool:
+    """Whether a browser with windows can be opened: one in the terminal would be in the way."""
+    return sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
 
 
 def _play(day: _Day, seconds: float) -> None:
@@ -188,7 +234,7 @@ def _leave_if_asked() -> None:
 
 
 @contextmanager
-def _own_daemon() -> Iterator[grpc.Channel]:
+def _own_daemon(*options: str) -> Iterator[grpc.Channel]:
     """A channel to a daemon on the virtual clock that lives as long as the context."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed window must not leave the daemon behind
         signal.signal(number, _leave)
@@ -197,6 +243,7 @@ def _own_daemon() -> Iterator[grpc.Channel]:
         command = [
             *(sys.executable, "-m", "slad", "serve", "--listen", address, "--data", f"{folder}/data"),
             *("--virtual-clock", demo_day.BEGIN.astimezone(UTC).isoformat()),
+            *options,
         ]
         log = Path(folder) / "log"
         with (

@@ -15,6 +15,7 @@ from slad.cli.schedule_text import parse_hours
 TENANT: Final = "acme"
 ZONE: Final = ZoneInfo("Europe/Berlin")
 BEGIN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=ZONE)
+NOON: Final = datetime(2026, 3, 2, 12, 55, tzinfo=ZONE)
 END: Final = datetime(2026, 3, 2, 18, 0, tzinfo=ZONE)
 
 OFFICE: Final = pb.BusinessHoursSchedule(

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
 from rich.text import Text
-from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.exits import printable
 from slad.core.instants import from_datetime, to_datetime
+from slad.core.picture import Mark
+from slad.core.timeline import TimelineKind, TimelineSegment
 
 MAX_ROWS: Final = 24
 DAYS_IN_A_ROW: Final = (1, 7, 28, 91, 364, 3_640)
@@ -26,28 +27,7 @@ MIN_HOURS: Final = 3
 MIN_NOTE: Final = 28
 """What is told of a row stands below it where it has less room than this beside it."""
 
-_COUNTED: Final = pb.SLA_TIMELINE_KIND_COUNTED
-_PAUSED: Final = pb.SLA_TIMELINE_KIND_PAUSED
-_CLOSED: Final = pb.SLA_TIMELINE_KIND_CLOSED
-
-
-class Stretch(NamedTuple):
-    """A stretch [from_ms, to_ms) of a life, UTC epoch ms."""
-
-    from_ms: int
-    to_ms: int
-    kind: int
-    """SlaTimelineKind."""
-    cause: str
-
-
-class Mark(NamedTuple):
-    """Something at an instant (UTC epoch ms)."""
-
-    at_ms: int
-    label: str
-    sign: str
-    """`fired`, `ahead`, `breach`, `breach-ahead`, `done` or `now`."""
+_COUNTED, _PAUSED, _CLOSED = TimelineKind
 
 
 class DrawnLane(NamedTuple):
@@ -55,7 +35,7 @@ class DrawnLane(NamedTuple):
 
     name: str
     """Empty: it is the only one."""
-    stretches: Sequence[Stretch]
+    stretches: Sequence[TimelineSegment]
     """In order; where there is none, nothing is drawn."""
     marks: Sequence[Mark]
 
@@ -199,7 +179,7 @@ def _label(begin: datetime, days: int) -> str:
 
 
 def _hours_that_matter(
-    stretches: Sequence[Stretch],
+    stretches: Sequence[TimelineSegment],
     marks: Sequence[Mark],
     bounds: Sequence[tuple[datetime, datetime]],
     zone: tzinfo,
@@ -263,7 +243,7 @@ class _Row:
             stretch.kind != _CLOSED for stretch in self._inside(lane)
         )
 
-    def _inside(self, lane: DrawnLane) -> list[Stretch]:
+    def _inside(self, lane: DrawnLane) -> list[TimelineSegment]:
         return [s for s in lane.stretches if s.from_ms < self._to_ms and s.to_ms > self._from_ms]
 
     def drawn(self, lane: DrawnLane, now_ms: int, glyphs: Glyphs) -> list[tuple[str, str]]:
@@ -311,7 +291,7 @@ class _Row:
 
 
 def _filled(
-    stretches: Sequence[Stretch], begin: int, end: int, now_ms: int, glyphs: Glyphs
+    stretches: Sequence[TimelineSegment], begin: int, end: int, now_ms: int, glyphs: Glyphs
 ) -> tuple[str, str]:
     """What fills a cell: the kind that has most of it."""
     shares: dict[int, int] = {_COUNTED: 0, _PAUSED: 0, _CLOSED: 0}

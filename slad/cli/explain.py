@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
@@ -15,14 +14,15 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import drawing, time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
-from slad.cli.drawing import ASCII, BLOCKS, DrawnLane, Mark, Stretch
+from slad.cli.drawing import ASCII, BLOCKS, DrawnLane
 from slad.cli.event_view import event_table
 from slad.cli.help import example
 from slad.cli.output import Cell, Printer, console, fancy, output_option, table
 from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument
 from slad.cli.ticket_view import Lane, dues, lanes, meaning, status_parts, ticket_id
 from slad.core.instants import to_datetime
-from slad.core.timeline import NO_CYCLE
+from slad.core.picture import Mark, sums
+from slad.core.timeline import NO_CYCLE, TimelineKind, TimelineSegment
 
 
 @click.command(epilog=example("slad explain T-1", "slad explain acme T-1 --audit"))
@@ -116,13 +116,16 @@ def _audit_table(entries: Iterable[pb.SlaAuditEntry], timezone: str) -> Table:
     return table(["WHEN", "COMMAND", "AS OF", "REQUEST", "TOKEN", ""], rows)
 
 
-def _stretches(segments: Iterable[pb.SlaTimelineSegment]) -> list[Stretch]:
-    return [Stretch(time_text.ms(s.from_time), time_text.ms(s.to_time), s.kind, s.cause) for s in segments]
+def _stretches(segments: Iterable[pb.SlaTimelineSegment]) -> list[TimelineSegment]:
+    return [
+        TimelineSegment(time_text.ms(s.from_time), time_text.ms(s.to_time), TimelineKind(s.kind), s.cause)
+        for s in segments
+    ]
 
 
 def drawing_parts(
-    whole: Sequence[Stretch],
-    by_lane: Mapping[str, Sequence[Stretch]],
+    whole: Sequence[TimelineSegment],
+    by_lane: Mapping[str, Sequence[TimelineSegment]],
     marks: Mapping[str, Sequence[Mark]],
     nows: Sequence[Mark],
     now: int,
@@ -144,25 +147,19 @@ def drawing_parts(
     yield from drawing.draw(drawn, now, zone, glyphs, console().width)
     ahead = any(stretch.to_ms > now for lane in drawn for stretch in lane.stretches[-1:])
     yield drawing.legend(glyphs, ahead=ahead)
-    if len(drawn) == 1 and (told := _sums(drawn[0].stretches, now)):
+    if len(drawn) == 1 and (so_far := sums(drawn[0].stretches, now)):
+        told = ", ".join(f"{cause} {time_text.span(total)}" for cause, total in so_far.items())
         yield Text(f"So far: {told}")
 
 
-def _of_lane(stretches: Iterable[Stretch], marks: Sequence[Mark], now: int) -> Iterator[Stretch]:
+def _of_lane(
+    stretches: Iterable[TimelineSegment], marks: Sequence[Mark], now: int
+) -> Iterator[TimelineSegment]:
     """What is drawn of a clock: nothing where it has no cycle, and the future up to its last threshold."""
     end = max([now, *(mark.at_ms for mark in marks)])
     for stretch in stretches:
         if stretch.cause != NO_CYCLE and stretch.from_ms < end:
             yield stretch._replace(to_ms=min(stretch.to_ms, end))
-
-
-def _sums(stretches: Sequence[Stretch], now: int) -> str:
-    """What the stretches up to now amount to."""
-    sums: Counter[str] = Counter()
-    for stretch in stretches:
-        cause = stretch.cause or "counted"
-        sums[cause] += max(0, min(stretch.to_ms, now) - stretch.from_ms)
-    return ", ".join(f"{cause} {time_text.span(total)}" for cause, total in sums.items() if total)
 
 
 def marks_of(status: pb.SlaStatus, lane: Lane) -> Iterator[Mark]:

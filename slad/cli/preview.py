@@ -13,7 +13,6 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import time_text
 from slad.cli.clock_text import UNNAMED
-from slad.cli.drawing import Mark, Stretch
 from slad.cli.exits import CommandError
 from slad.cli.explain import drawing_parts, now_at
 from slad.cli.help import example
@@ -24,6 +23,7 @@ from slad.cli.terms_options import TypedTerms, terms_options
 from slad.cli.ticket_view import lanes, meaning
 from slad.core.errors import InvalidField
 from slad.core.instants import from_datetime
+from slad.core.picture import Mark
 from slad.core.schedule import parse_window
 from slad.service.fields import Fields
 from slad.service.preview import PreviewedTicket
@@ -182,12 +182,8 @@ def _parts(ticket: PreviewedTicket, reply: rpc.PreviewSlaResponse) -> Iterator[A
             yield Text(f"{lane.name}: no cycle has opened")
     yield ""
     until = max([now, *(time_text.ms(lane.clock.due_at) for lane in found if lane.clock.HasField("due_at"))])
-    by_lane = {
-        lane.name: [Stretch(*segment) for segment in ticket.timeline(until, lane.name)]
-        for lane in found
-        if lane.cycle is not None
-    }
-    whole = [Stretch(*segment) for segment in ticket.timeline(until)]
+    by_lane = {lane.name: ticket.timeline(until, lane.name) for lane in found if lane.cycle is not None}
+    whole = ticket.timeline(until)
     marks = {lane.name: list(marks_of(ticket, lane.name)) for lane in found}
     nows = [now_at(now)] if now > ticket.started_at else []
     yield from drawing_parts(whole, by_lane, marks, nows, now, zone)

@@ -16,6 +16,7 @@ from slad.cli.option_types import enum_word
 from slad.cli.output import Cell, fancy, table, wide
 from slad.cli.reason_text import reason_word
 from slad.core.instants import MINUTE_MS
+from slad.core.picture import threshold_label
 from slad.core.terms import ThresholdSpec
 
 BAR_CELLS: Final = 20
@@ -232,9 +233,4 @@ def _next(lane: Lane, now: int) -> str:
 
 def meaning(threshold: pb.SlaThreshold | ThresholdSpec) -> str:
     """`50 %`, `90 %, level 2`, `100 %, breach`."""
-    parts = [f"{threshold.percent} %"]
-    if threshold.escalation_level:
-        parts.append(f"level {threshold.escalation_level}")
-    if threshold.breach:
-        parts.append("breach")
-    return ", ".join(parts)
+    return threshold_label(threshold.percent, threshold.escalation_level, breach=threshold.breach)

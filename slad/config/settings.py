@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from slad.config.addresses import AddressError, check
+from slad.config.addresses import AddressError, check, is_local
 from slad.config.kinds import (
     Address,
     ClockName,
@@ -81,6 +81,20 @@ class MetricsSettings(Table, frozen=True):
             raise SettingError(
                 "clocks", f"{len(self.clocks)} names, at most {MAX_CLOCKS_TOLD_APART} are allowed"
             )
+
+
+class ConsoleSettings(Table, frozen=True):
+    """Where people look at what the clocks do."""
+
+    listen: Annotated[
+        Address | None,
+        "Serve the console over HTTP at host:port or unix:PATH, such as 127.0.0.1:7525. By default nowhere. "
+        "Needs the extra slad[console].",
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.listen is not None and not (is_installed("aiohttp") and is_installed("jinja2")):
+            raise SettingError("listen", "the console is not installed: pip install 'slad[console]'")
 
 
 class TracesSettings(Table, frozen=True):
@@ -351,6 +365,7 @@ class Settings(Table, frozen=True, kw_only=True):
     tls: TlsSettings = field(default_factory=TlsSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     traces: TracesSettings = field(default_factory=TracesSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     fence: FenceSettings = field(default_factory=FenceSettings)
@@ -364,11 +379,20 @@ class Settings(Table, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.fence.at is not None and self.virtual_clock is not None:
             raise SettingError("fence.at", "a lease is of real time: leave it out, or virtual_clock")
-        for address in self.listen:
+        listeners = [("listen", address) for address in self.listen]
+        if self.console.listen is not None:
+            listeners.append(("console.listen", self.console.listen))
+        for key, address in listeners:
             try:
                 check(address, with_tls=self.tls.cert is not None)
             except AddressError as error:
-                raise SettingError("listen", str(error)) from None
+                raise SettingError(key, str(error)) from None
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether strangers can reach it without a certificate of their own."""
+        addresses = [*self.listen, *filter(None, [self.console.listen])]
+        return self.tls.client_ca is None and not all(map(is_local, addresses))
 
 
 def is_installed(package: str) -> bool:

@@ -71,6 +71,17 @@ class Histogram:
         """How many values there were."""
         return sum(self.counts)
 
+    def bound_of(self, share: float) -> int | None:
+        """The end of the bucket up to which `share` of the values lie, at most the last; None without any."""
+        needed, below = self.count * share, 0
+        if not needed:
+            return None
+        for bound, count in zip(self.bounds, self.counts, strict=False):
+            below += count
+            if below >= needed:
+                return bound
+        return self.bounds[-1]
+
 
 def durations(*milliseconds: float) -> Histogram:
     """A histogram of durations that are observed in ns and exposed in seconds."""

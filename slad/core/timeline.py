@@ -58,19 +58,23 @@ def clock_timeline(
     """
     if history.ended_at is not None:
         until = history.ended_at
-    segments = _of_cycles(started_at, history, cycles, calendar, until)
-    return tuple(islice(segments, MAX_SEGMENTS))
+    return tuple(islice(clock_segments(started_at, history, cycles, calendar, until), MAX_SEGMENTS))
 
 
-def _of_cycles(
+def clock_segments(
     at: int, history: History, cycles: Sequence[ClockReading], calendar: Calendar, until: int
 ) -> Iterator[TimelineSegment]:
+    """The stretches of [at, until) as one clock sees them; `at` may be anywhere in its life."""
     for cycle in cycles:
-        end = until if cycle.closed_at is None else cycle.closed_at
+        end = until if cycle.closed_at is None else min(cycle.closed_at, until)
+        if end < at:
+            continue
+        if cycle.opened_at >= until:
+            break
         if cycle.opened_at > at:
             yield TimelineSegment(at, cycle.opened_at, TimelineKind.CLOSED, NO_CYCLE)
         stops = within(heeded(history, cycle.terms.paused_by), cycle.opened_at, None)
-        yield from _segments(cycle.opened_at, stops, calendar, end)
+        yield from _segments(max(cycle.opened_at, at), stops, calendar, end)
         at = end
     if at < until:
         yield TimelineSegment(at, until, TimelineKind.CLOSED, NO_CYCLE)
@@ -81,18 +85,23 @@ def _segments(
 ) -> Iterator[TimelineSegment]:
     at = started_at
     for stop in stops:
-        if stop.from_ms >= until:
+        begin = max(stop.from_ms, at)
+        if begin >= until:
             break
-        yield from _open_and_closed(calendar, at, stop.from_ms)
-        at = until if stop.to_ms is None else min(stop.to_ms, until)
-        if at == stop.from_ms:
+        yield from _open_and_closed(calendar, at, begin)
+        at = max(begin, until if stop.to_ms is None else min(stop.to_ms, until))
+        if at == begin:
             continue
         if stop.reason is None:
-            yield TimelineSegment(stop.from_ms, at, TimelineKind.CLOSED, "ticket closed")
+            yield TimelineSegment(begin, at, TimelineKind.CLOSED, "ticket closed")
         else:
-            cause = _PAUSE_CAUSES.get(stop.reason, f"paused: {stop.reason}")
-            yield TimelineSegment(stop.from_ms, at, TimelineKind.PAUSED, cause)
+            yield TimelineSegment(begin, at, TimelineKind.PAUSED, pause_cause(stop.reason))
     yield from _open_and_closed(calendar, at, until)
+
+
+def pause_cause(reason: str) -> str:
+    """What people are told of a pause for the reason of this code."""
+    return _PAUSE_CAUSES.get(reason, f"paused: {reason}")
 
 
 def _open_and_closed(calendar: Calendar, start: int, end: int) -> Iterator[TimelineSegment]:

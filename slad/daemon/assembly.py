@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from slad.config.addresses import is_local
 from slad.config.settings import Settings
 from slad.core.metrics import ClockLabels, MetricSource
 from slad.daemon.descriptors import within_descriptors
@@ -70,7 +69,8 @@ from slad.storage.unreadable import UnreadableValues
 from slad.temporal.passthrough.lifecycle import reach_temporal
 from slad.temporal.passthrough.temporal_metrics import TemporalMetrics
 
-if TYPE_CHECKING:  # they load OpenTelemetry and Temporal's client, which only those have who ask for them
+if TYPE_CHECKING:  # they load what only those have who ask for it
+    from slad.console.server import Console
     from slad.service.tracing import Tracing
     from slad.temporal.passthrough.control import TemporalPassThrough, TemporalSide
 
@@ -122,6 +122,8 @@ class Assembly:
     fill_ledger: Callable[[], Coroutine[None, None, None]]
     """Fills the ledger for trackings from before it; to be run beside everything else."""
     server: SladServer
+    console: Console | None
+    """None: there is none."""
     metrics: list[MetricSource]
     reload_tokens: Callable[[], None]
 
@@ -170,7 +172,7 @@ async def assemble(
         gate.end_streams()
 
     tokens = _tokens(names, engine, clock, secrets_changed)
-    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
+    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=settings.is_exposed)
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
     meters, calls = CallMeters(clock_labels), CallLog(settings.log.slow_calls_ms)
@@ -211,6 +213,7 @@ async def assemble(
         Retention(settings.retention, engine, slow, consumers, clock),
         partial(fill_ledger, engine, names, settings.retention.ledger_ms),
         server,
+        _console(gate, services, connections, hub, clock, notice) if settings.console.listen else None,
         [
             meters,
             EngineMetrics(engine, clock.now),
@@ -224,6 +227,23 @@ async def assemble(
         ],
         lambda: tokens.load(names.tokens()),
     )
+
+
+def _console(
+    gate: Gate,
+    services: dict[ServiceDescriptor, object],
+    connections: Connections,
+    hub: EventHub,
+    clock: TimeSource,
+    notice: Callable[[Exception], None],
+) -> Console:
+    # Only now, as they import aiohttp.
+    from slad.console.calls import Calls  # noqa: PLC0415
+    from slad.console.pages import Parts  # noqa: PLC0415
+    from slad.console.server import Console  # noqa: PLC0415
+
+    queries = QueryThread(connections.store())
+    return Console(Parts(Calls(gate, services), queries, hub, clock), notice)
 
 
 def _pass_through(
@@ -240,8 +260,3 @@ def _tokens(store: Store, engine: SlaEngine, clock: TimeSource, changed: Callabl
         await engine.write(lambda work: work.rows.tokens.append(row))
 
     return Tokens(store.tokens(), save, clock.now, changed)
-
-
-def _is_exposed(settings: Settings) -> bool:
-    """Whether strangers can reach it without a certificate of their own."""
-    return settings.tls.client_ca is None and not all(map(is_local, settings.listen))

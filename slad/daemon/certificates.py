@@ -36,6 +36,10 @@ class Certificates:
         self.expires_at = 0
         """Of the certificate, UTC epoch ms."""
         self._fresh: grpc.ServerCertificateConfiguration | None = None
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        """The same for HTTP."""
+        if settings.client_ca is not None:
+            self.context.verify_mode = ssl.CERT_REQUIRED
         # gRPC asks before each handshake, on threads of its own.
         self.credentials = grpc.dynamic_ssl_server_credentials(
             self._read(settings), self._take_fresh, settings.client_ca is not None
@@ -68,6 +72,8 @@ class Certificates:
             roots = _bytes(settings.client_ca, "client CA")
             if not _context(ssl.PROTOCOL_TLS_CLIENT, settings.client_ca).cert_store_stats()["x509"]:
                 raise CertificateError(f"{settings.client_ca} holds no certificate")
+            self.context.load_verify_locations(settings.client_ca)
+        self.context.load_cert_chain(certificate, key)
         return grpc.ssl_server_certificate_configuration([(secret, chain)], roots)
 
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slad_client import DEFAULT_TARGET
 
@@ -24,7 +25,7 @@ from slad.daemon.certificates import CertificateMetrics, Certificates
 from slad.daemon.fence.lease import Lease, lease_of
 from slad.daemon.fence.lease_metrics import LeaseMetrics
 from slad.daemon.observability import Observability
-from slad.daemon.sockets import PRIVATE_MODE, control_address, listen
+from slad.daemon.sockets import PRIVATE_MODE, control_address, listen, open_socket
 from slad.delivery.retention import Retention
 from slad.delivery.sinks.kinds import check_sinks
 from slad.engine.engine import SlaEngine
@@ -32,6 +33,9 @@ from slad.engine.time_source import TimeSource, VirtualClock, WallClock
 from slad.service.server import SladServer
 from slad.storage.database import DAMAGE, DataDirectory, StorageError
 from slad.storage.store import Store
+
+if TYPE_CHECKING:
+    from slad.console.server import Console
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,9 @@ class Daemon:
         """What is wrong with the last reload."""
         self.addresses: list[str] = []
         """Where it listens, ports chosen."""
+        self.console_address = ""
+        """Where the console is, if there is one: a URL, or `unix:PATH`."""
+        self._console_socket: socket.socket | None = None
         self.observability = Observability(settings)
         self._stop = asyncio.Event()
         self._damage: Exception | None = None
@@ -148,6 +155,8 @@ class Daemon:
         if parts.pass_through is not None:
             parts.pass_through.start()
         await parts.server.start()
+        if parts.console is not None:
+            await self._open(parts.console)
         self._announce(parts.engine)
         ready()
         await self._stop_is_near(pump)
@@ -170,6 +179,17 @@ class Daemon:
         credentials = self._certificates.credentials if self._certificates else None
         self.addresses = [listen(server, address, credentials) for address in self._settings.listen]
         listen(server, control_address(data.path), mode=PRIVATE_MODE)
+        if (address := self._settings.console.listen) is not None:
+            self._console_socket, self.console_address = open_socket(address, "--console-listen")
+
+    async def _open(self, console: Console) -> None:
+        assert self._console_socket is not None
+        has_tls = self._certificates is not None and not self.console_address.startswith("unix:")
+        tls = self._certificates.context if self._certificates and has_tls else None
+        await console.start(self._console_socket, tls, self.addresses[0])
+        if not self.console_address.startswith("unix:"):
+            self.console_address = f"http{'s' if has_tls else ''}://{self.console_address}/"
+        log.info("console at %s", self.console_address)
 
     async def _sweep(self, retention: Retention) -> None:
         while True:
@@ -273,10 +293,14 @@ async def _end(parts: Assembly) -> None:
     systemd.notify("STOPPING=1")
     parts.hub.close()
     parts.execution.close()
+    if parts.console is not None:
+        parts.console.end()
     await parts.sinks.stop()
     await parts.server.stop(STOP_GRACE_S)
     if parts.pass_through is not None:
         await parts.pass_through.stop()
+    if parts.console is not None:
+        await parts.console.stop()
     parts.engine.stop()
 
 

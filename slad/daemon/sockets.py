@@ -49,6 +49,35 @@ def listen(
     return f"{split_host_port(address)[0]}:{_bind(server, address, credentials)}"
 
 
+def open_socket(address: str, setting: str) -> tuple[socket.socket, str]:
+    """A socket that listens at `address`, and the address with the port that was chosen.
+
+    Raises AddressError, which names the `setting` that says where.
+    """
+    try:
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            _make_way(path)
+            former = os.umask(0o777 & ~SOCKET_MODE)
+            try:
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(os.fspath(path))
+            finally:
+                os.umask(former)
+            listener.listen()
+            return listener, address
+        host, port = split_host_port(address)
+        family, *_, where = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.create_server(where[:2], family=family)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {address}: {error.strerror or error}; try another {setting}"
+        ) from error
+    return listener, f"{host}:{listener.getsockname()[1]}"
+
+
 def control_address(data: Path) -> str:
     """The Unix socket in a data directory, for those who may write there anyhow."""
     path = data / CONTROL_NAME

@@ -22,6 +22,7 @@ from slad.core.errors import Refusal, Refused
 from slad.delivery.changes import Changes
 from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.engine import SlaEngine
+from slad.engine.event_codec import recorded_at
 from slad.engine.time_source import TimeSource
 from slad.storage.codec import decode_tenants, encode_tenants
 from slad.storage.rows import ConsumerRow
@@ -44,6 +45,8 @@ class ConsumerView(NamedTuple):
     created_at: int
     acknowledged_at: int | None
     tenants: Tenants
+    behind_since: int | None
+    """When the oldest event was committed that is owed to it."""
 
 
 class _Consumer:
@@ -99,9 +102,14 @@ class Consumers:
                 c.row.created_at,
                 c.row.acknowledged_at,
                 c.tenants,
+                await self._behind_since(c.acknowledged),
             )
             for name, c in sorted(self._consumers.items())
         ]
+
+    async def _behind_since(self, acknowledged: int) -> int | None:
+        oldest = await self._hub.next_event(acknowledged) if self._hub.owed(acknowledged) else None
+        return oldest and recorded_at(oldest.body)
 
     def rows(self) -> list[tuple[ConsumerRow, int, int]]:
         """(stored row, up to where nothing is owed to it, open streams) of all consumers, by name."""

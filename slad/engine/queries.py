@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from slad.core import machine
 from slad.core.access import Tenants
+from slad.core.calendar import Calendar
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TimerStatus, TrackingState, timer_status
@@ -20,6 +21,7 @@ from slad.engine.attainment import Attainment
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.dry_run import WouldChange, would_change
+from slad.engine.overview import Overview, tenant_keys
 from slad.engine.terms_change import Selection, TermsChange
 from slad.engine.tickets import clock_not_found, generation_not_found, not_found, sole_holder
 from slad.storage.codec import AuditEntry
@@ -92,6 +94,7 @@ class Queries:
         self._catalog = catalog
         self.attainment = Attainment(store, catalog)
         """The pieces of reports."""
+        self.overview = Overview(store, catalog, self._readable)
 
     def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
         """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
@@ -156,6 +159,10 @@ class Queries:
             if self._catalog.tenant_id(key) in tenants
         }
         return self._catalog.tenant_id(sole_holder(holders, ticket_id))
+
+    def calendar(self, schedule_key: int) -> Calendar:
+        """The compiled calendar of a schedule that a tracking counts by. Raises Unreadable."""
+        return self._catalog.calendar(schedule_key)
 
     def page(
         self,
@@ -245,19 +252,21 @@ class Queries:
     ) -> Iterator[Record]:
         if tenants is None:
             return self._store.of_all(after_key, MAX_SCANNED)
-        keys = [self._catalog.tenant_key(tenant_id) for tenant_id in tenants]
         return heapq.merge(
             *(
                 self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
-                for tenant_key in keys
-                if tenant_key is not None
+                for tenant_key in tenant_keys(self._catalog, tenants)
                 for state in states or TrackingState
             )
         )
 
-    def next_wakes(self, limit: int, now: int) -> list[tuple[int, Answer]]:
-        """(wake_at, how the ticket stands) of what wakes next, the earliest `limit`."""
-        wakes = self._store.wakes(0, INSTANT_LIMIT_MS, limit)
+    def next_wakes(self, limit: int, now: int, tenants: Tenants = None) -> list[tuple[int, Answer]]:
+        """(wake_at, how the ticket stands) of the earliest `limit` that wake, of some tenants or all."""
+        if tenants is None:
+            wakes = self._store.wakes(0, INSTANT_LIMIT_MS, limit)
+        else:
+            of_each = [self._store.wakes_of_tenant(key, limit) for key in tenant_keys(self._catalog, tenants)]
+            wakes = list(islice(heapq.merge(*of_each), limit))
         records = self._store.by_keys([key for _, key in wakes])
         answers = [(wake_at, self._readable(records.get(key), now)) for wake_at, key in wakes]
         return [(wake_at, answer) for wake_at, answer in answers if answer is not None]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import grpc
 import msgspec
@@ -109,9 +109,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "slad.v1.SlaTokens.ListSlaTokens": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaTokens.RevokeSlaToken": Rule(_ADMIN, Reach.WITHIN),
     "slad.v1.SlaTokens.RotateSlaToken": Rule(_ADMIN, Reach.WITHIN),
+    "slad.v1.SlaDebug.ListSlaTimers": Rule(_READ, Reach.WITHIN),
     # What goes on inside is of all tenants.
     "slad.v1.SlaDebug.GetSlaInternals": Rule(_ADMIN, Reach.EVERYTHING),
-    "slad.v1.SlaDebug.ListSlaTimers": Rule(_ADMIN, Reach.EVERYTHING),
     # Temporal is the operator's, as is which engine carries a ticket.
     "slad.v1.SlaPassThrough.GetSlaPassThrough": Rule(_ADMIN, Reach.EVERYTHING),
     "slad.v1.SlaPassThrough.HandOverSlaTrackings": Rule(_ADMIN, Reach.EVERYTHING),
@@ -134,6 +134,18 @@ RULES: Final[Mapping[str, Rule]] = {
 
 REFLECTION: Final = Rule(_READ, Reach.NOTHING, kind=Kind.PROBE)
 """Of the whole service: it shows the contract only, but there is no need to show it to strangers."""
+
+
+class Approach(NamedTuple):
+    """How a caller comes."""
+
+    authorization: str | None
+    """`Bearer ...`, if it shows that."""
+    peer: str
+    """Where it is, as gRPC tells it: `ipv4:127.0.0.1:4711`, `unix:`."""
+    has_certificate: bool
+    """It has shown one that the listener's CA has signed."""
+
 
 _caller: ContextVar[Caller] = ContextVar("caller")
 _peer: ContextVar[Callable[[], str]] = ContextVar("peer")
@@ -202,14 +214,25 @@ class Gate:
         if not self._tokens.exist and not self._is_exposed:
             _caller.set(TRUSTED)
             return TRUSTED
-        try:
-            who = self._identify(context)
-        except Refused as error:
-            self._complain(error, context.peer())
-            raise
-        _require(who, rule.role)
-        _caller.set(who)
+        who = self.recognize(_approach(context))
+        self.enter(rule, who)
         return who
+
+    def recognize(self, approach: Approach) -> Caller:
+        """Who comes like that. Raises Refused (UNAUTHENTICATED)."""
+        if not self._tokens.exist and not self._is_exposed:
+            return TRUSTED
+        try:
+            return self._identify(approach)
+        except Refused as error:
+            self._complain(error, approach.peer)
+            raise
+
+    def enter(self, rule: Rule, who: Caller) -> None:
+        """Lets `who` make a call by a rule. Raises Refused (PERMISSION_DENIED) when the role is too low."""
+        if rule.role is not None:
+            _require(who, rule.role)
+        _caller.set(who)
 
     def check(self, rule: Rule, who: Caller, request: Any) -> None:
         """Holds `request` against what `who` may touch, and fills in a tenant that was left out.
@@ -280,17 +303,14 @@ class Gate:
             delay = max((next_end - self._tokens.now()) / SECOND_MS, 0) + ALARM_MARGIN_S
             self._alarm = asyncio.get_running_loop().call_later(delay, self.end_streams)
 
-    def _identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
-        for key, value in context.invocation_metadata() or ():
-            if key == "authorization":
-                scheme, _, secret = str(value).partition(" ")
-                if scheme.lower() != "bearer":
-                    raise Refused(
-                        Refusal.UNAUTHENTICATED, "TOKEN_INVALID", "authorization is not `Bearer ...`"
-                    )
-                return self._tokens.caller(secret.strip())
-        peer = context.peer()
-        if peer.startswith("unix:") or (not self._tokens.exist and _may_come_without_token(peer, context)):
+    def _identify(self, approach: Approach) -> Caller:
+        if approach.authorization is not None:
+            scheme, _, secret = approach.authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                raise Refused(Refusal.UNAUTHENTICATED, "TOKEN_INVALID", "authorization is not `Bearer ...`")
+            return self._tokens.caller(secret.strip())
+        is_near = approach.peer.startswith("unix:")
+        if is_near or (not self._tokens.exist and _may_come_without_token(approach)):
             return TRUSTED
         raise Refused(
             Refusal.UNAUTHENTICATED,
@@ -328,8 +348,14 @@ def _ended() -> Refused:
     return Refused(Refusal.UNAUTHENTICATED, "TOKEN_INVALID", "the token has expired, or was revoked")
 
 
-def _may_come_without_token(peer: str, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+def _approach(context: grpc.aio.ServicerContext[Any, Any]) -> Approach:
+    shown = (str(value) for key, value in context.invocation_metadata() or () if key == "authorization")
+    authorization = next(shown, None)
+    # Whoever shows a token is known by that alone.
+    is_certified = authorization is None and bool(context.auth_context().get("x509_pem_cert"))
+    return Approach(authorization, context.peer(), is_certified)
+
+
+def _may_come_without_token(approach: Approach) -> bool:
     """Whether a TCP peer is on this machine, or has shown a certificate that the listener's CA has signed."""
-    if peer.startswith(("ipv4:127.", "ipv6:%5B::1%5D:")):
-        return True
-    return bool(context.auth_context().get("x509_pem_cert"))
+    return approach.has_certificate or approach.peer.startswith(("ipv4:127.", "ipv6:%5B::1%5D:"))

@@ -95,6 +95,8 @@ def _consumer(view: ConsumerView) -> rpc.SlaConsumer:
     message.created_at.FromMilliseconds(view.created_at)
     if view.acknowledged_at is not None:
         message.acknowledged_at.FromMilliseconds(view.acknowledged_at)
+    if view.behind_since is not None:
+        message.behind_since.FromMilliseconds(view.behind_since)
     return message
 
 

@@ -26,9 +26,11 @@ from slad.delivery.hub import EventHub
 from slad.engine.commands import Answer
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import set_ms
+from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
+from slad.service.access import caller, holder
 from slad.service.calls import CallMeter, CallMeters
 from slad.service.fields import page_size
 from slad.storage.database import SQLITE_VERSION, DataDirectory, StorageError
@@ -77,8 +79,13 @@ class SlaDebug:
     async def ListSlaTimers(self, request: rpc.ListSlaTimersRequest) -> bytes:
         """The next wakes, in order; overdue ones come first."""
         size, now = page_size(request.page_size, DEFAULT_TIMERS, MAX_TIMERS), self.clock.now()
-        wakes = await self.queries.run(lambda queries: queries.next_wakes(size, now))
-        return rpc.ListSlaTimersResponse(timers=(_timer(*wake) for wake in wakes)).SerializeToString()
+        tenants = caller().tenants
+
+        def listed(queries: Queries) -> bytes:
+            wakes = queries.next_wakes(size, now, tenants)
+            return rpc.ListSlaTimersResponse(timers=(_timer(*wake) for wake in wakes)).SerializeToString()
+
+        return await self.queries.run(listed, holder())
 
     def _called(self) -> Iterator[CallMeter]:
         return (meter for meter in self.meters.meters.values() if meter.begun)
@@ -107,6 +114,8 @@ class SlaDebug:
         if view.next_at is not None:
             set_ms(wheel.next_at, view.next_at)
         set_ms(wheel.loaded_until, view.loaded_until)
+        if (p99 := self.engine.counts.lateness.bound_of(0.99)) is not None:
+            set_ms(wheel.lateness_p99, p99)
         for level, timers in enumerate(view.levels):
             if timers:
                 set_ms(wheel.levels.add(level=level, timers=timers).slot, SLOT_SPANS_MS[level])
@@ -159,7 +168,8 @@ def _timer(fires_at: int, answer: Answer) -> rpc.SlaTimer:
         for threshold in shown.thresholds:
             is_due = threshold.scheduled_at.ToMilliseconds() == fires_at
             if is_due and not threshold.HasField("fired_at") and threshold.HasField("scheduled_at"):
-                timer.thresholds.add(phase=pb.SlaPhase.ValueType(clock.phase or 0), threshold=threshold)
+                phase = pb.SlaPhase.ValueType(clock.phase or 0)
+                timer.thresholds.add(phase=phase, threshold=threshold, clock=clock.name)
     return timer
 
 

@@ -18,6 +18,17 @@ HOLDERS: Final = "SELECT tenant_key, max(state = 1) FROM tracking WHERE ticket_i
 WAKES: Final = (
     "SELECT wake_at, tracking_key FROM tracking WHERE wake_at >= ? AND wake_at < ? ORDER BY wake_at LIMIT ?"
 )
+WAKES_OF_TENANT: Final = (
+    "SELECT wake_at, tracking_key FROM tracking WHERE tenant_key = ? AND state = 1 AND wake_at IS NOT NULL"
+    " ORDER BY wake_at LIMIT ?"
+)
+TICKETS_LIKE: Final = (
+    "SELECT DISTINCT ticket_id, tenant_key FROM tracking WHERE ticket_id >= ? AND ticket_id < ? LIMIT ?"
+)
+TICKETS_OF_TENANTS_LIKE: Final = (
+    "SELECT DISTINCT ticket_id, tenant_key FROM tracking INDEXED BY tracking_by_ticket"
+    " WHERE ticket_id >= ? AND ticket_id < ? AND tenant_key IN (SELECT value FROM json_each(?)) LIMIT ?"
+)
 WAKES_AT: Final = "SELECT wake_at, tracking_key FROM tracking WHERE wake_at = ?"
 WAKE_OF: Final = "SELECT wake_at FROM tracking WHERE tracking_key = ?"
 _REQUEST_COLUMNS: Final = "tenant_id, request_id, fingerprint, answer, request_key, checksum"
@@ -27,6 +38,7 @@ EVENTS_OF: Final = f"SELECT {_EVENT_COLUMNS} FROM event WHERE tracking_key = ? O
 SCHEDULE: Final = "SELECT schedule_key, body, digest FROM schedule WHERE schedule_key = ?"
 SCHEDULE_KEY: Final = "SELECT schedule_key FROM schedule WHERE digest = ?"
 TENANT_KEY: Final = "SELECT tenant_key FROM tenant WHERE tenant_id = ?"
+TENANT_KEYS: Final = "SELECT tenant_key FROM tenant WHERE tenant_key >= ? ORDER BY tenant_key"
 TENANT_ID: Final = "SELECT tenant_id FROM tenant WHERE tenant_key = ?"
 OF_TENANT: Final = (
     f"SELECT {_COLUMNS} FROM tracking WHERE tenant_key = ? AND state = ? AND tracking_key > ?"

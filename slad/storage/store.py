@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
@@ -101,6 +103,24 @@ class Store:
     def wakes(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) with wake_at in [start, end), the earliest `limit`."""
         rows: list[Any] = self._execute(select.WAKES, (start, end, limit)).fetchall()
+        return rows
+
+    def wakes_of_tenant(self, tenant_key: int, limit: int) -> list[tuple[int, int]]:
+        """(wake_at, tracking_key) of a tenant's live tickets, the earliest `limit`. Looks at all of them."""
+        rows: list[Any] = self._execute(select.WAKES_OF_TENANT, (tenant_key, limit)).fetchall()
+        return rows
+
+    def tickets_like(
+        self, prefix: str, tenant_keys: Sequence[int] | None, limit: int
+    ) -> list[tuple[str, int]]:
+        """(ticket_id, tenant_key) of the tickets whose ids begin with `prefix`; None: of all tenants."""
+        end = prefix + chr(sys.maxunicode)
+        found = (
+            self._execute(select.TICKETS_LIKE, (prefix, end, limit))
+            if tenant_keys is None
+            else self._execute(select.TICKETS_OF_TENANTS_LIKE, (prefix, end, json.dumps(tenant_keys), limit))
+        )
+        rows: list[Any] = found.fetchall()
         return rows
 
     def wakes_at(self, instant: int) -> list[tuple[int, int]]:
@@ -323,6 +343,10 @@ class Store:
         """The key of a tenant."""
         value: int | None = self._scalar(select.TENANT_KEY, tenant_id)
         return value
+
+    def tenant_keys(self, first: int) -> list[int]:
+        """The keys of all tenants from `first` on, ascending."""
+        return [key for (key,) in self._execute(select.TENANT_KEYS, (first,))]
 
     def tenant_id(self, tenant_key: int) -> str | None:
         """The name of a tenant."""

@@ -6,25 +6,24 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
-from slad_client.v1 import types_pb2 as pb
 
-from slad.cli.drawing import ASCII, BLOCKS, CELLS, MAX_ROWS, DrawnLane, Mark, Stretch, draw, legend
+from slad.cli.drawing import ASCII, BLOCKS, CELLS, MAX_ROWS, DrawnLane, draw, legend
 from slad.core.instants import DAY_MS, HOUR_MS
+from slad.core.picture import Mark
+from slad.core.timeline import TimelineKind, TimelineSegment
 from tests.core.tickets import at
 
-COUNTED, PAUSED, CLOSED = (
-    pb.SLA_TIMELINE_KIND_COUNTED,
-    pb.SLA_TIMELINE_KIND_PAUSED,
-    pb.SLA_TIMELINE_KIND_CLOSED,
-)
+COUNTED, PAUSED, CLOSED = TimelineKind
 SATURDAY = at("2026-03-07T00:00:00Z")
 LIFE = [
-    Stretch(at("2026-03-06T09:00:00Z"), at("2026-03-06T12:00:00Z"), COUNTED, ""),
-    Stretch(at("2026-03-06T12:00:00Z"), at("2026-03-06T14:00:00Z"), PAUSED, "paused: awaiting client"),
-    Stretch(at("2026-03-06T14:00:00Z"), at("2026-03-06T17:00:00Z"), COUNTED, ""),
-    Stretch(at("2026-03-06T17:00:00Z"), SATURDAY, CLOSED, "outside business hours"),
-    Stretch(SATURDAY, SATURDAY + DAY_MS, CLOSED, "weekend"),
-    Stretch(SATURDAY + DAY_MS, SATURDAY + DAY_MS + HOUR_MS, COUNTED, ""),
+    TimelineSegment(at("2026-03-06T09:00:00Z"), at("2026-03-06T12:00:00Z"), COUNTED, ""),
+    TimelineSegment(
+        at("2026-03-06T12:00:00Z"), at("2026-03-06T14:00:00Z"), PAUSED, "paused: awaiting client"
+    ),
+    TimelineSegment(at("2026-03-06T14:00:00Z"), at("2026-03-06T17:00:00Z"), COUNTED, ""),
+    TimelineSegment(at("2026-03-06T17:00:00Z"), SATURDAY, CLOSED, "outside business hours"),
+    TimelineSegment(SATURDAY, SATURDAY + DAY_MS, CLOSED, "weekend"),
+    TimelineSegment(SATURDAY + DAY_MS, SATURDAY + DAY_MS + HOUR_MS, COUNTED, ""),
 ]
 NOW = at("2026-03-06T16:00:00Z")
 MARKS = [
@@ -34,7 +33,7 @@ MARKS = [
 ]
 
 
-def drawn(stretches: list[Stretch], marks: list[Mark], now: int = NOW) -> list[str]:
+def drawn(stretches: list[TimelineSegment], marks: list[Mark], now: int = NOW) -> list[str]:
     return [row.plain.rstrip() for row in draw([DrawnLane("", stretches, marks)], now, UTC, ASCII)]
 
 
@@ -60,7 +59,7 @@ def test_hours_in_which_nothing_happens_take_no_room() -> None:
 
 def test_a_short_life_has_cells_of_five_minutes() -> None:
     begin = at("2026-03-06T23:10:00Z")
-    rows = drawn([Stretch(begin, begin + HOUR_MS // 2, COUNTED, "")], [], begin + DAY_MS)
+    rows = drawn([TimelineSegment(begin, begin + HOUR_MS // 2, COUNTED, "")], [], begin + DAY_MS)
     assert rows[0].split() == ["21", "22", "23", "24"]
     assert rows[1] == "Fri 06 Mar  " + " " * 26 + "######"
 
@@ -81,7 +80,7 @@ def test_what_has_no_room_is_wrapped_and_never_cut(width: int) -> None:
 def test_a_row_begins_at_local_midnight_also_where_the_clocks_change() -> None:
     """29 March has 23 hours in Berlin; the row ends where the day does."""
     begin = at("2026-03-28T23:00:00Z")
-    stretch = Stretch(begin, begin + 23 * HOUR_MS, COUNTED, "")
+    stretch = TimelineSegment(begin, begin + 23 * HOUR_MS, COUNTED, "")
     lane = DrawnLane("", [stretch], [])
     rows = list(draw([lane], begin + DAY_MS, ZoneInfo("Europe/Berlin"), ASCII))
     assert [row.plain.rstrip() for row in rows[1:]] == ["Sun 29 Mar  " + "#" * 48]
@@ -90,14 +89,14 @@ def test_a_row_begins_at_local_midnight_also_where_the_clocks_change() -> None:
 @pytest.mark.parametrize("days", [1, 20, 100, 600, 2_000, 8_000, 100_000])
 def test_a_long_life_has_few_rows(days: int) -> None:
     begin = at("2000-01-03T09:00:00Z")
-    rows = drawn([Stretch(begin, begin + days * DAY_MS, COUNTED, "")], [], begin)
+    rows = drawn([TimelineSegment(begin, begin + days * DAY_MS, COUNTED, "")], [], begin)
     assert 2 <= len(rows) <= MAX_ROWS + 6
     assert all(len(row) <= 14 + max(*CELLS.values(), 48) for row in rows)
 
 
 def test_weeks_begin_on_mondays() -> None:
     begin = at("2026-03-04T00:00:00Z")
-    rows = drawn([Stretch(begin, begin + 60 * DAY_MS, COUNTED, "")], [], begin + 100 * DAY_MS)
+    rows = drawn([TimelineSegment(begin, begin + 60 * DAY_MS, COUNTED, "")], [], begin + 100 * DAY_MS)
     assert rows[1] == "02 Mar 2026  " + " " * 16 + "#" * 40
 
 
@@ -113,14 +112,14 @@ def test_the_legend_names_every_character() -> None:
 
 
 def test_a_lane_a_clock_and_of_a_day_only_those_in_which_something_happens() -> None:
-    friday = at("2026-03-06T00:00:00Z")
+    friday, sunday = at("2026-03-06T00:00:00Z"), at("2026-03-08T00:00:00Z")
     lanes = [
-        DrawnLane("response", [Stretch(friday + 9 * HOUR_MS, friday + 11 * HOUR_MS, COUNTED, "")],
+        DrawnLane("response", [TimelineSegment(friday + 9 * HOUR_MS, friday + 11 * HOUR_MS, COUNTED, "")],
                   [Mark(friday + 10 * HOUR_MS, "50 %", "fired"), Mark(NOW, "now", "now")]),
         DrawnLane("level-1", [
-            Stretch(friday + 10 * HOUR_MS, friday + 17 * HOUR_MS, COUNTED, ""),
-            Stretch(friday + 17 * HOUR_MS, SATURDAY + DAY_MS, CLOSED, "weekend"),
-            Stretch(SATURDAY + DAY_MS + 12 * HOUR_MS, SATURDAY + DAY_MS + 14 * HOUR_MS, PAUSED, "paused: x"),
+            TimelineSegment(friday + 10 * HOUR_MS, friday + 17 * HOUR_MS, COUNTED, ""),
+            TimelineSegment(friday + 17 * HOUR_MS, SATURDAY + DAY_MS, CLOSED, "weekend"),
+            TimelineSegment(sunday + 12 * HOUR_MS, sunday + 14 * HOUR_MS, PAUSED, "paused: x"),
         ], [Mark(NOW, "now", "now")]),
     ]  # fmt: skip
     assert [row.plain.rstrip() for row in draw(lanes, NOW, UTC, ASCII)] == [
@@ -135,7 +134,7 @@ def test_a_lane_a_clock_and_of_a_day_only_those_in_which_something_happens() -> 
 def test_a_row_in_which_no_clock_is_open_is_empty() -> None:
     friday = at("2026-03-06T00:00:00Z")
     days = [friday, friday + 2 * DAY_MS]
-    stretches = [Stretch(day + 9 * HOUR_MS, day + 12 * HOUR_MS, COUNTED, "") for day in days]
+    stretches = [TimelineSegment(day + 9 * HOUR_MS, day + 12 * HOUR_MS, COUNTED, "") for day in days]
     lanes = [DrawnLane("a", stretches[:1], []), DrawnLane("b", stretches[1:], [])]
     told = [row.plain.rstrip() for row in draw(lanes, NOW, UTC, ASCII)]
     assert told[1:] == ["Fri 06 Mar  a  ####################################", "Sat 07 Mar",

@@ -17,7 +17,7 @@ LOOKUPS = {
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
         "OLDEST_EVENT", "NEWEST_EVENT_UP_TO", "EVENTS_OWED", "NEWEST_AUDIT", "META", "PARKED_EVENTS",
-        "PARKED_EVENTS_OF", "PARKED_TICKETS",
+        "PARKED_EVENTS_OF", "PARKED_TICKETS", "TENANT_KEYS", "TICKETS_LIKE",
     )
 }  # fmt: skip
 
@@ -42,7 +42,8 @@ def test_all_queries_of_the_store_are_looked_at() -> None:
         for name, value in vars(select).items()
         if name.isupper() and not name.startswith(("_", "ALL_")) and isinstance(value, str)
     }
-    assert queries == {*LOOKUPS, "OLDEST_REQUESTS", "NTH_NEWEST_EVENT", "OPEN_TICKETS", "HAS_TRACKINGS"}
+    apart = {"OLDEST_REQUESTS", "NTH_NEWEST_EVENT", "OPEN_TICKETS", "HAS_TRACKINGS"}
+    assert queries == {*LOOKUPS, *apart, "WAKES_OF_TENANT", "TICKETS_OF_TENANTS_LIKE"}
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
@@ -51,6 +52,18 @@ def test_a_read_is_a_search_and_never_sorts(connection: apsw.Connection, name: s
     assert steps
     assert any(step.startswith("SEARCH") for step in steps), steps
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("WAKES_OF_TENANT", "tracking_by_tenant"), ("TICKETS_OF_TENANTS_LIKE", "tracking_by_ticket")],
+)
+def test_what_the_console_asks_for_some_tenants_goes_by_an_index(
+    connection: apsw.Connection, name: str, index: str
+) -> None:
+    steps = plan(connection, getattr(select, name))
+    assert [step for step in steps if step.startswith("SEARCH tracking") and index in step], steps
+    assert not [step for step in steps if step.startswith("SCAN tracking")]
 
 
 def test_counting_tickets_reads_indexes_only(connection: apsw.Connection) -> None:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from slad_client.v1 import types_pb2 as slad_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13slad/v1/admin.proto\x12\x07slad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/types.proto\"\xd8\x01\n\x0bSlaConsumer\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x02 \x01(\x03\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12\x0b\n\x03lag\x18\x04 \x01(\x03\x12\x0f\n\x07streams\x18\x05 \x01(\x05\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17ListSlaConsumersRequest\"C\n\x18ListSlaConsumersResponse\x12\'\n\tconsumers\x18\x01 \x03(\x0b\x32\x14.slad.v1.SlaConsumer\",\n\x18RemoveSlaConsumerRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\"\x1b\n\x19RemoveSlaConsumerResponse\"\x82\x03\n\x07SlaSink\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.slad.v1.SlaSinkState\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x06 \x01(\x03\x12\x0b\n\x03lag\x18\x07 \x01(\x03\x12\x11\n\tdelivered\x18\x08 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\t \x01(\x03\x12\x0e\n\x06parked\x18\n \x01(\x03\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x32\n\x0elast_failed_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_delivered_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13ListSlaSinksRequest\"7\n\x14ListSlaSinksResponse\x12\x1f\n\x05sinks\x18\x01 \x03(\x0b\x32\x10.slad.v1.SlaSink\"U\n\x1aListParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"\x96\x01\n\x0eParkedSlaEvent\x12 \n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.slad.v1.SlaEvent\x12-\n\tparked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\treplaying\x18\x05 \x01(\x08\"T\n\x1bListParkedSlaEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.slad.v1.ParkedSlaEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\"L\n\x1cReplayParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x03\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"/\n\x1dReplayParkedSlaEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x03\"M\n\x1d\x44iscardParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x03\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"0\n\x1e\x44iscardParkedSlaEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x03*~\n\x0cSlaSinkState\x12\x1e\n\x1aSLA_SINK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SLA_SINK_STATE_READY\x10\x01\x12\x1b\n\x17SLA_SINK_STATE_RETRYING\x10\x02\x12\x17\n\x13SLA_SINK_STATE_OPEN\x10\x03\x32\xc1\x04\n\x08SlaAdmin\x12W\n\x10ListSlaConsumers\x12 .slad.v1.ListSlaConsumersRequest\x1a!.slad.v1.ListSlaConsumersResponse\x12Z\n\x11RemoveSlaConsumer\x12!.slad.v1.RemoveSlaConsumerRequest\x1a\".slad.v1.RemoveSlaConsumerResponse\x12K\n\x0cListSlaSinks\x12\x1c.slad.v1.ListSlaSinksRequest\x1a\x1d.slad.v1.ListSlaSinksResponse\x12`\n\x13ListParkedSlaEvents\x12#.slad.v1.ListParkedSlaEventsRequest\x1a$.slad.v1.ListParkedSlaEventsResponse\x12\x66\n\x15ReplayParkedSlaEvents\x12%.slad.v1.ReplayParkedSlaEventsRequest\x1a&.slad.v1.ReplayParkedSlaEventsResponse\x12i\n\x16\x44iscardParkedSlaEvents\x12&.slad.v1.DiscardParkedSlaEventsRequest\x1a\'.slad.v1.DiscardParkedSlaEventsResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13slad/v1/admin.proto\x12\x07slad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/types.proto\"\x8a\x02\n\x0bSlaConsumer\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x02 \x01(\x03\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12\x0b\n\x03lag\x18\x04 \x01(\x03\x12\x0f\n\x07streams\x18\x05 \x01(\x05\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x61\x63knowledged_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x62\x65hind_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17ListSlaConsumersRequest\"C\n\x18ListSlaConsumersResponse\x12\'\n\tconsumers\x18\x01 \x03(\x0b\x32\x14.slad.v1.SlaConsumer\",\n\x18RemoveSlaConsumerRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\"\x1b\n\x19RemoveSlaConsumerResponse\"\x82\x03\n\x07SlaSink\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x04 \x01(\t\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.slad.v1.SlaSinkState\x12\x1d\n\x15\x61\x63knowledged_sequence\x18\x06 \x01(\x03\x12\x0b\n\x03lag\x18\x07 \x01(\x03\x12\x11\n\tdelivered\x18\x08 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\t \x01(\x03\x12\x0e\n\x06parked\x18\n \x01(\x03\x12\x12\n\nlast_error\x18\x0b \x01(\t\x12\x32\n\x0elast_failed_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_delivered_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13ListSlaSinksRequest\"7\n\x14ListSlaSinksResponse\x12\x1f\n\x05sinks\x18\x01 \x03(\x0b\x32\x10.slad.v1.SlaSink\"U\n\x1aListParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"\x96\x01\n\x0eParkedSlaEvent\x12 \n\x05\x65vent\x18\x01 \x01(\x0b\x32\x11.slad.v1.SlaEvent\x12-\n\tparked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\treplaying\x18\x05 \x01(\x08\"T\n\x1bListParkedSlaEventsResponse\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.slad.v1.ParkedSlaEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\"L\n\x1cReplayParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x03\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"/\n\x1dReplayParkedSlaEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x03\"M\n\x1d\x44iscardParkedSlaEventsRequest\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x03\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"0\n\x1e\x44iscardParkedSlaEventsResponse\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x03*~\n\x0cSlaSinkState\x12\x1e\n\x1aSLA_SINK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SLA_SINK_STATE_READY\x10\x01\x12\x1b\n\x17SLA_SINK_STATE_RETRYING\x10\x02\x12\x17\n\x13SLA_SINK_STATE_OPEN\x10\x03\x32\xc1\x04\n\x08SlaAdmin\x12W\n\x10ListSlaConsumers\x12 .slad.v1.ListSlaConsumersRequest\x1a!.slad.v1.ListSlaConsumersResponse\x12Z\n\x11RemoveSlaConsumer\x12!.slad.v1.RemoveSlaConsumerRequest\x1a\".slad.v1.RemoveSlaConsumerResponse\x12K\n\x0cListSlaSinks\x12\x1c.slad.v1.ListSlaSinksRequest\x1a\x1d.slad.v1.ListSlaSinksResponse\x12`\n\x13ListParkedSlaEvents\x12#.slad.v1.ListParkedSlaEventsRequest\x1a$.slad.v1.ListParkedSlaEventsResponse\x12\x66\n\x15ReplayParkedSlaEvents\x12%.slad.v1.ReplayParkedSlaEventsRequest\x1a&.slad.v1.ReplayParkedSlaEventsResponse\x12i\n\x16\x44iscardParkedSlaEvents\x12&.slad.v1.DiscardParkedSlaEventsRequest\x1a\'.slad.v1.DiscardParkedSlaEventsResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +34,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slad.v1.admin_pb2', _global
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\007slad.v1P\001Z\016slad/v1;sladv1'
-  _globals['_SLASINKSTATE']._serialized_start=1527
-  _globals['_SLASINKSTATE']._serialized_end=1653
+  _globals['_SLASINKSTATE']._serialized_start=1577
+  _globals['_SLASINKSTATE']._serialized_end=1703
   _globals['_SLACONSUMER']._serialized_start=87
-  _globals['_SLACONSUMER']._serialized_end=303
-  _globals['_LISTSLACONSUMERSREQUEST']._serialized_start=305
-  _globals['_LISTSLACONSUMERSREQUEST']._serialized_end=330
-  _globals['_LISTSLACONSUMERSRESPONSE']._serialized_start=332
-  _globals['_LISTSLACONSUMERSRESPONSE']._serialized_end=399
-  _globals['_REMOVESLACONSUMERREQUEST']._serialized_start=401
-  _globals['_REMOVESLACONSUMERREQUEST']._serialized_end=445
-  _globals['_REMOVESLACONSUMERRESPONSE']._serialized_start=447
-  _globals['_REMOVESLACONSUMERRESPONSE']._serialized_end=474
-  _globals['_SLASINK']._serialized_start=477
-  _globals['_SLASINK']._serialized_end=863
-  _globals['_LISTSLASINKSREQUEST']._serialized_start=865
-  _globals['_LISTSLASINKSREQUEST']._serialized_end=886
-  _globals['_LISTSLASINKSRESPONSE']._serialized_start=888
-  _globals['_LISTSLASINKSRESPONSE']._serialized_end=943
-  _globals['_LISTPARKEDSLAEVENTSREQUEST']._serialized_start=945
-  _globals['_LISTPARKEDSLAEVENTSREQUEST']._serialized_end=1030
-  _globals['_PARKEDSLAEVENT']._serialized_start=1033
-  _globals['_PARKEDSLAEVENT']._serialized_end=1183
-  _globals['_LISTPARKEDSLAEVENTSRESPONSE']._serialized_start=1185
-  _globals['_LISTPARKEDSLAEVENTSRESPONSE']._serialized_end=1269
-  _globals['_REPLAYPARKEDSLAEVENTSREQUEST']._serialized_start=1271
-  _globals['_REPLAYPARKEDSLAEVENTSREQUEST']._serialized_end=1347
-  _globals['_REPLAYPARKEDSLAEVENTSRESPONSE']._serialized_start=1349
-  _globals['_REPLAYPARKEDSLAEVENTSRESPONSE']._serialized_end=1396
-  _globals['_DISCARDPARKEDSLAEVENTSREQUEST']._serialized_start=1398
-  _globals['_DISCARDPARKEDSLAEVENTSREQUEST']._serialized_end=1475
-  _globals['_DISCARDPARKEDSLAEVENTSRESPONSE']._serialized_start=1477
-  _globals['_DISCARDPARKEDSLAEVENTSRESPONSE']._serialized_end=1525
-  _globals['_SLAADMIN']._serialized_start=1656
-  _globals['_SLAADMIN']._serialized_end=2233
+  _globals['_SLACONSUMER']._serialized_end=353
+  _globals['_LISTSLACONSUMERSREQUEST']._serialized_start=355
+  _globals['_LISTSLACONSUMERSREQUEST']._serialized_end=380
+  _globals['_LISTSLACONSUMERSRESPONSE']._serialized_start=382
+  _globals['_LISTSLACONSUMERSRESPONSE']._serialized_end=449
+  _globals['_REMOVESLACONSUMERREQUEST']._serialized_start=451
+  _globals['_REMOVESLACONSUMERREQUEST']._serialized_end=495
+  _globals['_REMOVESLACONSUMERRESPONSE']._serialized_start=497
+  _globals['_REMOVESLACONSUMERRESPONSE']._serialized_end=524
+  _globals['_SLASINK']._serialized_start=527
+  _globals['_SLASINK']._serialized_end=913
+  _globals['_LISTSLASINKSREQUEST']._serialized_start=915
+  _globals['_LISTSLASINKSREQUEST']._serialized_end=936
+  _globals['_LISTSLASINKSRESPONSE']._serialized_start=938
+  _globals['_LISTSLASINKSRESPONSE']._serialized_end=993
+  _globals['_LISTPARKEDSLAEVENTSREQUEST']._serialized_start=995
+  _globals['_LISTPARKEDSLAEVENTSREQUEST']._serialized_end=1080
+  _globals['_PARKEDSLAEVENT']._serialized_start=1083
+  _globals['_PARKEDSLAEVENT']._serialized_end=1233
+  _globals['_LISTPARKEDSLAEVENTSRESPONSE']._serialized_start=1235
+  _globals['_LISTPARKEDSLAEVENTSRESPONSE']._serialized_end=1319
+  _globals['_REPLAYPARKEDSLAEVENTSREQUEST']._serialized_start=1321
+  _globals['_REPLAYPARKEDSLAEVENTSREQUEST']._serialized_end=1397
+  _globals['_REPLAYPARKEDSLAEVENTSRESPONSE']._serialized_start=1399
+  _globals['_REPLAYPARKEDSLAEVENTSRESPONSE']._serialized_end=1446
+  _globals['_DISCARDPARKEDSLAEVENTSREQUEST']._serialized_start=1448
+  _globals['_DISCARDPARKEDSLAEVENTSREQUEST']._serialized_end=1525
+  _globals['_DISCARDPARKEDSLAEVENTSRESPONSE']._serialized_start=1527
+  _globals['_DISCARDPARKEDSLAEVENTSRESPONSE']._serialized_end=1575
+  _globals['_SLAADMIN']._serialized_start=1706
+  _globals['_SLAADMIN']._serialized_end=2283
 # @@protoc_insertion_point(module_scope)

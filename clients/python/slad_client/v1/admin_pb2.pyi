@@ -60,6 +60,7 @@ class SlaConsumer(google.protobuf.message.Message):
     STREAMS_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     ACKNOWLEDGED_AT_FIELD_NUMBER: builtins.int
+    BEHIND_SINCE_FIELD_NUMBER: builtins.int
     consumer: builtins.str
     acknowledged_sequence: builtins.int
     """Everything up to this sequence has been dealt with."""
@@ -75,6 +76,10 @@ class SlaConsumer(google.protobuf.message.Message):
     def acknowledged_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Absent when it has never acknowledged anything."""
 
+    @property
+    def behind_since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the oldest event was committed that it has not acknowledged; absent when there is none."""
+
     def __init__(
         self,
         *,
@@ -85,10 +90,11 @@ class SlaConsumer(google.protobuf.message.Message):
         streams: builtins.int = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         acknowledged_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        behind_since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["acknowledged_at", b"acknowledged_at", "created_at", b"created_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["acknowledged_at", b"acknowledged_at", "behind_since", b"behind_since", "created_at", b"created_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["acknowledged_at", b"acknowledged_at", "acknowledged_sequence", b"acknowledged_sequence", "consumer", b"consumer", "created_at", b"created_at", "head_sequence", b"head_sequence", "lag", b"lag", "streams", b"streams"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["acknowledged_at", b"acknowledged_at", "acknowledged_sequence", b"acknowledged_sequence", "behind_since", b"behind_since", "consumer", b"consumer", "created_at", b"created_at", "head_sequence", b"head_sequence", "lag", b"lag", "streams", b"streams"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaConsumer: typing_extensions.TypeAlias = SlaConsumer

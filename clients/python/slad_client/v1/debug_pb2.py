@@ -28,7 +28,7 @@ from slad_client.v1 import admin_pb2 as slad_dot_v1_dot_admin__pb2
 from slad_client.v1 import types_pb2 as slad_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13slad/v1/debug.proto\x12\x07slad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/admin.proto\x1a\x13slad/v1/types.proto\"\x18\n\x16GetSlaInternalsRequest\"\xa5\x02\n\x17GetSlaInternalsResponse\x12$\n\x07process\x18\x01 \x01(\x0b\x32\x13.slad.v1.SlaProcess\x12%\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x16.slad.v1.SlaClockState\x12\'\n\x06timers\x18\x03 \x01(\x0b\x32\x17.slad.v1.SlaTimingWheel\x12\"\n\x06writer\x18\x04 \x01(\x0b\x32\x12.slad.v1.SlaWriter\x12\"\n\x06\x65vents\x18\x05 \x01(\x0b\x32\x12.slad.v1.SlaOutbox\x12&\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x14.slad.v1.SlaDatabase\x12$\n\x05\x63\x61lls\x18\x07 \x03(\x0b\x32\x15.slad.v1.SlaCallCount\"\xcd\x01\n\nSlaProcess\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06python\x18\x02 \x01(\t\x12\x0e\n\x06grpcio\x18\x03 \x01(\t\x12\x0e\n\x06sqlite\x18\x04 \x01(\t\x12\x0e\n\x06tzdata\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x05\x12)\n\x06uptime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eresident_bytes\x18\x08 \x01(\x03\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\r\n\x05tasks\x18\n \x01(\x05\"x\n\rSlaClockState\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07virtual\x18\x02 \x01(\x08\x12\x15\n\rsteps_forward\x18\x03 \x01(\x05\x12\x16\n\x0esteps_backward\x18\x04 \x01(\x05\"\xc5\x01\n\x0eSlaTimingWheel\x12\r\n\x05\x61rmed\x18\x01 \x01(\x05\x12\x0f\n\x07overdue\x18\x02 \x01(\x05\x12\x0c\n\x04late\x18\x03 \x01(\x05\x12+\n\x07next_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cloaded_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06levels\x18\x06 \x03(\x0b\x32\x16.slad.v1.SlaWheelLevel\"W\n\rSlaWheelLevel\x12\r\n\x05level\x18\x01 \x01(\x05\x12\'\n\x04slot\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06timers\x18\x03 \x01(\x05\"\xc2\x02\n\tSlaWriter\x12\x13\n\x0bqueue_depth\x18\x01 \x01(\x05\x12\x13\n\x0bqueue_limit\x18\x02 \x01(\x05\x12\x10\n\x08writable\x18\x03 \x01(\x08\x12\x0f\n\x07trouble\x18\x04 \x01(\t\x12\x0f\n\x07\x63ommits\x18\x05 \x01(\x03\x12\x17\n\x0f\x63ommit_failures\x18\x06 \x01(\x03\x12\x32\n\x0elast_commit_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x10last_commit_took\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10mean_commit_took\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x18mean_commands_per_commit\x18\n \x01(\x01\"q\n\tSlaOutbox\x12\x15\n\rhead_sequence\x18\x01 \x01(\x03\x12\x13\n\x0btail_events\x18\x02 \x01(\x05\x12\x0f\n\x07watches\x18\x03 \x01(\x05\x12\'\n\tconsumers\x18\x04 \x03(\x0b\x32\x14.slad.v1.SlaConsumer\"a\n\x0bSlaDatabase\x12\x12\n\nfile_bytes\x18\x01 \x01(\x03\x12\x12\n\nfree_bytes\x18\x02 \x01(\x03\x12\x11\n\twal_bytes\x18\x03 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x04 \x01(\x03\"\xd0\x01\n\x0cSlaCallCount\x12\x0b\n\x03rpc\x18\x01 \x01(\t\x12\x0c\n\x04open\x18\x02 \x01(\x05\x12\x11\n\tsucceeded\x18\x03 \x01(\x03\x12\x31\n\x06\x66\x61iled\x18\x04 \x03(\x0b\x32!.slad.v1.SlaCallCount.FailedEntry\x12\x30\n\rmean_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0b\x46\x61iledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\")\n\x14ListSlaTimersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\":\n\x15ListSlaTimersResponse\x12!\n\x06timers\x18\x01 \x03(\x0b\x32\x11.slad.v1.SlaTimer\"\xa2\x01\n\x08SlaTimer\x12,\n\x08\x66ires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x11\n\tticket_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x05\x12.\n\nthresholds\x18\x05 \x03(\x0b\x32\x1a.slad.v1.SlaTimerThreshold\"_\n\x11SlaTimerThreshold\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x11.slad.v1.SlaPhase\x12(\n\tthreshold\x18\x02 \x01(\x0b\x32\x15.slad.v1.SlaThreshold2\xb0\x01\n\x08SlaDebug\x12T\n\x0fGetSlaInternals\x12\x1f.slad.v1.GetSlaInternalsRequest\x1a .slad.v1.GetSlaInternalsResponse\x12N\n\rListSlaTimers\x12\x1d.slad.v1.ListSlaTimersRequest\x1a\x1e.slad.v1.ListSlaTimersResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13slad/v1/debug.proto\x12\x07slad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13slad/v1/admin.proto\x1a\x13slad/v1/types.proto\"\x18\n\x16GetSlaInternalsRequest\"\xa5\x02\n\x17GetSlaInternalsResponse\x12$\n\x07process\x18\x01 \x01(\x0b\x32\x13.slad.v1.SlaProcess\x12%\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x16.slad.v1.SlaClockState\x12\'\n\x06timers\x18\x03 \x01(\x0b\x32\x17.slad.v1.SlaTimingWheel\x12\"\n\x06writer\x18\x04 \x01(\x0b\x32\x12.slad.v1.SlaWriter\x12\"\n\x06\x65vents\x18\x05 \x01(\x0b\x32\x12.slad.v1.SlaOutbox\x12&\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x14.slad.v1.SlaDatabase\x12$\n\x05\x63\x61lls\x18\x07 \x03(\x0b\x32\x15.slad.v1.SlaCallCount\"\xcd\x01\n\nSlaProcess\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06python\x18\x02 \x01(\t\x12\x0e\n\x06grpcio\x18\x03 \x01(\t\x12\x0e\n\x06sqlite\x18\x04 \x01(\t\x12\x0e\n\x06tzdata\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\x05\x12)\n\x06uptime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eresident_bytes\x18\x08 \x01(\x03\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\r\n\x05tasks\x18\n \x01(\x05\"x\n\rSlaClockState\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07virtual\x18\x02 \x01(\x08\x12\x15\n\rsteps_forward\x18\x03 \x01(\x05\x12\x16\n\x0esteps_backward\x18\x04 \x01(\x05\"\xf6\x01\n\x0eSlaTimingWheel\x12\r\n\x05\x61rmed\x18\x01 \x01(\x05\x12\x0f\n\x07overdue\x18\x02 \x01(\x05\x12\x0c\n\x04late\x18\x03 \x01(\x05\x12+\n\x07next_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cloaded_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06levels\x18\x06 \x03(\x0b\x32\x16.slad.v1.SlaWheelLevel\x12/\n\x0clateness_p99\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\rSlaWheelLevel\x12\r\n\x05level\x18\x01 \x01(\x05\x12\'\n\x04slot\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06timers\x18\x03 \x01(\x05\"\xc2\x02\n\tSlaWriter\x12\x13\n\x0bqueue_depth\x18\x01 \x01(\x05\x12\x13\n\x0bqueue_limit\x18\x02 \x01(\x05\x12\x10\n\x08writable\x18\x03 \x01(\x08\x12\x0f\n\x07trouble\x18\x04 \x01(\t\x12\x0f\n\x07\x63ommits\x18\x05 \x01(\x03\x12\x17\n\x0f\x63ommit_failures\x18\x06 \x01(\x03\x12\x32\n\x0elast_commit_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x10last_commit_took\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10mean_commit_took\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x18mean_commands_per_commit\x18\n \x01(\x01\"q\n\tSlaOutbox\x12\x15\n\rhead_sequence\x18\x01 \x01(\x03\x12\x13\n\x0btail_events\x18\x02 \x01(\x05\x12\x0f\n\x07watches\x18\x03 \x01(\x05\x12\'\n\tconsumers\x18\x04 \x03(\x0b\x32\x14.slad.v1.SlaConsumer\"a\n\x0bSlaDatabase\x12\x12\n\nfile_bytes\x18\x01 \x01(\x03\x12\x12\n\nfree_bytes\x18\x02 \x01(\x03\x12\x11\n\twal_bytes\x18\x03 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x04 \x01(\x03\"\xd0\x01\n\x0cSlaCallCount\x12\x0b\n\x03rpc\x18\x01 \x01(\t\x12\x0c\n\x04open\x18\x02 \x01(\x05\x12\x11\n\tsucceeded\x18\x03 \x01(\x03\x12\x31\n\x06\x66\x61iled\x18\x04 \x03(\x0b\x32!.slad.v1.SlaCallCount.FailedEntry\x12\x30\n\rmean_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0b\x46\x61iledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\")\n\x14ListSlaTimersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\":\n\x15ListSlaTimersResponse\x12!\n\x06timers\x18\x01 \x03(\x0b\x32\x11.slad.v1.SlaTimer\"\xa2\x01\n\x08SlaTimer\x12,\n\x08\x66ires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x11\n\tticket_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x05\x12.\n\nthresholds\x18\x05 \x03(\x0b\x32\x1a.slad.v1.SlaTimerThreshold\"n\n\x11SlaTimerThreshold\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x11.slad.v1.SlaPhase\x12(\n\tthreshold\x18\x02 \x01(\x0b\x32\x15.slad.v1.SlaThreshold\x12\r\n\x05\x63lock\x18\x03 \x01(\t2\xb0\x01\n\x08SlaDebug\x12T\n\x0fGetSlaInternals\x12\x1f.slad.v1.GetSlaInternalsRequest\x1a .slad.v1.GetSlaInternalsResponse\x12N\n\rListSlaTimers\x12\x1d.slad.v1.ListSlaTimersRequest\x1a\x1e.slad.v1.ListSlaTimersResponseB\x1b\n\x07slad.v1P\x01Z\x0eslad/v1;sladv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,27 +47,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLACLOCKSTATE']._serialized_start=669
   _globals['_SLACLOCKSTATE']._serialized_end=789
   _globals['_SLATIMINGWHEEL']._serialized_start=792
-  _globals['_SLATIMINGWHEEL']._serialized_end=989
-  _globals['_SLAWHEELLEVEL']._serialized_start=991
-  _globals['_SLAWHEELLEVEL']._serialized_end=1078
-  _globals['_SLAWRITER']._serialized_start=1081
-  _globals['_SLAWRITER']._serialized_end=1403
-  _globals['_SLAOUTBOX']._serialized_start=1405
-  _globals['_SLAOUTBOX']._serialized_end=1518
-  _globals['_SLADATABASE']._serialized_start=1520
-  _globals['_SLADATABASE']._serialized_end=1617
-  _globals['_SLACALLCOUNT']._serialized_start=1620
-  _globals['_SLACALLCOUNT']._serialized_end=1828
-  _globals['_SLACALLCOUNT_FAILEDENTRY']._serialized_start=1783
-  _globals['_SLACALLCOUNT_FAILEDENTRY']._serialized_end=1828
-  _globals['_LISTSLATIMERSREQUEST']._serialized_start=1830
-  _globals['_LISTSLATIMERSREQUEST']._serialized_end=1871
-  _globals['_LISTSLATIMERSRESPONSE']._serialized_start=1873
-  _globals['_LISTSLATIMERSRESPONSE']._serialized_end=1931
-  _globals['_SLATIMER']._serialized_start=1934
-  _globals['_SLATIMER']._serialized_end=2096
-  _globals['_SLATIMERTHRESHOLD']._serialized_start=2098
-  _globals['_SLATIMERTHRESHOLD']._serialized_end=2193
-  _globals['_SLADEBUG']._serialized_start=2196
-  _globals['_SLADEBUG']._serialized_end=2372
+  _globals['_SLATIMINGWHEEL']._serialized_end=1038
+  _globals['_SLAWHEELLEVEL']._serialized_start=1040
+  _globals['_SLAWHEELLEVEL']._serialized_end=1127
+  _globals['_SLAWRITER']._serialized_start=1130
+  _globals['_SLAWRITER']._serialized_end=1452
+  _globals['_SLAOUTBOX']._serialized_start=1454
+  _globals['_SLAOUTBOX']._serialized_end=1567
+  _globals['_SLADATABASE']._serialized_start=1569
+  _globals['_SLADATABASE']._serialized_end=1666
+  _globals['_SLACALLCOUNT']._serialized_start=1669
+  _globals['_SLACALLCOUNT']._serialized_end=1877
+  _globals['_SLACALLCOUNT_FAILEDENTRY']._serialized_start=1832
+  _globals['_SLACALLCOUNT_FAILEDENTRY']._serialized_end=1877
+  _globals['_LISTSLATIMERSREQUEST']._serialized_start=1879
+  _globals['_LISTSLATIMERSREQUEST']._serialized_end=1920
+  _globals['_LISTSLATIMERSRESPONSE']._serialized_start=1922
+  _globals['_LISTSLATIMERSRESPONSE']._serialized_end=1980
+  _globals['_SLATIMER']._serialized_start=1983
+  _globals['_SLATIMER']._serialized_end=2145
+  _globals['_SLATIMERTHRESHOLD']._serialized_start=2147
+  _globals['_SLATIMERTHRESHOLD']._serialized_end=2257
+  _globals['_SLADEBUG']._serialized_start=2260
+  _globals['_SLADEBUG']._serialized_end=2436
 # @@protoc_insertion_point(module_scope)

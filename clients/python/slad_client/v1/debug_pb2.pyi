@@ -176,6 +176,7 @@ class SlaTimingWheel(google.protobuf.message.Message):
     NEXT_AT_FIELD_NUMBER: builtins.int
     LOADED_UNTIL_FIELD_NUMBER: builtins.int
     LEVELS_FIELD_NUMBER: builtins.int
+    LATENESS_P99_FIELD_NUMBER: builtins.int
     armed: builtins.int
     overdue: builtins.int
     """Of these, the ones whose instant has passed."""
@@ -193,6 +194,12 @@ class SlaTimingWheel(google.protobuf.message.Message):
     def levels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaWheelLevel]:
         """Levels that hold timers, the finest first."""
 
+    @property
+    def lateness_p99(self) -> google.protobuf.duration_pb2.Duration:
+        """99 of 100 thresholds that timers have fired since the start were no later than this, to the bucket of
+        slad_threshold_lateness_seconds; absent before the first.
+        """
+
     def __init__(
         self,
         *,
@@ -202,10 +209,11 @@ class SlaTimingWheel(google.protobuf.message.Message):
         next_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         loaded_until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         levels: collections.abc.Iterable[Global___SlaWheelLevel] | None = ...,
+        lateness_p99: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["loaded_until", b"loaded_until", "next_at", b"next_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["lateness_p99", b"lateness_p99", "loaded_until", b"loaded_until", "next_at", b"next_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["armed", b"armed", "late", b"late", "levels", b"levels", "loaded_until", b"loaded_until", "next_at", b"next_at", "overdue", b"overdue"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["armed", b"armed", "late", b"late", "lateness_p99", b"lateness_p99", "levels", b"levels", "loaded_until", b"loaded_until", "next_at", b"next_at", "overdue", b"overdue"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaTimingWheel: typing_extensions.TypeAlias = SlaTimingWheel
@@ -482,7 +490,10 @@ class SlaTimerThreshold(google.protobuf.message.Message):
 
     PHASE_FIELD_NUMBER: builtins.int
     THRESHOLD_FIELD_NUMBER: builtins.int
+    CLOCK_FIELD_NUMBER: builtins.int
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
+    clock: builtins.str
+    """The name of the clock, "response" and "resolution" included."""
     @property
     def threshold(self) -> slad_client.v1.types_pb2.SlaThreshold: ...
     def __init__(
@@ -490,10 +501,11 @@ class SlaTimerThreshold(google.protobuf.message.Message):
         *,
         phase: slad_client.v1.types_pb2.SlaPhase.ValueType = ...,
         threshold: slad_client.v1.types_pb2.SlaThreshold | None = ...,
+        clock: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["threshold", b"threshold"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["phase", b"phase", "threshold", b"threshold"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "phase", b"phase", "threshold", b"threshold"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SlaTimerThreshold: typing_extensions.TypeAlias = SlaTimerThreshold

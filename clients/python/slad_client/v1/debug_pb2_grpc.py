@@ -59,7 +59,7 @@ class SlaDebugServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSlaTimers(self, request, context):
-        """What fires next, of all tickets, the earliest first.
+        """What fires next, of all tickets that the caller may see, the earliest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

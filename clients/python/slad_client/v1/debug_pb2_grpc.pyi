@@ -30,7 +30,7 @@ class SlaDebugStub:
     GetSlaInternals: grpc.UnaryUnaryMultiCallable[slad_client.v1.debug_pb2.GetSlaInternalsRequest, slad_client.v1.debug_pb2.GetSlaInternalsResponse]
     """How the daemon is, in one reply: timers, writer, events, disk, memory, calls."""
     ListSlaTimers: grpc.UnaryUnaryMultiCallable[slad_client.v1.debug_pb2.ListSlaTimersRequest, slad_client.v1.debug_pb2.ListSlaTimersResponse]
-    """What fires next, of all tickets, the earliest first."""
+    """What fires next, of all tickets that the caller may see, the earliest first."""
 
 @typing.type_check_only
 class SlaDebugAsyncStub(SlaDebugStub):
@@ -40,7 +40,7 @@ class SlaDebugAsyncStub(SlaDebugStub):
     GetSlaInternals: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.debug_pb2.GetSlaInternalsRequest, slad_client.v1.debug_pb2.GetSlaInternalsResponse]  # type: ignore[assignment]
     """How the daemon is, in one reply: timers, writer, events, disk, memory, calls."""
     ListSlaTimers: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.debug_pb2.ListSlaTimersRequest, slad_client.v1.debug_pb2.ListSlaTimersResponse]  # type: ignore[assignment]
-    """What fires next, of all tickets, the earliest first."""
+    """What fires next, of all tickets that the caller may see, the earliest first."""
 
 class SlaDebugServicer(metaclass=abc.ABCMeta):
     """What a daemon holds in memory. It only looks, and is quick: it may be asked at any time."""
@@ -59,6 +59,6 @@ class SlaDebugServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.debug_pb2.ListSlaTimersRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.debug_pb2.ListSlaTimersResponse, collections.abc.Awaitable[slad_client.v1.debug_pb2.ListSlaTimersResponse]]:
-        """What fires next, of all tickets, the earliest first."""
+        """What fires next, of all tickets that the caller may see, the earliest first."""
 
 def add_SlaDebugServicer_to_server(servicer: SlaDebugServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -187,6 +187,7 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     streams: "int32",
     created_at: "instant",
     acknowledged_at: "instant",
+    behind_since: "instant",
   },
   ListSlaConsumersRequest: {},
   ListSlaConsumersResponse: {

@@ -95,7 +95,11 @@ export interface SlaConsumer {
     | Date
     | undefined;
   /** Absent when it has never acknowledged anything. */
-  acknowledged_at: Date | undefined;
+  acknowledged_at:
+    | Date
+    | undefined;
+  /** When the oldest event was committed that it has not acknowledged; absent when there is none. */
+  behind_since: Date | undefined;
 }
 
 export interface ListSlaConsumersRequest {
@@ -212,6 +216,7 @@ function createBaseSlaConsumer(): SlaConsumer {
     streams: 0,
     created_at: undefined,
     acknowledged_at: undefined,
+    behind_since: undefined,
   };
 }
 
@@ -237,6 +242,9 @@ export const SlaConsumer: MessageFns<SlaConsumer> = {
     }
     if (message.acknowledged_at !== undefined) {
       Timestamp.encode(toTimestamp(message.acknowledged_at), writer.uint32(58).fork()).join();
+    }
+    if (message.behind_since !== undefined) {
+      Timestamp.encode(toTimestamp(message.behind_since), writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -310,6 +318,14 @@ export const SlaConsumer: MessageFns<SlaConsumer> = {
             message.acknowledged_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.behind_since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -334,6 +350,7 @@ export const SlaConsumer: MessageFns<SlaConsumer> = {
     message.streams = object.streams ?? 0;
     message.created_at = object.created_at ?? undefined;
     message.acknowledged_at = object.acknowledged_at ?? undefined;
+    message.behind_since = object.behind_since ?? undefined;
     return message;
   },
 };

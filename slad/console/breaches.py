@@ -1,0 +1,88 @@
+"""The breaches of the last 24 hours, from the event log: read back once, then followed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from slad_client.v1 import types_pb2 as pb
+
+from slad.console.words import event_clock
+from slad.core.access import Tenants
+from slad.core.events import EventType
+from slad.core.instants import DAY_MS
+from slad.delivery.hub import EventHub, LoggedEvent
+from slad.engine.event_codec import decode_event
+from slad.engine.query_thread import QueryThread
+
+LOOK_BACK: Final = 100_000
+"""Events that are read back at the most."""
+
+KEPT: Final = 5_000
+"""Breaches that are kept, the latest."""
+
+_TELLING: Final = (EventType.THRESHOLD_REACHED, EventType.THRESHOLD_RETRACTED)
+
+
+class Breach(NamedTuple):
+    """A clock that reached 100 %, at `at` (UTC epoch ms)."""
+
+    at: int
+    tenant_id: str
+    ticket_id: str
+    generation: int
+    clock: str
+    cycle_opened_at: int
+
+
+class RecentBreaches:
+    """Follows the event log. For the event loop's thread."""
+
+    def __init__(self, hub: EventHub, queries: QueryThread) -> None:
+        self._hub = hub
+        self._queries = queries
+        self._found: deque[Breach] = deque(maxlen=KEPT)
+        self.is_caught_up = False
+        """All that there was at the start has been read."""
+
+    async def follow(self) -> None:
+        """Goes on until it is cancelled, or the hub is closed (Refused)."""
+        head = self._hub.head
+        async for page in self._hub.follow(max(0, head - LOOK_BACK)):
+            telling = [event for event in page if event.type in _TELLING]
+            if telling:
+                for event in await self._queries.run(lambda _, telling=telling: list(_read(telling))):  # type: ignore[misc]
+                    self._take(event)
+            self.is_caught_up = self.is_caught_up or page[-1].sequence >= head
+
+    def since(self, now: int, tenants: Tenants) -> list[Breach]:
+        """Those of the last 24 hours of some tenants, or of all; the latest first."""
+        begin = now - DAY_MS
+        found = [
+            breach
+            for breach in self._found
+            if begin < breach.at <= now and (tenants is None or breach.tenant_id in tenants)
+        ]
+        return sorted(found, key=lambda breach: breach.at, reverse=True)
+
+    def _take(self, event: pb.SlaEvent) -> None:
+        breach = Breach(
+            event.threshold.scheduled_at.ToMilliseconds(),
+            event.tenant_id,
+            event.ticket_id,
+            event.generation,
+            event_clock(event),
+            event.cycle_opened_at.ToMilliseconds(),
+        )
+        if event.type == pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
+            self._found.append(breach)
+        elif breach in self._found:
+            self._found.remove(breach)
+
+
+def _read(events: Sequence[LoggedEvent]) -> Iterator[pb.SlaEvent]:
+    for stored in events:
+        event = decode_event(stored.body)
+        if event is not None and event.threshold.breach:
+            yield event

@@ -1,0 +1,366 @@
+"""The pages: what each of them asks, and with what it is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from slad import __version__
+from slad.console.axis import WHOLE, ZOOMS
+from slad.console.breaches import RecentBreaches
+from slad.console.calls import Calls
+from slad.console.delivery import delivery
+from slad.console.errors import RETRY_AFTER_S, Trouble
+from slad.console.live import MAX_STREAMS, LiveStream
+from slad.console.now import Boards, NowView
+from slad.console.ticket import Asked, TicketView, look, zoom_of
+from slad.console.times import Times, iso, read_instant, times
+from slad.console.visitor import (
+    COOKIE,
+    ZONE_COOKIE,
+    comes_from_elsewhere,
+    knows,
+    local_path,
+    sign_in,
+    visitor,
+)
+from slad.console.words import STATUSES, commands, state_word, status_word, ticket_path
+from slad.core.access import Caller, Tenants
+from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.time_text import span
+from slad.delivery.hub import EventHub
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
+from slad.engine.time_source import TimeSource
+
+T = TypeVar("T")
+
+MAX_WAITING: Final = 32
+"""Pages that wait for the thread that reads; more are asked to come again."""
+
+MAX_QUERY: Final = 1_000
+"""Characters of what is searched for."""
+
+FOUND: Final = 50
+"""Tickets that a search lists."""
+
+LOOK_AGAIN_S: Final = 30.0
+"""A ticket's page moves on with time even when nothing happens."""
+
+SETTLE_S: Final = 0.5
+"""What happens at once is shown at once."""
+
+
+class Parts(NamedTuple):
+    """What the pages read. `queries` is a thread of their own: they are in nobody's way."""
+
+    calls: Calls
+    queries: QueryThread
+    hub: EventHub
+    clock: TimeSource
+
+
+class Pages:
+    """The handlers of all addresses. They raise Refused and InvalidField; `server` makes pages of them."""
+
+    def __init__(self, parts: Parts, breaches: RecentBreaches) -> None:
+        self._parts = parts
+        self._calls = parts.calls
+        self._boards = Boards(parts.calls, parts.queries, parts.hub, breaches, parts.clock)
+        self.grpc_address = ""
+        """What the commands that a page shows call."""
+        self._waiting = 0
+        self._streams = 0
+        self._ending = asyncio.Event()
+        self._fragments: dict[tuple[int, str], tuple[NowView, str]] = {}
+        self._templates = Environment(
+            loader=PackageLoader("slad.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(iso=iso, span=span, word=status_word)
+        self._templates.globals.update(
+            ticket_path=ticket_path, version=__version__, statuses=STATUSES, is_virtual=parts.clock.is_virtual
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        """All addresses but those of files."""
+        return [
+            web.get("/", self.now),
+            web.get("/live", self.now_live),
+            web.get("/search", self.search),
+            web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}", self.ticket),
+            web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}/live", self.ticket_live),
+            web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}/timeline.svg", self.timeline_svg),
+            web.get("/ticket", self.ticket),
+            web.get("/ticket/live", self.ticket_live),
+            web.get("/ticket/timeline.svg", self.timeline_svg),
+            web.get("/delivery", self.delivery),
+            web.post("/sign-in", self.sign_in),
+            web.post("/sign-out", self.sign_out),
+        ]
+
+    def end_streams(self) -> None:
+        """Ends what is open, and what is counted."""
+        self._boards.stop()
+        self._ending.set()
+
+    # --- pages
+
+    async def now(self, request: web.Request) -> web.Response:
+        """What goes on now."""
+        who, by = self._who(request), self._times(request)
+        view = await self._boards.view(who)
+        return self._page(request, "now.html", by, live=Markup(self._now_fragment(view, by)))  # noqa: S704
+
+    async def search(self, request: web.Request) -> web.Response:
+        """The ticket that is searched for, or what begins like it."""
+        who, by = self._who(request), self._times(request)
+        self._calls.admit(who, "SlaBackend.ListSlaTrackings")
+        asked = request.query.get("q", "").strip()[:MAX_QUERY]
+        if not asked:
+            raise web.HTTPSeeOther("/")
+        tenant, _, rest = asked.partition(" ")
+        found = await self._tickets_like(asked, who.tenants)
+        if not found and rest:
+            found = await self._tickets_like(rest.strip(), who.narrowed(tenant))
+        exact = [one for one in found if one[1] in (asked, rest.strip())]
+        if len(exact) == 1:
+            raise web.HTTPSeeOther(ticket_path(*exact[0]))
+        code = 200 if found else 404
+        return self._page(
+            request, "search.html", by, code, asked=asked, found=found[:FOUND], more=len(found) > FOUND
+        )
+
+    async def ticket(self, request: web.Request) -> web.Response:
+        """One ticket."""
+        asked = self._asked(request)
+        html = await self._read(lambda queries: self._ticket_page(request, look(queries, asked, self._now())))
+        return _html(html)
+
+    async def timeline_svg(self, request: web.Request) -> web.Response:
+        """The picture of one ticket by itself."""
+        asked = self._asked(request)
+        view = await self._read(lambda queries: look(queries, asked, self._now(), alone=True))
+        return web.Response(text=view.picture, content_type="image/svg+xml", charset="utf-8")
+
+    async def delivery(self, request: web.Request) -> web.Response:
+        """Consumers, sinks, and what is parked."""
+        who, by = self._who(request), self._times(request)
+        return self._page(request, "delivery.html", by, view=await delivery(self._calls, who))
+
+    # --- streams
+
+    async def now_live(self, request: web.Request) -> web.StreamResponse:
+        """The part of the first page that changes, whenever it does."""
+        who, by = self._who(request), self._times(request)
+
+        async def fragments() -> AsyncGenerator[str]:
+            async for view in self._boards.changes(who):
+                yield self._now_fragment(view, by._replace(now=self._now()))
+
+        return await self._stream(request, who, fragments())
+
+    async def ticket_live(self, request: web.Request) -> web.StreamResponse:
+        """The part of a ticket's page that changes, whenever something happens to the ticket."""
+        asked, who = self._asked(request), self._who(request)
+        happened = asyncio.Event()
+
+        async def listen() -> None:
+            needle = asked.ticket_id.encode()
+            async for events in self._parts.hub.follow(self._parts.hub.head):
+                if any(needle in event.body for event in events):
+                    happened.set()
+
+        async def fragments() -> AsyncGenerator[str]:
+            listener = asyncio.create_task(listen(), name="slad-console-ticket")
+            try:
+                while not listener.done():
+                    happened.clear()
+                    yield await self._read(
+                        lambda queries: self._ticket_fragment(look(queries, asked, self._now()))
+                    )
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(happened.wait(), LOOK_AGAIN_S)
+                        await asyncio.sleep(SETTLE_S)
+            finally:
+                listener.cancel()
+
+        return await self._stream(request, who, fragments())
+
+    async def _stream(
+        self, request: web.Request, who: Caller, fragments: AsyncGenerator[str]
+    ) -> web.StreamResponse:
+        if self._streams >= MAX_STREAMS:
+            message = f"{MAX_STREAMS} pages are live already"
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_PAGES", message)
+        stream = LiveStream(request)
+        self._streams += 1
+        try:
+            with self._calls.stream(who):
+                await stream.send(fragments, self._ending)
+        except Refused:
+            if not stream.response.prepared:
+                raise
+        finally:
+            self._streams -= 1
+        return stream.response
+
+    # --- signing in
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """Takes a token from a form."""
+        if comes_from_elsewhere(request):
+            raise Refused(Refusal.PERMISSION_DENIED, "HOST_NOT_LOCAL", "another site sent this form")
+        form = await request.post()
+        token = str(form.get("token", "")).strip()
+        knows(token, request, self._calls)
+        response = web.Response(status=303, headers={"Location": local_path(str(form.get("next", "/")))})
+        sign_in(response, request, token)
+        return response
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        """Lets the browser forget the token."""
+        response = web.Response(status=303, headers={"Location": "/"})
+        response.del_cookie(COOKIE)
+        return response
+
+    # --- what they share
+
+    def trouble(self, request: web.Request, told: Trouble) -> web.Response:
+        """The page that says why another one cannot be shown."""
+        by = times("UTC", "", "", self._now())
+        response = self._page(request, "trouble.html", by, told.code, trouble=told)
+        if told.code == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+    def _who(self, request: web.Request) -> Caller:
+        return visitor(request, self._calls)
+
+    def _now(self) -> int:
+        return self._parts.clock.now()
+
+    def _times(self, request: web.Request) -> Times:
+        return times(request.query.get("zone", ""), request.cookies.get(ZONE_COOKIE, ""), "", self._now())
+
+    def _asked(self, request: web.Request) -> Asked:
+        """Which ticket a page is about, if whoever asks may see it."""
+        named, query = request.match_info, request.query
+        fields: dict[str, Any] = {
+            "tenant_id": named.get("tenant") or query.get("tenant", ""),
+            "ticket_id": named.get("ticket") or query.get("ticket", ""),
+        }
+        if not fields["ticket_id"]:
+            raise InvalidField("ticket", "REQUIRED", "must not be empty")
+        generation = query.get("generation", "")
+        if generation:
+            if not re.fullmatch("[1-9][0-9]{0,8}", generation):
+                raise InvalidField("generation", "NOT_A_NUMBER", "it is a number from 1 on")
+            fields["generation"] = int(generation)
+        admitted = self._calls.admit(self._who(request), "SlaBackend.GetSlaTimeline", **fields)
+        return Asked(
+            admitted.tenant_id,
+            admitted.ticket_id,
+            admitted.generation if admitted.HasField("generation") else None,
+            zoom_of(query.get("zoom", "")),
+            read_instant("at", query.get("at", "")),
+            query.get("zone", ""),
+            request.cookies.get(ZONE_COOKIE, ""),
+        )
+
+    async def _tickets_like(self, prefix: str, tenants: Tenants) -> list[tuple[str, str]]:
+        return await self._read(lambda queries: queries.overview.tickets_like(prefix, tenants, FOUND + 1))
+
+    async def _read(self, query: Callable[[Queries], T]) -> T:
+        with self._place_in_line():
+            return await self._parts.queries.run(query)
+
+    @contextmanager
+    def _place_in_line(self) -> Any:
+        if self._waiting >= MAX_WAITING:
+            message = f"{MAX_WAITING} pages wait already"
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_PAGES", message)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def _now_fragment(self, view: NowView, by: Times) -> str:
+        """Drawn once for all who look at the same view by the same clocks."""
+        key = id(view), by.name
+        known = self._fragments.get(key)
+        if known is not None and known[0] is view and not self._parts.clock.is_virtual:
+            return known[1]
+        if len(self._fragments) > MAX_STREAMS:
+            self._fragments.clear()
+        html = self._templates.get_template("_now.html").render(view=view, times=by)
+        self._fragments[key] = view, html
+        return html
+
+    def _ticket_page(self, request: web.Request, view: TicketView) -> str:
+        return self._render(
+            request,
+            "ticket.html",
+            view.times,
+            view=view,
+            live=Markup(self._ticket_fragment(view)),  # noqa: S704
+        )
+
+    def _ticket_fragment(self, view: TicketView) -> str:
+        asked, (begin, end) = view.asked, view.window
+
+        def link(page: str = "", **changes: Any) -> str:
+            query = {
+                "generation": asked.generation,
+                "zoom": asked.zoom if asked.zoom != WHOLE else "",
+                "at": iso(asked.at) if asked.at is not None and asked.zoom != WHOLE else "",
+                "zone": asked.zone,
+            }
+            return ticket_path(asked.tenant_id, asked.ticket_id, page, **{**query, **changes})
+
+        return self._templates.get_template("_ticket.html").render(
+            view=view,
+            times=view.times,
+            picture=Markup(view.picture),  # noqa: S704 - `svg` has escaped what is not its own
+            word=state_word(view.status),
+            link=link,
+            zooms=(WHOLE, *ZOOMS),
+            earlier=iso(max(0, begin)),
+            later=iso(end),
+            middle=iso((begin + end) // 2),
+            commands=commands(self.grpc_address, asked.tenant_id, asked.ticket_id),
+        )
+
+    def _page(
+        self, request: web.Request, template: str, by: Times, code: int = 200, **values: Any
+    ) -> web.Response:
+        return _html(self._render(request, template, by, **values), code)
+
+    def _render(self, request: web.Request, template: str, by: Times, **values: Any) -> str:
+        query = {key: value for key, value in request.query.items() if key != "zone"}
+        return self._templates.get_template(template).render(
+            times=by,
+            here=request.path_qs if request.method == "GET" else "/",
+            path=request.path,
+            query=query,
+            stream=f"{quote(request.path.rstrip('/'), safe='/%')}/live",
+            query_string=request.query_string,
+            is_signed_in=COOKIE in request.cookies,
+            **{"live": None, "asked": "", **values},
+        )
+
+
+def _html(text: str, code: int = 200) -> web.Response:
+    return web.Response(text=text, status=code, content_type="text/html", charset="utf-8")
