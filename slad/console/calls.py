@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -44,6 +45,15 @@ class Calls:
         method, service = self._methods[name]
         body: bytes = await getattr(service, method.name)(request)
         return GetMessageClass(method.output_type).FromString(body)
+
+    async def replies(self, who: Caller, name: str, **fields: Any) -> AsyncGenerator[Any, None]:
+        """The replies of a method that streams, to `who`. Raises as `call` does."""
+        request = self.admit(who, name, **fields)
+        method, service = self._methods[name]
+        read = GetMessageClass(method.output_type).FromString
+        async with aclosing(getattr(service, method.name)(request, None)) as bodies:
+            async for body in bodies:
+                yield read(body)
 
     def stream(self, who: Caller) -> Any:
         """As `Gate.stream`: what is open for `who` ends when the token does."""

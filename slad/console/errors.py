@@ -36,6 +36,8 @@ _ADVICE: Final = {
     "UNKNOWN_TIMEZONE": "Give an IANA name such as Europe/Berlin, or choose UTC.",
     "STOPPING": "slad is stopping. It is back when it has been started again; reload the page then.",
     "TOO_MANY_PAGES": "Close some pages of the console, or wait a moment and reload.",
+    "BAD_MONTH": "Choose a month on the page of reports.",
+    "UNKNOWN_GROUP": "Choose a group on the page of reports.",
     "SINK_NOT_FOUND": "The page of sinks lists those that are configured.",
 }
 

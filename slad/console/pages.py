@@ -7,35 +7,30 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from slad import __version__
 from slad.console.axis import WHOLE, ZOOMS
 from slad.console.breaches import RecentBreaches
 from slad.console.calls import Calls
 from slad.console.delivery import delivery
-from slad.console.errors import RETRY_AFTER_S, Trouble
 from slad.console.live import MAX_STREAMS, LiveStream
 from slad.console.now import Boards, NowView
+from slad.console.report_pages import ReportPages
+from slad.console.shell import Shell, html
 from slad.console.ticket import Asked, TicketView, look, zoom_of
-from slad.console.times import Times, iso, read_instant, times
+from slad.console.times import Times, iso, read_instant
 from slad.console.visitor import (
     COOKIE,
-    ZONE_COOKIE,
     comes_from_elsewhere,
     knows,
     local_path,
     sign_in,
-    visitor,
 )
-from slad.console.words import STATUSES, commands, state_word, status_word, ticket_path
+from slad.console.words import commands, state_word, ticket_path
 from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField, Refusal, Refused
-from slad.core.time_text import span
 from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
@@ -74,6 +69,8 @@ class Pages:
     def __init__(self, parts: Parts, breaches: RecentBreaches) -> None:
         self._parts = parts
         self._calls = parts.calls
+        self.shell = Shell(parts.calls, parts.clock)
+        self._report = ReportPages(self.shell, parts.calls)
         self._boards = Boards(parts.calls, parts.queries, parts.hub, breaches, parts.clock)
         self.grpc_address = ""
         """What the commands that a page shows call."""
@@ -81,17 +78,6 @@ class Pages:
         self._streams = 0
         self._ending = asyncio.Event()
         self._fragments: dict[tuple[int, str], tuple[NowView, str]] = {}
-        self._templates = Environment(
-            loader=PackageLoader("slad.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(iso=iso, span=span, word=status_word)
-        self._templates.globals.update(
-            ticket_path=ticket_path, version=__version__, statuses=STATUSES, is_virtual=parts.clock.is_virtual
-        )
 
     def routes(self) -> list[web.RouteDef]:
         """All addresses but those of files."""
@@ -106,6 +92,7 @@ class Pages:
             web.get("/ticket/live", self.ticket_live),
             web.get("/ticket/timeline.svg", self.timeline_svg),
             web.get("/delivery", self.delivery),
+            *self._report.routes(),
             web.post("/sign-in", self.sign_in),
             web.post("/sign-out", self.sign_out),
         ]
@@ -119,13 +106,13 @@ class Pages:
 
     async def now(self, request: web.Request) -> web.Response:
         """What goes on now."""
-        who, by = self._who(request), self._times(request)
+        who, by = self.shell.who(request), self.shell.times(request)
         view = await self._boards.view(who)
-        return self._page(request, "now.html", by, live=Markup(self._now_fragment(view, by)))  # noqa: S704
+        return self.shell.page(request, "now.html", by, live=Markup(self._now_fragment(view, by)))  # noqa: S704
 
     async def search(self, request: web.Request) -> web.Response:
         """The ticket that is searched for, or what begins like it."""
-        who, by = self._who(request), self._times(request)
+        who, by = self.shell.who(request), self.shell.times(request)
         self._calls.admit(who, "SlaBackend.ListSlaTrackings")
         asked = request.query.get("q", "").strip()[:MAX_QUERY]
         if not asked:
@@ -138,42 +125,44 @@ class Pages:
         if len(exact) == 1:
             raise web.HTTPSeeOther(ticket_path(*exact[0]))
         code = 200 if found else 404
-        return self._page(
+        return self.shell.page(
             request, "search.html", by, code, asked=asked, found=found[:FOUND], more=len(found) > FOUND
         )
 
     async def ticket(self, request: web.Request) -> web.Response:
         """One ticket."""
         asked = self._asked(request)
-        html = await self._read(lambda queries: self._ticket_page(request, look(queries, asked, self._now())))
-        return _html(html)
+        page = await self._read(
+            lambda queries: self._ticket_page(request, look(queries, asked, self.shell.now()))
+        )
+        return html(page)
 
     async def timeline_svg(self, request: web.Request) -> web.Response:
         """The picture of one ticket by itself."""
         asked = self._asked(request)
-        view = await self._read(lambda queries: look(queries, asked, self._now(), alone=True))
+        view = await self._read(lambda queries: look(queries, asked, self.shell.now(), alone=True))
         return web.Response(text=view.picture, content_type="image/svg+xml", charset="utf-8")
 
     async def delivery(self, request: web.Request) -> web.Response:
         """Consumers, sinks, and what is parked."""
-        who, by = self._who(request), self._times(request)
-        return self._page(request, "delivery.html", by, view=await delivery(self._calls, who))
+        who, by = self.shell.who(request), self.shell.times(request)
+        return self.shell.page(request, "delivery.html", by, view=await delivery(self._calls, who))
 
     # --- streams
 
     async def now_live(self, request: web.Request) -> web.StreamResponse:
         """The part of the first page that changes, whenever it does."""
-        who, by = self._who(request), self._times(request)
+        who, by = self.shell.who(request), self.shell.times(request)
 
         async def fragments() -> AsyncGenerator[str]:
             async for view in self._boards.changes(who):
-                yield self._now_fragment(view, by._replace(now=self._now()))
+                yield self._now_fragment(view, by._replace(now=self.shell.now()))
 
         return await self._stream(request, who, fragments())
 
     async def ticket_live(self, request: web.Request) -> web.StreamResponse:
         """The part of a ticket's page that changes, whenever something happens to the ticket."""
-        asked, who = self._asked(request), self._who(request)
+        asked, who = self._asked(request), self.shell.who(request)
         happened = asyncio.Event()
 
         async def listen() -> None:
@@ -188,7 +177,7 @@ class Pages:
                 while not listener.done():
                     happened.clear()
                     yield await self._read(
-                        lambda queries: self._ticket_fragment(look(queries, asked, self._now()))
+                        lambda queries: self._ticket_fragment(look(queries, asked, self.shell.now()))
                     )
                     with suppress(TimeoutError):
                         await asyncio.wait_for(happened.wait(), LOOK_AGAIN_S)
@@ -237,23 +226,6 @@ class Pages:
 
     # --- what they share
 
-    def trouble(self, request: web.Request, told: Trouble) -> web.Response:
-        """The page that says why another one cannot be shown."""
-        by = times("UTC", "", "", self._now())
-        response = self._page(request, "trouble.html", by, told.code, trouble=told)
-        if told.code == 503:
-            response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
-
-    def _who(self, request: web.Request) -> Caller:
-        return visitor(request, self._calls)
-
-    def _now(self) -> int:
-        return self._parts.clock.now()
-
-    def _times(self, request: web.Request) -> Times:
-        return times(request.query.get("zone", ""), request.cookies.get(ZONE_COOKIE, ""), "", self._now())
-
     def _asked(self, request: web.Request) -> Asked:
         """Which ticket a page is about, if whoever asks may see it."""
         named, query = request.match_info, request.query
@@ -268,7 +240,7 @@ class Pages:
             if not re.fullmatch("[1-9][0-9]{0,8}", generation):
                 raise InvalidField("generation", "NOT_A_NUMBER", "it is a number from 1 on")
             fields["generation"] = int(generation)
-        admitted = self._calls.admit(self._who(request), "SlaBackend.GetSlaTimeline", **fields)
+        admitted = self._calls.admit(self.shell.who(request), "SlaBackend.GetSlaTimeline", **fields)
         return Asked(
             admitted.tenant_id,
             admitted.ticket_id,
@@ -276,7 +248,7 @@ class Pages:
             zoom_of(query.get("zoom", "")),
             read_instant("at", query.get("at", "")),
             query.get("zone", ""),
-            request.cookies.get(ZONE_COOKIE, ""),
+            self.shell.reader_zone(request),
         )
 
     async def _tickets_like(self, prefix: str, tenants: Tenants) -> list[tuple[str, str]]:
@@ -305,12 +277,12 @@ class Pages:
             return known[1]
         if len(self._fragments) > MAX_STREAMS:
             self._fragments.clear()
-        html = self._templates.get_template("_now.html").render(view=view, times=by)
+        html = self.shell.part("_now.html", view=view, times=by)
         self._fragments[key] = view, html
         return html
 
     def _ticket_page(self, request: web.Request, view: TicketView) -> str:
-        return self._render(
+        return self.shell.render(
             request,
             "ticket.html",
             view.times,
@@ -330,7 +302,8 @@ class Pages:
             }
             return ticket_path(asked.tenant_id, asked.ticket_id, page, **{**query, **changes})
 
-        return self._templates.get_template("_ticket.html").render(
+        return self.shell.part(
+            "_ticket.html",
             view=view,
             times=view.times,
             picture=Markup(view.picture),  # noqa: S704 - `svg` has escaped what is not its own
@@ -342,25 +315,3 @@ class Pages:
             middle=iso((begin + end) // 2),
             commands=commands(self.grpc_address, asked.tenant_id, asked.ticket_id),
         )
-
-    def _page(
-        self, request: web.Request, template: str, by: Times, code: int = 200, **values: Any
-    ) -> web.Response:
-        return _html(self._render(request, template, by, **values), code)
-
-    def _render(self, request: web.Request, template: str, by: Times, **values: Any) -> str:
-        query = {key: value for key, value in request.query.items() if key != "zone"}
-        return self._templates.get_template(template).render(
-            times=by,
-            here=request.path_qs if request.method == "GET" else "/",
-            path=request.path,
-            query=query,
-            stream=f"{quote(request.path.rstrip('/'), safe='/%')}/live",
-            query_string=request.query_string,
-            is_signed_in=COOKIE in request.cookies,
-            **{"live": None, "asked": "", **values},
-        )
-
-
-def _html(text: str, code: int = 200) -> web.Response:
-    return web.Response(text=text, status=code, content_type="text/html", charset="utf-8")

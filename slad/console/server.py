@@ -124,17 +124,17 @@ class Console:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._is_stopping:
-            return self._pages.trouble(request, trouble(STOPPING))
+            return self._pages.shell.trouble(request, trouble(STOPPING))
         try:
             return await handler(request)
         except (web.HTTPRedirection, ConnectionError):
             raise
         except (Refused, InvalidField, web.HTTPException) as error:
-            return self._pages.trouble(request, trouble(error))
+            return self._pages.shell.trouble(request, trouble(error))
         except Exception as error:
             log.exception("a page of the console failed", extra={"path": request.path[:200]})
             self._notice(error)
-            return self._pages.trouble(request, trouble(error))
+            return self._pages.shell.trouble(request, trouble(error))
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:

@@ -68,6 +68,8 @@ PAGES = {
     "a zoom": ("/t/acme/T-1?zoom=1h&at=2026-03-02T09:30:00Z", "earlier"),
     "what is found": ("/search?q=T", "Tickets whose ids begin with"),
     "what is not": ("/search?q=X", "No ticket begins with"),
+    "a month": ("/report?tenant=acme&month=2026-03&by=clock", "kept"),
+    "what was promised": ("/report/promises?tenant=acme&month=2026-03&figure=open_in_time", "T-1"),
     "delivery": ("/delivery", "Consumers"),
     "no such ticket": ("/t/acme/T-9", "TRACKING_NOT_FOUND"),
 }

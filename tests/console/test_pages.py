@@ -25,7 +25,7 @@ from slad.core.instants import DAY_MS
 from tests.console.conftest import Desk, desk_running
 from tests.slad_under_test import MONDAY_9, start_request, trusted
 
-PAGES = ("/", "/search?q=T-", "/t/acme/T-1", "/t/acme/T-1/timeline.svg", "/delivery")
+PAGES = ("/", "/search?q=T-", "/t/acme/T-1", "/t/acme/T-1/timeline.svg", "/report?tenant=acme", "/delivery")
 
 NASTY = ("<script>alert(1)</script>", "a\"b'c&d", "x" * 200, "ö/%2F?#;", "..", "العربية", "a b  c", "{{7*7}}")
 
@@ -242,6 +242,8 @@ def addresses(tenant: str, ticket: str) -> list[str]:
         f"/t/{tenant}/{ticket}", f"/t/{tenant}/{ticket}?generation=1", f"/t/{tenant}/{ticket}/live",
         f"/t/{tenant}/{ticket}/timeline.svg", f"/ticket?{names}", f"/ticket/live?{names}",
         f"/ticket/timeline.svg?{names}", f"/ticket?ticket={ticket}",
+        f"/report?tenant={tenant}", f"/report.csv?tenant={tenant}",
+        f"/report/promises?tenant={tenant}&figure=missed",
     ]  # fmt: skip
 
 
