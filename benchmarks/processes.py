@@ -49,7 +49,7 @@ class Server:
 @contextmanager
 def slad(data: Path, *options: str, kill: bool = False) -> Iterator[Server]:
     """`slad serve` with all its defaults: every reply is durable. `kill`: it is ended by SIGKILL."""
-    target = _free_target()
+    target = free_target()
     command = ["-m", "slad", "serve", "--listen", target, "--data", str(data), "--log-level", "error"]
     command += options
     with _running("slad", target, START_METHOD, command, kill=kill) as server:
@@ -59,7 +59,7 @@ def slad(data: Path, *options: str, kill: bool = False) -> Iterator[Server]:
 @contextmanager
 def echo(reply_bytes: int) -> Iterator[Server]:
     """The peer, with replies of that size."""
-    target = _free_target()
+    target = free_target()
     command = ["-m", "benchmarks.echo_server", target, "--reply-bytes", str(reply_bytes)]
     method = f"/{echo_server.SERVICE}/{echo_server.METHOD}"
     with _running("echo", target, method, command) as server:
@@ -121,7 +121,8 @@ def _is_ready(name: str, target: str) -> bool:
         return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _free_target() -> str:
+def free_target() -> str:
+    """`host:port` that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from slad.config.addresses import AddressError, check, is_local
+from slad.config.addresses import AddressError, check
 from slad.config.kinds import (
     Address,
     ClockName,
@@ -387,12 +387,6 @@ class Settings(Table, frozen=True, kw_only=True):
                 check(address, with_tls=self.tls.cert is not None)
             except AddressError as error:
                 raise SettingError(key, str(error)) from None
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether strangers can reach it without a certificate of their own."""
-        addresses = [*self.listen, *filter(None, [self.console.listen])]
-        return self.tls.client_ca is None and not all(map(is_local, addresses))
 
 
 def is_installed(package: str) -> bool:

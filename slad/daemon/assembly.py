@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import ServiceDescriptor
 
+from slad.config.addresses import is_local
 from slad.config.settings import Settings
 from slad.core.metrics import ClockLabels, MetricSource
 from slad.daemon.descriptors import within_descriptors
@@ -172,7 +173,7 @@ async def assemble(
         gate.end_streams()
 
     tokens = _tokens(names, engine, clock, secrets_changed)
-    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=settings.is_exposed)
+    gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
     fields = Fields(limits.requests)
     requests = RequestReader(fields)
     meters, calls = CallMeters(clock_labels), CallLog(settings.log.slow_calls_ms)
@@ -260,3 +261,9 @@ def _tokens(store: Store, engine: SlaEngine, clock: TimeSource, changed: Callabl
         await engine.write(lambda work: work.rows.tokens.append(row))
 
     return Tokens(store.tokens(), save, clock.now, changed)
+
+
+def _is_exposed(settings: Settings) -> bool:
+    """Whether strangers can reach it without a certificate of their own."""
+    addresses = filter(None, [*settings.listen, settings.console.listen])
+    return settings.tls.client_ca is None and not all(map(is_local, addresses))

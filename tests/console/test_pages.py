@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import ssl
 from pathlib import Path
 from xml.etree import ElementTree
@@ -361,22 +362,33 @@ async def read_status(desk: Desk, path: str) -> int:
 
 
 async def test_a_unix_socket_needs_no_ceremony(tmp_path: Path) -> None:
-    socket = f"{tmp_path}/c.sock"
-    async with desk_running(tmp_path / "d", console=ConsoleSettings(listen=f"unix:{socket}")):
+    path = f"{tmp_path}/c.sock"
+    async with desk_running(tmp_path / "d", console=ConsoleSettings(listen=f"unix:{path}")):
         await token(tmp_path / "d")
-        assert os.stat(socket).st_mode & 0o777 == 0o660
+        assert os.stat(path).st_mode & 0o777 == 0o660
         async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(socket)) as session,
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session,
             session.get("http://console/") as answer,
         ):
             assert answer.status == 200
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback, as somebody elsewhere would call it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("needs a network interface besides loopback")
+        return str(probe.getsockname()[0])
 
 
 async def test_elsewhere_it_takes_tls_and_a_token(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"^console\.listen: 0\.0\.0\.0:7525 can be reached"):
         Settings(console=ConsoleSettings(listen="0.0.0.0:7525"))
     authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    outside = own_address()
+    certificate = authority.issue_cert("localhost", "127.0.0.1", outside)
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -391,6 +403,8 @@ async def test_elsewhere_it_takes_tls_and_a_token(tmp_path: Path) -> None:
         trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
         async with desk.session.get(url, ssl=trust) as answer:
             assert answer.status == 200, "on this machine, while there is no token"
+        async with desk.session.get(url.replace("127.0.0.1", outside), ssl=trust) as answer:
+            assert answer.status == 401, "from elsewhere"
         secret = await token(tmp_path / "d")
         async with desk.session.get(url, ssl=trust) as answer:
             assert answer.status == 401

@@ -62,20 +62,26 @@
     countDown();
   };
 
+  // A page that nobody sees gives its connection back: a browser has six for each host.
   const follow = (live) => {
-    const source = new EventSource(live.dataset.stream);
-    source.addEventListener("open", () => say("Live."));
-    source.addEventListener("part", (event) => {
-      say("Live.");
-      swap(live, event.data);
+    let source = null;
+    const open = () => {
+      source = new EventSource(live.dataset.stream);
+      source.addEventListener("open", () => say("Live."));
+      source.addEventListener("part", (event) => {
+        say("Live.");
+        swap(live, event.data);
+      });
+      source.addEventListener("error", () => {
+        const isOver = source.readyState === EventSource.CLOSED;
+        say(isOver ? "Not live any more: reload the page." : "The connection was lost; it is tried again.");
+      });
+    };
+    document.addEventListener("visibilitychange", () => {
+      source?.close();
+      if (!document.hidden) open();
     });
-    source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) {
-        say("Not live any more: reload the page.");
-      } else {
-        say("The connection was lost; it is tried again.");
-      }
-    });
+    open();
   };
 
   // --- copying
