@@ -35,6 +35,7 @@ from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
+from slad.service.access import holder
 
 T = TypeVar("T")
 
@@ -256,7 +257,7 @@ class Pages:
 
     async def _read(self, query: Callable[[Queries], T]) -> T:
         with self._place_in_line():
-            return await self._parts.queries.run(query)
+            return await self._parts.queries.run(query, holder())
 
     @contextmanager
     def _place_in_line(self) -> Any:
