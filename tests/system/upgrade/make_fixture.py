@@ -1,7 +1,8 @@
 """Makes the fixture of the present schema: `python -m tests.system.upgrade.make_fixture`.
 
 To be run once for each new schema, by the slad that introduces it, and kept for ever: every later slad has to
-open what this one left behind.
+open what this one left behind. `clocks-0006` is of the first slad with named clocks, which knew no ids of
+their schedules.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import asyncio
 import gzip
 import json
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 from google.protobuf.json_format import MessageToDict
@@ -61,20 +64,72 @@ def _schedule() -> pb.BusinessHoursSchedule:
     return schedule
 
 
+async def named(slad: Slad) -> None:
+    """Tickets with clocks of every kind, whose cycles are open, closed, discarded and paused."""
+    begun = slad.now
+    backend, ids = slad.backend, {"tenant_id": "acme"}
+    kinds = pb.SlaClockKind
+    clocks = [
+        pb.SlaClockTerms(name="next-reply", kind=kinds.Value("SLA_CLOCK_KIND_NEXT_REPLY"), target_minutes=60),
+        pb.SlaClockTerms(
+            name="updates", kind=kinds.Value("SLA_CLOCK_KIND_PERIODIC_UPDATE"), target_minutes=30
+        ),
+        pb.SlaClockTerms(name="fix", kind=kinds.Value("SLA_CLOCK_KIND_FROM_START"), target_minutes=90),
+        *(
+            pb.SlaClockTerms(
+                name=owner,
+                kind=kinds.Value("SLA_CLOCK_KIND_OWNERSHIP"),
+                target_minutes=45,
+                owner=owner,
+                notification_thresholds=[80],
+                escalation_1_percent=120,
+                paused_by=pb.SlaPausedBy(reasons=["vendor"]),
+            )
+            for owner in ("level-1", "level-2")
+        ),
+        pb.SlaClockTerms(name="resolution", paused_by=pb.SlaPausedBy(never=True)),
+    ]
+    clocks[2].is_24x7 = True
+    clocks[4].schedule.CopyFrom(_schedule())
+    for name in ("open", "closed"):
+        await slad.start(name, clocks=clocks, response_on_resolution=pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED)
+
+    async def both(method: Any, request: Any, minutes: int, **fields: Any) -> None:
+        at = stamp(begun + minutes * MINUTE_MS)
+        for name in ("open", "closed"):
+            await method(request(ticket_id=name, effective_at=at, **ids, **fields))
+
+    customer, agent = (
+        pb.SlaMessageSender.Value(f"SLA_MESSAGE_SENDER_{who}") for who in ("CUSTOMER", "AGENT")
+    )
+    vendor = {"reason": pb.SlaPauseReason.Value("SLA_PAUSE_REASON_OTHER"), "reason_code": "vendor"}
+    await slad.advance(minutes=100)
+    await both(backend.AssignSla, rpc.AssignSlaRequest, 1, owner="level-1")
+    await both(backend.RecordSlaMessage, rpc.RecordSlaMessageRequest, 10, sender=agent)
+    await both(backend.RecordSlaMessage, rpc.RecordSlaMessageRequest, 20, sender=customer)
+    await both(backend.AssignSla, rpc.AssignSlaRequest, 30, owner="level-2")
+    await both(backend.PauseSla, rpc.PauseSlaRequest, 40, **vendor)
+    await both(backend.PauseSla, rpc.PauseSlaRequest, 50, reason=1)
+    await both(backend.ResumeSla, rpc.ResumeSlaRequest, 60, **vendor)
+    await both(backend.CompleteSla, rpc.CompleteSlaRequest, 80, clock="fix", met=False)
+    await both(backend.CompleteSla, rpc.CompleteSlaRequest, 85, clock="updates", discard=True)
+    await backend.CompleteSla(rpc.CompleteSlaRequest(ticket_id="closed", phase=2, **ids))
+
+
 async def seen(slad: Slad) -> dict[str, object]:
     """All that callers can see, as JSON."""
-    # The events first: they end with a command, before which all that is overdue has fired.
+    await slad.advance()  # until all that is overdue has fired
     events = [MessageToDict(event) for event in await slad.events()]
     found = await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest(tenant_id="acme"))
     return {"trackings": [MessageToDict(status) for status in found.trackings], "events": events}
 
 
-async def make() -> None:
-    """Writes `schema-NNNN.db.gz` and what a reader sees of it later, `schema-NNNN.json`."""
-    name = f"schema-{migrations()[-1][0]:04}"
+async def make(name: str, *lives: Callable[[Slad], Awaitable[None]]) -> None:
+    """Writes `NAME.db.gz` and what a reader sees of it later, `NAME.json`."""
     with tempfile.TemporaryDirectory() as folder:
         async with slad_running(Path(folder)) as slad:
-            await live(slad)
+            for life in lives:
+                await life(slad)
         path = Path(folder) / DATABASE_NAME
         # Whoever opens it is to take it for the original, not for a copy.
         connection = apsw.Connection(str(path))
@@ -88,4 +143,4 @@ async def make() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(make())
+    asyncio.run(make(f"schema-{migrations()[-1][0]:04}", live, named))
