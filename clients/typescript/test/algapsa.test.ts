@@ -311,6 +311,36 @@ test("a start that says no thresholds has those of the policy, if they can be as
   );
 });
 
+test("the named clocks of a policy are part of every start, so a change of policy keeps them", async (t) => {
+  const clock = { name: "next-reply", kind: "SLA_CLOCK_KIND_NEXT_REPLY", target_minutes: 60 } as const;
+  const { slad, sla, warnings } = await backend(t, {
+    clocks: async (tenantId, policyId) => {
+      if (policyId === "broken") {
+        throw new Error("the database is away");
+      }
+      return tenantId === "acme" && policyId !== "bronze" ? [clock] : null;
+    },
+  });
+  const names = async (ticket: string) => {
+    const { clocks } = await slad.client.getSlaStatus({ ticket_id: ticket });
+    return clocks.map(({ name, cycle }) => `${name} ${cycle}`);
+  };
+  await sla.startSlaTracking("T-1", "gold", [target(60, 480)], SCHEDULE);
+  for (const sender of ["AGENT", "CUSTOMER"] as const) {
+    await slad.client.recordSlaMessage({ ticket_id: "T-1", sender: `SLA_MESSAGE_SENDER_${sender}` });
+  }
+  await sla.cancelSla("acme", "T-1");
+  await sla.startSlaTracking("T-1", "silver", [target(90, 480)], SCHEDULE);
+  assert.deepEqual(await names("T-1"), ["response 1", "resolution 1", "next-reply 1"]);
+  await sla.startSlaTracking("T-2", "bronze", [target(60, null)], SCHEDULE);
+  await sla.startSlaTracking("T-3", "broken", [target(60, null)], SCHEDULE);
+  assert.deepEqual([await names("T-2"), await names("T-3")], [[], []]);
+  assert.deepEqual(
+    warnings.map(({ ticketId, field }) => [ticketId, field]),
+    [["T-3", "clocks"]],
+  );
+});
+
 test("the tenant comes from the schedule, a target, or the resolver", async (t) => {
   const asked: string[] = [];
   const { slad, sla } = await backend(t, {

@@ -1,11 +1,11 @@
 /** AlgaPSA's SLA backend, over slad. */
 
-import { isDate, wrongType } from "../checks.js";
+import { type Input, isDate, wrongType } from "../checks.js";
 import { SladClient, type SladClientOptions } from "../client.js";
 import type { CallOptions, SlaCommands } from "../commands.js";
 import { InvalidArgument, invalid, NotFound } from "../errors.js";
 import type { SladPipeline } from "../pipeline.js";
-import type { PauseAccounting } from "../stubs/slad/v1/types.js";
+import type { PauseAccounting, SlaClockTerms } from "../stubs/slad/v1/types.js";
 import { type Terms, termsOf, thresholdsOf } from "./terms.js";
 import type {
   IBusinessHoursScheduleWithEntries,
@@ -56,6 +56,11 @@ export interface SladSlaBackendOptions {
    * Null: as they were under the same policy, and slad's default under another.
    */
   notificationThresholds?: (tenantId: string, policyId: string) => Answer<readonly number[]>;
+  /**
+   * Says the named clocks of a policy, such as the next reply, which ISlaBackend has no word for. They are part of
+   * every start: of a ticket that goes on after a cancel, the clocks that are not said again are gone.
+   */
+  clocks?: (tenantId: string, policyId: string) => Answer<readonly Input<SlaClockTerms>[]>;
   /**
    * Told of what slad cannot take, once for each policy and field; the rest of the start is sent. Default: a line
    * of console.warn.
@@ -139,6 +144,7 @@ export class SladSlaBackend implements ISlaBackend {
       started_at: startedAt,
       notification_thresholds:
         thresholds.length > 0 ? thresholds : await this.thresholdsOfPolicy(tenantId, policyId, warn),
+      clocks: await this.clocksOfPolicy(tenantId, policyId, warn),
       // AlgaPSA also starts closed tickets: with this they stay closed.
       on_existing: "ON_EXISTING_CONTINUE_CANCELLED" as const,
       continue_within: anyTimeAgo ? undefined : this.continueWithinMs,
@@ -263,6 +269,16 @@ export class SladSlaBackend implements ISlaBackend {
       warn,
     );
     return thresholdsOf(thresholds, warn);
+  }
+
+  private async clocksOfPolicy(tenantId: string, policyId: string, warn: Warn) {
+    const clocks = await asked(
+      () => this.options.clocks?.(tenantId, policyId),
+      "clocks",
+      "the ticket has no named clocks",
+      warn,
+    );
+    return clocks && [...clocks];
   }
 
   private async ticket(ticketId: string): Promise<{ tenant_id: string | undefined; ticket_id: string }> {
