@@ -88,7 +88,7 @@ def sla_status(answer: Answer) -> bytes:
         _AS_OF[len(as_of)],
         as_of,
     ]
-    if held := history.held:
+    if history.holds and (held := history.held):
         parts += (_IS_PAUSED, _PAUSE_REASON + varint(pause_reason(held[0])))
     if history.stops:
         parts.append(_TOTAL_PAUSE + varint(status_rules.total_pause_minutes(history, reading.now)))
@@ -216,10 +216,18 @@ def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
         parts += (_DUE_AT[len(at)], at)
         if clock.breached_at is not None:
             parts += (_BREACHED_AT[len(at)], at)
-    phase = clock.phase
-    if phase is not None and (agreed_due_at := tracking.terms.due_at(phase)):
+    terms = tracking.terms
+    has_due_date = terms.response_due_at or terms.resolution_due_at
+    if has_due_date and (phase := clock.phase) and (agreed_due_at := terms.due_at(phase)):
         at = moment(agreed_due_at)
         parts += (_AGREED_DUE_AT[len(at)], at)
+    if clock.completion is not None:
+        _add_completion(parts, clock)
+    _add_thresholds(parts, clock, tracking)
+    return b"".join(parts)
+
+
+def _add_completion(parts: list[bytes], clock: ClockReading) -> None:
     if clock.completed_at is not None:
         at = moment(clock.completed_at)
         parts += (_COMPLETED_AT[len(at)], at)
@@ -227,8 +235,6 @@ def sla_clock(clock: ClockReading, tracking: Tracking) -> bytes:
         parts.append(_MET[met])
     if clock.reported_met is not None:
         parts.append(_REPORTED_MET[clock.reported_met])
-    _add_thresholds(parts, clock, tracking)
-    return b"".join(parts)
 
 
 def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking) -> None:

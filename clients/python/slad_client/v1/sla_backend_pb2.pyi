@@ -418,7 +418,7 @@ class CompleteSlaResponse(google.protobuf.message.Message):
     MET_DIFFERS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: the clock was closed already."""
+    """False: the clock was closed already, or no cycle of it is open."""
     met: builtins.bool
     """slad's verdict; true as well where there is none, as nothing was missed."""
     met_differs: builtins.bool

@@ -326,7 +326,7 @@ export interface CompleteSlaRequest {
 }
 
 export interface CompleteSlaResponse {
-  /** False: the clock was closed already. */
+  /** False: the clock was closed already, or no cycle of it is open. */
   changed: boolean;
   /** slad's verdict; true as well where there is none, as nothing was missed. */
   met: boolean;
