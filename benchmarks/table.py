@@ -6,6 +6,7 @@ from typing import Final
 
 from benchmarks.row import Row
 from benchmarks.rows import (
+    adopt,
     apscheduler,
     batch,
     calendar,
@@ -20,6 +21,7 @@ from benchmarks.rows import (
     profile,
     pushed,
     replay,
+    replicated,
     restart,
     retarget,
     single,
@@ -50,6 +52,8 @@ TABLE: Final[dict[str, Row]] = {
         webhooks.ROW,
         grace.ROW,
         restart.ROW,
+        adopt.ROW,
+        replicated.ROW,
         retarget.ROW,
         status.ROW,
         statuses.ROW,

@@ -92,6 +92,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "backup": ("slad.cli.care:backup", "Copy the database to a file, also while slad runs."),
             "restore": ("slad.cli.care:restore", "Restore a backup."),
             "replica": ("slad.cli.replica:replica", "See how old a replica is."),
+            "fence": ("slad.cli.fence:fence_command", "Say which copy of the database may serve."),
             "adopt": ("slad.cli.adopt:adopt_command", "Make a copy of the database the one that serves."),
             "doctor": ("slad.cli.care:doctor", "Check that slad is healthy."),
         },

@@ -11,7 +11,7 @@ from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.help import example
 from slad.cli.option_types import Span
 from slad.cli.settings import data_option
-from slad.core.instants import MINUTE_MS, format_instant
+from slad.core.instants import format_instant
 from slad.engine.time_source import WallClock
 from slad.storage import replica as replicas
 from slad.storage.lock import DatabaseError
@@ -33,8 +33,8 @@ def replica() -> None:
     "--max-age",
     type=Span(),
     metavar="SPAN",
-    default=5 * MINUTE_MS,
-    show_default="5m",
+    default="5m",
+    show_default=True,
     help="How old it may be.",
 )
 @click.argument("replica", metavar="REPLICA")

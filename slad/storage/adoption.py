@@ -68,7 +68,11 @@ def open_copy(data: Path) -> Iterator[Copy]:
                 if (version := connection.pragma("user_version")) > migrations()[-1][0]:
                     raise DatabaseError(f"{database} has schema {version}, which a later slad wrote")
                 connection.pragma("synchronous", "FULL")
-                yield Copy(database, connection)
+                copy = Copy(database, connection)
+                if not copy.store.lineage().instance:
+                    text = f"{database} was last served by an earlier slad: serve it once with this one"
+                    raise DatabaseError(text)
+                yield copy
             finally:
                 connection.close()
         except DAMAGE as error:

@@ -64,27 +64,24 @@ def begin_epoch(connection: apsw.Connection, number: int | None = None) -> None:
 
 
 def holder_of(data: Path) -> str:
-    """An id of a data directory that is held by this process. A copy of the database does not have it.
+    """An id of a data directory that is held by this process. No copy has it, even if all files are copied.
 
     Raises OSError.
     """
     path = data / HOLDER_NAME
-    known = path.read_text("ascii") if path.exists() else ""
-    if known:
-        return known
-    made = uuid4().hex
-    path.write_text(made, "ascii")
-    path.chmod(0o600)
-    return made
+    if not path.exists() or not path.stat().st_size:
+        path.write_text(uuid4().hex, "ascii")
+        path.chmod(0o600)
+    return f"{path.read_text('ascii')} {home_of(path)}"
 
 
-def home_of(database: Path) -> str:
-    """Where a database is, so that a copy is elsewhere: the machine and the file's own number."""
+def home_of(file: Path) -> str:
+    """Where a file is, so that a copy is elsewhere: the machine and the file's own number."""
     try:
         machine = MACHINE_ID.read_text("ascii").strip()
     except (OSError, ValueError):
         machine = ""
-    return f"{machine} {os.stat(database).st_ino}"
+    return f"{machine} {os.stat(file).st_ino}"
 
 
 def _skip_message_keys(connection: apsw.Connection) -> None:

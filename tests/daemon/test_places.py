@@ -10,9 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from slad.daemon.fence.places import Changed, Place, Unreachable, place_at
+from slad.daemon.fence.lease import Holding
+from slad.daemon.fence.places import Changed, Place, Seen, Unreachable, place_at
+from tests.paths import ROOT
+from tests.trials.replication.lease_api import Leases, lease_api
 from tests.trials.replication.litestream import BUCKET, KEYS, s3_server
 
 COMMAND = """#!/bin/sh
@@ -136,3 +140,36 @@ async def test_a_store_that_does_not_heed_conditions_is_no_place(tmp_path: Path)
     with pytest.raises(Unreachable, match="the store does not heed If-None-Match and If-Match"):
         await place_at(f"s3://acme/fence?endpoint=http://{host}:{port}&region=us-east-1").write(b"one", None)
     server.close()
+
+
+@pytest.mark.slow
+async def test_a_lease_in_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def document(epoch: int, lease_ms: int = 15_000) -> bytes:
+        return msgspec.json.encode(Holding("i", epoch, "h", "r", "desk-1", 1_800_000_000_123, lease_ms))
+
+    place, leases = place_at(f"exec:{ROOT}/ops/kubernetes/replicated/slad-lease"), Leases()
+    with lease_api(tmp_path, leases) as env:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        assert await place.read() is None
+        with pytest.raises(Changed):
+            await place.write(document(0), "7")
+        first = await place.write(document(0), None)
+        with pytest.raises(Changed):
+            await place.write(document(1), None)
+        second = await place.write(document(1), first)
+        with pytest.raises(Changed):
+            await place.write(document(2), first)
+        assert await place.read() == Seen(document(1), second)
+        assert leases.objects["slad"]["spec"] == {
+            "holderIdentity": "desk-1",
+            "leaseDurationSeconds": 15,
+            "renewTime": "2027-01-15T08:00:00.123000Z",
+            "leaseTransitions": 1,
+        }
+        await place.write(document(1, lease_ms=0), second)  # given back
+        Path(env["SLAD_LEASE_ACCOUNT"], "token").write_text("another")  # noqa: ASYNC240 - a few bytes
+        with pytest.raises(Unreachable, match="401"):
+            await place.read()
+    with pytest.raises(Unreachable, match="Connection refused"):
+        await place.read()

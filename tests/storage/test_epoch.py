@@ -9,7 +9,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.storage.backup import back_up, inspect, restore
 from slad.storage.database import DataDirectory
-from slad.storage.epoch import SEQUENCE_STRIDE
+from slad.storage.epoch import SEQUENCE_STRIDE, holder_of
 from slad.storage.store import Lineage
 from tests.slad_under_test import slad_running
 
@@ -63,3 +63,14 @@ def test_a_database_of_before_has_no_home_yet_and_is_no_copy(tmp_path: Path) -> 
     with inspect(tmp_path) as store:
         assert store.lineage().epoch == 0
         assert store.lineage().instance
+
+
+def test_a_directory_keeps_its_id_where_it_is_moved_and_a_copy_has_another(tmp_path: Path) -> None:
+    here, there, copy = tmp_path / "here", tmp_path / "there", tmp_path / "copy"
+    here.mkdir()
+    holder = holder_of(here)
+    assert holder_of(here) == holder
+    shutil.copytree(here, copy)
+    assert holder_of(copy) != holder
+    here.rename(there)
+    assert holder_of(there) == holder

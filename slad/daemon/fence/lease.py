@@ -316,3 +316,13 @@ def lease_of(settings: FenceSettings, data: Path, lineage: Lineage, clock: TimeS
         return Lease(settings, place_at(settings.at), lineage, holder_of(data), clock)
     except (Unreachable, OSError) as error:
         raise FenceError(str(error)) from None
+
+
+async def look_at(where: str) -> Holding | None:
+    """What the lease at the place `where` says, if there is one. Raises FenceError."""
+    try:
+        async with asyncio.timeout(CALL_S):
+            seen = await place_at(where).read()
+    except (Unreachable, TimeoutError) as error:
+        raise FenceError(f"{where} cannot be reached: {error or 'no answer'}") from None
+    return _holding(seen) if seen is not None else None
