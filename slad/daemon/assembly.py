@@ -42,6 +42,7 @@ from slad.service.channelz import CHANNELZ, Channelz
 from slad.service.debug import SlaDebug
 from slad.service.execution import Execution
 from slad.service.fields import Fields
+from slad.service.guard import Bounds
 from slad.service.pass_through import SlaPassThrough
 from slad.service.requests import RequestReader
 from slad.service.server import (
@@ -174,7 +175,8 @@ async def assemble(
 
     tokens = _tokens(names, engine, clock, secrets_changed)
     gate = Gate(tokens, Queries(names, catalog).tenant_of, is_exposed=_is_exposed(settings))
-    fields = Fields(limits.requests)
+    bounds, fields = Bounds(limits), Fields(limits.requests)
+    views = Views(connections.store, lambda: data.usage().wal, limits.wal_bytes)
     requests = RequestReader(fields)
     meters, calls = CallMeters(clock_labels), CallLog(settings.log.slow_calls_ms)
     execution = Execution(requests, engine, clock, gate, meters, calls, notice, tracing)
@@ -186,9 +188,7 @@ async def assemble(
             slow,
             hub,
             consumers,
-            Bulk(
-                requests, engine, Views(connections.store, lambda: data.usage().wal, limits.wal_bytes), clock
-            ),
+            Bulk(requests, engine, views, bounds.steps, clock),
             AttainmentCalls(fields, engine, slow, clock),
             execution,
             catalog,
@@ -204,7 +204,7 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
-    server = SladServer(services, gate, limits, notice, meters, calls, tracing)
+    server = SladServer(services, gate, bounds, notice, meters, calls, tracing)
     return Assembly(
         engine,
         hub,

@@ -33,6 +33,9 @@ SINK_PREFIX: Final = "sink:"
 MAX_CONSUMERS: Final = 1_000
 """Names that are remembered; each holds back events that it has not acknowledged."""
 
+MAX_CONSUMERS_OF_TENANTS: Final = 250
+"""Of those for the same tenants, so that some are left for others."""
+
 
 class ConsumerView(NamedTuple):
     """How a consumer stands; instants in UTC epoch ms."""
@@ -227,11 +230,13 @@ class Consumers:
         async with self._creating:
             consumer = self._consumers.get(name)
             if consumer is None:
-                if len(self._consumers) >= MAX_CONSUMERS:
+                own = sum(other.tenants == tenants for other in self._consumers.values())
+                most = MAX_CONSUMERS if tenants is None else MAX_CONSUMERS_OF_TENANTS
+                if own >= most or len(self._consumers) >= MAX_CONSUMERS:
                     raise Refused(
                         Refusal.RESOURCE_EXHAUSTED,
                         "TOO_MANY_CONSUMERS",
-                        f"there are {MAX_CONSUMERS} consumers already; remove some",
+                        f"there are {MAX_CONSUMERS} consumers already, or {most} of yours; remove some",
                     )
                 row = ConsumerRow(name, after or 0, self._clock.now(), None, encode_tenants(tenants))
                 consumer = _Consumer(row, after or 0)

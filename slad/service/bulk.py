@@ -24,6 +24,7 @@ from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
 from slad.service.access import attributed, tenant_not_allowed
 from slad.service.fields import duration_ms
+from slad.service.heavy_steps import HeavySteps
 from slad.service.import_rows import tracking_import
 from slad.service.limits import MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
@@ -63,10 +64,13 @@ was aborted, by cancelling the call. So long is waited for that before anything 
 class Bulk:
     """What ImportSlaTrackings and ReconcileSlaTrackings do. Raises InvalidField, Refused."""
 
-    def __init__(self, requests: RequestReader, engine: SlaEngine, views: Views, clock: TimeSource) -> None:
+    def __init__(
+        self, requests: RequestReader, engine: SlaEngine, views: Views, steps: HeavySteps, clock: TimeSource
+    ) -> None:
         self._requests = requests
         self._engine = engine
         self._views = views
+        self._steps = steps
         self._clock = clock
 
     async def take(
@@ -80,9 +84,9 @@ class Bulk:
             for rows in _chunks(message.trackings):
                 if len(under_way) == CHUNKS_AHEAD:
                     await under_way.popleft().add_to(reply)
-                under_way.append(self._begin(line, rows, index, who))
+                async with self._steps.one():
+                    under_way.append(self._begin(line, rows, index, who))
                 index += len(rows)
-                await asyncio.sleep(0)  # others have their turn
         for chunk in under_way:
             await chunk.add_to(reply)
         return reply

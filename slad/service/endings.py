@@ -25,9 +25,14 @@ def endable() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        reason = _reasons.pop(task, None) if task is not None else None
-        if task is None or reason is None:
-            raise
+        raise_reason()
+        raise
+
+
+def raise_reason() -> None:
+    """Raises why this task is ended, if it is; to be called with its cancellation in hand."""
+    task = asyncio.current_task()
+    reason = _reasons.pop(task, None) if task is not None else None
+    if task is not None and reason is not None:
         task.uncancel()
         raise reason from None

@@ -21,8 +21,9 @@ from slad.core.instants import SECOND_MS
 from slad.service import error_details
 from slad.service.access import Gate, Rule
 from slad.service.calls import CallLog, CallMeter, about
+from slad.service.heavy_steps import HEAVY_BYTES, HeavySteps
 from slad.service.places import Kind, Places, places
-from slad.service.stalls import unread, unsent
+from slad.service.stalls import unread, unsent, unsent_by_strangers
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = Callable[[Any, Context], Awaitable[bytes | None]]
@@ -35,10 +36,12 @@ class Bounds:
     """What callers may take, over all methods."""
 
     def __init__(self, limits: LimitSettings) -> None:
+        self.limits = limits
+        self.steps = HeavySteps()
         self._places: dict[Kind, Places] = places(limits)
         self._bulk_s = limits.bulk_time_ms / SECOND_MS
         self._message_bytes = limits.message_bytes
-        self._unsent = unsent(limits)
+        self._unsent = {True: unsent_by_strangers(limits), False: unsent(limits)}
         self._unread = unread(limits)
 
     @contextmanager
@@ -67,13 +70,21 @@ class Bounds:
                 {"limit": "limits.bulk_time"},
             ) from None
 
-    async def received(self, context: Context) -> bytes:
-        """The request of a call. Raises Refused when it does not come, InvalidField when there is none."""
-        body: Any = await self._unsent.wait(context.read(), self._message_bytes)
+    async def request(self, rule: Rule, parse: Callable[[bytes], Any], context: Context) -> Any:
+        """The request of a call. Raises Refused when it does not come, InvalidField when there is none, or as
+        `parse` does."""
+        body: Any = await self._unsent[rule.role is None].wait(context.read(), self._message_bytes)
         if body is grpc.aio.EOF:
             await asyncio.sleep(GONE_S)
             raise InvalidField("", "MALFORMED_MESSAGE", "the call ended without a message")
-        return body  # type: ignore[no-any-return]
+        return await self.parsed(parse, body)
+
+    async def parsed(self, parse: Callable[[bytes], Any], body: bytes) -> Any:
+        """The message of a body. Raises what `parse` raises."""
+        if len(body) < HEAVY_BYTES:
+            return parse(body)
+        async with self.steps.one():
+            return parse(body)
 
     async def begin(self, context: Context) -> None:
         """To be called before the first message is sent. With it, gRPC would send the initial metadata again
@@ -148,7 +159,7 @@ def parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
 
 
 def _call(rpc: Rpc) -> Handler:
-    parse, run, meter, received = rpc.parse, rpc.run, rpc.meter, rpc.bounds.received
+    parse, run, meter, receive = rpc.parse, rpc.run, rpc.meter, rpc.bounds.request
     rule, admit, check = rpc.rule, rpc.gate.admit, rpc.gate.check
 
     async def call(_: Any, context: Context) -> bytes | None:
@@ -157,7 +168,7 @@ def _call(rpc: Rpc) -> Handler:
         request = None
         try:
             who = admit(rule, context)
-            request = parse(await received(context))
+            request = await receive(rule, parse, context)
             check(rule, who, request)
             reply: bytes = await run(request)
         except Exception as error:
@@ -202,7 +213,7 @@ def _upload(rpc: Rpc) -> Handler:
 async def _messages(rpc: Rpc, who: Caller, bodies: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     is_first = True
     async for body in bodies:
-        message = rpc.parse(body)
+        message = await rpc.bounds.parsed(rpc.parse, body)
         if is_first:
             rpc.gate.check(rpc.rule, who, message)
             is_first = False
@@ -211,7 +222,7 @@ async def _messages(rpc: Rpc, who: Caller, bodies: AsyncIterator[bytes]) -> Asyn
 
 def _stream(rpc: Rpc) -> Handler:
     async def replies(who: Caller, _: Any, context: Context, asked: list[Any]) -> Any:
-        asked.append(request := rpc.parse(await rpc.bounds.received(context)))
+        asked.append(request := await rpc.bounds.request(rpc.rule, rpc.parse, context))
         rpc.gate.check(rpc.rule, who, request)
         return rpc.run(request, context)
 

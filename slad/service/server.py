@@ -18,7 +18,7 @@ from slad_client.v1 import (
     worker_pb2,
 )
 
-from slad.config.settings import DEFAULT_LIMITS, LimitSettings
+from slad.config.settings import LimitSettings
 from slad.service import reflection
 from slad.service.access import Gate, rule_of
 from slad.service.calls import CallLog, CallMeters
@@ -62,7 +62,7 @@ class SladServer:
 
     `services` maps a service's descriptor to the object that has its methods: unary ones take a message and
     return a serialized reply, streaming ones take a message and the context and yield serialized replies.
-    `gate` decides who may call them (LookupError for a method that has no rule), `limits` what they may take.
+    `gate` decides who may call them (LookupError for a method that has no rule), `bounds` what they may take.
     `notice` is told of every error that ends a call; `meters` count calls, `log` tells of some, and `tracing`
     follows them.
     """
@@ -71,14 +71,14 @@ class SladServer:
         self,
         services: dict[ServiceDescriptor, object],
         gate: Gate,
-        limits: LimitSettings = DEFAULT_LIMITS,
+        bounds: Bounds,
         notice: Callable[[Exception], None] = lambda error: None,
         meters: CallMeters | None = None,
         log: CallLog | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        meters, log, bounds = meters or CallMeters(), log or CallLog(), Bounds(limits)
-        self._server = grpc.aio.server(options=(*OPTIONS, *_options(limits)))
+        meters, log = meters or CallMeters(), log or CallLog()
+        self._server = grpc.aio.server(options=(*OPTIONS, *_options(bounds.limits)))
         self._health = Health()
         for descriptor, service in {**services, HEALTH: self._health}.items():
             handlers = {

@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
+
 from slad.config.settings import LimitSettings
 from slad.core.errors import Refusal, Refused
 from slad.core.instants import SECOND_MS
-from slad.service.endings import end, endable
+from slad.service.endings import end, raise_reason
 
 T = TypeVar("T")
 
@@ -51,8 +53,10 @@ class Stalls:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         try:
-            with endable():
-                return await for_caller
+            return await for_caller
+        except asyncio.CancelledError:
+            raise_reason()
+            raise
         finally:
             self._waits.pop(task, None)
 
@@ -70,8 +74,17 @@ class Stalls:
         self._sweeper = again(SWEEP_S, self._sweep) if self._waits else None
 
 
+STRANGERS_BYTES: Final = 32 * 1024 * 1024
+"""Of requests that anybody may make, without a token: those for health, of a few bytes."""
+
+
+def unsent_by_strangers(limits: LimitSettings) -> Stalls:
+    """Waits for requests that anybody may make."""
+    return unsent(msgspec.structs.replace(limits, receive_bytes=STRANGERS_BYTES))
+
+
 def unsent(limits: LimitSettings) -> Stalls:
-    """Waits for messages that callers have begun to send."""
+    """Waits for requests that callers have begun to send."""
     span = limits.receive_time_ms / SECOND_MS
     message = (
         f"the message did not arrive within {span:g} s (limits.receive_time), or too many were on their way"

@@ -25,6 +25,9 @@ MAX_TENANTS: Final = 100
 MAX_TOKENS: Final = 10_000
 """Tokens that are kept, revoked ones included."""
 
+MAX_TOKENS_WITHIN: Final = 1_000
+"""Of those, what an admin for some tenants may have within them, so that some are left for others."""
+
 MAX_SHOWN: Final = 200
 """Characters of an id that is told back."""
 
@@ -98,8 +101,10 @@ class Tokens:
                 "TENANT_NOT_ALLOWED",
                 "you can create tokens for your own tenants only",
             )
-        if len(self._rows) >= MAX_TOKENS:
-            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_TOKENS", f"there are {MAX_TOKENS} already")
+        most = MAX_TOKENS if by.tenants is None else MAX_TOKENS_WITHIN
+        if len(self._rows) >= MAX_TOKENS or sum(1 for _ in self.listed(by)) >= most:
+            message = f"there are {MAX_TOKENS} already, or {most} for your tenants"
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_TOKENS", message)
         now = self.now()
         if expires_at is not None and expires_at <= now:
             raise InvalidField("expires_at", "IN_THE_PAST", "a token must be valid for some time")

@@ -14,7 +14,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.config.settings import LimitSettings
-from slad.delivery import hub
+from slad.core.errors import Refused
+from slad.delivery import consumers, hub
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engine.time_source import VirtualClock
@@ -248,3 +249,34 @@ async def test_what_is_durable_is_known_even_if_its_caller_went_away() -> None:
     assert view.acknowledged == 25
     await engine.lose_caller(readers.remove("psa"))
     assert await readers.views(owed) == []
+
+
+async def test_consumers_of_some_tenants_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "MAX_CONSUMERS", 4)
+    monkeypatch.setattr(consumers, "MAX_CONSUMERS_OF_TENANTS", 2)
+    engine: Any = HeldUp()
+    engine.durable.set()
+
+    async def read_page(after: int, limit: int) -> list[Any]:
+        return []
+
+    readers = Consumers([], engine, EventHub(0, read_page), VirtualClock(0))
+    acme, globex = frozenset({"acme"}), frozenset({"globex"})
+
+    async def is_made(name: str, tenants: frozenset[str] | None) -> bool:
+        reading = asyncio.ensure_future(anext(readers.stream(name, None, lambda event: True, tenants)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        reading.cancel()
+        try:
+            await reading
+        except asyncio.CancelledError:
+            return True
+        except Refused:
+            return False
+        raise AssertionError("a stream has no end of its own")
+
+    assert [await is_made(name, acme) for name in "abc"] == [True, True, False]
+    assert [await is_made(name, globex) for name in "def"] == [True, True, False]
+    assert await is_made("a", acme), "one that there is goes on"
+    assert not await is_made("g", None), "in all"

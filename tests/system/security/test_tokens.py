@@ -19,6 +19,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import sla_backend_pb2_grpc as stubs
 from slad_client.v1 import tokens_pb2, tokens_pb2_grpc
 
+from slad.service import tokens as tokens_of_slad
 from slad.storage.database import DATABASE_NAME
 from tests.slad_under_test import MONDAY_9, Slad, bearer, refused, slad_running, stamp, start_request, trusted
 from tests.system.e2e.slad_process import COMMAND, slad_process
@@ -112,6 +113,22 @@ async def test_a_stream_ends_with_its_token_and_the_next_in_line_takes_over(tmp_
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert len((await asyncio.wait_for(second.read(), 30)).events) == 1
         second.cancel()
+
+
+async def test_an_admin_for_some_tenants_leaves_tokens_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens_of_slad, "MAX_TOKENS", 4)
+    monkeypatch.setattr(tokens_of_slad, "MAX_TOKENS_WITHIN", 2)
+    async with slad_running(tmp_path) as slad, trusted(tmp_path) as local:
+        admin = bearer((await create(local, tenant_ids=["acme"])).secret)
+        request = tokens_pb2.CreateSlaTokenRequest(role=ADMIN, tenant_ids=["acme"])
+        tokens = tokens_pb2_grpc.SlaTokensStub(slad.channel)
+        await tokens.CreateSlaToken(request, **admin)
+        assert (await refused(tokens.CreateSlaToken(request, **admin))).reason == "TOO_MANY_TOKENS"
+        for _ in range(2):
+            await create(local)
+        assert (await refused(create(local))).reason == "TOO_MANY_TOKENS", "in all"
 
 
 async def test_an_admin_for_some_tenants_makes_and_sees_only_what_is_within_them(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ FULL: Final = (
     ),
     Attack("health_watches", "16,000 health watches, no token", 5, 8, 2_000),
     Attack("bodies", "160 bodies of 4 MiB, no token", 5, 4, 40),
+    Attack("health_bodies", "160 bodies of 4 MiB for health, no token", 5, 4, 40),
     Attack("handshakes", "1,000 silent TLS connections, no token", 45, 1_000),
 )
 

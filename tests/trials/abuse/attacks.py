@@ -140,12 +140,21 @@ async def previews(target: Target) -> dict[str, Any]:
 
 async def bodies(target: Target) -> dict[str, Any]:
     """Messages of almost 4 MiB, without a token, whose last byte never comes."""
+    return await _half_messages(target, f"{BACKEND}/StartSlaTracking")
+
+
+async def health_bodies(target: Target) -> dict[str, Any]:
+    """The same for a method that needs no token."""
+    return await _half_messages(target, "/grpc.health.v1.Health/Check")
+
+
+async def _half_messages(target: Target, path: str) -> dict[str, Any]:
     body = b"\0" * (4 * 1024 * 1024 - 8)
     held, connections = Counter[str](), await target.connect()
     half = message(body)[:-1]
 
     async def one(connection: Connection) -> None:
-        stream = connection.call(f"{BACKEND}/StartSlaTracking")
+        stream = connection.call(path)
         await connection.send(stream, half)
         held["whole but for a byte"] += 1
 
@@ -260,6 +269,7 @@ ATTACKS: Final[dict[str, Callable[[Target], Awaitable[dict[str, Any]]]]] = {
         previews,
         reconciliations,
         bodies,
+        health_bodies,
         handshakes,
         imports,
     )
