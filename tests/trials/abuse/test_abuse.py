@@ -42,12 +42,18 @@ async def test_imports_of_many_pauses_make_nobody_late() -> None:
     assert mib(outcome) < 700, "it was 1.9 GiB"
 
 
+async def test_dear_questions_make_nobody_late() -> None:
+    outcome = await survived(Attack("previews", "", 5, 1, 100, "read", large_events=1))
+    assert outcome.met["answered"] > 0
+    assert median(outcome.notes.starts_ms) < 2_000
+    assert median(outcome.notes.late_ms) < 2_000
+
+
 async def test_streams_that_are_reset_wait_for_their_own_connection() -> None:
     outcome = await survived(Attack("resets", "", 3, 2))
     assert outcome.met["opened"] > 1_000
-    assert outcome.met["refused"] > 0, "there is a bound, and it was met"
     assert mib(outcome) < 300
-    assert not outcome.notes.errors
+    assert not outcome.notes.errors, "gRPC cancelled calls of others"
 
 
 async def test_reconciliations_have_places_and_leave_descriptors() -> None:
