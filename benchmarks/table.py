@@ -8,6 +8,7 @@ from benchmarks.row import Row
 from benchmarks.rows import (
     adopt,
     apscheduler,
+    attainment,
     batch,
     calendar,
     console,
@@ -55,6 +56,7 @@ TABLE: Final[dict[str, Row]] = {
         adopt.ROW,
         replicated.ROW,
         retarget.ROW,
+        attainment.ROW,
         status.ROW,
         statuses.ROW,
         calendar.ROW,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from statistics import median, quantiles
 
 import grpc
@@ -77,7 +78,7 @@ def _desk(cycles: int, options: Options) -> Iterator[Server]:
 
 def _messages(tickets: int) -> Iterator[rpc.ExecuteSlaRequest]:
     commands = _commands(tickets)
-    while some := [command for command, _ in zip(commands, range(IN_MESSAGE), strict=False)]:
+    while some := list(islice(commands, IN_MESSAGE)):
         yield rpc.ExecuteSlaRequest(commands=some, omit_status=True)
 
 

@@ -9,6 +9,7 @@ Instants are UTC epoch ms, spans ms of open time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -28,6 +29,11 @@ from slad.storage.unreadable import Unreadable
 
 PAGE: Final = 256
 """Open trackings that are read at once."""
+
+GIVE_WAY_EVERY: Final = 8
+GIVE_WAY_S: Final = 0.000_05
+"""After so many trackings, a third of a millisecond, the event loop may have the interpreter: else it would
+wait 5 ms for it, again and again, and timers with it."""
 
 
 class Figure(IntEnum):
@@ -114,15 +120,14 @@ class Attainment:
         keys = GroupKeys(query)
         for sums in self._ledger.sums(period, Grouping()):
             total.sums = sums
-        for _, reason, paused_ms in self._ledger.paused_by(period, Grouping()):
-            total.paused_by[reason] = paused_ms
-        if not keys.grouping.expressions:
-            return Report([], total)
         rows: dict[Group, ReportRow] = {}
-        for sums in self._ledger.sums(period, keys.grouping):
-            rows.setdefault(keys.shown(sums.group), ReportRow()).sums = sums
+        if keys.grouping.expressions:
+            for sums in self._ledger.sums(period, keys.grouping):
+                rows.setdefault(keys.shown(sums.group), ReportRow()).sums = sums
         for group, reason, paused_ms in self._ledger.paused_by(period, keys.grouping):
-            rows[keys.shown(group)].paused_by[reason] = paused_ms
+            total.paused_by[reason] = total.paused_by.get(reason, 0) + paused_ms
+            if keys.grouping.expressions:
+                rows[keys.shown(group)].paused_by[reason] = paused_ms
         return Report(list(rows.items()), total)
 
     def entry_keys(self, query: ReportQuery, group: Group | None, figures: frozenset[Figure]) -> list[int]:
@@ -157,7 +162,11 @@ class Attainment:
             return [], None
         records = list(self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after_key, PAGE))
         seen.update(record.tracking_key for record in records)
-        found = [cycle for record in records for cycle in self._open(query, last_audit, record)]
+        found: list[OpenCycle] = []
+        for place, record in enumerate(records, start=1):
+            found += self._open(query, last_audit, record)
+            if place % GIVE_WAY_EVERY == 0:
+                time.sleep(GIVE_WAY_S)
         return found, records[-1].tracking_key if len(records) == PAGE else None
 
     def ended_since(self, query: ReportQuery, last_audit: int, seen: set[int]) -> list[int]:
@@ -194,10 +203,10 @@ class Attainment:
 
     def _open(self, query: ReportQuery, last_audit: int, record: Record) -> Iterator[OpenCycle]:
         key, tracking = record.tracking_key, record.tracking
-        later = self._ledger.audit_after(key, last_audit)
+        later = self._store.audit_after(key, last_audit)
         if later and not self._ledger.was_there(key, last_audit):
             return
-        for command in later:
+        for _, command in later:
             if command.undo is not None:
                 tracking = undone(tracking, command.undo)
         shortest = min((clock.target_ms for clock in tracking.terms.clocks), default=0)

@@ -55,7 +55,7 @@ class LedgerTurn:
                 self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
             return
         if former.tracking_key != record.tracking_key:
-            self._hand_over(former, now)
+            self._hand_over(former, {clock.name for clock in tracking.terms.clocks}, now)
             self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
             return
         since = changed_since(former.tracking, tracking)
@@ -95,10 +95,9 @@ class LedgerTurn:
                 found.pop(key, None)
         return found
 
-    def _hand_over(self, former: Record, now: int) -> None:
-        """The next generation has the cycles of this one."""
-        known = self.known(former.tracking_key)
-        for revision in revisions(known, (), {clock for clock, _ in known}, now):
+    def _hand_over(self, former: Record, clocks: Collection[str], now: int) -> None:
+        """The next generation, which has these clocks, goes on with the cycles of this one."""
+        for revision in revisions(self.known(former.tracking_key), (), clocks, now):
             self._add(former, revision)
 
     def _add(self, record: Record, revision: Revision) -> None:

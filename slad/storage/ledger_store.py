@@ -10,7 +10,6 @@ import msgspec
 
 from slad.core.ledger import EntryKey, LedgerEntry, Revision, Verdict
 from slad.core.tracking import TicketRef
-from slad.storage.codec import AuditEntry, decode_audit
 from slad.storage.rows import LedgerRow
 
 _ENTRY_COLUMNS: Final = (
@@ -23,17 +22,16 @@ KNOWN: Final = (
     " WHERE tracking_key = ? AND (closed_at >= ? OR verdict = 4)"
     " AND NOT EXISTS (SELECT 1 FROM ledger AS later"
     " WHERE later.tracking_key = l.tracking_key AND later.clock = l.clock AND later.cycle_key = l.cycle_key"
-    " AND later.revision > l.revision)"
+    " AND later.revision > l.revision AND later.revision > 1)"
 )
 OLD: Final = "SELECT entry_key FROM tenant CROSS JOIN ledger USING (tenant_key) WHERE recorded_at < ? LIMIT ?"
 LAST_AUDIT_UP_TO: Final = (
     # From the newest back, as those after an instant are few, mostly.
     "SELECT audit_key FROM audit WHERE recorded_at <= ? ORDER BY audit_key DESC LIMIT 1"
 )
-AUDIT_AFTER: Final = "SELECT body FROM audit WHERE tracking_key = ? AND audit_key > ? ORDER BY audit_key DESC"
 HAS_AUDIT_UP_TO: Final = "SELECT EXISTS (SELECT 1 FROM audit WHERE tracking_key = ? AND audit_key <= ?)"
 ENDED_AFTER: Final = (
-    "SELECT DISTINCT tracking_key FROM audit CROSS JOIN tracking USING (tracking_key)"
+    "SELECT DISTINCT tracking_key FROM audit NOT INDEXED CROSS JOIN tracking USING (tracking_key)"
     " WHERE audit_key > ? AND tenant_key = ? AND state <> 1 ORDER BY tracking_key"
 )
 KEYS_DOWN_FROM: Final = (
@@ -69,7 +67,7 @@ class Period(NamedTuple):
             " AND NOT EXISTS (SELECT 1 FROM ledger AS later"
             " WHERE later.tracking_key = l.tracking_key AND later.clock = l.clock"
             " AND later.cycle_key = l.cycle_key AND later.revision > l.revision"
-            " AND later.recorded_at <= :as_of)"
+            " AND later.revision > 1 AND later.recorded_at <= :as_of)"
         )
 
     @property
@@ -140,26 +138,21 @@ class LedgerStore:
 
     def sums(self, period: Period, grouping: Grouping) -> list[Sums]:
         """What the cycles of a period amount to, by group. Percentiles are nearest ranks."""
-        groups, columns = grouping.names(), grouping.columns()
-        by = f" GROUP BY {groups.removesuffix(', ')}" if groups else ""
+        by = f" GROUP BY {grouping.names().removesuffix(', ')}" if grouping.expressions else ""
+        judged = f"FILTER (WHERE {_WITH_VERDICT})"
         query = (
-            f"WITH counted AS (SELECT {columns}verdict, excused, elapsed_ms, paused_ms,"
-            f" {_WITH_VERDICT} AS judged FROM ledger AS l WHERE {period.condition}),"
-            " ranked AS (SELECT *, row_number() OVER own AS place,"
-            f" count(*) OVER (PARTITION BY {groups}judged) AS many"
-            f" FROM counted WINDOW own AS (PARTITION BY {groups}judged ORDER BY elapsed_ms))"
-            f" SELECT {groups}sum(verdict = 1), sum(verdict = 2), sum(verdict = 2 AND excused),"
-            " sum(verdict = 3),"
-            " max(elapsed_ms) FILTER (WHERE judged AND place = (many * 50 + 99) / 100),"
-            " max(elapsed_ms) FILTER (WHERE judged AND place = (many * 90 + 99) / 100),"
-            " max(elapsed_ms) FILTER (WHERE judged), total(elapsed_ms) FILTER (WHERE judged),"
-            f" total(paused_ms) FILTER (WHERE judged) FROM ranked{by}"
+            f"SELECT {grouping.columns()}sum(verdict = 1), sum(verdict = 2), sum(verdict = 2 AND excused),"
+            f" sum(verdict = 3), percentile_disc(elapsed_ms, 0.5) {judged},"
+            # SQLite takes place floor(p * (n - 1)), which for tenths is the nearest rank from one side each.
+            f" CASE WHEN sum({_WITH_VERDICT}) % 10 = 0 THEN percentile_disc(elapsed_ms, 0.9) {judged}"
+            f" ELSE -percentile_disc(-elapsed_ms, 0.1) {judged} END, max(elapsed_ms) {judged},"
+            f" total(elapsed_ms) {judged}, total(paused_ms) {judged}"
+            f" FROM ledger AS l WHERE {period.condition}{by}"
         )
         size = len(grouping.expressions)
-        rows = self._execute(query, period.bindings | grouping.bindings)
         return [
-            Sums._make([row[:size], *row[size:-2], int(row[-2]), int(row[-1])])
-            for row in rows
+            Sums(row[:size], *row[size : size + 4], *map(_whole, row[size + 4 :]))
+            for row in self._execute(query, period.bindings | grouping.bindings)
             if row[size] is not None
         ]
 
@@ -218,10 +211,6 @@ class LedgerStore:
     def last_audit(self, as_of: int) -> int:
         """The key of the last command that was carried out by `as_of` (UTC epoch ms); 0: none."""
         return self._number(LAST_AUDIT_UP_TO, as_of)
-
-    def audit_after(self, tracking_key: int, audit_key: int) -> list[AuditEntry]:
-        """The commands of a tracking after another one, the newest first."""
-        return [decode_audit(body) for (body,) in self._execute(AUDIT_AFTER, (tracking_key, audit_key))]
 
     def was_there(self, tracking_key: int, audit_key: int) -> bool:
         """Whether a tracking had been made by the time of a command."""
@@ -301,6 +290,11 @@ def entry_of(columns: Sequence[Any]) -> LedgerEntry:
 
 _SPANS: Final = msgspec.json.Decoder(dict[str, int])
 _TEXTS: Final = msgspec.json.Decoder(dict[str, str])
+
+
+def _whole(number: Any) -> Any:
+    """SQLite's percentiles and totals are floats, exact up to 2**53."""
+    return None if number is None else int(number)
 
 
 def _text(values: Any) -> str | None:

@@ -72,6 +72,7 @@ PARKED_TICKETS: Final = (
 META: Final = "SELECT value FROM meta WHERE name = ?"
 _AUDIT_ENTRY: Final = "SELECT recorded_at, body, audit_key, tracking_key, checksum FROM audit"
 AUDIT_OF: Final = f"{_AUDIT_ENTRY} WHERE tracking_key = ? ORDER BY audit_key"
+AUDIT_AFTER: Final = f"{_AUDIT_ENTRY} WHERE tracking_key = ? AND audit_key > ? ORDER BY audit_key DESC"
 
 
 AT_ONCE: Final = (8, 32, 128)

@@ -298,6 +298,10 @@ class Store:
         """(recorded_at, entry) of the commands of one tracking, in order."""
         return list(readable(self._read.audit, self._execute(select.AUDIT_OF, (tracking_key,))))
 
+    def audit_after(self, tracking_key: int, audit_key: int) -> list[tuple[int, AuditEntry]]:
+        """The same of those after the entry with a key, the newest first."""
+        return list(readable(self._read.audit, self._execute(select.AUDIT_AFTER, (tracking_key, audit_key))))
+
     def schedule(self, schedule_key: int) -> Schedule | None:
         """A stored schedule."""
         row = self._execute(select.SCHEDULE, (schedule_key,)).fetchone()

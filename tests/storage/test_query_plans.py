@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from slad.storage import journal, select, temporal_store
+from slad.storage import journal, ledger_store, select, temporal_store
 from slad.storage.database import DataDirectory
 
 LOOKUPS = {
@@ -16,6 +16,7 @@ LOOKUPS = {
     for name in (
         "LATEST", "GENERATION", "BY_KEY", "HOLDERS", "WAKES", "WAKES_AT", "WAKE_OF", "REQUEST", "EVENTS",
         "EVENTS_OF", "SCHEDULE", "SCHEDULE_KEY", "TENANT_KEY", "TENANT_ID", "OF_TENANT", "OF_ALL", "AUDIT_OF",
+        "AUDIT_AFTER",
         "OLDEST_EVENT", "NEWEST_EVENT_UP_TO", "EVENTS_OWED", "NEWEST_AUDIT", "META", "PARKED_EVENTS",
         "PARKED_EVENTS_OF", "PARKED_TICKETS", "TENANT_KEYS", "TICKETS_LIKE",
     )
@@ -115,6 +116,30 @@ def test_start_up_reads_only_the_ends_of_indexes(connection: apsw.Connection) ->
     connection.set_progress_handler(count, 1)
     assert journal.Journal(connection).counters().tracking == 20_000
     assert steps < 200, "virtual machine instructions of the four maxima"
+
+
+@pytest.mark.parametrize("name", ["KNOWN", "HAS_AUDIT_UP_TO", "ENDED_AFTER", "KEYS_DOWN_FROM"])
+def test_what_is_asked_of_the_ledger_is_a_search(connection: apsw.Connection, name: str) -> None:
+    steps = plan(connection, getattr(ledger_store, name))
+    assert any(step.startswith("SEARCH") for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step], steps
+
+
+@pytest.mark.parametrize("column", ["due_at", "closed_at", "opened_at"])
+def test_a_report_reads_its_period_by_an_index(connection: apsw.Connection, column: str) -> None:
+    period = ledger_store.Period(1, column, 0, 1, 2, ("response",))
+    query = f"EXPLAIN QUERY PLAN SELECT 1 FROM ledger AS l WHERE {period.condition}"
+    steps = [str(row[3]) for row in connection.execute(query, period.bindings)]
+    index = "ledger_by_due" if column == "due_at" else "ledger_by_recording"
+    assert steps[0].startswith(f"SEARCH l USING INDEX {index} (tenant_key=? AND "), steps
+    assert steps[-1].startswith("SEARCH later USING COVERING INDEX ledger_by_revision"), steps
+
+
+def test_old_rows_of_the_ledger_are_found_tenant_by_tenant(connection: apsw.Connection) -> None:
+    assert [step.split(" USING")[0] for step in plan(connection, ledger_store.OLD)] == [
+        "SCAN tenant",
+        "SEARCH ledger",
+    ]
 
 
 TEMPORAL_LOOKUPS = (
