@@ -22,6 +22,7 @@ import {
   SladClient,
   SladError,
   SladTestClock,
+  type SlaLedgerEntry,
   Unauthenticated,
   Unavailable,
   Unimplemented,
@@ -50,6 +51,40 @@ function clientOf(context: TestContext, options: ConstructorParameters<typeof Sl
   context.after(() => client.close());
   return client;
 }
+
+test("what share of promises was kept", async (t) => {
+  const { client, clock } = await daemon(t);
+  await client.startSlaTracking({ ...TICKET, targets: TARGETS, policy_id: "gold" });
+  await clock.advanceBy(30 * MINUTE);
+  await client.completeSla({ ...TICKET, phase: "SLA_PHASE_RESPONSE" });
+  const annotation = { ...TICKET, clock: "response", reason_code: "vendor", excused: true };
+  assert.equal((await client.annotateSla(annotation)).changed, true);
+  const asked = {
+    tenant_id: TICKET.tenant_id,
+    from_time: MONDAY_9,
+    to_time: new Date(MONDAY_9.getTime() + 1_000 * HOUR),
+    group_by: ["SLA_GROUP_KEY_CLOCK" as const],
+  };
+  const report = await client.reportSla(asked);
+  assert.deepEqual(
+    report.rows.map(({ group, met, open_in_time, attainment }) => [group[0], met, open_in_time, attainment]),
+    [
+      ["resolution", 0, 1, undefined],
+      ["response", 1, 0, 1],
+    ],
+  );
+  assert.deepEqual((await client.reportSla({ ...asked, as_of: report.as_of })).total, report.total);
+  const entries: SlaLedgerEntry[] = [];
+  for await (const entry of client.unfoldSlaReport({ ...asked, figures: ["SLA_FIGURE_MET"] })) {
+    entries.push(entry);
+  }
+  assert.deepEqual(
+    entries.map(({ ticket_id, clock: name, reason_code }) => [ticket_id, name, reason_code]),
+    [[TICKET.ticket_id, "response", "vendor"]],
+  );
+  const ahead = await client.forecastSla({ tenant_id: TICKET.tenant_id, until: asked.to_time });
+  assert.equal(ahead.total?.will_miss, 1);
+});
 
 test("every call of the service", async (t) => {
   const { client, clock } = await daemon(t);

@@ -17,7 +17,7 @@ from tests.slad_under_test import Slad, slad_running
 
 AT_ONCE = RetryPolicy(random=lambda: 0.0)
 
-GENERATORS = {"list_sla_trackings", "retarget_sla_trackings", "watch_sla_events"}
+GENERATORS = {"list_sla_trackings", "retarget_sla_trackings", "unfold_sla_report", "watch_sla_events"}
 
 
 class Threaded:

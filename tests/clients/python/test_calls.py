@@ -98,6 +98,26 @@ async def test_the_life_of_a_ticket(client: Client, slad: Slad) -> None:
     assert life.segments
 
 
+async def test_what_share_of_promises_was_kept(client: Client, slad: Slad) -> None:
+    for ticket in ("T-1", "T-2"):
+        await start(client, ticket, targets=[target(None, 60)], policy_id="gold")
+    await slad.advance(minutes=90)
+    await client.complete_sla(ticket_id="T-1", phase="RESOLUTION")
+    why: dict[str, Any] = {"clock": "resolution", "reason_code": "vendor", "excused": True}
+    assert (await client.annotate_sla(ticket_id="T-1", **why)).changed
+    about: dict[str, Any] = {"tenant_id": "acme", "from_time": MONDAY_9, "to_time": MONDAY_9 + minutes(600)}
+    asked = about | {"timezone": "Europe/Berlin", "by": "DUE", "group_by": ["POLICY", "MONTH"]}
+    report = await client.report_sla(**asked)
+    assert [(list(row.group), row.missed_excused, row.open_overdue) for row in report.rows] == [
+        (["gold", "2026-03"], 1, 1)
+    ]
+    assert (await client.report_sla(**asked, as_of=report.as_of)).total == report.total
+    unfolded = client.unfold_sla_report(**asked, group=["gold", "2026-03"], figures=["OPEN_OVERDUE"])
+    assert [entry.ticket_id async for reply in unfolded for entry in reply.entries] == ["T-2"]
+    ahead = await client.forecast_sla(tenant_id="acme", until=MONDAY_9 + minutes(600), group_by=["CLOCK"])
+    assert (ahead.total.overdue, [cycle.ticket_id for cycle in ahead.cycles]) == (1, ["T-2"])
+
+
 async def test_a_preview(client: Client) -> None:
     ahead = await client.preview_sla(
         targets=[target()],

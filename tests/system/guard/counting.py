@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,8 +13,10 @@ import apsw
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from benchmarks.start_request import StartRequests
+from slad.core.events import RESOLUTION
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
+from slad.engine.commands import Answer, Command, Complete
 from slad.engine.handlers import execute
 from slad.engine.queries import Queries
 from slad.engine.unit_of_work import UnitOfWork
@@ -50,14 +52,28 @@ class Turns:
     def take(self, bodies: list[bytes]) -> list[bytes]:
         """One turn: parsed, carried out, committed."""
         commands = [self._reader.start(rpc.StartSlaTrackingRequest.FromString(body), NOW) for body in bodies]
+        answers = self._carry_out(commands, replies.STARTED.whole, NOW)
+        self.tickets += [(command.tenant_id, command.ticket_id) for command in commands]
+        return answers
+
+    def resolve(self, number: int) -> None:
+        """One turn: so many tickets, the youngest first, are resolved ten minutes after their start."""
+        commands = [
+            Complete(tenant_id=tenant_id, ticket_id=ticket_id, clock=RESOLUTION)
+            for tenant_id, ticket_id in (self.tickets.pop() for _ in range(number))
+        ]
+        self._carry_out(commands, lambda answer: b"", NOW + 600_000)
+
+    def _carry_out(
+        self, commands: Sequence[Command], render: Callable[[Answer], bytes], now: int
+    ) -> list[bytes]:
         self._journal.begin()
-        work = UnitOfWork(self._store, self._directory, self._counters, NOW, LocalCarrier())
+        work = UnitOfWork(self._store, self._directory, self._counters, now, LocalCarrier())
         if len(commands) > 1:
             work.foresee(commands)
-        answers = [execute(work, command, replies.STARTED.whole) for command in commands]
+        answers = [execute(work, command, render) for command in commands]
         self._journal.commit(work.finish())
         self._counters = work.counters
-        self.tickets += [(command.tenant_id, command.ticket_id) for command in commands]
         return answers
 
     def status(self, place: int) -> bytes:

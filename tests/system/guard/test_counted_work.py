@@ -28,6 +28,20 @@ def test_rows(tmp_path: Path) -> None:
         assert slad.connection.total_changes() - before == 32 * budgets.ROWS
 
 
+def test_a_completion_adds_a_row_of_the_ledger_for_each_clock_that_it_closes(tmp_path: Path) -> None:
+    with turns(tmp_path) as slad:
+        of_one = [sql for sql in statements(slad.connection, lambda: slad.resolve(1)) if "ledger" in sql]
+        rows = slad.connection.execute("SELECT count(*), count(DISTINCT clock) FROM ledger").get
+        of_32 = statements(slad.connection, lambda: slad.resolve(32))
+        resolved = slad.connection.execute("SELECT count(*) FROM ledger").get
+        started = statements(slad.connection, lambda: slad.take(slad.requests(32)))
+    assert rows == (2, 2), "response and resolution"
+    assert [sql.split()[0] for sql in of_one] == ["SELECT", "INSERT", "INSERT"]
+    assert resolved == 2 + 64
+    assert len([sql for sql in of_32 if sql.startswith("INSERT INTO ledger")]) == 1, "64 rows at once"
+    assert not [sql for sql in started if "ledger" in sql], "a start writes none, and looks for none"
+
+
 def test_bytes_and_syncs(tmp_path: Path) -> None:
     with FaultyDisk(tmp_path) as disk, turns(tmp_path / "data") as slad:
         size = _database_bytes(slad.connection)
