@@ -32,12 +32,12 @@ _ADVICE: Final = {
     "TENANT_NOT_ALLOWED": "Sign in with a token that is for this tenant, or for all.",
     "ROLE_TOO_LOW": "Sign in with a token of the role that it needs.",
     "HOST_NOT_LOCAL": "Open it as http://127.0.0.1 or http://localhost with the same port, or use a token.",
-    "UNKNOWN_ZOOM": "Choose one of the windows above the picture.",
-    "UNKNOWN_TIMEZONE": "Give an IANA name such as Europe/Berlin, or choose UTC.",
+    "UNKNOWN_ENUM_VALUE": "Choose one of these, or leave it out.",
+    "UNKNOWN_TIME_ZONE": "Give an IANA name such as Europe/Berlin, or choose UTC.",
     "STOPPING": "slad is stopping. It is back when it has been started again; reload the page then.",
-    "TOO_MANY_PAGES": "Close some pages of the console, or wait a moment and reload.",
-    "BAD_MONTH": "Choose a month on the page of reports.",
-    "UNKNOWN_GROUP": "Choose a group on the page of reports.",
+    "OVERLOADED": "Wait a moment and reload.",
+    "TOO_MANY_STREAMS": "Close some pages of the console, or wait a moment and reload.",
+    "MALFORMED_DATE": "Choose a month on the page of reports.",
     "SINK_NOT_FOUND": "The page of sinks lists those that are configured.",
 }
 

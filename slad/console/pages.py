@@ -193,7 +193,7 @@ class Pages:
     ) -> web.StreamResponse:
         if self._streams >= MAX_STREAMS:
             message = f"{MAX_STREAMS} pages are live already"
-            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_PAGES", message)
+            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)
         stream = LiveStream(request)
         self._streams += 1
         try:
@@ -239,7 +239,7 @@ class Pages:
         generation = query.get("generation", "")
         if generation:
             if not re.fullmatch("[1-9][0-9]{0,8}", generation):
-                raise InvalidField("generation", "NOT_A_NUMBER", "it is a number from 1 on")
+                raise InvalidField("generation", "NOT_POSITIVE", "it is a number from 1 on")
             fields["generation"] = int(generation)
         admitted = self._calls.admit(self.shell.who(request), "SlaBackend.GetSlaTimeline", **fields)
         return Asked(
@@ -263,7 +263,7 @@ class Pages:
     def _place_in_line(self) -> Any:
         if self._waiting >= MAX_WAITING:
             message = f"{MAX_WAITING} pages wait already"
-            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_PAGES", message)
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
         self._waiting += 1
         try:
             yield

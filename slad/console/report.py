@@ -65,7 +65,7 @@ def month(text: str, zone: tzinfo, now: int) -> Month:
     if text:
         found = re.fullmatch(r"(\d{4})-(\d{2})", text)
         if found is None or not (2000 <= int(found[1]) < 9999 and 1 <= int(found[2]) <= 12):
-            raise InvalidField("month", "BAD_MONTH", "it is not a month from 2000-01 on, such as 2026-10")
+            raise InvalidField("month", "MALFORMED_DATE", "it is not a month such as 2026-10, from 2000 on")
         year, number = int(found[1]), int(found[2])
     else:
         local = to_datetime(now).astimezone(zone)
@@ -85,14 +85,14 @@ def _name(months: int) -> str:
 def group_key(text: str) -> str:
     """The name of a group. Raises InvalidField."""
     if text and text not in GROUPS:
-        raise InvalidField("by", "UNKNOWN_GROUP", f"it is one of {', '.join(GROUPS)}")
+        raise InvalidField("by", "UNKNOWN_ENUM_VALUE", f"it is one of {', '.join(GROUPS)}")
     return text or "policy"
 
 
 def figure(text: str) -> str:
     """The name of a figure. Raises InvalidField."""
     if text not in FIGURES:
-        raise InvalidField("figure", "UNKNOWN_FIGURE", f"it is one of {', '.join(FIGURES)}")
+        raise InvalidField("figure", "UNKNOWN_ENUM_VALUE", f"it is one of {', '.join(FIGURES)}")
     return text
 
 

@@ -93,7 +93,7 @@ class TicketView(NamedTuple):
 def zoom_of(text: str) -> str:
     """The name of a window. Raises InvalidField."""
     if text and text != WHOLE and text not in ZOOMS:
-        raise InvalidField("zoom", "UNKNOWN_ZOOM", f"it is one of {WHOLE}, {', '.join(ZOOMS)}")
+        raise InvalidField("zoom", "UNKNOWN_ENUM_VALUE", f"it is one of {WHOLE}, {', '.join(ZOOMS)}")
     return text or WHOLE
 
 

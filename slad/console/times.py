@@ -10,6 +10,7 @@ from dateutil.parser import isoparse
 from slad.core import time_text
 from slad.core.errors import InvalidField
 from slad.core.instants import MAX_INSTANT_MS, format_instant, from_datetime, to_datetime
+from slad.core.schedule import check_timezone
 
 READER, SCHEDULE, UTC_NAME = "reader", "schedule", "UTC"
 
@@ -54,13 +55,13 @@ def times(asked: str, reader: str, schedule: str, now: int) -> Times:
     reader = reader if len(reader) <= MAX_NAME and time_text.zone(reader) else ""
     choice = asked or (READER if reader else SCHEDULE)
     name = {READER: reader, SCHEDULE: schedule}.get(choice, choice)
-    found = time_text.zone(name) if len(name) <= MAX_NAME else None
-    if found is None:
-        if name:
-            message = f"{name[:MAX_NAME]!r} is not a time zone; give one such as Europe/Berlin"
-            raise InvalidField("zone", "UNKNOWN_TIMEZONE", message)
-        found, name = UTC, UTC_NAME
-    return Times(found, name, choice, reader, schedule, now)
+    if not name:
+        return Times(UTC, UTC_NAME, choice, reader, schedule, now)
+    try:
+        check_timezone(name)
+    except InvalidField as error:
+        raise InvalidField("zone", error.reason, error.message) from None
+    return Times(time_text.zone(name) or UTC, name, choice, reader, schedule, now)
 
 
 def read_instant(field: str, text: str) -> int | None:
@@ -73,5 +74,5 @@ def read_instant(field: str, text: str) -> int | None:
     except (ValueError, OverflowError):
         at = -1
     if not 0 <= at <= MAX_INSTANT_MS:
-        raise InvalidField(field, "BAD_INSTANT", "it is not an instant such as 2026-03-02T09:00:00Z")
+        raise InvalidField(field, "MALFORMED_TIMESTAMP", "it is not an instant such as 2026-03-02T09:00:00Z")
     return at

@@ -214,7 +214,7 @@ async def test_times_are_in_the_zone_that_is_chosen(tmp_path: Path, how: dict[st
         assert "04:00:00 EST" in await it.page.inner_text(started)
         await it.page.fill("#zone", "Mars")
         await it.page.click("footer button")
-        await it.page.wait_for_selector("text=UNKNOWN_TIMEZONE")
+        await it.page.wait_for_selector("text=UNKNOWN_TIME_ZONE")
 
 
 async def test_light_and_dark_follow_the_system(tmp_path: Path) -> None:

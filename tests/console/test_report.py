@@ -95,12 +95,12 @@ async def test_what_is_not_a_report_says_what_is(tmp_path: Path) -> None:
     async with desk_running(tmp_path) as desk:
         await live_through_a_month(desk)
         for path, told in (
-            ("/report?tenant=acme&month=2026-13", "BAD_MONTH"),
-            ("/report?tenant=acme&month=soon", "BAD_MONTH"),
-            ("/report?tenant=acme&month=0001-01", "BAD_MONTH"),
-            ("/report?tenant=acme&by=weather", "UNKNOWN_GROUP"),
+            ("/report?tenant=acme&month=2026-13", "MALFORMED_DATE"),
+            ("/report?tenant=acme&month=soon", "MALFORMED_DATE"),
+            ("/report?tenant=acme&month=0001-01", "MALFORMED_DATE"),
+            ("/report?tenant=acme&by=weather", "UNKNOWN_ENUM_VALUE"),
             ("/report.csv", "tenant_id"),
-            ("/report/promises?tenant=acme&figure=luck", "UNKNOWN_FIGURE"),
+            ("/report/promises?tenant=acme&figure=luck", "UNKNOWN_ENUM_VALUE"),
         ):
             code, text = await desk.get(path)
             assert (code, told in text) == (400, True), (path, text)
