@@ -31,7 +31,7 @@ LOST_STATUS: Final = "Internal error from Core"
 ATTEMPTS: Final = 10
 """How often such a call is made, until its status arrives."""
 
-LONGER_S: Final = 0.02
+LONGER_S: Final = 0.1
 """By how much more time each attempt leaves for it between two messages."""
 
 _STATUS_KEY: Final = "grpc-status-details-bin"
