@@ -15,7 +15,7 @@ from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
 from slad.storage.database import DATABASE_NAME
 
-TABLES = ("tracking", "event", "audit")
+TABLES = ("tracking", "event", "audit", "ledger")
 BATCH = 256
 
 

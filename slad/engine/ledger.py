@@ -52,7 +52,9 @@ class LedgerTurn:
         tracking = record.tracking
         if former is None:
             if tracking.facts:  # nothing else closes a cycle, and a start has none
-                self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
+                # It is new, so nothing is recorded of it that would have to be looked up.
+                for revision in revisions({}, closed_entries(tracking, reading, calendars, EVER), (), now):
+                    self._add(record, revision)
             return
         if former.tracking_key != record.tracking_key:
             self._hand_over(former, {clock.name for clock in tracking.terms.clocks}, now)
