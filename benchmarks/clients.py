@@ -141,8 +141,12 @@ class _Lives:
             due += BETWEEN_S
 
 
+MESSAGES_UNDER_WAY: Final = 4
+"""Of a stream of commands: a pipeline sends on while results are under way."""
+
+
 async def push(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[str, Any]:
-    """Starts through ExecuteSla: so many streams, each with one message under way; starts a second.
+    """Starts through ExecuteSla: so many streams, each with some messages under way; starts a second.
 
     Raises RuntimeError when one is refused.
     """
@@ -151,6 +155,8 @@ async def push(channel: grpc.aio.Channel, options: argparse.Namespace) -> dict[s
 
     async def stream() -> None:
         call = execute()
+        for _ in range(MESSAGES_UNDER_WAY - 1):
+            await call.write(starts_message(starts, options.in_message, omit_status=not options.status))
         while not stopping:
             await call.write(starts_message(starts, options.in_message, omit_status=not options.status))
             answered = 0

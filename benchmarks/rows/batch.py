@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks.clients import started, told
+from benchmarks.clients import MESSAGES_UNDER_WAY, started, told
 from benchmarks.processes import Server, echo, load, slad
 from benchmarks.results import Result, Target
 from benchmarks.row import Options, Row
@@ -42,7 +42,8 @@ def run(options: Options) -> Result:
                     ):
                         figures.setdefault(name, []).append(value)
     notes = [
-        f"{STREAMS} streams, {IN_MESSAGE} starts in a message, one message of each under way; the echo and "
+        f"{STREAMS} streams, {IN_MESSAGE} starts in a message, {MESSAGES_UNDER_WAY} messages of each under "
+        "way; the echo and "
         f"single starts with {IN_FLIGHT} in flight. Every start has a request_id and its whole schedule. "
         "Without statuses: `omit_status`."
     ]

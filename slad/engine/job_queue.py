@@ -47,8 +47,8 @@ class JobQueue:
     of those before it may be about its ticket (M7). Callers who may touch some tenants only have no such
     commands.
 
-    Streams have half of what is taken (X4). When nobody else waits they have half of what may be taken: while
-    it is committed, messages of other streams come in and go out.
+    Streams have half of what is taken (X4). When nobody else waits, about half of what streams have is taken:
+    while that is committed, messages of others come in and go out.
     """
 
     def __init__(self) -> None:
@@ -92,9 +92,9 @@ class JobQueue:
         """
         taken: list[tuple[int, Job]] = []
         single = batched = 0
-        alone = not self._lines
+        room = 0 if self._lines else min(max(self.batched // 2, most // 2), most)
         while single + batched < most:
-            if self._streams and batched < (most // 2 if alone else single):
+            if self._streams and batched < (room or single):
                 name, line = next(iter(self._streams.items()))
                 commands = line[0][1].commands
                 if taken and single + batched + commands > most:

@@ -34,7 +34,7 @@ ROWS_AT_ONCE: Final = 32
 """Rows that go through the engine together; timers and commands get their turns between them. A row counts
 once more for everything that it says has happened."""
 
-CHUNKS_AHEAD: Final = 8
+CHUNKS_AHEAD: Final = 16
 """Chunks of an import under way: while some are committed the next are read."""
 
 MENDED_AT_ONCE: Final = 128

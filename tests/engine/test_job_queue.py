@@ -87,8 +87,12 @@ def test_streams_take_turns_among_themselves_and_have_half_of_a_turn() -> None:
     queue.drain()
     for number in range(9):
         queue.put(part("x", number))
-    assert names(queue.take(16)) == "x0 x1", "half, though nobody else waits"
-    assert [item.cause for item in queue.drain()] == [f"x{number}" for number in range(2, 9)]
+    assert names(queue.take(16)) == "x0 x1 x2 x3", "many wait, and nobody else"
+    assert names(queue.take(16)) == "x4 x5 x6", "half of what waits, and as it goes in parts"
+    assert names(queue.take(16)) == "x7 x8", "but half a turn at least"
+    for number in range(3):
+        queue.put(part("x", number))
+    assert [item.cause for item in queue.drain()] == ["x0", "x1", "x2"]
     assert (len(queue), queue.take(9)) == (0, [])
 
 
