@@ -84,6 +84,8 @@ class Execution:
         self._tracing = tracing
         self._kinds = _kinds(requests)
         self._open: set[_Exchange] = set()
+        self.reading = asyncio.Lock()
+        """Held while a part is read: of all streams one at a time, so that the engine waits for one only."""
 
     async def replies(
         self, stream: AsyncIterator[rpc.ExecuteSlaRequest], who: Caller
@@ -268,24 +270,25 @@ class _Exchange:
         some: list[rpc.SlaCommand] = []
         for command in commands:
             if self._may_be_about_what_is_under_way(command):
-                self._begin(some, received)
+                await self._begin(some, received)
                 some = []
                 if self._last is not None:
                     await asyncio.wait({self._last})
             some.append(command)
             if len(some) == COMMANDS_AT_ONCE:
-                self._begin(some, received)
+                await self._begin(some, received)
                 some = []
-                await asyncio.sleep(0)  # others have their turn
-        self._begin(some, received)
+        await self._begin(some, received)
         self._parts.put_nowait(received)
 
-    def _begin(self, commands: list[rpc.SlaCommand], received: _Received) -> None:
+    async def _begin(self, commands: list[rpc.SlaCommand], received: _Received) -> None:
         if not commands:
             return
-        part = self._execution.begin(self, commands, self._who, received)
-        self._last = part.done or self._last
-        self._parts.put_nowait(part)
+        async with self._execution.reading:
+            part = self._execution.begin(self, commands, self._who, received)
+            self._last = part.done or self._last
+            self._parts.put_nowait(part)
+            await asyncio.sleep(0)  # others have their turn
 
     def _may_be_about_what_is_under_way(self, command: rpc.SlaCommand) -> bool:
         """Whether its tenant is looked for among the caller's, in what is committed (M7)."""
