@@ -1,4 +1,4 @@
-"""The code of docs/adopting-in-algapsa.md: compiled as it stands there, and run.
+"""The code of docs/adopting-in-algapsa.md and moving-algapsa-over.md: compiled as it stands there, and run.
 
 It runs against PostgreSQL with tables shaped like AlgaPSA's (`adoption/schema.sql`), imitations of what it
 imports of AlgaPSA (`adoption/alga`, `adoption/packages`), and a slad that wants TLS and a token.
@@ -22,7 +22,9 @@ from tests.system.e2e.slad_process import COMMAND, slad_process
 
 __all__ = ["package"]
 
-PAGE = ROOT / "docs" / "adopting-in-algapsa.md"
+PAGES = "".join(
+    (ROOT / "docs" / name).read_text("utf-8") for name in ("adopting-in-algapsa.md", "moving-algapsa-over.md")
+)
 HARNESS = Path(__file__).parent / "adoption"
 BLOCK = re.compile(r"^```(?P<language>ts|js)\n// (?P<path>\S+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -71,7 +73,7 @@ def adopted(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("alga", "packages", "test", "tsconfig.json"):
         copy = shutil.copytree if (HARNESS / name).is_dir() else shutil.copy
         copy(HARNESS / name, folder / name)
-    for block in BLOCK.finditer(PAGE.read_text("utf-8")):
+    for block in BLOCK.finditer(PAGES):
         path = folder / block["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         assert not path.exists(), f"{block['path']} is there twice"
@@ -86,11 +88,10 @@ def adopted(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_block_of_the_page_says_its_file() -> None:
-    page = PAGE.read_text("utf-8")
-    fences = re.findall(r"^```(\w*)$", page, re.MULTILINE)
+    fences = re.findall(r"^```(\w*)$", PAGES, re.MULTILINE)
     languages = [fence for fence in fences if fence]
     assert set(languages) <= {"ts", "js", "diff"} | {""}
-    assert len(BLOCK.findall(page)) == len([fence for fence in languages if fence in ("ts", "js")])
+    assert len(BLOCK.findall(PAGES)) == len([fence for fence in languages if fence in ("ts", "js")])
 
 
 @pytest.fixture
