@@ -176,11 +176,6 @@ class Reading(NamedTuple):
                 return clock
         return None
 
-    @property
-    def overdue(self) -> int:
-        """How many open cycles are past 100 %."""
-        return sum(clock.closed_at is None and clock.breached_at is not None for clock in self.clocks)
-
     def verdict(self, name: str) -> bool | None:
         """Whether the last closed cycle of a clock was met; None when it has none, or none with a verdict."""
         closed = [cycle for cycle in self.cycles(name) if cycle.closed_at is not None]

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from slad.core import machine
-from slad.core.ledger import LedgerEntry, Verdict, entry_of
+from slad.core.ledger import LedgerEntry, Verdict, entry_of, overdue_cycles
 from slad.core.reading import ClockReading
 from slad.core.status import TrackingState
 from slad.core.tracking import TicketRef, Tracking
@@ -192,7 +192,8 @@ class Attainment:
             # Most have fired nothing, and need not be read.
             if record.state is TrackingState.ACTIVE and record.tracking.fired:
                 try:
-                    found[key] = machine.reading_at(record.tracking, self._catalog.calendar, now).overdue
+                    reading = machine.reading_at(record.tracking, self._catalog.calendar, now)
+                    found[key] = overdue_cycles(reading)
                 except Unreadable as error:
                     self._store.unreadable.note(error)
         return found, key if scanned == PAGE else None
@@ -203,7 +204,7 @@ class Attainment:
 
     def _open(self, query: ReportQuery, last_audit: int, record: Record) -> Iterator[OpenCycle]:
         key, tracking = record.tracking_key, record.tracking
-        later = self._store.audit_after(key, last_audit)
+        later = self._ledger.audit_after(key, last_audit)
         if later and not self._ledger.was_there(key, last_audit):
             return
         for _, command in later:

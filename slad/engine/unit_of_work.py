@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Event
+from slad.core.ledger import overdue_cycles
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
 from slad.core.tracking import Engine, TicketRef
@@ -146,7 +147,7 @@ class UnitOfWork:
         if write.former is not None or (is_new and tracking.facts):
             self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
         if tracking.fired:
-            self.overdue[tracking_key] = transition.reading.overdue
+            self.overdue[tracking_key] = overdue_cycles(transition.reading)
         sequence = self._last_sequence
         for event in transition.events:
             sequence += 1

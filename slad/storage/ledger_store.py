@@ -10,6 +10,9 @@ import msgspec
 
 from slad.core.ledger import EntryKey, LedgerEntry, Revision, Verdict
 from slad.core.tracking import TicketRef
+from slad.storage import select
+from slad.storage.codec import AuditEntry
+from slad.storage.row_reader import RowReader, readable
 from slad.storage.rows import LedgerRow
 
 _ENTRY_COLUMNS: Final = (
@@ -125,8 +128,9 @@ class StoredEntry(NamedTuple):
 class LedgerStore:
     """The ledger on a reading connection. Used by one thread at a time."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, read: RowReader) -> None:
         self._execute = connection.execute
+        self._read = read
 
     def known(self, tracking_key: int, since: int) -> dict[EntryKey, Revision]:
         """The last revisions of a tracking: of what closed at `since` (UTC epoch ms) or later, or is VOID."""
@@ -211,6 +215,10 @@ class LedgerStore:
     def last_audit(self, as_of: int) -> int:
         """The key of the last command that was carried out by `as_of` (UTC epoch ms); 0: none."""
         return self._number(LAST_AUDIT_UP_TO, as_of)
+
+    def audit_after(self, tracking_key: int, audit_key: int) -> list[tuple[int, AuditEntry]]:
+        """(recorded_at, entry) of the commands of a tracking after another one, the newest first."""
+        return list(readable(self._read.audit, self._execute(select.AUDIT_AFTER, (tracking_key, audit_key))))
 
     def was_there(self, tracking_key: int, audit_key: int) -> bool:
         """Whether a tracking had been made by the time of a command."""

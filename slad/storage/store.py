@@ -55,7 +55,7 @@ class Store:
 
     def ledger(self) -> LedgerStore:
         """What became of each promise, on the same connection."""
-        return LedgerStore(self._connection)
+        return LedgerStore(self._connection, self._read)
 
     def snapshot(self) -> Self:
         """Lets all further reads see the database as it is now, until `close`.
@@ -297,10 +297,6 @@ class Store:
     def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of one tracking, in order."""
         return list(readable(self._read.audit, self._execute(select.AUDIT_OF, (tracking_key,))))
-
-    def audit_after(self, tracking_key: int, audit_key: int) -> list[tuple[int, AuditEntry]]:
-        """The same of those after the entry with a key, the newest first."""
-        return list(readable(self._read.audit, self._execute(select.AUDIT_AFTER, (tracking_key, audit_key))))
 
     def schedule(self, schedule_key: int) -> Schedule | None:
         """A stored schedule."""
