@@ -41,7 +41,8 @@ class Bounds:
         self._places: dict[Kind, Places] = places(limits)
         self._bulk_s = limits.bulk_time_ms / SECOND_MS
         self._message_bytes = limits.message_bytes
-        self._unsent = {True: unsent_by_strangers(limits), False: unsent(limits)}
+        self._unsent = unsent(limits)
+        self._unsent_by_strangers = unsent_by_strangers(limits)
         self._unread = unread(limits)
 
     @contextmanager
@@ -59,10 +60,13 @@ class Bounds:
     @asynccontextmanager
     async def in_time(self, kind: Kind) -> AsyncIterator[None]:
         """The whole of a call of that kind. Raises Refused when it takes too long."""
+        timeout = asyncio.timeout(self._bulk_s if kind is Kind.BULK else None)
         try:
-            async with asyncio.timeout(self._bulk_s if kind is Kind.BULK else None):
+            async with timeout:
                 yield
         except TimeoutError:
+            if not timeout.expired():
+                raise
             raise Refused(
                 Refusal.RESOURCE_EXHAUSTED,
                 "CALL_TOO_LONG",
@@ -73,7 +77,8 @@ class Bounds:
     async def request(self, rule: Rule, parse: Callable[[bytes], Any], context: Context) -> Any:
         """The request of a call. Raises Refused when it does not come, InvalidField when there is none, or as
         `parse` does."""
-        body: Any = await self._unsent[rule.role is None].wait(context.read(), self._message_bytes)
+        arriving = self._unsent if rule.role is not None else self._unsent_by_strangers
+        body: Any = await arriving.wait(context.read(), self._message_bytes)
         if body is grpc.aio.EOF:
             await asyncio.sleep(GONE_S)
             raise InvalidField("", "MALFORMED_MESSAGE", "the call ended without a message")

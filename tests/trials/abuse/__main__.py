@@ -1,4 +1,7 @@
-"""`python -m tests.trials.abuse`: attacks of full size, what others noticed of them, as a table."""
+"""`python -m tests.trials.abuse`: attacks of full size, what others noticed of them, as a table.
+
+Exit code 1 if the daemon logged an error or did not end cleanly.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +50,14 @@ def main() -> int:
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help="by default all")
     names = parser.parse_args().attacks
     print(HEAD)
+    is_hurt = False
     for attack in FULL:
         if not names or attack.name in names:
             outcome = asyncio.run(run(attack))
             print(row(outcome), flush=True)
             print(outcome.met, outcome.notes.errors, outcome.errors[:3], file=sys.stderr, flush=True)
-    return 0
+            is_hurt = is_hurt or bool(outcome.errors) or outcome.exit_code != 0
+    return 1 if is_hurt else 0
 
 
 HEAD: Final = (
