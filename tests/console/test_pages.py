@@ -276,6 +276,18 @@ async def test_no_address_tells_a_tenant_of_another(tmp_path: Path) -> None:
         assert "role admin" in now, "the daemon's health is of all tenants"
 
 
+async def test_the_probe_knows_every_address(tmp_path: Path) -> None:
+    async with desk_running(tmp_path) as desk:
+        parts = desk.slad.daemon._parts
+        assert parts is not None
+        assert parts.console is not None
+        routes = [route.path for route in parts.console._pages.routes() if route.method == "GET"]
+        patterns = [re.sub(r"\{[^}]*\}", "[^/]+", re.sub(r":\[\^/\]\+", "", path)) for path in routes]
+        paths = [address.partition("?")[0] for address in addresses("victim", "V-1")]
+        missing = [one for one in patterns if not any(re.fullmatch(one, path) for path in paths)]
+        assert not missing, "addresses() lacks these"
+
+
 async def read_some(desk: Desk, path: str, secret: str) -> tuple[int, str]:
     """(status, text) of a page, or of the first part of a stream."""
     async with desk.session.get(desk.url + path, **bearer(secret)) as answer:
