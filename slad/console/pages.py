@@ -84,13 +84,13 @@ class Pages:
         """All addresses but those of files."""
         return [
             web.get("/", self.now),
-            web.get("/live", self.now_live),
+            web.get("/live", self.now_live, allow_head=False),
             web.get("/search", self.search),
             web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}", self.ticket),
-            web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}/live", self.ticket_live),
+            web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}/live", self.ticket_live, allow_head=False),
             web.get("/t/{tenant:[^/]+}/{ticket:[^/]+}/timeline.svg", self.timeline_svg),
             web.get("/ticket", self.ticket),
-            web.get("/ticket/live", self.ticket_live),
+            web.get("/ticket/live", self.ticket_live, allow_head=False),
             web.get("/ticket/timeline.svg", self.timeline_svg),
             web.get("/delivery", self.delivery),
             *self._report.routes(),

@@ -126,6 +126,8 @@ async def test_what_cannot_be_shown_says_why_and_what_to_do(tmp_path: Path) -> N
             assert '<a href="/">' in text, "the way out"
         async with desk.session.post(f"{desk.url}/") as answer:
             assert answer.status == 405
+        async with desk.session.head(f"{desk.url}/live") as answer:
+            assert answer.status == 405, "it would be open for ever"
         async with desk.session.post(f"{desk.url}/sign-in", data={"token": "x" * 100_000}) as answer:
             assert answer.status in (400, 413)
 
