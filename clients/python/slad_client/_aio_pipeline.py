@@ -157,8 +157,11 @@ class SladPipeline(Commands):
         feeding = asyncio.create_task(self._feed(stream), name="slad-pipeline-feed")
         try:
             async for response in stream:
-                deliver(self._backlog.answer(response))
+                settled, refused = self._backlog.answer(response)
+                deliver(settled)
                 self._awake.set()
+                if refused:
+                    return refused
         except grpc.RpcError as failure:
             return from_rpc_error(failure)
         except SladError as error:
@@ -179,8 +182,6 @@ class SladPipeline(Commands):
         self, stream: grpc.aio.StreamStreamCall[rpc.ExecuteSlaRequest, rpc.ExecuteSlaResponse]
     ) -> None:
         while self._backlog or not self._closing:
-            if pause := self._backlog.pause():
-                await self._client._sleep(pause)
             if message := self._backlog.message():
                 await stream.write(message)
             else:

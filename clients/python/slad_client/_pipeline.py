@@ -204,27 +204,29 @@ class Backlog:
         pause, self._pause = self._pause, 0.0
         return pause
 
-    def answer(self, response: rpc.ExecuteSlaResponse) -> list[Settled]:
-        """Takes results, which come in the order of the commands."""
+    def answer(self, response: rpc.ExecuteSlaResponse) -> tuple[list[Settled], SladError | None]:
+        """Takes results, which come in the order of the commands.
+
+        With an error the stream has to be given up: slad refused a command for now, and what was sent behind
+        it is not to be told, or to fail, before it. All of that is sent again, in order.
+        """
         settled: list[Settled] = []
         refused: SladError | None = None
         for result in response.results:
             if not self._under_way:
                 raise Internal(grpc.StatusCode.INTERNAL, "more results than commands")
-            pending = self._under_way.popleft()
+            pending = self._under_way[0]
             outcome = _outcome(result, pending.request_id)
             if isinstance(outcome, SladError) and outcome.code in RETRIED_COMMAND and not pending.once:
                 refused = outcome
-                heapq.heappush(self._waiting, (pending.number, pending))
-            elif not self._is_over(pending):
+                break
+            self._under_way.popleft()
+            if not self._is_over(pending):
                 settled.append(self._settle(pending, outcome))
         self._moved_at = self._clock()
         if settled:
             self._answered_at, self._failures, self._trouble = self._moved_at, 0, None
-        if refused:
-            self._fail(refused)
-            log.debug("a pipeline: %s; again in %.3f s", refused, self._pause)
-        return settled
+        return settled, refused
 
     def broke(self, error: SladError | None) -> list[Settled]:
         """The stream has ended; None: without a word. What was under way is sent again, if it may be."""
@@ -237,7 +239,9 @@ class Backlog:
         error = error or stream_ended()
         if not is_broken(error) and error.code not in RETRIED_COMMAND:
             return self.give_up(error)
-        self._fail(error)
+        self._trouble = error
+        self._failures += 1
+        self._pause = self._retry.delay(self._failures, asked(error))
         log.warning("a pipeline broke, again in %.1f s: %s", self._pause, error)
         return [self._settle(pending, error.about(pending.request_id)) for pending in lost if pending.once]
 
@@ -288,11 +292,6 @@ class Backlog:
     @property
     def _silence(self) -> float:
         return math.inf if self._retry.attempts == 1 else self._retry.attempt_timeout
-
-    def _fail(self, error: SladError) -> None:
-        self._trouble = error
-        self._failures += 1
-        self._pause = self._retry.delay(self._failures, asked(error))
 
     def _settle(self, pending: _Pending, outcome: Message | Exception) -> Settled:
         pending.over = True

@@ -149,15 +149,6 @@ class SladPipeline:
         deliver(settled)
         return future
 
-    def _change(self, change: Callable[..., list[Settled]], *arguments: Any) -> None:
-        """Lets the backlog change, and tells everybody; callers outside of the lock."""
-        with self._changed:
-            settled = change(*arguments)
-            self._changed.notify_all()
-            if not self._backlog:
-                self._due.notify()
-        deliver(settled)
-
     def _run(self) -> None:
         """One stream after the other, as long as there is something to send."""
         while True:
@@ -169,11 +160,14 @@ class SladPipeline:
             try:
                 if pause:
                     self._client._sleep(pause)
-                self._change(self._backlog.broke, self._use_a_stream())
+                error = self._use_a_stream()
+                with self._changed:
+                    settled = self._backlog.broke(error)
             except Exception as error:
                 # Whatever it is, such as one of a token that cannot be had: nobody is left waiting.
-                self._change(self._backlog.give_up, error)
-                self._change(self._backlog.broke, None)
+                with self._changed:
+                    settled = self._backlog.give_up(error) + self._backlog.broke(None)
+            self._tell(settled)
 
     def _use_a_stream(self) -> SladError | None:
         """Sends and receives until the stream ends: with what, if not well."""
@@ -183,7 +177,11 @@ class SladPipeline:
             self._stream, self._silent = stream, False
         try:
             for response in stream:
-                self._change(self._backlog.answer, response)
+                with self._changed:
+                    settled, refused = self._backlog.answer(response)
+                self._tell(settled)
+                if refused:
+                    return refused
         except grpc.RpcError as failure:
             if self._silent:
                 return DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "slad says nothing")
@@ -191,8 +189,8 @@ class SladPipeline:
         except SladError as error:
             return error
         finally:
-            over.set()
             with self._changed:
+                over.set()
                 self._stream = None
                 self._changed.notify_all()
             # Nothing else ends a stream for certain: not the garbage collector, not the channel.
@@ -200,20 +198,25 @@ class SladPipeline:
         return None
 
     def _messages(self, over: threading.Event) -> Iterator[rpc.ExecuteSlaRequest]:
-        """What gRPC sends on one stream, from a thread of its own."""
-        while not over.is_set():
+        """What gRPC sends on one stream, from a thread of its own, until the stream is `over`."""
+        while True:
             with self._changed:
-                if self._closing and not self._backlog:
+                # Asked under the lock: what is taken here must not be of the next stream.
+                if over.is_set() or (self._closing and not self._backlog):
                     return
-                pause, message = self._backlog.pause(), None
-                if not pause:
-                    message = self._backlog.message()
-                    if message is None:
-                        self._changed.wait()
-            if pause:
-                self._client._sleep(pause)
-            if message is not None:
-                yield message
+                message = self._backlog.message()
+                if message is None:
+                    self._changed.wait()
+                    continue
+            yield message
+
+    def _tell(self, settled: list[Settled]) -> None:
+        """The backlog has changed: tells everybody; callers outside of the lock."""
+        with self._changed:
+            self._changed.notify_all()
+            if not self._backlog:
+                self._due.notify()
+        deliver(settled)
 
     def _watch_time(self) -> None:
         """Looks after what takes too long, until everything is answered and the stream has ended."""

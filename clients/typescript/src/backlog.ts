@@ -134,29 +134,29 @@ export class Backlog {
     return pause;
   }
 
-  /** Takes results, which come in the order of the commands. Raises Internal when there are too many. */
-  answer(response: ExecuteSlaResponse): void {
-    const again: Pending[] = [];
-    let refused: SladError | undefined;
-    const answered = this.underWay.splice(0, response.results.length);
-    if (answered.length < response.results.length) {
-      throw new Internal(Status.INTERNAL, "more results than commands");
-    }
+  /**
+   * Takes results, which come in the order of the commands. Raises the error for which the stream has to be given up:
+   * slad refused a command for now, and what was sent behind it is not to be told, or to fail, before it. All of that
+   * is sent again, in order. Or Internal, when there are too many.
+   */
+  answer({ results }: ExecuteSlaResponse): void {
     this.movedAt = this.now();
-    answered.forEach((pending, place) => {
-      const outcome = outcomeOf(response.results[place] as SlaResult, pending.requestId);
+    for (const result of results) {
+      const [pending] = this.underWay;
+      if (!pending) {
+        throw new Internal(Status.INTERNAL, "more results than commands");
+      }
+      const outcome = outcomeOf(result, pending.requestId);
       if (outcome instanceof SladError && RETRIED_COMMAND.has(outcome.code) && !pending.once) {
-        refused = outcome;
-        again.push(pending);
-      } else if (pending.settle) {
+        throw outcome;
+      }
+      this.underWay.shift();
+      if (pending.settle) {
         this.answeredAt = this.movedAt;
         this.failures = 0;
         this.trouble = undefined;
         this.settle(pending, outcome);
       }
-    });
-    if (refused) {
-      this.sendAgain(again, refused);
     }
   }
 
@@ -175,7 +175,10 @@ export class Backlog {
     for (const pending of lost.filter(({ once }) => once)) {
       this.drop(pending, errorAbout(error, pending.requestId));
     }
-    this.sendAgain(lost, error);
+    this.waiting = [...lost, ...this.waiting];
+    this.trouble = error;
+    this.failures += 1;
+    this.pause = delayAfter(this.failures, this.settings.retry, error.retryDelayMs);
   }
 
   /** Ends one command that has no result, if it has none. */
@@ -226,13 +229,6 @@ export class Backlog {
   private get silenceMs(): number {
     const { attempts, attemptTimeoutMs } = this.settings.retry;
     return attempts === 1 ? Number.POSITIVE_INFINITY : attemptTimeoutMs;
-  }
-
-  private sendAgain(commands: Pending[], error: SladError): void {
-    this.waiting = [...commands, ...this.waiting].sort((one, other) => one.number - other.number);
-    this.trouble = error;
-    this.failures += 1;
-    this.pause = delayAfter(this.failures, this.settings.retry, error.retryDelayMs);
   }
 
   private settle(pending: Pending, outcome: Outcome): void {

@@ -67,7 +67,7 @@ export class SladPipeline<Omitted extends boolean = false> extends SlaCommands<O
   private silent = false;
   private closed = false;
   private running: Promise<void> | undefined;
-  /** Until when nothing is to be sent: a pause is on, or the stream takes no more. */
+  /** The stream takes no more for now. */
   private held = false;
   private scheduled: NodeJS.Immediate | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -241,22 +241,15 @@ export class SladPipeline<Omitted extends boolean = false> extends SlaCommands<O
     if (!stream || this.held) {
       return;
     }
-    const pause = this.backlog.takePause();
-    const release = () => {
-      if (this.stream === stream) {
-        this.held = false;
-        this.feed();
-      }
-    };
-    if (pause > 0) {
-      this.held = true;
-      sleep(pause, this.closing).then(release, release);
-      return;
-    }
     for (let message = this.backlog.message(); message; message = this.backlog.message()) {
       if (!stream.write(message)) {
         this.held = true;
-        stream.once("drain", release);
+        stream.once("drain", () => {
+          if (this.stream === stream) {
+            this.held = false;
+            this.feed();
+          }
+        });
         return;
       }
     }

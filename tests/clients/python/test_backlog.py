@@ -51,21 +51,30 @@ class Pipe:
         return [command.cancel.ticket_id for command in message.commands] if message else []
 
     def answer(self, *changed: bool) -> None:
-        results = [rpc.SlaResult(cancel=rpc.CancelSlaResponse(changed=is_so)) for is_so in changed]
-        deliver(self.backlog.answer(rpc.ExecuteSlaResponse(results=results)))
+        self.respond(*map(result, changed))
 
-    def refuse(self, code: grpc.StatusCode, reason: str, retry_after_s: int = 0) -> None:
-        status = status_pb2.Status(code=code.value[0], message="no")
-        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason))
-        if retry_after_s:
-            pause = error_details_pb2.RetryInfo()
-            pause.retry_delay.seconds = retry_after_s
-            status.details.add().Pack(pause)
-        response = rpc.ExecuteSlaResponse(results=[rpc.SlaResult(error=status)])
-        deliver(self.backlog.answer(response))
+    def respond(self, *results: rpc.SlaResult) -> None:
+        settled, refused = self.backlog.answer(rpc.ExecuteSlaResponse(results=results))
+        deliver(settled)
+        if refused:
+            deliver(self.backlog.broke(refused))
 
     def breaks(self, error: grpc.RpcError | None = GONE) -> None:
         deliver(self.backlog.broke(from_rpc_error(error) if error else None))
+
+
+def result(changed: bool) -> rpc.SlaResult:
+    return rpc.SlaResult(cancel=rpc.CancelSlaResponse(changed=changed))
+
+
+def refusal(code: grpc.StatusCode, reason: str, retry_after_s: int = 0) -> rpc.SlaResult:
+    status = status_pb2.Status(code=code.value[0], message="no")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason))
+    if retry_after_s:
+        pause = error_details_pb2.RetryInfo()
+        pause.retry_delay.seconds = retry_after_s
+        status.details.add().Pack(pause)
+    return rpc.SlaResult(error=status)
 
 
 def changed(futures: list[Future[Any]]) -> list[bool]:
@@ -159,34 +168,36 @@ def test_a_refusal_is_of_its_command_alone() -> None:
     pipe = Pipe()
     before, refused, after = pipe.put("A", "B", "C")
     assert len(pipe.sent()) == 3
-    pipe.answer(True)
-    pipe.refuse(grpc.StatusCode.FAILED_PRECONDITION, "TRACKING_COMPLETED")
-    pipe.answer(False)
+    ended = refusal(grpc.StatusCode.FAILED_PRECONDITION, "TRACKING_COMPLETED")
+    pipe.respond(result(True), ended, result(False))
     assert changed([before, after]) == [True, False]
     with pytest.raises(slad_client.FailedPrecondition) as caught:
         refused.result(0)
     assert (caught.value.reason, caught.value.request_id) == ("TRACKING_COMPLETED", "B")
 
 
-def test_what_slad_refuses_for_now_is_sent_again_before_what_is_new() -> None:
+def test_what_slad_refuses_for_now_is_sent_again_with_all_that_was_sent_behind_it() -> None:
     pipe = Pipe()
-    futures = pipe.put("A", "B")
-    assert pipe.sent() == ["A", "B"]
-    pipe.refuse(grpc.StatusCode.UNAVAILABLE, "CANNOT_WRITE", retry_after_s=1)
-    pipe.refuse(grpc.StatusCode.UNAVAILABLE, "CANNOT_WRITE", retry_after_s=1)
-    assert pipe.backlog.pause() == pytest.approx(1.2)
+    futures = pipe.put(*"ABCDE")
+    assert pipe.sent() == [*"ABCDE"]
+    for_now = refusal(grpc.StatusCode.UNAVAILABLE, "CANNOT_WRITE", retry_after_s=1)
+    # C may be of the ticket that B would have started: what it says counts for nothing.
+    no_ticket = refusal(grpc.StatusCode.NOT_FOUND, "TRACKING_NOT_FOUND")
+    pipe.respond(result(True), for_now, no_ticket, result(True))
+    assert [future.done() for future in futures] == [True, False, False, False, False]
+    assert pipe.backlog.pause() == pytest.approx(1.1)
     assert pipe.backlog.pause() == 0.0
-    futures += pipe.put("C")
-    assert pipe.sent() == ["A", "B", "C"]
-    pipe.answer(True, True, True)
-    assert changed(futures) == [True] * 3
+    futures += pipe.put("F")
+    assert pipe.sent() == [*"BCDEF"]
+    pipe.answer(*[True] * 5)
+    assert changed(futures) == [True] * 6
 
 
 def test_a_result_that_says_nothing_is_an_error_of_its_command() -> None:
     pipe = Pipe()
     (future,) = pipe.put("A")
     pipe.sent()
-    deliver(pipe.backlog.answer(rpc.ExecuteSlaResponse(results=[rpc.SlaResult()])))
+    pipe.respond(rpc.SlaResult())
     with pytest.raises(slad_client.Internal):
         future.result(0)
 
@@ -276,8 +287,12 @@ def test_without_retries_a_command_is_sent_once() -> None:
     assert pipe.sent() == ["B"]
     pipe.answer(True)
     assert changed([again]) == [True]
-    (refused,) = Pipe(NO_RETRY).put("C")
-    assert not refused.done()
+    pipe = Pipe(NO_RETRY)
+    (once,) = pipe.put("C")
+    pipe.sent()
+    pipe.respond(refusal(grpc.StatusCode.UNAVAILABLE, "STOPPING"))
+    with pytest.raises(slad_client.Unavailable):
+        once.result(0)
 
 
 # --- time
