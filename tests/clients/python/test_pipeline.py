@@ -176,8 +176,8 @@ async def test_commands_share_messages_and_each_has_its_own_reply(relay: Relay, 
     assert not any(reply.created for reply in again)
     messages = relay.requests("ExecuteSla")
     assert sum(len(message.commands) for message in messages) == 600
-    assert max(len(message.commands) for message in messages) == PER_MESSAGE
-    if isinstance(relayed.client, aio.SladClient):
+    assert max(len(message.commands) for message in messages) <= PER_MESSAGE
+    if isinstance(relayed.client, aio.SladClient):  # of the other it depends on the threads
         assert len(messages) == 2 * -(-300 // PER_MESSAGE)
 
 

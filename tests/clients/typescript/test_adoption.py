@@ -6,18 +6,17 @@ imports of AlgaPSA (`adoption/alga`, `adoption/packages`), and a slad that wants
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import trustme
 
 from tests.clients.typescript.test_package import package, run, virtual
 from tests.paths import ROOT
+from tests.postgresql import postgresql_running
 from tests.system.e2e.slad_process import COMMAND, slad_process
 
 __all__ = ["package"]
@@ -32,37 +31,12 @@ ZONE = "America/New_York"
 """Of the host: a column of type date becomes a midnight there."""
 
 
-def postgresql(program: str) -> str:
-    """The path of one of PostgreSQL's own programs, which Debian has apart from the others."""
-    found = shutil.which(program) or next(
-        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))), None
-    )
-    if found is None:
-        pytest.skip("PostgreSQL is missing; install it: apt-get install postgresql")
-    return found
-
-
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """The URL of a database with AlgaPSA's tables, on a Unix socket of its own."""
-    programs = {name: postgresql(name) for name in ("initdb", "pg_ctl", "psql")}
-    # Not below pytest's own folders: root alone may look into them, and PostgreSQL does not run as root.
-    with TemporaryDirectory(prefix="slad-pg-") as folder:
-        user: list[str] = []
-        if os.geteuid() == 0:
-            user = ["runuser", "-u", "postgres", "--"]
-            shutil.chown(folder, "postgres", "postgres")
-        cwd, data = Path(folder), f"{folder}/data"
-        run(*user, programs["initdb"], "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", cwd=cwd)
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c timezone=UTC"
-        control = (*user, programs["pg_ctl"], "-D", data)
-        run(*control, "-l", f"{folder}/log", "-o", options, "-w", "start", cwd=cwd)
-        try:
-            psql = (programs["psql"], "-v", "ON_ERROR_STOP=1", "-q", "-h", folder, "-U", "postgres")
-            run(*psql, "-f", HARNESS / "schema.sql", cwd=cwd)
-            yield f"postgres://postgres@localhost/postgres?host={folder}"
-        finally:
-            run(*control, "-m", "immediate", "stop", cwd=cwd)
+    with postgresql_running() as url:
+        run("psql", "-v", "ON_ERROR_STOP=1", "-q", "-d", url, "-f", HARNESS / "schema.sql", cwd=HARNESS)
+        yield url
 
 
 @pytest.fixture(scope="module")
