@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from slad_client import SladError
+from slad_client.aio import SladClient
 from slad_client.v1 import sla_backend_pb2
 
 SERVICE = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
@@ -18,8 +20,18 @@ REPLIES: dict[type[Message], type[Message]] = {
     request: GetMessageClass(method.output_type) for request, method in METHODS.items()
 }
 
+COMMANDS = {
+    GetMessageClass(field.message_type): field.name
+    for field in sla_backend_pb2.SlaCommand.DESCRIPTOR.fields
+    if field.message_type
+}
+"""Where a request goes in a SlaCommand."""
+
 CALL_TIMEOUT_S = 30.0
 """An answer that takes longer, from a daemon that is alive, is a fault."""
+
+PIPELINE_TIMEOUT_S = 120.0
+"""So is one of a pipeline that takes longer, over all the kills in between."""
 
 OPTIONS = [
     # Each client has a connection of its own, as separate processes would.
@@ -90,6 +102,30 @@ class Caller:
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+class PipelinedCaller(Caller):
+    """One whose commands go through a pipeline of the client, which lives on over the runs of the daemon."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self._client = SladClient(address, options=dict(OPTIONS))
+        self._pipeline = self._client.pipeline(timeout=PIPELINE_TIMEOUT_S)
+
+    async def send(self, kind: type[Message], request: bytes) -> bytes:
+        """As of `Caller`; a command is answered, whatever happens to the daemon meanwhile."""
+        field = COMMANDS.get(kind)
+        if field is None:
+            return await super().send(kind, request)
+        command = sla_backend_pb2.SlaCommand(**{field: kind.FromString(request)})
+        (outcome,) = await self._pipeline.execute([command])
+        if isinstance(outcome, SladError):
+            raise RefusedError(outcome.code, outcome.reason, outcome.message)
+        return outcome.SerializeToString()
+
+    async def close(self) -> None:
+        await self._client.close()
+        await super().close()
 
 
 def _understood(error: grpc.aio.AioRpcError) -> Exception:

@@ -1,4 +1,7 @@
-"""A client: a tenant with a connection of its own, lanes that send commands, and a durable consumer."""
+"""A client: a tenant with a connection of its own, lanes that send commands, and a durable consumer.
+
+Every second one sends its commands through a pipeline.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from typing import Protocol
 
 from slad_client.v1 import types_pb2 as pb
 
-from tests.trials.crash.caller import Caller, DownError
+from tests.trials.crash.caller import Caller, DownError, PipelinedCaller
 from tests.trials.crash.faults import Faults
 from tests.trials.crash.gate import Gate
 from tests.trials.crash.lane import Lane
 from tests.trials.crash.watchers import Consumer
 
 LANES = 4
+PIPELINED_LANES = 12
+"""More, so that their commands share messages."""
 
 
 class Worker(Protocol):
@@ -39,21 +44,38 @@ class Connected:
             run = await gate.next_run(number)
             number = run.number
             if self._caller is None or self._number < number:
-                former, self._caller, self._number = self._caller, Caller(run.address), number
-                if former is not None:
+                former, self._caller, self._number = self._caller, self._connect(run.address), number
+                if former not in (None, self._caller):
                     await former.close()
             try:
                 await worker.work(self._caller, gate)
             except DownError:
                 continue
 
+    def _connect(self, address: str) -> Caller:
+        """To a run of the daemon that has just begun."""
+        return Caller(address)
+
 
 class Client(Connected):
     def __init__(self, number: int, seed: int, schedule: pb.BusinessHoursSchedule, faults: Faults) -> None:
         tenant = f"tenant-{number}"
+        self._is_pipelined = number % 2 == 1
         self.lanes = [
-            Lane(f"c{number}l{lane}", tenant, Random(f"{seed} {number} {lane}"), schedule, faults)
-            for lane in range(LANES)
+            Lane(
+                f"c{number}l{lane}",
+                tenant,
+                Random(f"{seed} {number} {lane}"),
+                schedule,
+                faults,
+                verbatim=not self._is_pipelined,
+            )
+            for lane in range(PIPELINED_LANES if self._is_pipelined else LANES)
         ]
         self.consumer = Consumer(f"psa-{number}", tenant, Random(f"{seed} {number} consumer"), faults)
         super().__init__([*self.lanes, self.consumer])
+
+    def _connect(self, address: str) -> Caller:
+        if not self._is_pipelined:
+            return Caller(address)
+        return self._caller or PipelinedCaller(address)

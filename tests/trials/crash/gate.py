@@ -21,6 +21,11 @@ class Gate:
         self._go.set()
         self._idle = 0
 
+    @property
+    def run_number(self) -> int:
+        """Of the latest run that became ready."""
+        return self._run.number
+
     async def open(self, address: str) -> None:
         """The daemon is ready."""
         async with self._changed:

@@ -98,6 +98,8 @@ class Counts:
     took_effect: int = 0
     """Of the unknown ones: found to have happened."""
     no_effect: int = 0
+    carried_over: int = 0
+    """Through pipelines: sent to one run of the daemon, and answered by a later one."""
     repeated: int = 0
     """Acknowledged requests sent again."""
     acks: int = 0

@@ -24,6 +24,7 @@ def table(result: Result) -> str:
         ("… unknown: the daemon died", f"{counts.unknown:,}"),
         ("…… of these, took effect", f"{counts.took_effect:,}"),
         ("…… of these, did not", f"{counts.no_effect:,}"),
+        ("… carried over a kill by a pipeline", f"{counts.carried_over:,}"),
         ("requests repeated, same answer", f"{counts.repeated:,}"),
         ("acknowledgements of consumers", f"{counts.acks:,}"),
         ("events", f"{result.events:,}"),
