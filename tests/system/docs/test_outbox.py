@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from slad_client.sync import SladClient
 from slad_client.v1 import types_pb2 as pb
 
@@ -168,7 +169,8 @@ class World:
     """A PSA's database, and slad; what runs is killed at the end."""
 
     def __init__(self, code: Code, url: str, folder: Path, stack: ExitStack) -> None:
-        self._code, self._url, self._folder, self._stack = code, url, folder, stack
+        self._code, self._folder, self._stack = code, folder, stack
+        self.url = url
         self.address = f"unix:{folder}/slad.sock"
         self.db = stack.enter_context(psycopg.connect(url, autocommit=True))
         self.db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -180,11 +182,10 @@ class World:
         self.slad = self._stack.enter_context(slad_process(*arguments))
 
     def start_sender(self) -> subprocess.Popen[bytes]:
-        return self._started(self._code.sender, self._url, self.address)
+        return self._started(self._code.sender, self.url, self.address)
 
     def start_psa(self) -> subprocess.Popen[bytes]:
-
-        return self._started(self._code.psa, self._url, json.dumps(LIFE))
+        return self._started(self._code.psa, self.url, json.dumps(LIFE))
 
     def _started(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         process = self._code.start(program, *arguments)
@@ -197,7 +198,7 @@ class World:
         for command in commands:
             ((kind, fields),) = command.items()
             row = {kind: {"tenant_id": "acme", "ticket_id": ticket, **fields}}
-            self.db.execute("INSERT INTO sla_outbox (command) VALUES (%s)", [psycopg.types.json.Jsonb(row)])
+            self.db.execute("INSERT INTO sla_outbox (command) VALUES (%s)", [Jsonb(row)])
 
     def count(self, query: str) -> int:
         row = self.db.execute(query).fetchone()  # type: ignore[call-overload]
@@ -285,7 +286,7 @@ def killed_before_the_deletion(psa: World) -> None:
     psa.start_slad()
     for ticket in TICKETS[:5]:
         psa.note(ticket, *LIFE[:3])
-    with psycopg.connect(psa._url) as lock:
+    with psycopg.connect(psa.url) as lock:
         lock.execute("LOCK TABLE sla_outbox IN SHARE MODE")  # it can be read, and not deleted from
         sender = psa.start_sender()
         blocked = "SELECT count(pid) FROM pg_stat_activity WHERE wait_event = 'relation'"
