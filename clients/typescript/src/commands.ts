@@ -26,6 +26,7 @@ export type Told<Reply, Omitted extends boolean> = Omitted extends true
 
 const { SlaBackendService } = rpc;
 
+/** What takes commands: the client, one by one, or a pipeline, many at a time. */
 export abstract class SlaCommands<Omitted extends boolean = false> {
   /** Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see `on_existing`). */
   startSlaTracking(

@@ -139,7 +139,8 @@ export class SladPipeline<Omitted extends boolean = false> extends SlaCommands<O
   private send(field: string, name: string, request: unknown, options: CallOptions): Promise<SlaOutcome> {
     return new Promise((resolve, reject) => {
       const message = messageNamed(name, identified(request)) as { request_id: string };
-      const { timeoutMs, signal, retry } = options;
+      const { signal, retry } = options;
+      const timeoutMs = options.timeoutMs === undefined ? undefined : checkedTimeout(options.timeoutMs);
       const requestId = message.request_id;
       if (this.closed || this.closing.aborted) {
         throw this.gone();
@@ -166,7 +167,7 @@ export class SladPipeline<Omitted extends boolean = false> extends SlaCommands<O
       );
       if (timeoutMs !== undefined) {
         const late = () => this.backlog.drop(pending, errorAbout(this.backlog.late(timeoutMs), requestId));
-        timer = setTimeout(late, checkedTimeout(timeoutMs));
+        timer = setTimeout(late, timeoutMs);
       }
       signal?.addEventListener("abort", abort, { once: true });
       this.watchTime();
@@ -196,6 +197,7 @@ export class SladPipeline<Omitted extends boolean = false> extends SlaCommands<O
       } catch (error) {
         // Whatever it is, such as one of a token that cannot be had: nobody is left waiting.
         this.backlog.giveUp(error as Error);
+        this.backlog.broke();
       }
     }
   }
