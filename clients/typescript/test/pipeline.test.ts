@@ -154,9 +154,11 @@ test("refusals have the class, reason and field that they have alone", async (t)
       name: "InvalidArgument",
       field: "ticket_id",
     });
-    await assert.rejects(sender.resumeSla(TICKET, { timeoutMs: 0 }), InvalidArgument);
+    const pause = { ...TICKET, reason: "SLA_PAUSE_REASON_STATUS_PAUSE" } as const;
+    await assert.rejects(sender.pauseSla(pause, { timeoutMs: 0 }), InvalidArgument);
   }
   await pipeline.close();
+  assert.equal((await client.getSlaStatus(TICKET)).is_paused, false, "and was not sent");
 });
 
 test("how many tickets stand in one call", async (t) => {
