@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from slad_client import SladError
-from slad_client.aio import SladClient
+from slad_client.aio import SladPipeline
 from slad_client.v1 import sla_backend_pb2
 
 SERVICE = sla_backend_pb2.DESCRIPTOR.services_by_name["SlaBackend"]
@@ -105,12 +105,11 @@ class Caller:
 
 
 class PipelinedCaller(Caller):
-    """One whose commands go through a pipeline of the client, which lives on over the runs of the daemon."""
+    """One whose commands go through a pipeline, which outlives it: it goes on over the runs of the daemon."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, pipeline: SladPipeline) -> None:
         super().__init__(address)
-        self._client = SladClient(address, options=dict(OPTIONS))
-        self._pipeline = self._client.pipeline(timeout=PIPELINE_TIMEOUT_S)
+        self._pipeline = pipeline
 
     async def send(self, kind: type[Message], request: bytes) -> bytes:
         """As of `Caller`; a command is answered, whatever happens to the daemon meanwhile."""
@@ -122,10 +121,6 @@ class PipelinedCaller(Caller):
         if isinstance(outcome, SladError):
             raise RefusedError(outcome.code, outcome.reason, outcome.message)
         return outcome.SerializeToString()
-
-    async def close(self) -> None:
-        await self._client.close()
-        await super().close()
 
 
 def _understood(error: grpc.aio.AioRpcError) -> Exception:

@@ -9,9 +9,10 @@ import asyncio
 from random import Random
 from typing import Protocol
 
+from slad_client.aio import SladClient, SladPipeline
 from slad_client.v1 import types_pb2 as pb
 
-from tests.trials.crash.caller import Caller, DownError, PipelinedCaller
+from tests.trials.crash.caller import OPTIONS, PIPELINE_TIMEOUT_S, Caller, DownError, PipelinedCaller
 from tests.trials.crash.faults import Faults
 from tests.trials.crash.gate import Gate
 from tests.trials.crash.lane import Lane
@@ -45,7 +46,7 @@ class Connected:
             number = run.number
             if self._caller is None or self._number < number:
                 former, self._caller, self._number = self._caller, self._connect(run.address), number
-                if former not in (None, self._caller):
+                if former is not None:
                     await former.close()
             try:
                 await worker.work(self._caller, gate)
@@ -61,6 +62,7 @@ class Client(Connected):
     def __init__(self, number: int, seed: int, schedule: pb.BusinessHoursSchedule, faults: Faults) -> None:
         tenant = f"tenant-{number}"
         self._is_pipelined = number % 2 == 1
+        self._pipeline: SladPipeline | None = None
         self.lanes = [
             Lane(
                 f"c{number}l{lane}",
@@ -78,4 +80,7 @@ class Client(Connected):
     def _connect(self, address: str) -> Caller:
         if not self._is_pipelined:
             return Caller(address)
-        return self._caller or PipelinedCaller(address)
+        if self._pipeline is None:
+            client = SladClient(address, options=dict(OPTIONS))
+            self._pipeline = client.pipeline(timeout=PIPELINE_TIMEOUT_S)
+        return PipelinedCaller(address, self._pipeline)
