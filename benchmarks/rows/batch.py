@@ -68,7 +68,7 @@ ROW = Row(
     "a bare grpc.aio echo, 32 in flight",
     (
         Target("ratio", 1.3, at_least=True),
-        Target("ratio, single", 0.44, at_least=True),
+        Target("ratio, single", 0.43, at_least=True),
     ),
     run,
     60,
