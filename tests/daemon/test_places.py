@@ -107,6 +107,16 @@ async def test_a_file_that_somebody_else_is_changing(tmp_path: Path, monkeypatch
     assert sorted(os.listdir(tmp_path)) == ["fence", "fence.lock"]
 
 
+async def test_what_root_adopts_is_the_folders_and_its_groups(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 1234, 5678)
+    await place_at(str(tmp_path / "fence")).write(b"one", None)
+    owner = os.stat(tmp_path)
+    for name in ("fence", "fence.lock"):
+        found = os.stat(tmp_path / name)
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o660, owner.st_uid, owner.st_gid)
+
+
 @pytest.mark.parametrize(
     ("where", "complaint"),
     [

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # an extra, loaded by those who use it
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
+SHARED_MODE: Final = 0o660
+"""The group of the folder may use what is in it."""
+
 LOCK_S: Final = 2.0
 """How long another's change of the file may take."""
 
@@ -117,10 +120,18 @@ class FilePlace:
     def _temporary(self) -> Iterator[tuple[Path, int]]:
         file, path = mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
         try:
+            self._share(file)
             yield Path(path), file
         finally:
             os.close(file)
             Path(path).unlink(missing_ok=True)
+
+    def _share(self, file: int) -> None:
+        """Lets those use a file for whom the folder is: users elsewhere, and slad after root adopted."""
+        os.fchmod(file, SHARED_MODE)
+        if os.geteuid() == 0:
+            folder = self._path.parent.stat()
+            os.fchown(file, folder.st_uid, folder.st_gid)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -128,6 +139,8 @@ class FilePlace:
             self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
         try:
+            if os.fstat(lock).st_uid == os.geteuid():
+                self._share(lock)
             until = time.monotonic() + LOCK_S
             while True:
                 try:
