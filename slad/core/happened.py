@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import compress, count
 from operator import ne
 from typing import Final, NamedTuple
 
 from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
-from slad.core.facts import FactKind, Life
+from slad.core.facts import Fact, FactKind, Life
 from slad.core.history import BLANK, History
 from slad.core.reading import Calendars, ClockReading, Reading, read
 from slad.core.tracking import Tracking
@@ -42,7 +42,7 @@ def happened(before: Before, tracking: Tracking, reading: Reading) -> list[Event
     after = reading.history
     events = [*_phases(before.history, reading), *_end(before.history, tracking, reading)]
     if after.holds:
-        events[:0] = _pauses(before.history, after)
+        events[:0] = _pauses(before.history, after, tracking.facts)
     if before.named or tracking.terms.named:
         events[:0] = _named(before, tracking, reading)
     if after.readable:
@@ -73,7 +73,7 @@ def continued(before: Before, heir: Tracking, reading: Reading) -> list[Event]:
     return sorted([*goes_on, *recorded], key=_by_occurrence) if recorded else goes_on
 
 
-def _pauses(before: History, after: History) -> Iterator[Event]:
+def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[Event]:
     # What is new is behind what they have in common. Several may be of one instant, so they are counted.
     differing = compress(count(), map(ne, before.stops, after.stops))
     same = next(differing, min(len(before.stops), len(after.stops)))
@@ -96,8 +96,12 @@ def _pauses(before: History, after: History) -> Iterator[Event]:
     was, now = _changes(before), _changes(after)
     if not was and not now:
         return
-    # Also where nothing changes any more: who was told that something did has to hear what is held.
-    for at in sorted({at for at, _ in (now - was) + (was - now)} - told):
+    # Also where nothing changes any more: who was told that something did has to hear what is held. And where
+    # a resume may once have been told to end a pause that goes on by now.
+    since = after.stops[same].from_ms if same < len(after.stops) else 0
+    ends = {fact.at for fact in facts if fact.kind == FactKind.RESUME and fact.at > since}
+    gone_on = {at for at in ends if not _held_at(before, at)}
+    for at in sorted(({at for at, _ in (now - was) + (was - now)} | gone_on) - told):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
 

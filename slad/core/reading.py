@@ -169,6 +169,11 @@ class Reading(NamedTuple):
     timezone: str
     """The zone of the tracking's schedule; "" when every hour counts."""
 
+    @property
+    def open(self) -> list[ClockReading]:
+        """The cycles that are open, paused ones included."""
+        return [clock for clock in self.clocks if clock.closed_at is None]
+
     def clock(self, phase: Phase) -> ClockReading | None:
         """The clock of `phase`, if it has a target (C1)."""
         for clock in self.unnamed:

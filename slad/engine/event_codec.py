@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -11,6 +13,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import CycleRef, Event, EventType, pause_reason
 from slad.core.facts import FactKind, up_to
+from slad.core.reading import ClockReading
 from slad.core.tracking import TicketRef, Tracking
 from slad.storage.codec import encode
 
@@ -86,8 +89,29 @@ def recorded_at(body: bytes) -> int:
     return event.recorded_at.ToMilliseconds() if event is not None else 0
 
 
-def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int, now: int) -> bytes:
-    """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered."""
+TELL_NO_DUE_DATES: Final = frozenset(
+    {EventType.THRESHOLD_REACHED, EventType.THRESHOLD_RETRACTED, EventType.OWNER_CHANGED}
+)
+"""Events that change no deadline, and are no last word on those that others have changed."""
+
+
+def last_word(events: Sequence[Event]) -> Event | None:
+    """Which of the events of one change tells the due dates after it."""
+    for event in reversed(events):
+        if event.type not in TELL_NO_DUE_DATES:
+            return event
+    return None
+
+
+def encode_event(
+    ticket: TicketRef,
+    tracking: Tracking,
+    event: Event,
+    sequence: int,
+    now: int,
+    cycles: Iterable[ClockReading] | None = None,
+) -> bytes:
+    """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered; `cycles` are those that are open."""
     message = pb.SlaEvent(
         sequence=sequence,
         event_id=event_id(ticket, tracking, event, sequence),
@@ -118,4 +142,12 @@ def encode_event(ticket: TicketRef, tracking: Tracking, event: Event, sequence: 
         threshold.notification_superseded = crossing.notification_superseded
         set_ms(threshold.scheduled_at, crossing.scheduled_at)
         set_ms(threshold.fired_at, crossing.fired_at)
+    if cycles is not None:
+        message.due_dates.SetInParent()
+        for cycle in cycles:
+            due = message.due_dates.cycles.add(clock=cycle.terms.name)
+            if not cycle.terms.has_one_cycle:
+                set_ms(due.cycle_opened_at, cycle.opened_at)
+            if cycle.halted_at is None and cycle.due_at is not None:
+                set_ms(due.due_at, cycle.due_at)
     return message.SerializeToString()

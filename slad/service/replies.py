@@ -253,8 +253,7 @@ def _add_thresholds(parts: list[bytes], clock: ClockReading, tracking: Tracking)
             body += _SCHEDULED_AT[len(at)] + at
             if upcoming is None and instant > limit:
                 upcoming = body
-        parts.append(_THRESHOLDS[len(body)])
-        parts.append(body)
+        parts += (_THRESHOLDS[len(body)], body)
     if upcoming is not None:
         parts += (_NEXT_THRESHOLD[len(upcoming)], upcoming)
 

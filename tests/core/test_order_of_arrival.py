@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slad.core import machine
 from slad.core.errors import Refused
 from slad.core.events import Event, EventType
-from slad.core.facts import Fact, FactKind
+from slad.core.facts import Fact, FactKind, Life
 from slad.core.instants import MINUTE_MS
 from slad.core.settle import Transition
 from slad.core.terms import ClockKind, ClockTerms, Terms
@@ -82,11 +82,16 @@ class Mirror:
         self.closed: dict[tuple[str, int], tuple[int | None, bool | None]] = {}
         """When each cycle was closed, and how."""
         self._owners: dict[int, str] = {}
+        self._pauses: dict[int, bool] = {}
         self.ended = False
 
     @property
     def owner(self) -> str:
         return self._owners[max(self._owners)] if self._owners else ""
+
+    @property
+    def is_paused(self) -> bool:
+        return bool(self._pauses) and self._pauses[max(self._pauses)]
 
     def hear(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -112,6 +117,8 @@ class Mirror:
                 del self.closed[about]
             case EventType.OWNER_CHANGED:
                 self._owners[event.occurred_at] = event.owner
+            case EventType.PAUSED | EventType.PAUSE_CHANGED | EventType.RESUMED:
+                self._pauses[event.occurred_at] = event.type is not EventType.RESUMED
             case EventType.COMPLETED | EventType.CANCELLED:
                 self.ended = True
             case _:
@@ -165,6 +172,7 @@ def test_the_order_of_arrival_leaves_no_trace(happened: list[Fact], random: Any)
         assert mirror.closed[about] == (clock.closed_at, clock.met)
     assert mirror.owner == reading.history.owner
     assert mirror.ended == reading.history.life.ended
+    assert mirror.ended or mirror.is_paused == (reading.history.life is Life.PAUSED)
     assert machine.fire(shuffled.tracking, OPEN, now).events == (), "nothing is left over for a restart"
 
 

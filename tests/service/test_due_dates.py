@@ -197,3 +197,30 @@ async def test_a_start_that_cannot_be_is_refused(tmp_path: Path, started_at: int
         found = await refused(retarget(slad, target(), started_at=started_at))
         assert (found.fields, found.reason) == (["started_at"], reason)
         assert await status(slad) == before
+
+
+async def test_events_tell_the_deadlines_after_their_change(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        ids = {"tenant_id": "acme", "ticket_id": "T-1"}
+        status = (await slad.start("T-1")).status
+        await slad.advance(minutes=10)
+        await slad.backend.PauseSla(rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_AWAITING_CLIENT, **ids))
+        await slad.advance(minutes=7)
+        resumed = (await slad.backend.ResumeSla(rpc.ResumeSlaRequest(**ids))).status
+        events = [event for event in await slad.events() if event.HasField("due_dates")]
+    started, paused, after = [
+        {
+            told.clock: told.due_at.ToJsonString() if told.HasField("due_at") else ""
+            for told in e.due_dates.cycles
+        }
+        for e in events
+    ]
+    assert started == {
+        "response": status.response.due_at.ToJsonString(),
+        "resolution": status.resolution.due_at.ToJsonString(),
+    }
+    assert paused == {"response": "", "resolution": ""}
+    assert after == {
+        "response": resumed.response.due_at.ToJsonString(),
+        "resolution": resumed.resolution.due_at.ToJsonString(),
+    }

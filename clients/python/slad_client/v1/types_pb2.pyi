@@ -1176,6 +1176,7 @@ class SlaEvent(google.protobuf.message.Message):
     CYCLE_OPENED_AT_FIELD_NUMBER: builtins.int
     PAUSE_REASON_CODE_FIELD_NUMBER: builtins.int
     OWNER_FIELD_NUMBER: builtins.int
+    DUE_DATES_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """The place in the one order of all events of this daemon. Gaps are possible."""
     event_id: builtins.str
@@ -1221,6 +1222,13 @@ class SlaEvent(google.protobuf.message.Message):
 
     @property
     def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def due_dates(self) -> Global___SlaDueDates:
+        """All deadlines once the change is done that this event is of. Every change that may move a deadline tells them
+        once, with its last event that is not THRESHOLD_* or OWNER_CHANGED. Whoever keeps the newest knows what
+        GetSlaStatus says.
+        """
+
     def __init__(
         self,
         *,
@@ -1243,16 +1251,68 @@ class SlaEvent(google.protobuf.message.Message):
         cycle_opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         pause_reason_code: builtins.str = ...,
         owner: builtins.str = ...,
+        due_dates: Global___SlaDueDates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "cycle_opened_at", b"cycle_opened_at", "met", b"met", "occurred_at", b"occurred_at", "recorded_at", b"recorded_at", "threshold", b"threshold"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "cycle_opened_at", b"cycle_opened_at", "due_dates", b"due_dates", "met", b"met", "occurred_at", b"occurred_at", "recorded_at", b"recorded_at", "threshold", b"threshold"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "attributes", b"attributes", "clock", b"clock", "cycle", b"cycle", "cycle_opened_at", b"cycle_opened_at", "event_id", b"event_id", "generation", b"generation", "met", b"met", "occurred_at", b"occurred_at", "owner", b"owner", "pause_reason", b"pause_reason", "pause_reason_code", b"pause_reason_code", "phase", b"phase", "policy_id", b"policy_id", "recorded_at", b"recorded_at", "sequence", b"sequence", "tenant_id", b"tenant_id", "threshold", b"threshold", "ticket_id", b"ticket_id", "type", b"type"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_met", b"_met", "attributes", b"attributes", "clock", b"clock", "cycle", b"cycle", "cycle_opened_at", b"cycle_opened_at", "due_dates", b"due_dates", "event_id", b"event_id", "generation", b"generation", "met", b"met", "occurred_at", b"occurred_at", "owner", b"owner", "pause_reason", b"pause_reason", "pause_reason_code", b"pause_reason_code", "phase", b"phase", "policy_id", b"policy_id", "recorded_at", b"recorded_at", "sequence", b"sequence", "tenant_id", b"tenant_id", "threshold", b"threshold", "ticket_id", b"ticket_id", "type", b"type"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__met: typing_extensions.TypeAlias = typing.Literal["met"]
     _WhichOneofArgType__met: typing_extensions.TypeAlias = typing.Literal["_met", b"_met"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType__met) -> _WhichOneofReturnType__met | None: ...
 
 Global___SlaEvent: typing_extensions.TypeAlias = SlaEvent
+
+@typing.final
+class SlaDueDates(google.protobuf.message.Message):
+    """The deadlines of all open cycles; none: no clock counts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CYCLES_FIELD_NUMBER: builtins.int
+    @property
+    def cycles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaDueDate]: ...
+    def __init__(
+        self,
+        *,
+        cycles: collections.abc.Iterable[Global___SlaDueDate] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cycles", b"cycles"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaDueDates: typing_extensions.TypeAlias = SlaDueDates
+
+@typing.final
+class SlaDueDate(google.protobuf.message.Message):
+    """The deadline of an open cycle."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLOCK_FIELD_NUMBER: builtins.int
+    CYCLE_OPENED_AT_FIELD_NUMBER: builtins.int
+    DUE_AT_FIELD_NUMBER: builtins.int
+    clock: builtins.str
+    @property
+    def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Of a clock that may have several cycles."""
+
+    @property
+    def due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The instant of 100 %. Absent while a pause stops the clock: the deadline moves until it ends."""
+
+    def __init__(
+        self,
+        *,
+        clock: builtins.str = ...,
+        cycle_opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["cycle_opened_at", b"cycle_opened_at", "due_at", b"due_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["clock", b"clock", "cycle_opened_at", b"cycle_opened_at", "due_at", b"due_at"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SlaDueDate: typing_extensions.TypeAlias = SlaDueDate
 
 @typing.final
 class SlaPause(google.protobuf.message.Message):

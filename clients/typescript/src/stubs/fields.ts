@@ -157,6 +157,15 @@ export const MESSAGES: Readonly<Record<string, Readonly<Record<string, Kind>>>> 
     cycle_opened_at: "instant",
     pause_reason_code: "string",
     owner: "string",
+    due_dates: { message: "SlaDueDates" },
+  },
+  SlaDueDates: {
+    cycles: { list: { message: "SlaDueDate" } },
+  },
+  SlaDueDate: {
+    clock: "string",
+    cycle_opened_at: "instant",
+    due_at: "instant",
   },
   SlaPause: {
     paused_at: "instant",

@@ -1248,11 +1248,33 @@ export interface SlaEvent {
   pause_reason_code: string;
   /** For OWNER_CHANGED. */
   owner: string;
+  /**
+   * All deadlines once the change is done that this event is of. Every change that may move a deadline tells them
+   * once, with its last event that is not THRESHOLD_* or OWNER_CHANGED. Whoever keeps the newest knows what
+   * GetSlaStatus says.
+   */
+  due_dates: SlaDueDates | undefined;
 }
 
 export interface SlaEvent_AttributesEntry {
   key: string;
   value: string;
+}
+
+/** The deadlines of all open cycles; none: no clock counts. */
+export interface SlaDueDates {
+  cycles: SlaDueDate[];
+}
+
+/** The deadline of an open cycle. */
+export interface SlaDueDate {
+  clock: string;
+  /** Of a clock that may have several cycles. */
+  cycle_opened_at:
+    | Date
+    | undefined;
+  /** The instant of 100 %. Absent while a pause stops the clock: the deadline moves until it ends. */
+  due_at: Date | undefined;
 }
 
 /** One pause, running while resumed_at is absent. */
@@ -3287,6 +3309,7 @@ function createBaseSlaEvent(): SlaEvent {
     cycle_opened_at: undefined,
     pause_reason_code: "",
     owner: "",
+    due_dates: undefined,
   };
 }
 
@@ -3348,6 +3371,9 @@ export const SlaEvent: MessageFns<SlaEvent> = {
     }
     if (message.owner !== "") {
       writer.uint32(154).string(message.owner);
+    }
+    if (message.due_dates !== undefined) {
+      SlaDueDates.encode(message.due_dates, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -3520,6 +3546,14 @@ export const SlaEvent: MessageFns<SlaEvent> = {
             message.owner = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.due_dates = SlaDueDates.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3566,6 +3600,9 @@ export const SlaEvent: MessageFns<SlaEvent> = {
     message.cycle_opened_at = object.cycle_opened_at ?? undefined;
     message.pause_reason_code = object.pause_reason_code ?? "";
     message.owner = object.owner ?? "";
+    message.due_dates = (object.due_dates !== undefined && object.due_dates !== null)
+      ? SlaDueDates.fromPartial(object.due_dates)
+      : undefined;
     return message;
   },
 };
@@ -3633,6 +3670,140 @@ export const SlaEvent_AttributesEntry: MessageFns<SlaEvent_AttributesEntry> = {
     const message = createBaseSlaEvent_AttributesEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseSlaDueDates(): SlaDueDates {
+  return { cycles: [] };
+}
+
+export const SlaDueDates: MessageFns<SlaDueDates> = {
+  encode(message: SlaDueDates, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cycles) {
+      SlaDueDate.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaDueDates {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaDueDates();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cycles.push(SlaDueDate.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaDueDates>): SlaDueDates {
+    return SlaDueDates.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaDueDates>): SlaDueDates {
+    const message = createBaseSlaDueDates();
+    message.cycles = object.cycles?.map((e) => SlaDueDate.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSlaDueDate(): SlaDueDate {
+  return { clock: "", cycle_opened_at: undefined, due_at: undefined };
+}
+
+export const SlaDueDate: MessageFns<SlaDueDate> = {
+  encode(message: SlaDueDate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clock !== "") {
+      writer.uint32(10).string(message.clock);
+    }
+    if (message.cycle_opened_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.cycle_opened_at), writer.uint32(18).fork()).join();
+    }
+    if (message.due_at !== undefined) {
+      Timestamp.encode(toTimestamp(message.due_at), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SlaDueDate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSlaDueDate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clock = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cycle_opened_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.due_at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SlaDueDate>): SlaDueDate {
+    return SlaDueDate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SlaDueDate>): SlaDueDate {
+    const message = createBaseSlaDueDate();
+    message.clock = object.clock ?? "";
+    message.cycle_opened_at = object.cycle_opened_at ?? undefined;
+    message.due_at = object.due_at ?? undefined;
     return message;
   },
 };
