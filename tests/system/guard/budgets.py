@@ -35,5 +35,5 @@ and resolution like every clock."""
 PEAK_BYTES: Final = 3_300
 """Memory that the making of a turn takes at its height, for each of its 32 commands."""
 
-STATUS_FUNCTION_CALLS: Final = 280
+STATUS_FUNCTION_CALLS: Final = 268
 """The same as FUNCTION_CALLS for a GetSlaStatus."""
