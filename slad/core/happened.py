@@ -84,13 +84,14 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     for stop in after.stops[same:]:
         if stop.reason:
             paused[stop.from_ms] -= 1
-            # Also a known one that begins where a pause before it is told to end: it has the last word.
+            # Also a known one that begins where a pause before it is told to end: it has the last word. So
+            # has a known end where a pause is told to begin.
             if paused[stop.from_ms] < 0 or stop.from_ms == resumed_at:
                 told.add(stop.from_ms)
                 yield Event(EventType.PAUSED, stop.from_ms, pause_reason=stop.reason)
         if stop.resumed and stop.to_ms is not None:
             resumed[stop.to_ms] -= 1
-            if resumed[stop.to_ms] < 0:
+            if resumed[stop.to_ms] < 0 or stop.to_ms in told:
                 resumed_at = stop.to_ms
                 yield Event(EventType.RESUMED, stop.to_ms)
     was, now = _changes(before), _changes(after)
@@ -104,6 +105,8 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     for at in sorted(({at for at, _ in (now - was) + (was - now)} | gone_on) - told):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
+        elif _held_at(before, at):
+            yield Event(EventType.RESUMED, at)
 
 
 def _changes(history: History) -> Counter[tuple[int, str]]:

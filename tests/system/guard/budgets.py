@@ -29,8 +29,8 @@ the due dates in the event."""
 
 FUNCTION_CALLS: Final = 365
 """Functions called for a command in a turn of 32, Python's and C's: the work of the interpreter.
-Fifteen are for the checksums of four rows, eight for the due dates in the event, some five for reading response
-and resolution like every clock."""
+Fifteen are for the checksums of four rows, eight for the due dates in the event, some five for reading
+response and resolution like every clock."""
 
 PEAK_BYTES: Final = 3_300
 """Memory that the making of a turn takes at its height, for each of its 32 commands."""
