@@ -95,12 +95,12 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
                 resumed_at = stop.to_ms
                 yield Event(EventType.RESUMED, stop.to_ms)
     was, now = _changes(before), _changes(after)
-    if not was and not now:
+    since = after.stops[same].from_ms if same < len(after.stops) else 0
+    ends = {fact.at for fact in facts if fact.kind == FactKind.RESUME and fact.detail and fact.at > since}
+    if not was and not now and not ends:
         return
     # Also where nothing changes any more: who was told that something did has to hear what is held. And where
-    # a resume may once have been told to end a pause that goes on by now.
-    since = after.stops[same].from_ms if same < len(after.stops) else 0
-    ends = {fact.at for fact in facts if fact.kind == FactKind.RESUME and fact.at > since}
+    # a resume of one reason may once have been told to end a pause that goes on by now.
     gone_on = {at for at in ends if not _held_at(before, at)}
     for at in sorted(({at for at, _ in (now - was) + (was - now)} | gone_on) - told):
         if reason := _held_at(after, at):
