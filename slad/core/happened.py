@@ -100,9 +100,9 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     if not was and not now and not ends:
         return
     # Also where nothing changes any more: who was told that something did has to hear what is held. And where
-    # a resume of one reason may once have been told to end a pause that goes on by now.
-    gone_on = {at for at in ends if not _held_at(before, at)}
-    for at in sorted(({at for at, _ in (now - was) + (was - now)} | gone_on) - told):
+    # a resume of one reason may once have been told to end a pause that goes on by now, or not to.
+    turned = {at for at in ends if bool(_held_at(before, at)) != bool(_held_at(after, at))}
+    for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
         elif _held_at(before, at):
