@@ -349,16 +349,14 @@ class _Counted(NamedTuple):
 def _by_business_time(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
     """Open time inside stops does not count (C2)."""
     known = (len(stops) - 1) // BLOCK * BLOCK
-    begins, counted = map(list, _counted_before(calendar, start, stops[:known])) if known else ([start], [0])
+    begins, counted = map(list, _counted_to(calendar, start, stops[:known])) if known else ([start], [0])
     _count_on(calendar, begins, counted, stops[known:], until)
     stopped = stops[-1].to_ms is None
     return _Counted(begins, counted, [0] * len(begins), begins, [stop.from_ms for stop in stops], stopped)
 
 
 @lru_cache(maxsize=32)
-def _counted_before(
-    calendar: BusinessTime, start: int, stops: tuple[Stop, ...]
-) -> tuple[list[int], list[int]]:
+def _counted_to(calendar: BusinessTime, start: int, stops: tuple[Stop, ...]) -> tuple[list[int], list[int]]:
     """The beginnings, and what was counted before each, of the stretches up to many stops that are over."""
     begins, counted = [start], [0]
     _count_on(calendar, begins, counted, stops, start)
