@@ -178,13 +178,16 @@ const otherwise = verdicts.filter(
 );
 console.log(`  otherwise in AlgaPSA's rows: ${otherwise.length}`);
 
-const percent = (rate) => (rate === undefined ? "no rate" : `${(Math.floor(rate * 1_000) / 10).toFixed(1)} %`);
+const percent = (rate) =>
+  rate === undefined ? "no rate" : `${(Math.floor(rate * 1_000) / 10).toFixed(1)} %`;
 for (const [month, { rows, total }] of reports) {
   console.log(`Attainment of ${month}`);
   for (const row of [...rows, total]) {
     const { met, missed, none, open_overdue, open_in_time, attainment, elapsed_p90 } = row;
     const open = `${open_overdue} overdue, ${open_in_time} open, ${none} without a verdict`;
-    const p90 = elapsed_p90 ? `, nine of ten within ${Math.round(millisecondsOf(elapsed_p90) / 60_000)} min` : "";
+    const p90 = elapsed_p90
+      ? `, nine of ten within ${Math.round(millisecondsOf(elapsed_p90) / 60_000)} min`
+      : "";
     const group = row.group.join(", ") || "all";
     console.log(`  ${group}: ${met} met, ${missed} missed, ${open}: ${percent(attainment)}${p90}`);
   }
