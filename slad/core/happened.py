@@ -79,7 +79,7 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     same = next(differing, min(len(before.stops), len(after.stops)))
     paused = Counter(stop.from_ms for stop in before.stops[same:] if stop.reason)
     resumed = Counter(stop.to_ms for stop in before.stops[same:] if stop.resumed)
-    told = set()
+    told, ended = set(), set()
     resumed_at: int | None = None
     for stop in after.stops[same:]:
         if stop.reason:
@@ -93,6 +93,7 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
             resumed[stop.to_ms] -= 1
             if resumed[stop.to_ms] < 0 or stop.to_ms in told:
                 resumed_at = stop.to_ms
+                ended.add(stop.to_ms)
                 yield Event(EventType.RESUMED, stop.to_ms)
     was, now = _changes(before), _changes(after)
     since = after.stops[same].from_ms if same < len(after.stops) else 0
@@ -102,7 +103,7 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     # Also where nothing changes any more: who was told that something did has to hear what is held. And where
     # a resume of one reason may once have been told to end a pause that goes on by now, or not to.
     turned = {at for at in ends if bool(_held_at(before, at)) != bool(_held_at(after, at))}
-    for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told):
+    for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told - ended):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
         elif _held_at(before, at):

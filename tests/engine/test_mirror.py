@@ -156,6 +156,15 @@ def test_whether_a_ticket_is_paused_is_what_the_latest_instant_says(steps: list[
         assert desk.mirror.is_paused == (desk.tracking.history.life is Life.PAUSED)
 
 
+def test_the_end_of_a_pause_is_told_once() -> None:
+    desk = Desk()
+    for step in (10, ((FactKind.PAUSE, 3, "vendor"), 0), 10):
+        desk.live(step)
+    number = desk.number
+    desk.live(((FactKind.RESUME, 3, "vendor"), 0))
+    assert desk.number == number + 1
+
+
 def test_a_resumption_that_turns_out_to_be_none_is_outdone() -> None:
     desk = Desk()
     for step in (
