@@ -41,6 +41,7 @@ CONSUMER = "psa"
 RESPONSE, RESOLUTION = pb.SLA_PHASE_RESPONSE, pb.SLA_PHASE_RESOLUTION
 PHASES = {"response": RESPONSE, "resolution": RESOLUTION}
 
+PAUSES = (pb.SLA_EVENT_TYPE_PAUSED, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, pb.SLA_EVENT_TYPE_RESUMED)
 VENDOR = {"reason": pb.SLA_PAUSE_REASON_OTHER, "reason_code": "vendor"}
 REQUESTS: dict[str, tuple[type[Message], dict[str, Any]]] = {
     "pause": (rpc.PauseSlaRequest, {"reason": pb.SLA_PAUSE_REASON_AWAITING_CLIENT}),
@@ -102,7 +103,7 @@ class Listener:
         await self._slad.backend.AckSlaEvents(rpc.AckSlaEventsRequest(consumer=CONSUMER, sequence=self.heard))
 
     def believes_paused(self, ticket: str) -> bool:
-        """What the PAUSED or RESUMED says that occurred last."""
+        """What the PAUSED, PAUSE_CHANGED or RESUMED says that occurred last."""
         return max(self._pauses[ticket], default=(0, 0, False))[2]
 
     async def _head(self) -> int:
@@ -119,8 +120,8 @@ class Listener:
         assert event.event_id not in self._ids.values()
         self.heard, self._ids[event.sequence] = event.sequence, event.event_id
         at = event.occurred_at.ToMilliseconds()
-        if event.type in (pb.SLA_EVENT_TYPE_PAUSED, pb.SLA_EVENT_TYPE_RESUMED):
-            is_pause = event.type == pb.SLA_EVENT_TYPE_PAUSED
+        if event.type in PAUSES:
+            is_pause = event.type != pb.SLA_EVENT_TYPE_RESUMED
             self._pauses[event.ticket_id].append((at, event.sequence, is_pause))
         if event.HasField("threshold"):
             opened = (event.cycle_opened_at.ToMilliseconds() - instant(0)) // MINUTE_MS
