@@ -106,7 +106,7 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told - ended):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
-        elif _held_at(before, at):
+        elif _held_at(before, at) and (after.ended_at is None or at < after.ended_at):
             yield Event(EventType.RESUMED, at)
 
 

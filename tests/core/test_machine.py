@@ -186,6 +186,17 @@ def test_what_ended_a_ticket_after_a_late_reopening_is_told() -> None:
     assert EventType.COMPLETED in kinds(again)
 
 
+def test_of_a_pause_that_a_late_end_cuts_off_no_resumption_is_told() -> None:
+    now = MONDAY_9 + HOUR_MS
+    state = obey(begun(), FactKind.PAUSE, now, MONDAY_9 + 10 * MINUTE_MS)
+    state = machine.add_fact(
+        state.tracking, FactKind.PAUSE, ALWAYS, now, effective_at=now - MINUTE_MS, detail=1
+    )
+    state = obey(state, FactKind.RESOLVE, now, MONDAY_9 + 20 * MINUTE_MS)
+    assert EventType.COMPLETED in kinds(state)
+    assert EventType.RESUMED not in kinds(state)
+
+
 def test_a_target_past_year_9999_is_refused_at_the_start_and_at_a_retarget() -> None:
     endless = terms(None, 4_000_000_000, (1,))
     with pytest.raises(ClockOutOfRange):
