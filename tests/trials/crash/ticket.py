@@ -317,7 +317,8 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
         if stop.reason and (not _struck(pauses_before, stop.begin) or stop.begin == resumed_at):
             begun.add(stop.begin)
             yield Told(number, pb.SLA_EVENT_TYPE_PAUSED, stop.begin, reason=stop.reason)
-        if stop.resumed and not _struck(resumes_before, stop.end):
+        # A known end is told again where a pause is told to begin: of one instant, what comes last holds.
+        if stop.resumed and (not _struck(resumes_before, stop.end) or stop.end in begun):
             assert stop.end is not None
             resumed_at = stop.end
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
