@@ -106,7 +106,7 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told - ended):
         if reason := _held_at(after, at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
-        elif _held_at(before, at) and (after.ended_at is None or at < after.ended_at):
+        elif _held_at(before, at) and not _was_closed(after, at):
             yield Event(EventType.RESUMED, at)
 
 
@@ -136,6 +136,14 @@ def _held_at(history: History, at: int) -> str:
         if hold.from_ms <= at and (hold.to_ms is None or at < hold.to_ms):
             return hold.reason
     return ""
+
+
+def _was_closed(history: History, at: int) -> bool:
+    """Whether the ticket had ended by an instant, and was not reopened before it."""
+    if history.ended_at is not None and history.ended_at <= at:
+        return True
+    closed = [stop for stop in history.stops if stop.reason is None and stop.from_ms <= at]
+    return any(stop.to_ms is None or at < stop.to_ms for stop in closed)
 
 
 def _owners(before: History, after: History) -> Iterator[Event]:

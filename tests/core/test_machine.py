@@ -186,15 +186,25 @@ def test_what_ended_a_ticket_after_a_late_reopening_is_told() -> None:
     assert EventType.COMPLETED in kinds(again)
 
 
+def paused_for_two_reasons(now: int) -> Transition:
+    state = obey(begun(), FactKind.PAUSE, now, MONDAY_9 + 10 * MINUTE_MS)
+    at = MONDAY_9 + 12 * MINUTE_MS
+    return machine.add_fact(state.tracking, FactKind.PAUSE, ALWAYS, now, effective_at=at, detail=1)
+
+
 def test_of_a_pause_that_a_late_end_cuts_off_no_resumption_is_told() -> None:
     now = MONDAY_9 + HOUR_MS
-    state = obey(begun(), FactKind.PAUSE, now, MONDAY_9 + 10 * MINUTE_MS)
-    state = machine.add_fact(
-        state.tracking, FactKind.PAUSE, ALWAYS, now, effective_at=now - MINUTE_MS, detail=1
-    )
-    state = obey(state, FactKind.RESOLVE, now, MONDAY_9 + 20 * MINUTE_MS)
+    state = obey(paused_for_two_reasons(now), FactKind.RESOLVE, now, MONDAY_9 + 11 * MINUTE_MS)
     assert EventType.COMPLETED in kinds(state)
     assert EventType.RESUMED not in kinds(state)
+
+
+def test_a_late_end_of_an_earlier_life_tells_only_that_deadlines_have_moved() -> None:
+    now = MONDAY_9 + HOUR_MS
+    state = obey(paused_for_two_reasons(now), FactKind.RESOLVE, now, MONDAY_9 + 20 * MINUTE_MS)
+    again = machine.reopen(state.tracking, ReopenMode.RESUME, ALWAYS, now)
+    state = obey(again, FactKind.CANCEL, now, MONDAY_9 + 11 * MINUTE_MS)
+    assert kinds(state) == [EventType.RETARGETED]
 
 
 def test_a_target_past_year_9999_is_refused_at_the_start_and_at_a_retarget() -> None:
