@@ -6,6 +6,7 @@ ms.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -322,7 +323,8 @@ def _told(before: Generation, after: Generation) -> Iterator[Told]:
             assert stop.end is not None
             resumed_at = stop.end
             yield Told(number, pb.SLA_EVENT_TYPE_RESUMED, stop.end)
-    for at in sorted({at for at, _ in set(now.added) ^ set(was.added)} - begun):
+    more, fewer = Counter(now.added), Counter(was.added)
+    for at in sorted({at for at, _ in (more - fewer) + (fewer - more)} - begun):
         within = [s for s in now.stops if s.reason and s.begin <= at and (s.end is None or at < s.end)]
         if within:
             yield Told(number, pb.SLA_EVENT_TYPE_PAUSE_CHANGED, at, reason=within[0].reason)
