@@ -119,7 +119,7 @@ def _line(head: str, drawn: list[tuple[str, str]], notes: Sequence[str], width: 
     room = width - margin - cells - 2
     is_beside = room >= MIN_NOTE or len("  ".join(notes)) <= room
     beside = _filled_lines(notes, room) if is_beside else []
-    yield Text.assemble((head, "dim"), *drawn, "  ", *beside[:1])
+    yield Text.assemble((head.rstrip(), "dim"), head[len(head.rstrip()) :], *drawn, "  ", *beside[:1])
     for line in beside[1:]:
         yield Text(" " * (margin + cells + 2) + line)
     if not is_beside:

@@ -132,7 +132,10 @@ def test_a_pod_on_another_node_goes_on_when_the_first_is_lost(tmp_path: Path) ->
         assert "T-1" in second.exec("status", "T-1")
         spec = leases.objects["slad"]["spec"]
         assert (spec["leaseTransitions"], spec["holderIdentity"]) == (1, os.uname().nodename)
-        assert (tmp_path / "bucket" / "epoch-1").exists()
+        started_at = time.time()
+        while not (tmp_path / "bucket" / "epoch-1").exists():
+            assert time.time() < started_at + 30, "the second replica is not begun"
+            time.sleep(0.1)
 
         # The first node comes back: its Litestream must not write to the replica of the second.
         with pytest.raises(AssertionError, match=r"^adopt: "):
