@@ -19,6 +19,8 @@ async def test_a_day_of_a_desk_is_there_until_it_is_stopped() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "slad", "demo", "--console", "--seconds", "1"),
         stdout=asyncio.subprocess.PIPE,
+        # The tests may run in the background of a shell, which has SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**{key: value for key, value in os.environ.items() if "DISPLAY" not in key}, "BROWSER": "true"},
     )
     assert process.stdout is not None
