@@ -205,8 +205,7 @@ class Store:
 
     def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`. Counts them."""
-        count: int = self._scalar(select.EVENTS_OWED, sequence)
-        return count
+        return int(self._scalar(select.EVENTS_OWED, sequence))
 
     def is_empty(self) -> bool:
         """Whether there has never been a tracking, or all are removed."""
