@@ -23,7 +23,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from benchmarks.load import cpu_seconds
 from benchmarks.start_request import StartRequests
-from slad.service.protobuf_bytes import embedded, tag_of
+from slad.engine.protobuf_bytes import embedded, tag_of
 
 SERVICE: Final = "/slad.v1.SlaBackend/"
 NS_PER_MS: Final = 1e6

@@ -1,8 +1,13 @@
-"""Events are stored as the wire message `slad.v1.SlaEvent`, so that a replay copies bytes."""
+"""Events are stored as the wire message `slad.v1.SlaEvent`, so that a replay copies bytes.
+
+They are made as wire bytes as well (see `slad.engine.protobuf_bytes`), the parts that all events of a change
+share once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -11,11 +16,15 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
-from slad.core.events import CycleRef, Event, EventType, pause_reason
+from slad.core.events import PHASES, Crossing, Event, EventType, pause_reason
 from slad.core.facts import FactKind, up_to
-from slad.core.reading import ClockReading
+from slad.core.reading import Reading
+from slad.core.settle import Transition
 from slad.core.tracking import TicketRef, Tracking
+from slad.engine.protobuf_bytes import VARINT, embedded, moment, prefixes, tag_of, text, varint
 from slad.storage.codec import encode
+
+_ID: Final = blake2b(digest_size=16, person=b"slad event")
 
 
 def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int) -> str:
@@ -42,7 +51,9 @@ def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int)
         event.occurred_at,
         which,
     )
-    digits = blake2b(encode(about), digest_size=16, person=b"slad event").hexdigest()
+    made = _ID.copy()
+    made.update(encode(about))
+    digits = made.hexdigest()
     # Version 8, the custom one, and the variant of RFC 9562; put together by hand, as uuid.UUID takes 3 µs.
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
@@ -52,13 +63,6 @@ def _moved_by(tracking: Tracking, until: int) -> list[int]:
     """How many pauses up to an instant and how many retargets may have moved what falls on it, if any."""
     pauses = sum([fact.kind == FactKind.PAUSE for fact in up_to(tracking.facts, until)])
     return [pauses, tracking.retargets] if pauses or tracking.retargets else []
-
-
-def _tell_cycle(message: pb.SlaEvent, about: CycleRef) -> None:
-    message.clock, message.cycle = about.clock, about.cycle
-    set_ms(message.cycle_opened_at, about.opened_at)
-    if (phase := about.phase) is not None:
-        message.phase = pb.SlaPhase.ValueType(phase)
 
 
 def _clock_of(event: Event) -> int | tuple[str, int]:
@@ -76,7 +80,7 @@ def set_ms(message: Timestamp | Duration, ms: int) -> None:
 
 
 def decode_event(body: bytes) -> pb.SlaEvent | None:
-    """The event that `encode_event` made; None when it cannot be read."""
+    """The event that `encode_events` made; None when it cannot be read."""
     try:
         return pb.SlaEvent.FromString(body)
     except DecodeError:
@@ -89,8 +93,10 @@ def recorded_at(body: bytes) -> int:
     return event.recorded_at.ToMilliseconds() if event is not None else 0
 
 
-TELL_NO_DUE_DATES: Final = frozenset(
-    {EventType.THRESHOLD_REACHED, EventType.THRESHOLD_RETRACTED, EventType.OWNER_CHANGED}
+TELL_NO_DUE_DATES: Final = (
+    EventType.THRESHOLD_REACHED,
+    EventType.THRESHOLD_RETRACTED,
+    EventType.OWNER_CHANGED,
 )
 """Events that change no deadline, and are no last word on those that others have changed."""
 
@@ -103,51 +109,165 @@ def last_word(events: Sequence[Event]) -> Event | None:
     return None
 
 
-def encode_event(
-    ticket: TicketRef,
-    tracking: Tracking,
-    event: Event,
-    sequence: int,
-    now: int,
-    cycles: Iterable[ClockReading] | None = None,
-) -> bytes:
-    """The `slad.v1.SlaEvent` of `event`, as it is stored and delivered; `cycles` are those that are open."""
-    message = pb.SlaEvent(
-        sequence=sequence,
-        event_id=event_id(ticket, tracking, event, sequence),
-        type=pb.SlaEventType.ValueType(event.type),
-        tenant_id=ticket.tenant_id,
-        ticket_id=ticket.ticket_id,
-        policy_id=tracking.terms.policy_id,
-        generation=ticket.generation,
-        met=event.met,
-        attributes=tracking.attributes or None,
+_SEQUENCE: Final = tag_of(pb.SlaEvent, "sequence", VARINT)
+_EVENT_ID: Final = embedded(tag_of(pb.SlaEvent, "event_id"), bytes(36))[:-36]
+"""What precedes a UUID."""
+# By number, which 0 is none of: the hash of an enum's member is a call of its own.
+_TYPE: Final = tuple(
+    pb.SlaEvent(type=pb.SlaEventType.ValueType(kind)).SerializeToString()
+    for kind in range(max(EventType) + 1)
+)
+_OCCURRED_AT: Final = prefixes(tag_of(pb.SlaEvent, "occurred_at"))
+_RECORDED_AT: Final = tag_of(pb.SlaEvent, "recorded_at")
+_THRESHOLD: Final = prefixes(tag_of(pb.SlaEvent, "threshold"))
+_MET: Final = {met: pb.SlaEvent(met=met).SerializeToString() for met in (False, True)}
+_CYCLE_OPENED_AT: Final = prefixes(tag_of(pb.SlaEvent, "cycle_opened_at"))
+_OWNER: Final = tag_of(pb.SlaEvent, "owner")
+_DUE_DATES: Final = tag_of(pb.SlaEvent, "due_dates")
+_DUE: Final = prefixes(tag_of(pb.SlaDueDates, "cycles"))
+_DUE_OPENED_AT: Final = prefixes(tag_of(pb.SlaDueDate, "cycle_opened_at"))
+_DUE_AT: Final = prefixes(tag_of(pb.SlaDueDate, "due_at"))
+_SCHEDULED_AT: Final = prefixes(tag_of(pb.SlaThreshold, "scheduled_at"))
+_FIRED_AT: Final = prefixes(tag_of(pb.SlaThreshold, "fired_at"))
+_SUPERSEDED: Final = {
+    (superseded, told): pb.SlaThreshold(
+        superseded=superseded, notification_superseded=told
+    ).SerializeToString()
+    for superseded in (False, True)
+    for told in (False, True)
+}
+
+
+def encode_events(ticket: TicketRef, transition: Transition, sequence: int, now: int) -> list[bytes]:
+    """The `slad.v1.SlaEvent`s of what a change tells, as they are stored and delivered.
+
+    The first has the sequence after `sequence`; `now` (UTC epoch ms) is when they are recorded. Their fields
+    are in the order in which protobuf writes them.
+    """
+    events, tracking = transition.events, transition.tracking
+    if not events:
+        return []
+    whose = (
+        _recorded(now)
+        + pb.SlaEvent(
+            tenant_id=ticket.tenant_id,
+            ticket_id=ticket.ticket_id,
+            policy_id=tracking.terms.policy_id,
+            generation=ticket.generation,
+        ).SerializeToString()
     )
-    set_ms(message.occurred_at, event.occurred_at)
-    set_ms(message.recorded_at, now)
-    if event.about is not None:
-        _tell_cycle(message, event.about)
-    if event.pause_reason:
-        message.pause_reason = pb.SlaPauseReason.ValueType(pause_reason(event.pause_reason))
-        message.pause_reason_code = event.pause_reason
+    attributes = (
+        tracking.attributes and pb.SlaEvent(attributes=tracking.attributes).SerializeToString()
+    ) or b""
+    last = last_word(events)
+    encoded: list[bytes] = []
+    for event in events:
+        sequence += 1
+        at = moment(event.occurred_at)
+        parts = (
+            _SEQUENCE + varint(sequence),
+            _EVENT_ID + event_id(ticket, tracking, event, sequence).encode(),
+            _TYPE[event.type],
+            _OCCURRED_AT[len(at)],
+            at,
+            whose,
+            *_of_its_own(event, attributes),
+            _due_dates(transition.reading) if event is last else b"",
+        )
+        encoded.append(b"".join(parts))
+    return encoded
+
+
+def _of_its_own(event: Event, attributes: bytes) -> Sequence[bytes]:
+    """The fields of the tracking's attributes, and around them those that not all events have."""
+    about, crossing, reason, met = event.about, event.crossing, event.pause_reason, event.met
+    before: list[bytes] = []
+    after: list[bytes] = []
+    if about is not None:
+        phase, clock = _cycle(about.clock, about.cycle)
+        at = moment(about.opened_at)
+        before.append(phase)
+        after += (clock, _CYCLE_OPENED_AT[len(at)], at)
+    if crossing is not None:
+        before.append(_threshold(crossing))
+    if reason:
+        kind, code = _reason(reason)
+        before.append(kind)
+        after.append(code)
+    if met is not None:
+        before.append(_MET[met])
     if event.owner:
-        message.owner = event.owner
-    if event.crossing is not None:
-        crossing, threshold = event.crossing, message.threshold
-        threshold.percent = crossing.percent
-        threshold.notification = crossing.notification
-        threshold.escalation_level = crossing.escalation_level
-        threshold.breach = crossing.breach
-        threshold.superseded = crossing.superseded
-        threshold.notification_superseded = crossing.notification_superseded
-        set_ms(threshold.scheduled_at, crossing.scheduled_at)
-        set_ms(threshold.fired_at, crossing.fired_at)
-    if cycles is not None:
-        message.due_dates.SetInParent()
-        for cycle in cycles:
-            due = message.due_dates.cycles.add(clock=cycle.terms.name)
-            if not cycle.terms.has_one_cycle:
-                set_ms(due.cycle_opened_at, cycle.opened_at)
-            if cycle.halted_at is None and cycle.due_at is not None:
-                set_ms(due.due_at, cycle.due_at)
-    return message.SerializeToString()
+        after.append(text(_OWNER, event.owner))
+    return *before, attributes, *after
+
+
+@lru_cache(maxsize=1)
+def _recorded(now: int) -> bytes:
+    """The field `recorded_at`, the same in all events of a turn."""
+    return embedded(_RECORDED_AT, moment(now))
+
+
+@lru_cache(maxsize=1024)
+def _cycle(clock: str, cycle: int) -> tuple[bytes, bytes]:
+    """The fields `phase`, and `clock` and `cycle`."""
+    phase = pb.SlaPhase.ValueType(PHASES.get(clock, 0))
+    return (
+        pb.SlaEvent(phase=phase).SerializeToString(),
+        pb.SlaEvent(clock=clock, cycle=cycle).SerializeToString(),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _reason(code: str) -> tuple[bytes, bytes]:
+    """The fields `pause_reason` and `pause_reason_code`."""
+    reason = pb.SlaPauseReason.ValueType(pause_reason(code))
+    return (
+        pb.SlaEvent(pause_reason=reason).SerializeToString(),
+        pb.SlaEvent(pause_reason_code=code).SerializeToString(),
+    )
+
+
+def _threshold(crossing: Crossing) -> bytes:
+    """The field `threshold`."""
+    scheduled_at, fired_at = moment(crossing.scheduled_at), moment(crossing.fired_at)
+    body = b"".join(
+        (
+            _spec(crossing.percent, crossing.notification, crossing.escalation_level, crossing.breach),
+            _SCHEDULED_AT[len(scheduled_at)],
+            scheduled_at,
+            _FIRED_AT[len(fired_at)],
+            fired_at,
+            _SUPERSEDED[crossing.superseded, crossing.notification_superseded],
+        )
+    )
+    return _THRESHOLD[len(body)] + body
+
+
+@lru_cache(maxsize=1024)
+def _spec(percent: int, notification: bool, escalation_level: int, breach: bool) -> bytes:
+    """What is said of a threshold whenever it fires."""
+    return pb.SlaThreshold(
+        percent=percent, notification=notification, escalation_level=escalation_level, breach=breach
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def _due_clock(name: str) -> bytes:
+    return pb.SlaDueDate(clock=name).SerializeToString()
+
+
+def _due_dates(reading: Reading) -> bytes:
+    """The field `due_dates`: those of all cycles that are open."""
+    bodies: list[bytes] = []
+    for cycle in reading.clocks:
+        if cycle.closed_at is not None:
+            continue
+        body = _due_clock(cycle.terms.name)
+        if not cycle.terms.has_one_cycle:
+            at = moment(cycle.opened_at)
+            body += _DUE_OPENED_AT[len(at)] + at
+        if cycle.halted_at is None and cycle.due_at is not None:
+            at = moment(cycle.due_at)
+            body += _DUE_AT[len(at)] + at
+        bodies += (_DUE[len(body)], body)
+    return embedded(_DUE_DATES, b"".join(bodies))

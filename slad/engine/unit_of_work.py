@@ -16,7 +16,7 @@ from slad.engine.carrier import CarrierTurn
 from slad.engine.catalog import Catalog
 from slad.engine.catalog_overlay import CatalogOverlay
 from slad.engine.commands import Command, RequestIdentity
-from slad.engine.event_codec import encode_event, last_word
+from slad.engine.event_codec import encode_events
 from slad.engine.ledger import LedgerTurn
 from slad.engine.tickets import Tickets
 from slad.storage.checksums import audit_checksum, event_checksum, request_checksum
@@ -148,16 +148,15 @@ class UnitOfWork:
             self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
         if tracking.fired:
             self.overdue[tracking_key] = overdue_cycles(transition.reading)
-        sequence, last = self._last_sequence, last_word(transition.events)
-        for event in transition.events:
-            sequence += 1
+        events = transition.events
+        bodies = encode_events(ticket, transition, self._last_sequence, self.now)
+        for sequence, (event, body) in enumerate(zip(events, bodies, strict=True), self._last_sequence + 1):
             if event.crossing is not None:
                 self.crossings.append(event)
-            cycles = transition.reading.open if event is last else None
-            body = encode_event(ticket, tracking, event, sequence, self.now, cycles)
-            row = sequence, tracking_key, tenant_key, event.type.value, body
-            self.rows.events.append(EventRow(*row, event_checksum(*row)))
-        self._last_sequence = sequence
+            kind = int(event.type)
+            checksum = event_checksum(sequence, tracking_key, tenant_key, kind, body)
+            self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, kind, body, checksum))
+        self._last_sequence += len(events)
         if audit is not None:
             entry = tracking_key, self.now, encode(audit)
             self.rows.audit.append(AuditRow(*entry, audit_checksum(*entry)))

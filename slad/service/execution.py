@@ -14,6 +14,7 @@ from slad.core.access import Caller
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.engine.commands import Command, Complete, Render
 from slad.engine.engine import SlaEngine
+from slad.engine.protobuf_bytes import embedded, tag_of
 from slad.engine.time_source import TimeSource
 from slad.service import replies
 from slad.service.access import Gate, Rule, attributed, rule_of
@@ -21,7 +22,6 @@ from slad.service.calls import OK, CallLog, CallMeters, about
 from slad.service.error_details import code_and_reason, status_of, tell_if_unexpected
 from slad.service.fields import at_most
 from slad.service.limits import MAX_BATCH, MAX_REPLY_BYTES
-from slad.service.protobuf_bytes import embedded, tag_of
 from slad.service.replies import CommandReply, Completed
 from slad.service.requests import RequestReader
 

@@ -1,6 +1,6 @@
 """Answers and readings of the core as serialized messages of the contract.
 
-Clocks are written as wire bytes (see `slad.service.protobuf_bytes`): most of a reply and of what it costs.
+Clocks are written as wire bytes (see `slad.engine.protobuf_bytes`): most of a reply and of what it costs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from slad.core.timeline import TimelineSegment
 from slad.core.tracking import Fired, Tracking
 from slad.engine.commands import Answer, Complete, Render
 from slad.engine.event_codec import set_ms
+from slad.engine.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 from slad.engine.queries import TrackingPage, TrackingTimeline
 from slad.service.fields import page_token
 from slad.service.limits import MAX_REPLY_BYTES, STREAM_BYTES
-from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag_of, text, varint
 from slad.storage.codec import AuditEntry
 
 _TARGET: Final = prefixes(tag_of(pb.SlaClock, "target"))

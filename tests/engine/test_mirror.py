@@ -20,7 +20,7 @@ from slad.core.machine import ReopenMode
 from slad.core.settle import Transition
 from slad.core.terms import Terms
 from slad.core.tracking import TicketRef, Tracking
-from slad.engine.event_codec import encode_event, last_word
+from slad.engine.event_codec import encode_events
 from tests.core.test_order_of_arrival import CLOCKS, HAPPENINGS, OPEN, START, TERMS
 
 OTHERS = (
@@ -78,13 +78,8 @@ class Desk:
 
     def apply(self, after: Transition) -> None:
         self.tracking = after.tracking
-        last = last_word(after.events)
-        for event in after.events:
+        for body in encode_events(TicketRef("acme", "T", 1), after, self.number, self.now):
             self.number += 1
-            cycles = after.reading.open if event is last else None
-            body = encode_event(
-                TicketRef("acme", "T", 1), after.tracking, event, self.number, self.now, cycles
-            )
             self.mirror.hear(pb.SlaEvent.FromString(body))
 
     def live(self, step: Any) -> None:

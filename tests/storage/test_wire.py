@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import MAX_INSTANT_MS
-from slad.service.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag, tag_of, text, varint
+from slad.engine.protobuf_bytes import VARINT, embedded, moment, number, prefixes, tag, tag_of, text, varint
 
 FIRST_MS = -62_135_596_800_000
 """0001-01-01T00:00:00Z."""

@@ -22,15 +22,20 @@ def varint(value: int) -> bytes:
     """A whole number from 0 up."""
     if value < 0x80:
         return _SMALL[value]
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
+    if value >= 1 << _LOW_BITS:
+        return _LOW[value & _LOW_MASK] + _high(value >> _LOW_BITS)
+    return bytes((value & 0x7F | 0x80, value >> 7))
 
 
 _SMALL: Final = tuple(bytes((value,)) for value in range(0x80))
+
+_LOW_BITS: Final = 14
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+_LOW: Final = tuple(bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << _LOW_BITS))
+"""The first two bytes of numbers that need more."""
+
+_high = lru_cache(maxsize=4_096)(varint)
+"""The rest of them. Of the seconds of an instant it changes every 4.5 hours."""
 
 
 def tag(number: int, wire_type: int = LENGTH_DELIMITED) -> bytes:
@@ -71,20 +76,12 @@ def number(field: bytes, value: int) -> bytes:
 _SECONDS: Final = tag(1, VARINT)
 _NANOS: Final = (b"", *(tag(2, VARINT) + varint(ms * _NANOS_PER_MS) for ms in range(1, 1_000)))
 
-_LOW_BITS: Final = 14
-_LOW_MASK: Final = (1 << _LOW_BITS) - 1
-_LOW: Final = tuple(_SECONDS + bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << _LOW_BITS))
-"""The field `seconds` up to its second byte, of numbers that need more than two."""
-
-_high = lru_cache(maxsize=4_096)(varint)
-"""The rest of it, which changes every 4.5 hours."""
-
 
 def moment(ms: int) -> bytes:
     """The body of a Timestamp (UTC epoch ms) or of a Duration (ms, from 0 up)."""
     seconds, rest = divmod(ms, 1_000)
     if seconds >= 1 << _LOW_BITS:
-        return _LOW[seconds & _LOW_MASK] + _high(seconds >> _LOW_BITS) + _NANOS[rest]
+        return _SECONDS + _LOW[seconds & _LOW_MASK] + _high(seconds >> _LOW_BITS) + _NANOS[rest]
     if not seconds:
         return _NANOS[rest]
     # A negative number is its two's complement.
