@@ -5,7 +5,9 @@ A cycle is a promise that opens at an instant and is closed by some fact; in bet
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from slad.core.events import RESPONSE
 from slad.core.facts import REPORTED, Fact, FactKind
@@ -13,7 +15,7 @@ from slad.core.history import Completion, History
 from slad.core.terms import ClockKind, ClockTerms
 
 
-class Cycle(NamedTuple):
+class Cycle(msgspec.Struct, frozen=True):
     """One cycle of a clock."""
 
     opened_at: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 RESPONSE: Final = "response"
 """The name of the clock that every ticket with a response target has (C1)."""
@@ -52,7 +54,7 @@ class EventType(IntEnum):
     PAUSE_CHANGED = 15
 
 
-class CycleRef(NamedTuple):
+class CycleRef(msgspec.Struct, frozen=True):
     """Which cycle of which clock an event is about (K8)."""
 
     clock: str
@@ -71,7 +73,7 @@ PHASES: Final = {RESPONSE: Phase.RESPONSE, RESOLUTION: Phase.RESOLUTION}
 """The phases by the names of their clocks."""
 
 
-class Crossing(NamedTuple):
+class Crossing(msgspec.Struct, frozen=True):
     """The threshold that an event is about, as it fired (C4, C5). Instants in UTC epoch ms."""
 
     percent: int
@@ -87,7 +89,7 @@ class Crossing(NamedTuple):
     """One that superseded it is a notification; an escalation alone does not spare people this one."""
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True):
     """One change, before it has a place in the order of all events.
 
     `occurred_at` (UTC epoch ms) is the exact instant of a crossing or the effective time of a command.

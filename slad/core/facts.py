@@ -127,11 +127,12 @@ REPORTED_MISSED: Final = 1
 REPORTED_MET: Final = 2
 
 REPORTED: Final[dict[int, bool | None]] = {REPORTED_NONE: None, REPORTED_MISSED: False, REPORTED_MET: True}
+_CODES: Final = {verdict: code for code, verdict in REPORTED.items()}
 
 
 def reported_code(met: bool | None) -> int:
     """The `detail` of a completion with which the caller sent the verdict `met`."""
-    return next(code for code, verdict in REPORTED.items() if verdict is met)
+    return _CODES[met]
 
 
 def insert(facts: tuple[Fact, ...], fact: Fact) -> tuple[Fact, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress, count
 from operator import ne
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
 from slad.core.facts import Fact, FactKind, Life
@@ -15,7 +17,7 @@ from slad.core.reading import Calendars, ClockReading, Reading, read
 from slad.core.tracking import Tracking
 
 
-class Before(NamedTuple):
+class Before(msgspec.Struct, frozen=True):
     """A ticket as it was told last."""
 
     history: History
@@ -77,8 +79,11 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
     # What is new is behind what they have in common. Several may be of one instant, so they are counted.
     differing = compress(count(), map(ne, before.stops, after.stops))
     same = next(differing, min(len(before.stops), len(after.stops)))
-    paused = Counter(stop.from_ms for stop in before.stops[same:] if stop.reason)
-    resumed = Counter(stop.to_ms for stop in before.stops[same:] if stop.resumed)
+    paused: dict[int, int] = defaultdict(int)
+    resumed: dict[int | None, int] = defaultdict(int)
+    for stop in before.stops[same:]:
+        paused[stop.from_ms] += bool(stop.reason)
+        resumed[stop.to_ms] += stop.resumed
     told, ended = set(), set()
     resumed_at: int | None = None
     for stop in after.stops[same:]:
@@ -147,9 +152,11 @@ def _was_closed(history: History, at: int) -> bool:
 
 
 def _owners(before: History, after: History) -> Iterator[Event]:
-    changes = Counter(_owner_changes(after))
-    if changes:
-        changes.subtract(_owner_changes(before))
+    told = list(_owner_changes(after))
+    if not told:
+        return
+    changes = Counter(told)
+    changes.subtract(_owner_changes(before))
     for (at, owner), more in changes.items():
         if more > 0:
             yield Event(EventType.OWNER_CHANGED, at, owner=owner)

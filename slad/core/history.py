@@ -7,13 +7,15 @@ put where it belongs and everything is derived anew: the order of arrival leaves
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from slad.core.events import RESPONSE
 from slad.core.facts import LIFE, REPORTED, Fact, FactKind, Life
 
 
-class Stop(NamedTuple):
+class Stop(msgspec.Struct, frozen=True):
     """A stretch [from_ms, to_ms) in which a clock does not count; running while `to_ms` is None.
 
     `reason` is the first reason that is held in it; None for the stretch between the end of a ticket and its
@@ -27,7 +29,7 @@ class Stop(NamedTuple):
     """Ended by a resume, not by the end of the tracking."""
 
 
-class Hold(NamedTuple):
+class Hold(msgspec.Struct, frozen=True):
     """A stretch [from_ms, to_ms) in which one reason to pause is held (K5)."""
 
     from_ms: int
@@ -35,7 +37,7 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Completion(NamedTuple):
+class Completion(msgspec.Struct, frozen=True):
     """What closed an obligation, at `at` (UTC epoch ms)."""
 
     at: int
@@ -45,7 +47,7 @@ class Completion(NamedTuple):
     """Whether there is a verdict on it: not if it was discarded, or lapsed with the resolution (K3, K7)."""
 
 
-class History(NamedTuple):
+class History(msgspec.Struct, frozen=True):
     """What the facts amount to."""
 
     life: Life = Life.RUNNING
@@ -131,7 +133,7 @@ def heeded(history: History, reasons: tuple[str, ...] | None) -> tuple[Stop, ...
         if last is None or (last.to_ms is not None and last.to_ms < stop.from_ms):
             united.append(stop)
         elif last.to_ms is not None and (stop.to_ms is None or stop.to_ms > last.to_ms):
-            united[-1] = last._replace(to_ms=stop.to_ms)
+            united[-1] = msgspec.structs.replace(last, to_ms=stop.to_ms)
     return tuple(united)
 
 
@@ -212,8 +214,8 @@ class _Folding:
         if self._life is Life.PAUSED:
             if self._held:
                 self._let_go(at, "")
-            from_ms, _, reason, _ = self._stops[-1]
-            self._stops[-1] = Stop(from_ms, at, reason, following is Life.RUNNING)
+            stop = self._stops[-1]
+            self._stops[-1] = Stop(stop.from_ms, at, stop.reason, following is Life.RUNNING)
         if following is Life.PAUSED:
             self._stops.append(Stop(at, None, fact.reason))
         elif following.ended:

@@ -113,7 +113,7 @@ def entry_of(
 
 def overdue_cycles(reading: Reading) -> int:
     """How many open cycles are past 100 %."""
-    return sum(clock.closed_at is None and clock.breached_at is not None for clock in reading.clocks)
+    return sum([clock.closed_at is None and clock.breached_at is not None for clock in reading.clocks])
 
 
 def closed_entries(

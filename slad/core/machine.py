@@ -175,7 +175,7 @@ def add_fact(
     )
     reading = read(changed, after, calendars, now)
     told = happened(told_of(tracking, before, calendars, now), changed, reading)
-    if not told and reading.history._replace(readable=()) == before._replace(readable=()):
+    if not told and _without_readable(reading.history) == _without_readable(before):
         if len(facts) <= MAX_FACTS:
             tracking = changed
         return Transition(tracking, reading, (), changed=False)
@@ -330,6 +330,10 @@ def _ended(history: History) -> Refused:
         f"the tracking was {history.life.name.lower()} at {ended_at}",
         {"state": history.life.name, "ended_at": ended_at},
     )
+
+
+def _without_readable(history: History) -> History:
+    return msgspec.structs.replace(history, readable=())
 
 
 def _require_in_range(reading: Reading) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 NEAR_DAYS: Final = 64
 """So many days are laid out at once; it takes some µs a day."""
@@ -19,7 +21,7 @@ NEAR_AFTER: Final = 128
 """Questions outside the days that are laid out, after which others are."""
 
 
-class NearWeeks(NamedTuple):
+class NearWeeks(msgspec.Struct, frozen=True):
     """The open stretches of [from_ms, to_ms) in order, apart, with the open time before each."""
 
     starts: list[int]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from slad.core.cycles import Cycle, cycles
 from slad.core.errors import DeadlineOutOfRange
 from slad.core.events import PHASES, CycleRef, Phase
@@ -49,7 +51,7 @@ class Mark(NamedTuple):
     instant: int | None
 
 
-class ClockReading(NamedTuple):
+class ClockReading(msgspec.Struct, frozen=True):
     """One cycle of one clock as at an instant `now`. All instants in UTC epoch ms, spans in ms."""
 
     terms: ClockTerms
@@ -72,6 +74,8 @@ class ClockReading(NamedTuple):
     now: int
     halted_at: int | None
     """When the clock closed, or stopped for a pause that is on; nothing after it is reached by time alone."""
+    limit: int
+    """Crossings up to and including this instant have happened."""
     key: CycleKey
     """What makes it the same cycle whatever facts arrive (K4)."""
 
@@ -121,11 +125,6 @@ class ClockReading(NamedTuple):
         return self.halted_at is None or self.halted_at > self.now
 
     @property
-    def limit(self) -> int:
-        """Crossings up to and including this instant have happened."""
-        return self.now if self.halted_at is None else min(self.now, self.halted_at)
-
-    @property
     def breached_at(self) -> int | None:
         """The instant of 100 %, if it has been reached (C6)."""
         due = self.due_at
@@ -158,7 +157,7 @@ class ClockReading(NamedTuple):
         return instant <= known or instant == scheduled_at
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True):
     """Every cycle of every clock of a tracking as at `now`, clock by clock, in the order of their opening."""
 
     now: int
@@ -221,6 +220,7 @@ def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -
                     cycle.completion,
                     now,
                     run.halted_at,
+                    now if run.halted_at is None or now < run.halted_at else run.halted_at,
                     key or (clock.name, cycle.opened_at),
                 )
             )
@@ -241,7 +241,7 @@ def counted_until(
     return run.stretches.elapsed(calendar, until, resumed=True)
 
 
-class _Run(NamedTuple):
+class _Run(msgspec.Struct, frozen=True):
     """How a cycle has run."""
 
     stretches: _Unstopped | _Counted
@@ -280,7 +280,7 @@ def within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tu
     """The parts of `stops` that lie within a cycle; one that lasts beyond its end is still running there."""
     if stops and stops[0].from_ms < opened_at:
         stops = tuple(
-            stop._replace(from_ms=max(stop.from_ms, opened_at))
+            msgspec.structs.replace(stop, from_ms=max(stop.from_ms, opened_at))
             for stop in stops
             if stop.to_ms is None or stop.to_ms > opened_at
         )
@@ -288,11 +288,11 @@ def within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tu
         return stops
     before = [stop for stop in stops if stop.from_ms < closed_at]
     if before and (ended := before[-1].to_ms) is not None and ended > closed_at:
-        before[-1] = before[-1]._replace(to_ms=None)
+        before[-1] = msgspec.structs.replace(before[-1], to_ms=None)
     return tuple(before)
 
 
-class _Unstopped(NamedTuple):
+class _Unstopped(msgspec.Struct, frozen=True):
     """The one stretch of a clock that was never stopped: most are."""
 
     begin: int
@@ -306,7 +306,7 @@ class _Unstopped(NamedTuple):
         return _advance(calendar, self.begin, needs)
 
 
-class _Counted(NamedTuple):
+class _Counted(msgspec.Struct, frozen=True):
     """The stretches in which a clock runs, each with the open time counted before it."""
 
     begins: list[int]

@@ -9,7 +9,6 @@ All instants are UTC epoch ms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +19,7 @@ from slad.core.terms import BREACH_PERCENT, ThresholdSpec
 from slad.core.tracking import CycleKey, Fired, Tracking
 
 
-class Transition(NamedTuple):
+class Transition(msgspec.Struct, frozen=True):
     """What a command amounts to. Nothing has happened until it is committed."""
 
     tracking: Tracking
@@ -34,7 +33,7 @@ class Transition(NamedTuple):
         return next_wake(self.tracking, self.reading)
 
 
-class _Firing(NamedTuple):
+class _Firing(msgspec.Struct, frozen=True):
     """A firing, what its threshold stands for, and the cycle that it is of."""
 
     fired: Fired
@@ -67,16 +66,19 @@ def settle(
     known = latest_known(tracking, reading.now)
     firings: _Firings = {(fired.cycle, fired.percent): fired for fired in tracking.fired}
     untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
-    for fired, *_ in untrue:
-        firings[fired.cycle, fired.percent] = fired.retracted()
-    due: _Firings = {}
+    for firing in untrue:
+        firings[firing.fired.cycle, firing.fired.percent] = firing.fired.retracted()
+    due: list[Fired] = []
     told: list[_Firing] = []
     for clock in reading.clocks:
         told += _due(clock, firings, due, epoch=tracking.epoch, until=until, silent=suppress_past)
     events = _in_order(told, untrue, happened, at, reading.now, tracking.epoch)
-    firings |= due
+    if firings:
+        firings |= {(fired.cycle, fired.percent): fired for fired in due}
     tracking = msgspec.structs.replace(
-        tracking, fired=tuple(firings.values()), judged_at=known if moved else tracking.judged_at
+        tracking,
+        fired=tuple(firings.values() if firings else due),
+        judged_at=known if moved else tracking.judged_at,
     )
     return Transition(tracking, reading, events, changed=True)
 
@@ -84,7 +86,7 @@ def settle(
 def _due(
     clock: ClockReading,
     firings: _Firings,
-    due: _Firings,
+    due: list[Fired],
     *,
     epoch: int,
     until: int | None,
@@ -103,12 +105,12 @@ def _due(
     for spec, instant in zip(reversed(clock.specs), reversed(clock.instants), strict=True):
         if instant is None or instant > limit:
             continue
-        percent = spec.percent
-        before = firings.get((key, percent))
-        if before is not None and before.fired_at:
-            continue
+        percent, arming = spec.percent, 0
+        if firings and (before := firings.get((key, percent))) is not None:
+            if before.fired_at:
+                continue
+            arming = before.arming
         if until is None or instant <= until:
-            arming = before.arming if before is not None else 0
             told_in = epoch if arming else 0
             fired = Fired(key[0], percent, instant, now, superseded, silent, arming, key[1], told_in)
             found.append(fired)
@@ -116,8 +118,7 @@ def _due(
                 told.append(_Firing(fired, spec, about, told_higher))
         superseded = True
         told_higher = told_higher or spec.notification
-    for fired in reversed(found):
-        due[key, fired.percent] = fired
+    due += reversed(found)
     told.reverse()
     return told
 
@@ -207,8 +208,15 @@ def _in_order(
 
 
 def _crossing(firing: _Firing) -> Crossing:
-    fired, spec, _, told_higher = firing
-    return Crossing(*spec, fired.scheduled_at, fired.fired_at, fired.superseded, fired.arming, told_higher)
+    fired = firing.fired
+    return Crossing(
+        *firing.spec,
+        fired.scheduled_at,
+        fired.fired_at,
+        fired.superseded,
+        fired.arming,
+        firing.told_higher,
+    )
 
 
 def _by_instant(event: Event) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from slad.core import machine
 from slad.core.errors import Refusal, Refused
 from slad.core.ledger import Verdict, annotated
@@ -33,7 +35,7 @@ def annotate(work: UnitOfWork, command: Annotate) -> Outcome:
     tracking = annotated(record.tracking, annotation)
     transition = Transition(tracking, reading, (), changed=tracking is not record.tracking)
     write = write_of(work.catalog.tenant_id(record.tenant_key), record, transition)
-    write = write._replace(changes_clocks=False)
+    write = msgspec.structs.replace(write, changes_clocks=False)
     told = f"{cycle.name}, cycle {cycle.number}: {command.reason_code or 'no reason'}"
     note = f"{told}, {'excused' if command.excused else 'not excused'}"
     return Outcome(answer_of(write), (write,) if transition.changed else (), note)

@@ -171,7 +171,9 @@ def _complete(work: UnitOfWork, command: Complete) -> Outcome:
     outcome = _fact(work, command, fact, command.effective_at)
     met = outcome.answer.reading.verdict(name)
     if command.reported_met is not None and met not in (None, command.reported_met):
-        return outcome._replace(note=f"verdict differs: reported met={command.reported_met}, is {met}")
+        return msgspec.structs.replace(
+            outcome, note=f"verdict differs: reported met={command.reported_met}, is {met}"
+        )
     return outcome
 
 
@@ -245,7 +247,7 @@ def _reopen(work: UnitOfWork, command: Reopen) -> Outcome:
     named = transition.tracking.terms.named
     engine = Engine.LOCAL if named else work.carrier.choose(tenant_id, record.ticket_id, None, None)
     tracking = msgspec.structs.replace(transition.tracking, engine=engine)
-    transition = transition._replace(tracking=tracking)
+    transition = msgspec.structs.replace(transition, tracking=tracking)
     goes_on = record if command.mode is ReopenMode.RESUME else None
     write = Write(TicketRef(tenant_id, record.ticket_id, record.generation + 1), None, transition, goes_on)
     return Outcome(answer_of(write), (write,))

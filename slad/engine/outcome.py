@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
@@ -12,7 +12,7 @@ from slad.engine.unit_of_work import Write
 from slad.storage.row_reader import Record
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What a command amounts to: the answer, and the transitions to store."""
 
     answer: Answer

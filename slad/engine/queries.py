@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from slad.core import machine
@@ -257,7 +258,8 @@ class Queries:
                 self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
                 for tenant_key in tenant_keys(self._catalog, tenants)
                 for state in states or TrackingState
-            )
+            ),
+            key=attrgetter("tracking_key"),
         )
 
     def next_wakes(self, limit: int, now: int, tenants: Tenants = None) -> list[tuple[int, Answer]]:
@@ -291,7 +293,7 @@ class Queries:
     def _readable(self, record: Record | None, now: int) -> Answer | None:
         """How a ticket stands; None when it is not there or cannot be read."""
         try:
-            return record and self._answer(record, now)
+            return self._answer(record, now) if record else None
         except Unreadable as error:
             self._store.unreadable.note(error)
             return None

@@ -11,7 +11,7 @@ import msgspec
 from slad.core.errors import InvalidField
 from slad.core.events import Phase
 from slad.core.facts import Fact, FactKind
-from slad.core.history import History, fold
+from slad.core.history import History, Hold, Stop, fold
 from slad.core.instants import MINUTE_MS, format_instant
 from slad.core.status import TrackingState
 from slad.core.terms import ClockKind, ClockTerms, Terms
@@ -227,15 +227,15 @@ def _spell_schedule(schedule_key: int) -> str:
 
 
 def _spell_pauses(history: History) -> str:
-    return ", ".join(_spell_stretch(*stop[:3]) for stop in history.stops if stop.reason)
+    return ", ".join(_spell_stretch(stop) for stop in history.stops if stop.reason)
 
 
 def _spell_holds(history: History) -> str:
-    return ", ".join(_spell_stretch(*hold) for hold in history.holds)
+    return ", ".join(_spell_stretch(hold) for hold in history.holds)
 
 
-def _spell_stretch(from_ms: int, to_ms: int | None, reason: str | None) -> str:
-    return f"{_spell_instant(from_ms)}/{_spell_instant(to_ms)} {reason}"
+def _spell_stretch(stretch: Stop | Hold) -> str:
+    return f"{_spell_instant(stretch.from_ms)}/{_spell_instant(stretch.to_ms)} {stretch.reason}"
 
 
 def _spell_instant(instant: int | None) -> str:

@@ -98,12 +98,15 @@ class Tickets:
     def write_to(self, rows: Batch) -> None:
         """Adds the rows of all that was put."""
         for record in self._put.values():
-            body, state = encode(record.tracking), record.state.value
-            checksum = tracking_checksum(*record[:4], state, body)
-            if record.tracking_key in self._new:
-                rows.created.append(TrackingRow(*record[:4], state, record.wake_at, body, checksum))
+            body, state = encode(record.tracking), int(record.state)
+            key, tenant_key, ticket_id = record.tracking_key, record.tenant_key, record.ticket_id
+            generation, wake_at = record.generation, record.wake_at
+            checksum = tracking_checksum(key, tenant_key, ticket_id, generation, state, body)
+            if key in self._new:
+                new = TrackingRow(key, tenant_key, ticket_id, generation, state, wake_at, body, checksum)
+                rows.created.append(new)
             else:
-                change = TrackingChange(state, record.wake_at, body, checksum, record.tracking_key)
+                change = TrackingChange(state, wake_at, body, checksum, key)
                 rows.changed.append(change)
 
     @property
@@ -114,7 +117,9 @@ class Tickets:
     def _of_epoch(self, record: Record) -> Record:
         if record.tracking.epoch == self._epoch:
             return record
-        return record._replace(tracking=msgspec.structs.replace(record.tracking, epoch=self._epoch))
+        return msgspec.structs.replace(
+            record, tracking=msgspec.structs.replace(record.tracking, epoch=self._epoch)
+        )
 
     def _sole_tenant(self, ticket_id: str) -> str:
         holders = self._store.holders(ticket_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from slad.core.errors import Refusal, Refused
 from slad.core.events import Event
@@ -27,7 +28,7 @@ from slad.storage.rows import AuditRow, Batch, EventRow, RequestRow
 from slad.storage.store import Store
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True):
     """A transition of one generation of a ticket, to be stored."""
 
     ticket: TicketRef
@@ -124,7 +125,7 @@ class UnitOfWork:
 
     def put(self, write: Write, audit: AuditEntry | None = None) -> int:
         """Stores a transition: its state, its events, and who asked for it; the key of the tracking."""
-        ticket, tracking_key, transition = write[:3]
+        ticket, tracking_key, transition = write.ticket, write.tracking_key, write.transition
         tracking = transition.tracking
         is_new = tracking_key is None
         if tracking_key is None:
@@ -166,7 +167,7 @@ class UnitOfWork:
         """The generation before `ticket` fires nothing any more, though its end may be ahead of now (M6)."""
         former = self.tickets.latest(ticket.tenant_id, ticket.ticket_id)
         if former is not None and former.wake_at is not None:
-            self.tickets.put(former._replace(wake_at=None), is_new=False)
+            self.tickets.put(msgspec.structs.replace(former, wake_at=None), is_new=False)
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
         """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""

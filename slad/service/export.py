@@ -64,7 +64,8 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
     if tracking.unjudged_response:
         start.response_on_resolution = pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED
     set_ms(start.started_at, tracking.started_at)
-    row = rpc.SlaTrackingImport(start=start, response_met=history.response and history.response.reported)
+    response_met = history.response.reported if history.response else None
+    row = rpc.SlaTrackingImport(start=start, response_met=response_met)
     if history.response_at is not None:
         set_ms(row.response_completed_at, history.response_at)
     _add_stops(row, history)

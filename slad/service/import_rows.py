@@ -37,7 +37,7 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
     # Without a start the clocks begin now, and nothing can have happened to them before.
     earliest = now if command.started_at is None else command.started_at
     facts = facts_of_row(row, command.terms, earliest, now, requests.fields.limits.pauses)
-    fired = tuple(_fired(row.fired, command.terms, earliest, now))
+    fired = tuple(_fired(row.fired, command.terms, earliest, now)) if row.fired else ()
     if not facts and not fired:
         return command
     # What a request_id stands for is the whole row.

@@ -6,7 +6,6 @@ What is wrong raises InvalidField with the path in the request.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -14,7 +13,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.errors import InvalidField
 from slad.core.events import RESOLUTION, RESPONSE, PauseReason
-from slad.core.facts import MAX_AHEAD_MS, Fact, FactKind, reported_code
+from slad.core.facts import MAX_AHEAD_MS, Fact, FactKind, instant_of, reported_code
 from slad.core.instants import MAX_INSTANT_MS
 from slad.engine.commands import TermsOffer
 from slad.service.fields import at_most, enum, instant, not_ahead, reason_code
@@ -32,13 +31,16 @@ def facts_of_row(
     row: rpc.SlaTrackingImport, terms: TermsOffer, earliest: int, now: int, most: int
 ) -> tuple[Fact, ...]:
     """What a row of an import says. Nothing may lie before `earliest` or after `now`; lists hold `most`."""
-    stretches = _pauses(row.pauses, earliest, now, most)
-    at_most("closed", row.closed, most)
-    for index, item in enumerate(row.closed):
-        stretches.append(_closed(f"closed[{index}]", item, stretches, earliest, now))
-    stretches.sort(key=lambda stretch: stretch[:2])
-    facts = [fact for stretch in stretches for fact in stretch.facts]
-    facts += read_facts(row.facts, terms, earliest, most, now)
+    facts: list[Fact] = []
+    if row.pauses or row.closed:
+        stretches = _pauses(row.pauses, earliest, now, most)
+        at_most("closed", row.closed, most)
+        for index, item in enumerate(row.closed):
+            stretches.append(_closed(f"closed[{index}]", item, stretches, earliest, now))
+        stretches.sort(key=lambda stretch: stretch[:2])
+        facts += [fact for stretch in stretches for fact in stretch.facts]
+    if row.facts:
+        facts += read_facts(row.facts, terms, earliest, most, now)
     response_at = instant(row, "response_completed_at")
     if response_at is not None:
         if response_at < earliest - MAX_AHEAD_MS:
@@ -48,19 +50,19 @@ def facts_of_row(
         at = max(not_ahead("response_completed_at", response_at, now), earliest)
         # Before what is of the same instant: a ticket that was closed then had been answered.
         facts.insert(0, Fact(at, FactKind.RESPOND, reported_code(met)))
-    return tuple(sorted(facts, key=attrgetter("at")))
+    return tuple(sorted(facts, key=instant_of))
 
 
 def read_pauses(items: Sequence[pb.SlaPause], started_at: int, most: int) -> tuple[Fact, ...]:
     """The pauses of a preview, which may lie ahead."""
     facts = [fact for stretch in _pauses(items, started_at, None, most) for fact in stretch.facts]
-    return tuple(sorted(facts, key=attrgetter("at")))
+    return tuple(sorted(facts, key=instant_of))
 
 
 def _pauses(items: Sequence[pb.SlaPause], started_at: int, now: int | None, most: int) -> list[_Stretch]:
     """Pauses in their order; those for one reason must be apart, and only the last may be running (K5)."""
     at_most("pauses", items, most)
-    several = len({(item.reason, item.reason_code) for item in items}) > 1
+    several = len(items) > 1 and len({(item.reason, item.reason_code) for item in items}) > 1
     stretches: list[_Stretch] = []
     latest = started_at
     ends: dict[str, int | None] = {}

@@ -36,7 +36,7 @@ T = TypeVar("T")
 CHECKSUM_DIFFERS: Final = "its checksum differs"
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True):
     """One generation as it is stored."""
 
     tracking_key: int

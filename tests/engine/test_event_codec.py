@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core import machine
@@ -35,20 +35,20 @@ def test_event_ids_are_uuids_made_from_what_happened() -> None:
     others = {
         event_id(TicketRef("acme", "T-1", 4), TRACKING, REACHED, 7),
         event_id(TicketRef("acme", "T-2", 3), TRACKING, REACHED, 7),
-        event_id(TICKET, TRACKING, REACHED._replace(occurred_at=1001), 7),
-        event_id(TICKET, TRACKING, REACHED._replace(about=CycleRef("resolution", 1, 500)), 7),
-        event_id(TICKET, TRACKING, REACHED._replace(crossing=REACHED.crossing._replace(percent=75)), 7),
-        event_id(TICKET, TRACKING, REACHED._replace(crossing=REACHED.crossing._replace(arming=1)), 7),
+        event_id(TICKET, TRACKING, replace(REACHED, occurred_at=1001), 7),
+        event_id(TICKET, TRACKING, replace(REACHED, about=CycleRef("resolution", 1, 500)), 7),
+        event_id(TICKET, TRACKING, replace(REACHED, crossing=replace(REACHED.crossing, percent=75)), 7),
+        event_id(TICKET, TRACKING, replace(REACHED, crossing=replace(REACHED.crossing, arming=1)), 7),
     }
     assert len(others | {made}) == 7
-    moved = REACHED._replace(about=RESPONSE._replace(opened_at=900))
+    moved = replace(REACHED, about=replace(RESPONSE, opened_at=900))
     assert made == event_id(TICKET, TRACKING, moved, 7), "it has one cycle"
     cycles = {
-        event_id(TICKET, TRACKING, REACHED._replace(about=CycleRef(name, number, opened_at)), 7)
+        event_id(TICKET, TRACKING, replace(REACHED, about=CycleRef(name, number, opened_at)), 7)
         for name, number, opened_at in (("reply", 1, 5), ("reply", 2, 9), ("reply", 3, 9), ("own", 1, 5))
     }
     assert len(cycles | others) == 9, "a cycle is known by its clock and its opening, not by its number"
-    later = REACHED._replace(crossing=REACHED.crossing._replace(fired_at=9999, superseded=True))
+    later = replace(REACHED, crossing=replace(REACHED.crossing, fired_at=9999, superseded=True))
     assert event_id(TICKET, TRACKING, later, 7) == made, "a restored backup announces under the same id"
 
 
@@ -150,7 +150,7 @@ def expected(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int,
 def test_a_deadline_that_a_pause_moves_is_not_told() -> None:
     """And of a clock with several cycles, when the one that it is about opened."""
     named = (ClockTerms("reply", ClockKind.PERIODIC_UPDATE, 60_000, (), (0, 0, 0), 0, ()),)
-    tracking = Tracking(msgspec.structs.replace(terms(), named=named), START)
+    tracking = Tracking(replace(terms(), named=named), START)
     paused = machine.add_fact(tracking, FactKind.PAUSE, calendars(), START + 1000, detail=1)
     message = pb.SlaEvent.FromString(encode_events(TICKET, paused, 0, START + 1000)[-1])
     told = {due.clock: due for due in message.due_dates.cycles}

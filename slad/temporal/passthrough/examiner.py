@@ -11,6 +11,8 @@ import logging
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from slad.core import machine
 from slad.core.errors import Refused
 from slad.core.instants import SECOND_MS
@@ -133,6 +135,6 @@ def _tell_anew(work: UnitOfWork, row: TemporalTicketRow, record: Record) -> None
     reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     turn = temporal_turn(work)
     wake_at = next_wake(record.tracking, reading)
-    turn.expect(record._replace(wake_at=wake_at), work.catalog.tenant_id(record.tenant_key))
+    turn.expect(msgspec.structs.replace(record, wake_at=wake_at), work.catalog.tenant_id(record.tenant_key))
     message = Message(UPDATE, record.generation, tracking=record.tracking)
     turn.send(row.workflow_id, row.tracking_key, message, work.now)

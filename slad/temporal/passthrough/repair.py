@@ -119,7 +119,7 @@ def _move(work: UnitOfWork, tenant_id: str, record: Record, to: Engine) -> None:
     work.put(write, AuditEntry("HandOver", None, "", True, f"to {to.name}"))
     turn = temporal_turn(work)
     if to is Engine.TEMPORAL:
-        message = start_message(record._replace(tracking=tracking))
+        message = start_message(msgspec.structs.replace(record, tracking=tracking))
     else:
         turn.leave(key)
         turn.withdraw(name)

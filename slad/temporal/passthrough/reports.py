@@ -55,7 +55,8 @@ def take_reports(
     reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     for place, report in enumerate(reports):
         cycle = _cycle_of(report, reading)
-        instant = cycle and next((m.instant for m in cycle.marks if m.spec.percent == report.percent), None)
+        marks = cycle.marks if cycle else ()
+        instant = next((m.instant for m in marks if m.spec.percent == report.percent), None)
         if cycle and _announced(record, cycle, report.percent):
             outcomes[place] = ReportOutcome.KNOWN
         elif cycle is None or instant is None or not _may_come(cycle.halted_at, instant):

@@ -7,6 +7,8 @@ Contract
 
 from __future__ import annotations
 
+import msgspec
+
 from slad.core.errors import InvalidField
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
@@ -101,7 +103,7 @@ class TemporalTurn:
         if former is not None and former.check_at is not None:
             check_at = former.check_at if check_at is None else min(former.check_at, check_at)
         self._tickets[key] = TemporalTicketRow(key, name, wake_at, check_at)
-        return record if reports_nothing else record._replace(wake_at=None)
+        return record if reports_nothing else msgspec.structs.replace(record, wake_at=None)
 
     def _check_at(self, wake_at: int | None) -> int | None:
         return None if wake_at is None else wake_at + self._routing.settings.grace_ms

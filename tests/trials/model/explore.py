@@ -104,7 +104,9 @@ class _Search:
                 events += awake.events
             awake = machine.fire(awake.tracking, OPEN, later)
             assert awake.events == (), f"not woken for {awake.events}: {state}"
-            yield self._checked(state, tracking, before, awake._replace(events=tuple(events)), passed)
+            yield self._checked(
+                state, tracking, before, msgspec.structs.replace(awake, events=tuple(events)), passed
+            )
 
     def _arrivals(self, state: State, tracking: Tracking, before: Reading) -> Iterator[State]:
         now = before.now
