@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -138,17 +139,35 @@ _SUPERSEDED: Final = {
 }
 
 
-def encode_events(ticket: TicketRef, transition: Transition, sequence: int, now: int) -> list[bytes]:
-    """The `slad.v1.SlaEvent`s of what a change tells, as they are stored and delivered.
+class Change(msgspec.Struct, frozen=True):
+    """What a change of a ticket tells. Its events are written later than it is put, so it holds no more."""
 
-    The first has the sequence after `sequence`; `now` (UTC epoch ms) is when they are recorded. Their fields
-    are in the order in which protobuf writes them.
+    ticket: TicketRef
+    tracking: Tracking
+    events: tuple[Event, ...]
+    due_dates: bytes
+    """The field that its last word has."""
+    sequence: int
+    """The one before that of its first event."""
+    now: int
+    """When its events are recorded, UTC epoch ms."""
+
+
+def change_of(ticket: TicketRef, transition: Transition, sequence: int, now: int) -> Change:
+    """What a transition tells of a ticket, at `now` (UTC epoch ms), after the event that has `sequence`."""
+    events = transition.events
+    due_dates = b"" if last_word(events) is None else _due_dates(transition.reading)
+    return Change(ticket, transition.tracking, events, due_dates, sequence, now)
+
+
+def encode_events(change: Change) -> list[bytes]:
+    """The `slad.v1.SlaEvent`s of a change, as they are stored and delivered.
+
+    Their fields are in the order in which protobuf writes them.
     """
-    events, tracking = transition.events, transition.tracking
-    if not events:
-        return []
+    ticket, tracking, events, sequence = change.ticket, change.tracking, change.events, change.sequence
     whose = (
-        _recorded(now)
+        _recorded(change.now)
         + pb.SlaEvent(
             tenant_id=ticket.tenant_id,
             ticket_id=ticket.ticket_id,
@@ -172,7 +191,7 @@ def encode_events(ticket: TicketRef, transition: Transition, sequence: int, now:
             at,
             whose,
             *_of_its_own(event, attributes),
-            _due_dates(transition.reading) if event is last else b"",
+            change.due_dates if event is last else b"",
         )
         encoded.append(b"".join(parts))
     return encoded

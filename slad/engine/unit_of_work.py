@@ -17,7 +17,7 @@ from slad.engine.carrier import CarrierTurn
 from slad.engine.catalog import Catalog
 from slad.engine.catalog_overlay import CatalogOverlay
 from slad.engine.commands import Command, RequestIdentity
-from slad.engine.event_codec import encode_events
+from slad.engine.event_codec import Change, change_of, encode_events
 from slad.engine.ledger import LedgerTurn
 from slad.engine.tickets import Tickets
 from slad.storage.checksums import audit_checksum, event_checksum, request_checksum
@@ -83,6 +83,10 @@ class UnitOfWork:
         """Open cycles past 100 %, by tracking, of those in which something has fired."""
         self.stored = store
         """What was committed before this batch."""
+        self._to_tell: list[tuple[int, int, Change]] = []
+        """(tracking_key, tenant_key, what it tells) of what was put."""
+        self._to_audit: list[tuple[int, int, AuditEntry]] = []
+        """(tracking_key, recorded_at, entry) of the commands."""
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self.carrier = carrier
         """What whoever carries tickets adds to the batch."""
@@ -149,18 +153,13 @@ class UnitOfWork:
             self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
         if tracking.fired:
             self.overdue[tracking_key] = overdue_cycles(transition.reading)
-        events = transition.events
-        bodies = encode_events(ticket, transition, self._last_sequence, self.now)
-        for sequence, (event, body) in enumerate(zip(events, bodies, strict=True), self._last_sequence + 1):
-            if event.crossing is not None:
-                self.crossings.append(event)
-            kind = int(event.type)
-            checksum = event_checksum(sequence, tracking_key, tenant_key, kind, body)
-            self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, kind, body, checksum))
-        self._last_sequence += len(events)
+        if events := transition.events:
+            change = change_of(ticket, transition, self._last_sequence, self.now)
+            self._to_tell.append((tracking_key, tenant_key, change))
+            self._last_sequence += len(events)
+            self.crossings += [event for event in events if event.crossing is not None]
         if audit is not None:
-            entry = tracking_key, self.now, encode(audit)
-            self.rows.audit.append(AuditRow(*entry, audit_checksum(*entry)))
+            self._to_audit.append((tracking_key, self.now, audit))
         return tracking_key
 
     def _end_waking(self, ticket: TicketRef) -> None:
@@ -181,9 +180,30 @@ class UnitOfWork:
 
     def finish(self) -> Batch:
         """The rows to write."""
+        self._tell()
         self.carrier.finish(self.rows)
         self.tickets.write_to(self.rows)
         return self.rows
+
+    def _tell(self) -> None:
+        """Makes the rows of events and audit, all of a kind together.
+
+        What is done many times in a row finds its code in the processor's cache: a tenth of a command.
+        """
+        changes, self._to_tell = self._to_tell, []
+        for tracking_key, tenant_key, change in changes:
+            bodies = encode_events(change)
+            for sequence, (event, body) in enumerate(
+                zip(change.events, bodies, strict=True), change.sequence + 1
+            ):
+                kind = int(event.type)
+                checksum = event_checksum(sequence, tracking_key, tenant_key, kind, body)
+                self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, kind, body, checksum))
+        for tracking_key, now, audit in self._to_audit:
+            entry = encode(audit)
+            self.rows.audit.append(
+                AuditRow(tracking_key, now, entry, audit_checksum(tracking_key, now, entry))
+            )
 
     @property
     def counters(self) -> Counters:

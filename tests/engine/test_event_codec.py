@@ -16,7 +16,7 @@ from slad.core.instants import MAX_INSTANT_MS
 from slad.core.settle import Transition
 from slad.core.terms import ClockKind, ClockTerms
 from slad.core.tracking import TicketRef, Tracking
-from slad.engine.event_codec import TELL_NO_DUE_DATES, encode_events, event_id
+from slad.engine.event_codec import TELL_NO_DUE_DATES, change_of, encode_events, event_id
 from tests.core.tickets import calendars, terms
 
 START = 1_772_442_000_000
@@ -92,7 +92,7 @@ def test_events_are_stored_as_protobuf_writes_them(
     tracking = Tracking(terms(), START, attributes=attributes)
     reading = machine.reading_at(tracking, calendars(), START)
     change = Transition(tracking, reading, tuple(events), changed=True)
-    bodies = encode_events(ticket, change, sequence, now)
+    bodies = encode_events(change_of(ticket, change, sequence, now))
     assert len(bodies) == len(events)
     told = [event for event in events if event.type not in TELL_NO_DUE_DATES][-1:]
     for number, (event, body) in enumerate(zip(events, bodies, strict=True), sequence + 1):
@@ -152,10 +152,10 @@ def test_a_deadline_that_a_pause_moves_is_not_told() -> None:
     named = (ClockTerms("reply", ClockKind.PERIODIC_UPDATE, 60_000, (), (0, 0, 0), 0, ()),)
     tracking = Tracking(replace(terms(), named=named), START)
     paused = machine.add_fact(tracking, FactKind.PAUSE, calendars(), START + 1000, detail=1)
-    message = pb.SlaEvent.FromString(encode_events(TICKET, paused, 0, START + 1000)[-1])
+    message = pb.SlaEvent.FromString(encode_events(change_of(TICKET, paused, 0, START + 1000))[-1])
     told = {due.clock: due for due in message.due_dates.cycles}
     assert told.keys() == {clock.name for clock in tracking.terms.clocks}
     assert [name for name, due in told.items() if due.HasField("due_at")] == ["reply"], "it heeds no pause"
     assert [name for name, due in told.items() if due.HasField("cycle_opened_at")] == ["reply"]
     assert told["reply"].cycle_opened_at.ToMilliseconds() == START
-    assert message.SerializeToString() == encode_events(TICKET, paused, 0, START + 1000)[-1]
+    assert message.SerializeToString() == encode_events(change_of(TICKET, paused, 0, START + 1000))[-1]

@@ -20,7 +20,7 @@ from slad.core.machine import ReopenMode
 from slad.core.settle import Transition
 from slad.core.terms import Terms
 from slad.core.tracking import TicketRef, Tracking
-from slad.engine.event_codec import encode_events
+from slad.engine.event_codec import change_of, encode_events
 from tests.core.test_order_of_arrival import CLOCKS, HAPPENINGS, OPEN, START, TERMS
 
 OTHERS = (
@@ -78,7 +78,7 @@ class Desk:
 
     def apply(self, after: Transition) -> None:
         self.tracking = after.tracking
-        for body in encode_events(TicketRef("acme", "T", 1), after, self.number, self.now):
+        for body in encode_events(change_of(TicketRef("acme", "T", 1), after, self.number, self.now)):
             self.number += 1
             self.mirror.hear(pb.SlaEvent.FromString(body))
 
