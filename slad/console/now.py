@@ -14,11 +14,11 @@ from slad_client.v1 import debug_pb2
 
 from slad.console.breaches import Breach, RecentBreaches
 from slad.console.calls import Calls
-from slad.console.census import Census, Tally
 from slad.console.words import meaning
 from slad.core.access import Caller, Role, Tenants
 from slad.core.time_text import span
 from slad.delivery.hub import EventHub
+from slad.engine.census import Census, Tally
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 
@@ -32,6 +32,15 @@ STALE_S: Final = 10.0
 
 BOARDS: Final = 64
 """Views that are kept, by what their readers may see."""
+
+MOST_COUNTED: Final = 50_000
+"""Tickets whose statuses are counted; of more the first are."""
+
+FIRST_COUNT_S: Final = 1.0
+"""How long a page waits for the first count."""
+
+LATER_COUNT_S: Final = 0.05
+"""How long it waits for a later one."""
 
 WORRYING_P99_MS: Final = 1_000
 
@@ -78,6 +87,11 @@ class _Board:
         self.head = -1
         self.used_at = 0.0
 
+    async def tally(self) -> Tally:
+        """How many tickets are in each status."""
+        is_first = self.view is None or not self.view.tally.is_done
+        return await self.census.tally(FIRST_COUNT_S if is_first else LATER_COUNT_S)
+
     def next_at(self) -> int | None:
         """When the first of its timers fires."""
         return self.view.timers[0].at if self.view and self.view.timers else None
@@ -107,7 +121,7 @@ class Boards:
             age_s = then - board.made_at
             if board.view is None or age_s >= (REFRESH_S if moved else STALE_S):
                 board.head, board.made_at = self._hub.head, then
-                board.view = await self._look(who, board.census, now)
+                board.view = await self._look(who, board, now)
             return board.view
 
     async def changes(self, who: Caller) -> AsyncIterator[NowView]:
@@ -134,17 +148,18 @@ class Boards:
             if len(self._boards) >= BOARDS:
                 oldest = min(self._boards, key=lambda known: self._boards[known].used_at)
                 self._boards.pop(oldest).census.stop()
-            board = self._boards[key] = _Board(Census(self._queries, who.tenants, self._clock.now))
+            census = Census(self._queries, who.tenants, self._clock.now, most=MOST_COUNTED)
+            board = self._boards[key] = _Board(census)
         board.used_at = monotonic()
         return board
 
-    async def _look(self, who: Caller, census: Census, now: int) -> NowView:
+    async def _look(self, who: Caller, board: _Board, now: int) -> NowView:
         timers = await self._calls.call(who, "SlaDebug.ListSlaTimers", page_size=TIMERS)
         breaches = self._breaches.since(now, who.tenants)
         return NowView(
             await self._health(who) if sees_everything(who) else None,
             tuple(_timer(timer) for timer in timers.timers),
-            await census.tally(),
+            await board.tally(),
             tuple(breaches[:BREACHES]),
             len(breaches),
             self._breaches.is_caught_up or not self._hub.head,

@@ -22,6 +22,7 @@ from slad.delivery.sinks.sink_metrics import SinkMetrics
 from slad.delivery.sinks.sinks import Sinks
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
+from slad.engine.census import Census
 from slad.engine.engine import SlaEngine
 from slad.engine.engine_metrics import EngineMetrics
 from slad.engine.ledger_fill import fill_ledger
@@ -30,7 +31,7 @@ from slad.engine.overdue_metrics import OverdueMetrics
 from slad.engine.queries import LoopQueries, Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.storage_metrics import StorageMetrics
-from slad.engine.ticket_metrics import TicketMetrics
+from slad.engine.ticket_metrics import COUNTED_EVERY_S, TicketMetrics
 from slad.engine.time_source import TimeSource
 from slad.service.access import Gate
 from slad.service.admin import SlaAdmin
@@ -127,6 +128,8 @@ class Assembly:
     console: Console | None
     """None: there is none."""
     metrics: list[MetricSource]
+    census: Census
+    """Counts for the metrics."""
     reload_tokens: Callable[[], None]
 
 
@@ -204,6 +207,7 @@ async def assemble(
     }
     if clock.is_virtual:
         services[TEST_CLOCK] = TestClock(pass_through or engine, clock)
+    census = Census(slow, None, clock.now, every_s=COUNTED_EVERY_S)
     server = SladServer(services, gate, bounds, notice, meters, calls, tracing)
     return Assembly(
         engine,
@@ -221,11 +225,12 @@ async def assemble(
             DeliveryMetrics(consumers, hub, clock.now),
             SinkMetrics(sinks),
             TemporalMetrics(temporal.carrier.routing if temporal else None, slow, clock.now),
-            TicketMetrics(slow),
+            TicketMetrics(slow, census),
             OverdueMetrics(engine.counts.overdue, slow, clock),
             TokenMetrics(tokens),
             StorageMetrics(data, slow, connections.unreadable, clock.now),
         ],
+        census,
         lambda: tokens.load(names.tokens()),
     )
 

@@ -292,6 +292,7 @@ async def _end(parts: Assembly) -> None:
     """From the outside in: who still reads or calls needs what is further in."""
     systemd.notify("STOPPING=1")
     parts.hub.close()
+    parts.census.stop()
     parts.execution.close()
     if parts.console is not None:
         parts.console.end()

@@ -34,16 +34,27 @@ class Overview:
     def live_statuses(
         self, tenants: Tenants, place: Place, size: int, now: int
     ) -> tuple[list[TimerStatus], Place | None]:
-        """(statuses (T1) of the next live trackings after a place, where to go on from, None at the end)."""
-        keys = self._store.tenant_keys(place[0]) if tenants is None else tenant_keys(self._catalog, tenants)
+        """(statuses (T1) of the next live trackings after a place, where to go on from, None at the end).
+
+        Looks at `size` tickets or tenants together, at most: many tenants have no live ticket.
+        """
+        if tenants is None:
+            keys = self._store.tenant_keys(place[0], size)
+        else:
+            keys = sorted(key for key in tenant_keys(self._catalog, tenants) if key >= place[0])
         found: list[TimerStatus] = []
-        for tenant_key in sorted(key for key in keys if key >= place[0]):
+        looked = 0
+        for tenant_key in keys:
             after = place[1] if tenant_key == place[0] else 0
-            for record in self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after, size - len(found)):
+            for record in self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after, size - looked):
                 if answer := self._readable(record, now):
                     found.append(timer_status(answer.reading))
-                if len(found) == size:
+                looked += 1
+                if looked == size:
                     return found, (tenant_key, record.tracking_key)
+            looked += 1
+            if looked == size:
+                return found, (tenant_key + 1, 0)
         return found, None
 
 

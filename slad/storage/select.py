@@ -38,7 +38,7 @@ EVENTS_OF: Final = f"SELECT {_EVENT_COLUMNS} FROM event WHERE tracking_key = ? O
 SCHEDULE: Final = "SELECT schedule_key, body, digest FROM schedule WHERE schedule_key = ?"
 SCHEDULE_KEY: Final = "SELECT schedule_key FROM schedule WHERE digest = ?"
 TENANT_KEY: Final = "SELECT tenant_key FROM tenant WHERE tenant_id = ?"
-TENANT_KEYS: Final = "SELECT tenant_key FROM tenant WHERE tenant_key >= ? ORDER BY tenant_key"
+TENANT_KEYS: Final = "SELECT tenant_key FROM tenant WHERE tenant_key >= ? ORDER BY tenant_key LIMIT ?"
 TENANT_ID: Final = "SELECT tenant_id FROM tenant WHERE tenant_key = ?"
 OF_TENANT: Final = (
     f"SELECT {_COLUMNS} FROM tracking WHERE tenant_key = ? AND state = ? AND tracking_key > ?"

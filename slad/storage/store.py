@@ -343,9 +343,9 @@ class Store:
         value: int | None = self._scalar(select.TENANT_KEY, tenant_id)
         return value
 
-    def tenant_keys(self, first: int) -> list[int]:
-        """The keys of all tenants from `first` on, ascending."""
-        return [key for (key,) in self._execute(select.TENANT_KEYS, (first,))]
+    def tenant_keys(self, first: int, limit: int) -> list[int]:
+        """The keys of the next tenants from `first` on, ascending."""
+        return [key for (key,) in self._execute(select.TENANT_KEYS, (first, limit))]
 
     def tenant_id(self, tenant_key: int) -> str | None:
         """The name of a tenant."""

@@ -125,8 +125,18 @@ async def busy_slad(data: Path, *, with_sink: bool = False) -> AsyncIterator[Sla
         await slad.advance(minutes=10)
         if with_sink:
             await Desk(slad).until(lag=0)
+        await until_counted(slad)
         yield slad
         reader.cancel()
+
+
+async def until_counted(slad: Slad) -> None:
+    """What is counted beside the scrapes has been counted."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await scrape(slad.daemon.observability.metrics_address)
+            if found["slad_tickets_by_status"].samples and found["slad_cycles_overdue"].samples:
+                return
 
 
 async def scrape_everything(data: Path) -> Scrape:

@@ -101,6 +101,10 @@ async def test_values_after_a_known_morning(tmp_path: Path) -> None:
 
     assert value("slad_open_tickets", timer="armed") == 2
     assert value("slad_open_tickets", timer="none") == 1, "paused"
+    by_status = {"ON_TRACK": 1, "AT_RISK": 0, "RESPONSE_BREACHED": 1, "RESOLUTION_BREACHED": 0, "PAUSED": 1}
+    assert value["slad_tickets_by_status"].values_of("status") == by_status.keys()
+    for status, tickets in by_status.items():
+        assert value("slad_tickets_by_status", status=status) == tickets, status
     assert value("slad_last_backup_timestamp_seconds") == 0, "never"
     assert value("slad_database_size_bytes") > 0
     assert value("slad_wal_size_bytes") > 0
