@@ -6,6 +6,13 @@ and grpc.aio); here is what both share. The messages are in `slad_client.v1.type
 """
 
 from slad_client._enums import short_name
+from slad_client._parking import (
+    AsyncParkingLot,
+    ParkedEvent,
+    ParkingLot,
+    parked_from_json,
+    parked_to_json,
+)
 from slad_client._policy import CHANNEL_OPTIONS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, NO_RETRY, RetryPolicy
 from slad_client.credentials import Token, tls
 from slad_client.errors import (
@@ -38,6 +45,7 @@ __all__ = [
     "NO_RETRY",
     "Aborted",
     "AlreadyExists",
+    "AsyncParkingLot",
     "Cancelled",
     "DataLoss",
     "DeadlineExceeded",
@@ -47,6 +55,8 @@ __all__ = [
     "InvalidArgument",
     "NotFound",
     "OutOfRange",
+    "ParkedEvent",
+    "ParkingLot",
     "PermissionDenied",
     "ResourceExhausted",
     "RetryPolicy",
@@ -56,6 +66,8 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "parked_from_json",
+    "parked_to_json",
     "short_name",
     "tls",
 ]

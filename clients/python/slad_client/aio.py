@@ -13,8 +13,8 @@ import grpc
 from google.protobuf.message import Message
 
 from slad_client import _calls
+from slad_client._aio_consumer import SlaEventConsumer
 from slad_client._aio_pipeline import Commands, SladPipeline, unary
-from slad_client._handlers import HANDLER_RETRY, Dealing, Handlers
 from slad_client._pipeline import Backlog
 from slad_client._policy import (
     CHANNEL_OPTIONS,
@@ -224,13 +224,16 @@ class SladClient(Commands):
             stream.cancel()
             self._streams.discard(stream)
 
-    async def _watch(self, watch: Watch) -> AsyncGenerator[pb.SlaEvent, None]:
+    async def _watch(
+        self, watch: Watch, opens: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[pb.SlaEvent, None]:
         subscription = Subscription(watch, self._defaults.retry)
         async with contextlib.AsyncExitStack() as stack:
             acknowledger: _Acknowledger | None = None
             if watch.acknowledge:
                 acknowledger = await stack.enter_async_context(_Acknowledger(Ledger(watch), self))
             while not self._closed:
+                opens()
                 stream = self._stub.WatchSlaEvents(subscription.request(), **self._defaults.call_options())
                 self._streams.add(stream)
                 try:
@@ -251,79 +254,6 @@ class SladClient(Commands):
                     stream.cancel()
                     self._streams.discard(stream)
                 await self._sleep(delay)
-
-
-class SlaEventConsumer(
-    Handlers[Callable[[pb.SlaEvent], Awaitable[Any]], Callable[[pb.SlaEvent, Exception], Awaitable[Any]]]
-):
-    """A durable consumer that calls handlers, and acknowledges an event when all of them have returned.
-
-    Events are dealt with one by one, in order. A handler that raises is tried again, and with it those that
-    have not been called yet; see `on_giving_up`. After a crash an event may come again, so handlers should
-    know an `event_id` that they have seen.
-
-        consumer = SlaEventConsumer(slad, "psa")
-
-        @consumer.on_breach
-        async def tell(event): ...
-
-        await consumer.run()
-
-    Args:
-        client: What it watches with.
-        consumer: The name under which slad remembers it. Replicas share it; one is served at a time.
-        tenant_id: Only this tenant's events.
-        after_sequence: Where a consumer that slad does not know begins; by default with the oldest event.
-        retry: How a handler that fails is tried again.
-        sleep: Waits before that; for tests.
-    """
-
-    def __init__(
-        self,
-        client: SladClient,
-        consumer: str,
-        *,
-        tenant_id: str = "",
-        after_sequence: int | None = None,
-        retry: RetryPolicy = HANDLER_RETRY,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        super().__init__()
-        self._client = client
-        self._watch = _calls.watch_sla_events(
-            consumer=consumer, tenant_id=tenant_id, after_sequence=after_sequence, acknowledge=True
-        )
-        self._retry = retry
-        self._sleep = sleep
-
-    async def run(self) -> None:
-        """Consumes, over all breaks of the connection. Ends when the client is closed or its task cancelled.
-
-        Raises what `watch_sla_events` raises, and the error of a handler that kept failing when there is no
-        `on_giving_up`.
-        """
-        async with contextlib.aclosing(self._client._watch(self._watch)) as events:
-            async for event in events:
-                await self._deal(Dealing(event, self, self._retry))
-
-    async def _deal(
-        self,
-        dealing: Dealing[
-            Callable[[pb.SlaEvent], Awaitable[Any]], Callable[[pb.SlaEvent, Exception], Awaitable[Any]]
-        ],
-    ) -> None:
-        while True:
-            try:
-                for handler in dealing.handlers():
-                    await handler(dealing.event)
-            except Exception as error:
-                delay = dealing.after(error)
-                if delay is None and dealing.giving_up:
-                    await dealing.giving_up(dealing.event, error)
-                    return
-            else:
-                return
-            await self._sleep(delay or 0.0)
 
 
 class SladTestClock:

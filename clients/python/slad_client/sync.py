@@ -14,7 +14,6 @@ import grpc
 from google.protobuf.message import Message
 
 from slad_client import _calls
-from slad_client._handlers import HANDLER_RETRY, Dealing, Handlers
 from slad_client._pipeline import Backlog
 from slad_client._policy import (
     CHANNEL_OPTIONS,
@@ -29,6 +28,7 @@ from slad_client._policy import (
     Watch,
     closed,
 )
+from slad_client._sync_consumer import SlaEventConsumer
 from slad_client._sync_pipeline import SladPipeline
 from slad_client.credentials import Token, bearer
 from slad_client.errors import SladError, from_rpc_error
@@ -243,13 +243,16 @@ class SladClient:
             stream.cancel()
             self._streams.discard(stream)
 
-    def _watch(self, watch: Watch) -> Generator[pb.SlaEvent, None, None]:
+    def _watch(
+        self, watch: Watch, opens: Callable[[], None] = lambda: None
+    ) -> Generator[pb.SlaEvent, None, None]:
         subscription = Subscription(watch, self._defaults.retry)
         with contextlib.ExitStack() as stack:
             acknowledger: _Acknowledger | None = None
             if watch.acknowledge:
                 acknowledger = stack.enter_context(_Acknowledger(Ledger(watch), self))
             while True:
+                opens()
                 with self._closing:
                     if self._closed:
                         return
@@ -273,75 +276,6 @@ class SladClient:
                     stream.cancel()
                     self._streams.discard(stream)
                 self._sleep(delay)
-
-
-class SlaEventConsumer(Handlers[Callable[[pb.SlaEvent], Any], Callable[[pb.SlaEvent, Exception], Any]]):
-    """A durable consumer that calls handlers, and acknowledges an event when all of them have returned.
-
-    Events are dealt with one by one, in order. A handler that raises is tried again, and with it those that
-    have not been called yet; see `on_giving_up`. After a crash an event may come again, so handlers should
-    know an `event_id` that they have seen.
-
-        consumer = SlaEventConsumer(slad, "psa")
-
-        @consumer.on_breach
-        def tell(event): ...
-
-        consumer.run()
-
-    Args:
-        client: What it watches with.
-        consumer: The name under which slad remembers it. Replicas share it; one is served at a time.
-        tenant_id: Only this tenant's events.
-        after_sequence: Where a consumer that slad does not know begins; by default with the oldest event.
-        retry: How a handler that fails is tried again.
-        sleep: Waits before that; for tests.
-    """
-
-    def __init__(
-        self,
-        client: SladClient,
-        consumer: str,
-        *,
-        tenant_id: str = "",
-        after_sequence: int | None = None,
-        retry: RetryPolicy = HANDLER_RETRY,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
-        super().__init__()
-        self._client = client
-        self._watch = _calls.watch_sla_events(
-            consumer=consumer, tenant_id=tenant_id, after_sequence=after_sequence, acknowledge=True
-        )
-        self._retry = retry
-        self._sleep = sleep
-
-    def run(self) -> None:
-        """Consumes, over all breaks of the connection. Ends when the client is closed, by another thread or
-        the handler of a signal.
-
-        Raises what `watch_sla_events` raises, and the error of a handler that kept failing when there is no
-        `on_giving_up`.
-        """
-        with contextlib.closing(self._client._watch(self._watch)) as events:
-            for event in events:
-                self._deal(Dealing(event, self, self._retry))
-
-    def _deal(
-        self, dealing: Dealing[Callable[[pb.SlaEvent], Any], Callable[[pb.SlaEvent, Exception], Any]]
-    ) -> None:
-        while True:
-            try:
-                for handler in dealing.handlers():
-                    handler(dealing.event)
-            except Exception as error:
-                delay = dealing.after(error)
-                if delay is None and dealing.giving_up:
-                    dealing.giving_up(dealing.event, error)
-                    return
-            else:
-                return
-            self._sleep(delay or 0.0)
 
 
 class SladTestClock:

@@ -356,6 +356,30 @@ test("an event that keeps failing is parked with those behind it, and others go 
   await until(() => done.filter((line) => line === "A sla_threshold_reached").length === 4, "A goes on");
 });
 
+test("what comes again after a crash is left as it is parked", async (t) => {
+  const slad = await daemon(t);
+  const lot = new Table();
+  const done: string[] = [];
+  const handlers: SlaEventHandlers = {
+    onAny: ({ ticketId }) => {
+      if (ticketId === "A") {
+        throw new Error("A is poison");
+      }
+      done.push(ticketId);
+    },
+  };
+  await start(slad, "A");
+  await start(slad, "B");
+  const { stop } = consume(t, slad.client, handlers, { parkingLot: lot });
+  await until(() => lot.rows.size === 1 && done.length === 1, "A is parked");
+  await stop();
+  const before = [...lot.rows];
+  // For a consumer of another name nothing is acknowledged, as after a crash before the acknowledgement.
+  consume(t, slad.client, handlers, { consumer: "again", parkingLot: lot });
+  await until(async () => (await acknowledged(slad, "again")) === 2, "both come again");
+  assert.deepEqual([...lot.rows], before);
+});
+
 test("without a durable parking lot nothing parked is acknowledged, and a restart brings it again", async (t) => {
   const slad = await daemon(t);
   let broken = true;

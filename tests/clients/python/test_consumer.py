@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import slad_client
-from slad_client import RetryPolicy, aio, short_name, sync
+from slad_client import aio, short_name, sync
 from slad_client._handlers import Handlers, is_breach, is_escalation, is_notification
-from slad_client.v1 import admin_pb2, admin_pb2_grpc
 from slad_client.v1 import types_pb2 as pb
 
-from tests.clients.python.conftest import Client, Connect, Plain
+from tests.clients.python.conftest import Client, Connect
+from tests.clients.python.consumer import Consumer, acknowledged, until
 from tests.slad_under_test import OFFICE, Slad, slad_running, target
 
-AT_ONCE = RetryPolicy(attempts=3, random=lambda: 0.0)
 MONDAY_9 = datetime(2026, 3, 2, 9, tzinfo=UTC)
-
-
-class Consumer:
-    """The consumer of either client, its handlers plain functions, running until the client is closed."""
-
-    def __init__(self, client: Client, **settings: Any) -> None:
-        self.client = client
-        settings = {"retry": AT_ONCE} | settings
-        kind = aio if isinstance(client, Plain) else sync
-        self.real = kind.SlaEventConsumer(client.client, "psa", **settings)
-
-    def on(self, kind: str, function: Callable[..., Any]) -> None:
-        async def awaited(*arguments: Any) -> None:
-            function(*arguments)
-
-        getattr(self.real, f"on_{kind}")(awaited if isinstance(self.client, Plain) else function)
-
-    async def run(self) -> None:
-        if isinstance(self.client, Plain):
-            await self.real.run()
-        else:
-            await asyncio.to_thread(self.real.run)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what it waits for happens in a thread, too
-            await asyncio.sleep(0.005)
-
-
-async def acknowledged(slad: Slad) -> int:
-    admin = admin_pb2_grpc.SlaAdminStub(slad.channel)
-    (consumer,) = (await admin.ListSlaConsumers(admin_pb2.ListSlaConsumersRequest())).consumers
-    return int(consumer.acknowledged_sequence)
 
 
 async def test_each_handler_gets_its_events_in_order(client: Client, slad: Slad) -> None:
@@ -105,7 +69,7 @@ async def test_a_handler_that_fails_is_tried_again_and_those_that_are_done_are_n
     assert calls == ["first", "shaky", "shaky", "shaky"]
 
 
-async def test_without_somebody_to_take_it_run_raises_and_the_event_comes_again(
+async def test_without_a_parking_lot_run_raises_and_the_event_comes_again(
     connect: Connect, slad: Slad
 ) -> None:
     await slad.start("T-1")
@@ -125,27 +89,6 @@ async def test_without_somebody_to_take_it_run_raises_and_the_event_comes_again(
     assert await acknowledged(slad) == 1
 
 
-async def test_what_is_given_up_is_handed_over_and_acknowledged(client: Client, slad: Slad) -> None:
-    await slad.start("T-1")
-    await slad.start("T-2")
-    given_up: list[tuple[str, str]] = []
-    done: list[str] = []
-
-    def fails(event: pb.SlaEvent) -> None:
-        if event.ticket_id == "T-1":
-            raise ValueError("no such desk")
-        done.append(event.ticket_id)
-
-    consumer = Consumer(client)
-    consumer.on("any", fails)
-    consumer.on("giving_up", lambda event, error: given_up.append((event.ticket_id, str(error))))
-    running = asyncio.create_task(consumer.run())
-    await until(lambda: done == ["T-2"])
-    assert given_up == [("T-1", "no such desk")]
-    running.cancel()
-    await client.close()
-
-
 def event(**threshold: Any) -> pb.SlaEvent:
     return pb.SlaEvent(type=pb.SLA_EVENT_TYPE_THRESHOLD_REACHED, threshold=pb.SlaThreshold(**threshold))
 
@@ -160,7 +103,7 @@ def test_a_notification_that_a_higher_one_superseded_is_none() -> None:
 
 
 def test_a_decorator_gives_the_function_back() -> None:
-    handlers: Handlers[Any, Any] = Handlers()
+    handlers: Handlers[Any] = Handlers()
 
     @handlers.on_breach
     def tell(event: pb.SlaEvent) -> str:

@@ -61,6 +61,8 @@ export class SlaEventConsumer {
   private readonly lanes = new Lanes();
   /** The tickets of which an event is parked: their later events are, too. */
   private readonly parkedTickets = new Set<string>();
+  /** The ids of the events that the lot held when the stream began: they come again after a crash. */
+  private parkedBefore = new Set<string>();
   /** What to call when an event that is parked in memory has been dealt with. */
   private readonly held = new Map<string, () => void>();
   private readonly slots: Slots;
@@ -174,7 +176,9 @@ export class SlaEventConsumer {
     for await (const event of events) {
       if (fresh) {
         // Now it is this replica's turn; another one may have parked events meanwhile.
-        for (const parked of await this.persist(() => this.lot.list())) {
+        const before = await this.persist(() => this.lot.list());
+        this.parkedBefore = new Set(before.map(({ event }) => event.event_id));
+        for (const parked of before) {
           this.parkedTickets.add(ticketOf(parked.event));
         }
         fresh = false;
@@ -207,6 +211,10 @@ export class SlaEventConsumer {
   }
 
   private async deal(event: SlaEvent, done: () => void): Promise<void> {
+    if (this.options.parkingLot && this.parkedBefore.has(event.event_id)) {
+      done();
+      return;
+    }
     const ticket = ticketOf(event);
     const parked = { event, attempts: 0, error: "", resolved: [] as string[] };
     while (!this.parkedTickets.has(ticket)) {
