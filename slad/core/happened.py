@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import compress, count
@@ -12,7 +13,7 @@ import msgspec
 
 from slad.core.events import RESOLUTION, CycleRef, Event, EventType, Phase
 from slad.core.facts import Fact, FactKind, Life
-from slad.core.history import BLANK, History
+from slad.core.history import BLANK, History, Leading, beginning
 from slad.core.reading import Calendars, ClockReading, Reading, read
 from slad.core.tracking import Tracking
 
@@ -107,11 +108,12 @@ def _pauses(before: History, after: History, facts: Sequence[Fact]) -> Iterator[
         return
     # Also where nothing changes any more: who was told that something did has to hear what is held. And where
     # a resume of one reason may once have been told to end a pause that goes on by now, or not to.
-    turned = {at for at in ends if bool(_held_at(before, at)) != bool(_held_at(after, at))}
+    held_before, held_after = Leading(before.holds), Leading(after.holds)
+    turned = {at for at in ends if bool(held_before.at(at)) != bool(held_after.at(at))}
     for at in sorted(({at for at, _ in (now - was) + (was - now)} | turned) - told - ended):
-        if reason := _held_at(after, at):
+        if reason := held_after.at(at):
             yield Event(EventType.PAUSE_CHANGED, at, pause_reason=reason)
-        elif _held_at(before, at) and not _was_closed(after, at):
+        elif held_before.at(at) and not _was_closed(after, at):
             yield Event(EventType.RESUMED, at)
 
 
@@ -135,39 +137,25 @@ def _changes(history: History) -> Counter[tuple[int, str]]:
 _NO_CHANGES: Final[Counter[tuple[int, str]]] = Counter()
 
 
-def _held_at(history: History, at: int) -> str:
-    """The reason that was held first of those at an instant; "" when the ticket was resumed at it."""
-    for hold in history.holds:
-        if hold.from_ms <= at and (hold.to_ms is None or at < hold.to_ms):
-            return hold.reason
-    return ""
-
-
 def _was_closed(history: History, at: int) -> bool:
     """Whether the ticket had ended by an instant, and was not reopened before it."""
     if history.ended_at is not None and history.ended_at <= at:
         return True
-    closed = [stop for stop in history.stops if stop.reason is None and stop.from_ms <= at]
-    return any(stop.to_ms is None or at < stop.to_ms for stop in closed)
+    place = bisect_right(history.stops, at, key=beginning) - 1
+    if place < 0:
+        return False
+    stop = history.stops[place]
+    return stop.reason is None and (stop.to_ms is None or at < stop.to_ms)
 
 
 def _owners(before: History, after: History) -> Iterator[Event]:
-    told = list(_owner_changes(after))
-    if not told:
+    if not after.owners:
         return
-    changes = Counter(told)
-    changes.subtract(_owner_changes(before))
+    changes = Counter(after.owners)
+    changes.subtract(before.owners)
     for (at, owner), more in changes.items():
         if more > 0:
             yield Event(EventType.OWNER_CHANGED, at, owner=owner)
-
-
-def _owner_changes(history: History) -> Iterator[tuple[int, str]]:
-    owner = ""
-    for fact in history.readable:
-        if fact.kind == FactKind.ASSIGN and fact.text != owner:
-            owner = fact.text
-            yield fact.at, owner
 
 
 def _phases(before: History, reading: Reading) -> Iterator[Event]:

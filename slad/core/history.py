@@ -6,6 +6,8 @@ put where it belongs and everything is derived anew: the order of arrival leaves
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -58,10 +60,15 @@ class History(msgspec.Struct, frozen=True):
     ended_at: int | None = None
     response: Completion | None = None
     resolution: Completion | None = None
-    owner: str = ""
-    """Who has the ticket; empty: nobody."""
+    owners: tuple[tuple[int, str], ...] = ()
+    """(since when, who has had the ticket), each change; an empty one is nobody."""
     readable: tuple[Fact, ...] = ()
     """The facts that had an effect, without pauses and resumes; what clocks read into cycles (K2)."""
+
+    @property
+    def owner(self) -> str:
+        """Who has the ticket; empty: nobody."""
+        return self.owners[-1][1] if self.owners else ""
 
     @property
     def response_at(self) -> int | None:
@@ -126,7 +133,7 @@ def heeded(history: History, reasons: tuple[str, ...] | None) -> tuple[Stop, ...
         return history.stops
     stops = [stop for stop in history.stops if stop.reason is None]
     stops += (Stop(hold.from_ms, hold.to_ms, hold.reason) for hold in history.holds if hold.reason in reasons)
-    stops.sort(key=_beginning)
+    stops.sort(key=beginning)
     united: list[Stop] = []
     for stop in stops:
         last = united[-1] if united else None
@@ -137,8 +144,47 @@ def heeded(history: History, reasons: tuple[str, ...] | None) -> tuple[Stop, ...
     return tuple(united)
 
 
-def _beginning(stop: Stop) -> int:
-    return stop.from_ms
+def beginning(stretch: Stop | Hold) -> int:
+    """The key by which stretches are in order."""
+    return stretch.from_ms
+
+
+class Leading:
+    """Which of the reasons that are held has been held longest, at any time (K5)."""
+
+    def __init__(self, holds: Iterable[Hold]) -> None:
+        """`holds` are in the order of their beginnings."""
+        self._begins: list[int] = []
+        self._ends: list[int | None] = []
+        self._reasons: list[str] = []
+        until: int | None = 0
+        for hold in holds:
+            # Where two overlap, the former has been held longer.
+            begin = hold.from_ms if not self._begins else max(hold.from_ms, until or 0)
+            if hold.to_ms is None or begin < hold.to_ms:
+                self._begins.append(begin)
+                self._ends.append(hold.to_ms)
+                self._reasons.append(hold.reason)
+                until = hold.to_ms
+                if until is None:
+                    break
+
+    def at(self, at: int) -> str:
+        """The reason at an instant; "" when none is held."""
+        place = bisect_right(self._begins, at) - 1
+        if place < 0:
+            return ""
+        end = self._ends[place]
+        return self._reasons[place] if end is None or at < end else ""
+
+    def within(self, from_ms: int, to_ms: int) -> Iterator[Hold]:
+        """Its stretches in [from_ms, to_ms), in order; none is empty."""
+        first = max(bisect_right(self._begins, from_ms) - 1, 0)
+        for place in range(first, bisect_left(self._begins, to_ms)):
+            begin, end = max(self._begins[place], from_ms), self._ends[place]
+            end = to_ms if end is None else min(end, to_ms)
+            if begin < end:
+                yield Hold(begin, end, self._reasons[place])
 
 
 class _Folding:
@@ -156,7 +202,7 @@ class _Folding:
         self._ended_at = history.ended_at
         self._response = history.response
         self._resolution = history.resolution
-        self._owner = history.owner
+        self._owners = list(history.owners)
         self._readable = list(history.readable)
 
     def add(self, fact: Fact) -> None:
@@ -187,7 +233,7 @@ class _Folding:
             self._ended_at,
             self._response,
             self._resolution,
-            self._owner,
+            tuple(self._owners),
             tuple(self._readable),
         )
 
@@ -200,7 +246,8 @@ class _Folding:
     def _note(self, kind: int, fact: Fact) -> None:
         """What a fact means for the response and the owner, which do not turn the ticket's life."""
         if kind == FactKind.ASSIGN:
-            self._owner = fact.text
+            if fact.text != (self._owners[-1][1] if self._owners else ""):
+                self._owners.append((fact.at, fact.text))
         elif self._response is None:
             if kind == FactKind.RESPOND:
                 self._response = Completion(fact.at, REPORTED[fact.detail])

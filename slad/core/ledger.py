@@ -5,15 +5,17 @@ Pure: readings in, entries out. All instants are UTC epoch ms, all spans ms of o
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import IntEnum
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
-from slad.core.facts import FactKind
-from slad.core.history import History
-from slad.core.reading import BusinessTime, Calendars, ClockReading, Reading, read
+from slad.core.history import History, Leading
+from slad.core.reading import Calendars, ClockReading, Reading, read
+from slad.core.stretches import BusinessTime
 from slad.core.terms import ClockKind, ClockTerms
 from slad.core.tracking import Annotation, Tracking
 
@@ -86,29 +88,61 @@ def entry_of(
     clock: ClockReading, tracking: Tracking, history: History, calendar: BusinessTime
 ) -> LedgerEntry:
     """What there is to say of a cycle, open or closed. `calendar` is the one that its clock counts by."""
-    closed_at, terms = clock.closed_at, tracking.terms
-    paused_by = dict(_paused_by(clock.terms, history, clock.opened_at, closed_at or clock.now, calendar))
-    annotation = next((known for known in tracking.annotations if known.cycle == clock.key), _NOTHING_SAID)
-    return LedgerEntry(
-        clock.name,
-        clock.key[1],
-        clock.number,
-        clock.opened_at,
-        terms.policy_id,
-        terms.priority_id,
-        history.owner if closed_at is None else _owner_at(history, clock.terms, closed_at),
-        clock.due_at,
-        closed_at,
-        clock.target_ms,
-        clock.elapsed_ms,
-        sum(paused_by.values()),
-        paused_by,
-        None if closed_at is None else _VERDICTS[clock.met],
-        clock.reported_met,
-        annotation.reason_code,
-        annotation.note,
-        annotation.excused,
-    )
+    return _Entries(tracking, history).of(clock, calendar)
+
+
+class _Entries:
+    """Makes the entries of a ticket; what several of its cycles need is looked up once."""
+
+    def __init__(self, tracking: Tracking, history: History) -> None:
+        self._terms = tracking.terms
+        self._history = history
+        self._annotations = {annotation.cycle: annotation for annotation in tracking.annotations}
+        self._leading: dict[tuple[str, ...] | None, Leading] = {}
+
+    def of(self, clock: ClockReading, calendar: BusinessTime) -> LedgerEntry:
+        """As `entry_of`."""
+        closed_at, terms = clock.closed_at, self._terms
+        paused_by = self._paused_by(clock, calendar) if self._history.holds else {}
+        annotation = self._annotations.get(clock.key, _NOTHING_SAID)
+        return LedgerEntry(
+            clock.name,
+            clock.key[1],
+            clock.number,
+            clock.opened_at,
+            terms.policy_id,
+            terms.priority_id,
+            self._history.owner if closed_at is None else _owner_at(self._history, clock.terms, closed_at),
+            clock.due_at,
+            closed_at,
+            clock.target_ms,
+            clock.elapsed_ms,
+            sum(paused_by.values()),
+            paused_by,
+            None if closed_at is None else _VERDICTS[clock.met],
+            clock.reported_met,
+            annotation.reason_code,
+            annotation.note,
+            annotation.excused,
+        )
+
+    def _paused_by(self, clock: ClockReading, calendar: BusinessTime) -> dict[str, int]:
+        """The open ms that pauses took of a cycle, by reason; only of reasons that took any."""
+        taken: dict[str, int] = {}
+        for hold in self._leading_of(clock.terms).within(clock.opened_at, clock.closed_at or clock.now):
+            assert hold.to_ms is not None
+            if span_ms := calendar.open_between(hold.from_ms, hold.to_ms):
+                taken[hold.reason] = taken.get(hold.reason, 0) + span_ms
+        return taken
+
+    def _leading_of(self, clock: ClockTerms) -> Leading:
+        """Which of the reasons that a clock heeds has its time."""
+        leading = self._leading.get(clock.paused_by)
+        if leading is None:
+            heeds, holds = clock.paused_by, self._history.holds
+            leading = Leading(hold for hold in holds if heeds is None or hold.reason in heeds)
+            self._leading[clock.paused_by] = leading
+        return leading
 
 
 def overdue_cycles(reading: Reading) -> int:
@@ -120,8 +154,9 @@ def closed_entries(
     tracking: Tracking, reading: Reading, calendars: Calendars, since: int
 ) -> list[LedgerEntry]:
     """The entries of all cycles that closed at `since` or later."""
+    entries = _Entries(tracking, reading.history)
     return [
-        entry_of(clock, tracking, reading.history, calendars(clock.terms.schedule_key))
+        entries.of(clock, calendars(clock.terms.schedule_key))
         for clock in reading.clocks
         if clock.closed_at is not None and clock.closed_at >= since
     ]
@@ -137,10 +172,9 @@ def withdrawn_entries(
     if not gone:
         return []
     reading = read(former, former.history, calendars, now)
+    entries = _Entries(former, reading.history)
     return [
-        entry_of(clock, former, reading.history, calendars(clock.terms.schedule_key))._replace(
-            closed_at=now, verdict=Verdict.NONE
-        )
+        entries.of(clock, calendars(clock.terms.schedule_key))._replace(closed_at=now, verdict=Verdict.NONE)
         for clock in reading.clocks
         if clock.name in gone and clock.closed_at is None
     ]
@@ -209,32 +243,11 @@ def _next(was: Revision | None, entry: LedgerEntry, at: int) -> Revision:
     )
 
 
-def _paused_by(
-    clock: ClockTerms, history: History, opened_at: int, until: int, calendar: BusinessTime
-) -> Iterator[tuple[str, int]]:
-    """(reason, open ms that its pauses took of a cycle), each reason that took any, once."""
-    taken: dict[str, int] = {}
-    begin = opened_at
-    for hold in history.holds:
-        if clock.paused_by is not None and hold.reason not in clock.paused_by:
-            continue
-        # Holds are in the order of their beginnings: where two overlap, the former has been held longer (K5).
-        begin = max(begin, hold.from_ms)
-        end = until if hold.to_ms is None else min(hold.to_ms, until)
-        if begin < end:
-            taken[hold.reason] = taken.get(hold.reason, 0) + calendar.open_between(begin, end)
-            begin = end
-    return ((reason, span_ms) for reason, span_ms in taken.items() if span_ms)
-
-
 def _owner_at(history: History, clock: ClockTerms, at: int) -> str:
     """Who had the ticket at an instant; for a clock of ownership: until then, as the next one closes it."""
-    is_ownership = clock.kind == ClockKind.OWNERSHIP
-    owner = ""
-    for fact in history.readable:
-        if fact.kind == FactKind.ASSIGN and (fact.at < at or (fact.at == at and not is_ownership)):
-            owner = fact.text
-    return owner
+    bisect = bisect_left if clock.kind == ClockKind.OWNERSHIP else bisect_right
+    place = bisect(history.owners, at, key=itemgetter(0)) - 1
+    return history.owners[place][1] if place >= 0 else ""
 
 
 _NOTHING_SAID: Final = Annotation("", 0)

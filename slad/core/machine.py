@@ -20,13 +20,18 @@ from slad.core.facts import LIFE, MAX_AHEAD_MS, Fact, FactKind, Life, insert, up
 from slad.core.happened import NEW, carried_over, continued, happened, told_of
 from slad.core.history import History, extended, fold
 from slad.core.instants import SECOND_MS, format_instant
-from slad.core.reading import Calendars, Reading, read
+from slad.core.reading import Calendars, Reading, TooManyCycles, read
 from slad.core.settle import Transition, latest_known, settle
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
 
 MAX_FACTS: Final = 10_000
 """Facts that one tracking holds, with or without effect; a ticket beyond it is a loop in the caller."""
+
+
+MAX_THRESHOLDS: Final = 4_000
+"""Thresholds of all cycles of one tracking, fired or to come, a cycle with few of them counted for
+CYCLE_THRESHOLDS: every command reads them all. 1,000 cycles of clocks with the usual four."""
 
 
 class ReopenMode(IntEnum):
@@ -50,7 +55,7 @@ def begin(tracking: Tracking, calendars: Calendars, now: int, *, suppress_past: 
     Raises ClockOutOfRange when a threshold would fall past year 9999 (B6), NoOpenTime for a due date.
     """
     tracking = with_open_time(tracking, calendars, now)
-    reading = read(tracking, tracking.history, calendars, now)
+    reading = _read(tracking, tracking.history, calendars, now)
     _require_in_range(reading)
     events = [Event(EventType.STARTED, tracking.started_at)]
     if tracking.facts or tracking.terms.named:
@@ -86,7 +91,7 @@ def align(
     )
     tracking = with_open_time(tracking, calendars, now, terms)
     after = tracking.history
-    reading = read(tracking, after, calendars, now)
+    reading = _read(tracking, after, calendars, now)
     _require_in_range(reading)
     events = happened(before, tracking, reading)
     told = {event.type for event in events}
@@ -129,7 +134,7 @@ def continue_cancelled(
         annotations=cancelled.annotations,
     )
     heir = with_open_time(heir, calendars, now, cancelled.terms)
-    reading = read(heir, heir.history, calendars, now)
+    reading = _read(heir, heir.history, calendars, now)
     _require_in_range(reading)
     before = told_of(cancelled, cancelled.history, calendars, now)
     events = [Event(EventType.STARTED, now), *continued(before, heir, reading)]
@@ -173,7 +178,8 @@ def add_fact(
     after = (
         extended(before, fact, unjudged_response=tracking.unjudged_response) if is_last else changed.history
     )
-    reading = read(changed, after, calendars, now)
+    reads = _read if kind in _MAY_OPEN else read
+    reading = reads(changed, after, calendars, now)
     told = happened(told_of(tracking, before, calendars, now), changed, reading)
     if not told and _without_readable(reading.history) == _without_readable(before):
         if len(facts) <= MAX_FACTS:
@@ -230,7 +236,7 @@ def retarget(
             tracking = former
         return Transition(tracking, read(tracking, history, calendars, now), (), changed=False)
     tracking = msgspec.structs.replace(tracking, retargets=tracking.retargets + 1)
-    reading = read(tracking, history, calendars, known)
+    reading = _read(tracking, history, calendars, known)
     _require_in_range(reading)
     events = [Event(EventType.RETARGETED, known)]
     if before.named or tracking.terms.named:
@@ -271,7 +277,7 @@ def reopen(
     else:
         facts = insert(tracking.facts, Fact(at, FactKind.REOPEN))
         tracking = msgspec.structs.replace(tracking, facts=facts)
-    reading = read(tracking, tracking.history, calendars, now)
+    reading = _read(tracking, tracking.history, calendars, now)
     # What was recorded of a cancelled ticket for an instant after the reopening counts (M6).
     resumes = mode is ReopenMode.RESUME
     goes_on = continued(before, tracking, reading) if resumes else carried_over(reading)
@@ -291,6 +297,22 @@ def fire(tracking: Tracking, calendars: Calendars, now: int, *, until: int | Non
 def reading_at(tracking: Tracking, calendars: Calendars, now: int) -> Reading:
     """The clocks of `tracking` as at `now`."""
     return read(tracking, tracking.history, calendars, now)
+
+
+_MAY_OPEN: Final = (FactKind.CUSTOMER_MESSAGE, FactKind.AGENT_MESSAGE, FactKind.ASSIGN)
+"""Facts that may open a cycle; what closes one is always taken."""
+
+
+def _read(tracking: Tracking, history: History, calendars: Calendars, now: int) -> Reading:
+    """As `read`. Raises Refused when its cycles have more thresholds than a tracking may have."""
+    try:
+        return read(tracking, history, calendars, now, most=MAX_THRESHOLDS)
+    except TooManyCycles:
+        raise Refused(
+            Refusal.RESOURCE_EXHAUSTED,
+            "TOO_MANY_CYCLES",
+            f"the cycles of the ticket's clocks would have more than {MAX_THRESHOLDS} thresholds in all",
+        ) from None
 
 
 def _life_at(tracking: Tracking, at: int) -> History:

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from slad.core.calendar import Calendar
 from slad.core.history import History, heeded
-from slad.core.reading import ClockReading, Reading, within
+from slad.core.reading import ClockReading, Reading
+from slad.core.stretches import within
 from slad.core.timeline import TimelineSegment, clock_segments
 from slad.core.tracking import Fired, Tracking
 
@@ -149,11 +150,12 @@ def _summed_up(
     """Columns by running totals, not stretch by stretch."""
     bounds = [begin + (end - begin) * place // COLUMNS for place in range(COLUMNS + 1)]
     counted, paused = [0] * COLUMNS, [0] * COLUMNS
+    heeds = heeded(history, cycles[0].terms.paused_by) if cycles else ()
     for cycle in cycles:
         closed_at = end if cycle.closed_at is None else cycle.closed_at
         for place, low, high in _places(bounds, cycle.opened_at, closed_at):
             counted[place] += calendar.open_between(low, high)
-        for stop in within(heeded(history, cycle.terms.paused_by), cycle.opened_at, closed_at):
+        for stop in within(heeds, cycle.opened_at, closed_at):
             stopped_until = closed_at if stop.to_ms is None else stop.to_ms
             for place, low, high in _places(bounds, stop.from_ms, stopped_until):
                 counted[place] -= calendar.open_between(low, high)

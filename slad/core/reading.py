@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
 from slad.core.cycles import Cycle, cycles
-from slad.core.errors import DeadlineOutOfRange
 from slad.core.events import PHASES, CycleRef, Phase
-from slad.core.history import BLOCK, Completion, History, Stop, heeded
-from slad.core.instants import MINUTE_MS
+from slad.core.history import Completion, History, Stop, heeded
+from slad.core.stretches import STRETCHES, BusinessTime, Counted, Unstopped, within
 from slad.core.terms import ClockTerms, ThresholdSpec
 from slad.core.tracking import CycleKey, PauseAccounting, Tracking
-
-
-class BusinessTime(Protocol):
-    """What a compiled calendar offers (see `slad.core.calendar`). UTC epoch ms, open ms."""
-
-    def __hash__(self) -> int: ...
-
-    @property
-    def timezone(self) -> str:
-        """The IANA zone; "" when every hour is open."""
-        ...
-
-    def open_between(self, a: int, b: int, /) -> int:
-        """Open time in [a, b)."""
-        ...
-
-    def advance_many(self, start: int, spans: Sequence[int], /) -> list[int]:
-        """The first instants at which each of the ascending `spans` of open time since `start` has passed.
-
-        Raises DeadlineOutOfRange.
-        """
-        ...
-
 
 Calendars = Callable[[int], BusinessTime]
 """The compiled calendar of a schedule, by its key."""
@@ -190,21 +164,38 @@ class Reading(msgspec.Struct, frozen=True):
         return [clock for clock in self.clocks if clock.terms.name == name]
 
 
-def read(tracking: Tracking, history: History, calendars: Calendars, now: int) -> Reading:
-    """Every cycle of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts."""
-    terms = tracking.terms
+class TooManyCycles(ValueError):  # noqa: N818 - as DeadlineOutOfRange
+    """The cycles of a tracking have more thresholds than whoever reads them will take."""
+
+
+CYCLE_THRESHOLDS: Final = 4
+"""What a cycle counts for at least: it costs something also with fewer thresholds."""
+
+
+def read(
+    tracking: Tracking, history: History, calendars: Calendars, now: int, *, most: int | None = None
+) -> Reading:
+    """Every cycle of `tracking` as at `now` (UTC epoch ms), given the `history` of its facts.
+
+    Raises TooManyCycles when these have more than `most` thresholds, CYCLE_THRESHOLDS each at least.
+    """
+    terms, thresholds = tracking.terms, 0
     found: list[ClockReading] = []
     last: tuple[Cycle, ClockTerms] | None = None
     run: _Run | None = None
     its_own = calendars(terms.schedule_key)
     for clock, specs, needs, breach, key in terms.promises:
         calendar = its_own if clock.schedule_key == terms.schedule_key else calendars(clock.schedule_key)
+        stops = heeded(history, clock.paused_by) if history.stops else ()
         of_clock = cycles(clock, tracking.started_at, history, has_response_clock=terms.response_ms > 0)
+        thresholds += len(of_clock) * max(CYCLE_THRESHOLDS, len(specs))
+        if most is not None and thresholds > most:
+            raise TooManyCycles
         for number, cycle in enumerate(of_clock, start=1):
             # Cycles that opened, stopped and closed together have run alike.
             if run is None or last is None or not _ran_alike(*last, cycle, clock):
                 last = cycle, clock
-                run = _run(tracking, history, clock, cycle, calendar, now)
+                run = _run(tracking, stops, clock, cycle, calendar, now)
             instants = run.stretches.reach(calendar, needs)
             found.append(
                 ClockReading(
@@ -237,14 +228,14 @@ def counted_until(
     One that is paused is taken to be resumed now, as for its deadline.
     """
     (cycle,) = cycles(clock, tracking.started_at, history, has_response_clock=True)
-    run = _run(tracking, history, clock, cycle, calendar, now)
+    run = _run(tracking, heeded(history, clock.paused_by), clock, cycle, calendar, now)
     return run.stretches.elapsed(calendar, until, resumed=True)
 
 
 class _Run(msgspec.Struct, frozen=True):
     """How a cycle has run."""
 
-    stretches: _Unstopped | _Counted
+    stretches: Unstopped | Counted
     elapsed_ms: int
     halted_at: int | None
 
@@ -260,140 +251,22 @@ def _ran_alike(cycle: Cycle, clock: ClockTerms, other: Cycle, others: ClockTerms
 
 
 def _run(
-    tracking: Tracking, history: History, clock: ClockTerms, cycle: Cycle, calendar: BusinessTime, now: int
+    tracking: Tracking,
+    stops: tuple[Stop, ...],
+    clock: ClockTerms,
+    cycle: Cycle,
+    calendar: BusinessTime,
+    now: int,
 ) -> _Run:
+    """How a cycle has run of a clock that heeds these `stops`."""
     opened_at, closed_at = cycle.opened_at, cycle.closed_at
     until = now if closed_at is None else closed_at
-    stops = history.stops
     if stops:
-        stops = within(heeded(history, clock.paused_by), opened_at, closed_at)
+        stops = within(stops, opened_at, closed_at)
     if not stops:
-        return _Run(_Unstopped(opened_at), calendar.open_between(opened_at, until), closed_at)
+        return _Run(Unstopped(opened_at), calendar.open_between(opened_at, until), closed_at)
     # AlgaPSA knows the two clocks that need no name, and its accounting is theirs alone (K5).
     accounting = tracking.accounting if clock.is_unnamed else PauseAccounting.BUSINESS_TIME
-    stretches = _STRETCHES[accounting](calendar, opened_at, stops, until)
+    stretches = STRETCHES[accounting](calendar, opened_at, stops, until)
     halted_at = closed_at if stops[-1].to_ms is not None else stops[-1].from_ms
     return _Run(stretches, stretches.elapsed(calendar, until), halted_at)
-
-
-def within(stops: tuple[Stop, ...], opened_at: int, closed_at: int | None) -> tuple[Stop, ...]:
-    """The parts of `stops` that lie within a cycle; one that lasts beyond its end is still running there."""
-    if stops and stops[0].from_ms < opened_at:
-        stops = tuple(
-            msgspec.structs.replace(stop, from_ms=max(stop.from_ms, opened_at))
-            for stop in stops
-            if stop.to_ms is None or stop.to_ms > opened_at
-        )
-    if closed_at is None:
-        return stops
-    before = [stop for stop in stops if stop.from_ms < closed_at]
-    if before and (ended := before[-1].to_ms) is not None and ended > closed_at:
-        before[-1] = msgspec.structs.replace(before[-1], to_ms=None)
-    return tuple(before)
-
-
-class _Unstopped(msgspec.Struct, frozen=True):
-    """The one stretch of a clock that was never stopped: most are."""
-
-    begin: int
-
-    def elapsed(self, calendar: BusinessTime, until: int, *, resumed: bool = False) -> int:
-        """Open ms counted until an instant; `resumed`: were it resumed now."""
-        return calendar.open_between(self.begin, until)
-
-    def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
-        """The instants at which each of the ascending `needs` of open ms has been counted."""
-        return _advance(calendar, self.begin, needs)
-
-
-class _Counted(msgspec.Struct, frozen=True):
-    """The stretches in which a clock runs, each with the open time counted before it."""
-
-    begins: list[int]
-    """Where each stretch begins, as the calendar sees it."""
-    counted: list[int]
-    """Open ms counted before each stretch."""
-    shifts: list[int]
-    """How far behind the wall clock the calendar is read in each stretch, ms."""
-    floors: list[int]
-    """Before this wall instant nothing in the stretch can happen."""
-    ends: list[int]
-    """The wall instants at which the stops after each stretch begin."""
-    stopped: bool
-    """The last stretch has not begun: it is what would be, were the ticket resumed now."""
-
-    def elapsed(self, calendar: BusinessTime, until: int, *, resumed: bool = False) -> int:
-        """See `_Unstopped.elapsed`."""
-        place = bisect_left(self.ends, until)
-        if self.stopped and place == len(self.ends) and not resumed:
-            return self.counted[-1]
-        return self.counted[place] + calendar.open_between(self.begins[place], until - self.shifts[place])
-
-    def reach(self, calendar: BusinessTime, needs: list[int]) -> Sequence[int | None]:
-        """See `_Unstopped.reach`."""
-        found: list[int | None] = []
-        counted, last = self.counted, len(self.begins) - 1
-        while len(found) < len(needs):
-            # The stretch by the end of which the next is reached, its last instant included; what else is.
-            place = bisect_left(counted, needs[len(found)], 1) - 1
-            reached = len(needs) if place == last else bisect_right(needs, counted[place + 1])
-            spans = [need - counted[place] for need in needs[len(found) : reached]]
-            shift, floor = self.shifts[place], self.floors[place]
-            found.extend(
-                None if instant is None else max(instant + shift, floor)
-                for instant in _advance(calendar, self.begins[place], spans)
-            )
-        return found
-
-
-def _by_business_time(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
-    """Open time inside stops does not count (C2)."""
-    known = (len(stops) - 1) // BLOCK * BLOCK
-    begins, counted = map(list, _counted_to(calendar, start, stops[:known])) if known else ([start], [0])
-    _count_on(calendar, begins, counted, stops[known:], until)
-    stopped = stops[-1].to_ms is None
-    return _Counted(begins, counted, [0] * len(begins), begins, [stop.from_ms for stop in stops], stopped)
-
-
-@lru_cache(maxsize=32)
-def _counted_to(calendar: BusinessTime, start: int, stops: tuple[Stop, ...]) -> tuple[list[int], list[int]]:
-    """The beginnings, and what was counted before each, of the stretches up to many stops that are over."""
-    begins, counted = [start], [0]
-    _count_on(calendar, begins, counted, stops, start)
-    return begins, counted
-
-
-def _count_on(
-    calendar: BusinessTime, begins: list[int], counted: list[int], stops: tuple[Stop, ...], until: int
-) -> None:
-    for stop in stops:
-        counted.append(counted[-1] + calendar.open_between(begins[-1], stop.from_ms))
-        begins.append(max(until, stop.from_ms) if stop.to_ms is None else stop.to_ms)
-
-
-def _by_wall_clock(calendar: BusinessTime, start: int, stops: tuple[Stop, ...], until: int) -> _Counted:
-    """Each stop moves what is ahead by its wall-clock length, floored to minutes (PauseAccounting)."""
-    begins, counted, shifts, floors, stopped = [start], [0], [0], [start], False
-    for stop in stops:
-        counted.append(counted[-1] + calendar.open_between(begins[-1], stop.from_ms - shifts[-1]))
-        stopped = stop.to_ms is None
-        resumed = max(until, stop.from_ms) if stop.to_ms is None else stop.to_ms
-        begins.append(stop.from_ms - shifts[-1])
-        shifts.append(shifts[-1] + (resumed - stop.from_ms) // MINUTE_MS * MINUTE_MS)
-        floors.append(resumed)
-    return _Counted(begins, counted, shifts, floors, [stop.from_ms for stop in stops], stopped)
-
-
-_STRETCHES: Final[dict[int, Callable[[BusinessTime, int, tuple[Stop, ...], int], _Counted]]] = {
-    PauseAccounting.BUSINESS_TIME: _by_business_time,
-    PauseAccounting.ALGA_WALL_CLOCK: _by_wall_clock,
-}
-
-
-def _advance(calendar: BusinessTime, start: int, spans: list[int]) -> Sequence[int | None]:
-    try:
-        return calendar.advance_many(start, spans)
-    except DeadlineOutOfRange:
-        if len(spans) == 1:
-            return [None]
-        return [instant for span in spans for instant in _advance(calendar, start, [span])]

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from slad.core.calendar import Calendar
 from slad.core.history import History, Stop, heeded
-from slad.core.reading import ClockReading, within
+from slad.core.reading import ClockReading
+from slad.core.stretches import within
 
 MAX_SEGMENTS: Final = 10_000
 """A timeline is for people; what lies beyond is left out, from the end."""
@@ -65,6 +66,7 @@ def clock_segments(
     at: int, history: History, cycles: Sequence[ClockReading], calendar: Calendar, until: int
 ) -> Iterator[TimelineSegment]:
     """The stretches of [at, until) as one clock sees them; `at` may be anywhere in its life."""
+    heeds = heeded(history, cycles[0].terms.paused_by) if cycles else ()
     for cycle in cycles:
         end = until if cycle.closed_at is None else min(cycle.closed_at, until)
         if end < at:
@@ -73,7 +75,7 @@ def clock_segments(
             break
         if cycle.opened_at > at:
             yield TimelineSegment(at, cycle.opened_at, TimelineKind.CLOSED, NO_CYCLE)
-        stops = within(heeded(history, cycle.terms.paused_by), cycle.opened_at, None)
+        stops = within(heeds, cycle.opened_at, cycle.closed_at)
         yield from _segments(max(cycle.opened_at, at), stops, calendar, end)
         at = end
     if at < until:

@@ -6,6 +6,7 @@ share once.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -18,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import PHASES, Crossing, Event, EventType, pause_reason
-from slad.core.facts import FactKind, up_to
+from slad.core.facts import FactKind
 from slad.core.reading import Reading
 from slad.core.settle import Transition
 from slad.core.tracking import TicketRef, Tracking
@@ -28,14 +29,20 @@ from slad.storage.codec import encode
 _ID: Final = blake2b(digest_size=16, person=b"slad event")
 
 
-def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int) -> str:
+def event_id(
+    ticket: TicketRef,
+    tracking: Tracking,
+    event: Event,
+    sequence: int,
+    paused_at: Sequence[int] | None = None,
+) -> str:
     """A UUID made from what happened and to whom.
 
     That of a first firing depends on nothing but its instant and what could have made it another, so that a
     database restored from a backup announces what it had not yet recorded under the id under which it was
     delivered before. What corrects a firing is also of its epoch: after a restore a threshold's life may take
     another turn, and a correction that a consumer took for known would be lost. Other events are told apart
-    by their sequence, as several may be of one instant.
+    by their sequence, as several may be of one instant. `paused_at` are its `pauses_of`, for who has them.
     """
     crossing = event.crossing
     which = [sequence]
@@ -44,7 +51,8 @@ def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int)
         if crossing.arming or event.type is EventType.THRESHOLD_RETRACTED:
             which += [tracking.epoch] * bool(tracking.epoch)
         else:
-            which += _moved_by(tracking, crossing.scheduled_at)
+            paused_at = pauses_of(tracking) if paused_at is None else paused_at
+            which += _moved_by(paused_at, tracking.retargets, crossing.scheduled_at)
     about = (
         *ticket,
         event.type,
@@ -60,10 +68,15 @@ def event_id(ticket: TicketRef, tracking: Tracking, event: Event, sequence: int)
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
-def _moved_by(tracking: Tracking, until: int) -> list[int]:
+def _moved_by(paused_at: Sequence[int], retargets: int, until: int) -> list[int]:
     """How many pauses up to an instant and how many retargets may have moved what falls on it, if any."""
-    pauses = sum([fact.kind == FactKind.PAUSE for fact in up_to(tracking.facts, until)])
-    return [pauses, tracking.retargets] if pauses or tracking.retargets else []
+    pauses = bisect_right(paused_at, until)
+    return [pauses, retargets] if pauses or retargets else []
+
+
+def pauses_of(tracking: Tracking) -> list[int]:
+    """The instants of its pauses, in order."""
+    return [fact.at for fact in tracking.facts if fact.kind == FactKind.PAUSE]
 
 
 def _clock_of(event: Event) -> int | tuple[str, int]:
@@ -179,13 +192,16 @@ def encode_events(change: Change) -> list[bytes]:
         tracking.attributes and pb.SlaEvent(attributes=tracking.attributes).SerializeToString()
     ) or b""
     last = last_word(events)
+    paused_at: Sequence[int] | None = None
     encoded: list[bytes] = []
     for event in events:
         sequence += 1
+        if event.crossing is not None and paused_at is None:
+            paused_at = pauses_of(tracking)
         at = moment(event.occurred_at)
         parts = (
             _SEQUENCE + varint(sequence),
-            _EVENT_ID + event_id(ticket, tracking, event, sequence).encode(),
+            _EVENT_ID + event_id(ticket, tracking, event, sequence, paused_at).encode(),
             _TYPE[event.type],
             _OCCURRED_AT[len(at)],
             at,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import cache
+from collections.abc import Collection, Iterable
+from functools import cache, partial
 from importlib.metadata import version
 
 from slad.core.ledger import (
@@ -20,7 +20,7 @@ from slad.core.ledger import (
 from slad.core.reading import Calendars, Reading
 from slad.storage.ledger_store import row_of
 from slad.storage.row_reader import Record
-from slad.storage.rows import Batch
+from slad.storage.rows import ROWS_ON_LOOP, Batch, LedgerRow
 from slad.storage.store import Store
 
 
@@ -53,8 +53,7 @@ class LedgerTurn:
         if former is None:
             if tracking.facts:  # nothing else closes a cycle, and a start has none
                 # It is new, so nothing is recorded of it that would have to be looked up.
-                for revision in revisions({}, closed_entries(tracking, reading, calendars, EVER), (), now):
-                    self._add(record, revision)
+                self._add(record, revisions({}, closed_entries(tracking, reading, calendars, EVER), (), now))
             return
         if former.tracking_key != record.tracking_key:
             self._hand_over(former, {clock.name for clock in tracking.terms.clocks}, now)
@@ -83,8 +82,7 @@ class LedgerTurn:
         What is recorded of such a cycle that is not closed becomes VOID, if its clock is one of `clocks`.
         """
         known = self.known(record.tracking_key, since)
-        for revision in revisions(known, closed, clocks, now):
-            self._add(record, revision)
+        self._add(record, revisions(known, closed, clocks, now))
 
     def known(self, tracking_key: int, since: int = EVER) -> dict[EntryKey, Revision]:
         """The last revisions of the cycles that closed at `since` or later, or are VOID."""
@@ -99,15 +97,22 @@ class LedgerTurn:
 
     def _hand_over(self, former: Record, clocks: Collection[str], now: int) -> None:
         """The next generation, which has these clocks, goes on with the cycles of this one."""
-        for revision in revisions(self.known(former.tracking_key), (), clocks, now):
-            self._add(former, revision)
+        self._add(former, revisions(self.known(former.tracking_key), (), clocks, now))
 
-    def _add(self, record: Record, revision: Revision) -> None:
+    def _add(self, record: Record, revised: Iterable[Revision]) -> None:
+        revised = list(revised)
+        if not revised:
+            return
         attributes = record.tracking.attributes
         kept = {name: attributes[name] for name in self.attributes if name in attributes}
-        key = record.tracking_key
-        row = row_of(
-            revision, key, record.tenant_key, record.ticket_id, record.generation, kept, time_zone_release()
-        )
-        self._rows.ledger.append(row)
-        self._recorded.setdefault(key, {})[revision.entry.key] = revision
+        if len(revised) <= ROWS_ON_LOOP:
+            self._rows.ledger += _rows(record, revised, kept)
+        else:
+            self._rows.leave(self._rows.ledger, partial(_rows, record, revised, kept))
+        recorded = self._recorded.setdefault(record.tracking_key, {})
+        recorded.update((revision.entry.key, revision) for revision in revised)
+
+
+def _rows(record: Record, revised: list[Revision], attributes: dict[str, str]) -> list[LedgerRow]:
+    about = record.tracking_key, record.tenant_key, record.ticket_id, record.generation
+    return [row_of(revision, *about, attributes, time_zone_release()) for revision in revised]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -24,7 +25,7 @@ from slad.storage.checksums import audit_checksum, event_checksum, request_check
 from slad.storage.codec import AuditEntry, encode
 from slad.storage.journal import Counters
 from slad.storage.row_reader import Record, StoredAnswer
-from slad.storage.rows import AuditRow, Batch, EventRow, RequestRow
+from slad.storage.rows import ROWS_ON_LOOP, AuditRow, Batch, EventRow, RequestRow
 from slad.storage.store import Store
 
 
@@ -48,6 +49,18 @@ class Write(msgspec.Struct, frozen=True):
         if self.former is None or self.former.tracking_key != self.tracking_key:
             return None
         return undo_of(self.former.tracking, self.transition.tracking)
+
+
+def _event_rows(tracking_key: int, tenant_key: int, change: Change) -> list[EventRow]:
+    """The rows of the events of a change."""
+    rows: list[EventRow] = []
+    for sequence, (event, body) in enumerate(
+        zip(change.events, encode_events(change), strict=True), change.sequence + 1
+    ):
+        kind = int(event.type)
+        checksum = event_checksum(sequence, tracking_key, tenant_key, kind, body)
+        rows.append(EventRow(sequence, tracking_key, tenant_key, kind, body, checksum))
+    return rows
 
 
 class UnitOfWork:
@@ -191,14 +204,11 @@ class UnitOfWork:
         What is done many times in a row finds its code in the processor's cache: a tenth of a command.
         """
         changes, self._to_tell = self._to_tell, []
-        for tracking_key, tenant_key, change in changes:
-            bodies = encode_events(change)
-            for sequence, (event, body) in enumerate(
-                zip(change.events, bodies, strict=True), change.sequence + 1
-            ):
-                kind = int(event.type)
-                checksum = event_checksum(sequence, tracking_key, tenant_key, kind, body)
-                self.rows.events.append(EventRow(sequence, tracking_key, tenant_key, kind, body, checksum))
+        for put in changes:
+            if len(put[2].events) <= ROWS_ON_LOOP:
+                self.rows.events += _event_rows(*put)
+            else:
+                self.rows.leave(self.rows.events, partial(_event_rows, *put))
         for tracking_key, now, audit in self._to_audit:
             entry = encode(audit)
             self.rows.audit.append(

@@ -5,7 +5,10 @@ What is wrong raises InvalidField with the path in the request.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
@@ -35,8 +38,8 @@ def facts_of_row(
     if row.pauses or row.closed:
         stretches = _pauses(row.pauses, earliest, now, most)
         at_most("closed", row.closed, most)
-        for index, item in enumerate(row.closed):
-            stretches.append(_closed(f"closed[{index}]", item, stretches, earliest, now))
+        if row.closed:
+            stretches += _all_closed(row.closed, stretches, earliest, now)
         stretches.sort(key=lambda stretch: stretch[:2])
         facts += [fact for stretch in stretches for fact in stretch.facts]
     if row.facts:
@@ -101,10 +104,27 @@ def _pause_fact(path: str, item: pb.SlaPause) -> Fact:
     return Fact(paused_at, FactKind.PAUSE, reason.value, code)
 
 
-def _closed(
-    path: str, item: rpc.SlaClosedTime, stretches: Sequence[_Stretch], earliest: int, now: int
-) -> _Stretch:
-    """A time in which the ticket was closed; it overlaps neither a pause nor another such time."""
+def _all_closed(
+    items: Sequence[rpc.SlaClosedTime], pauses: Sequence[_Stretch], earliest: int, now: int
+) -> list[_Stretch]:
+    """The times in which the ticket was closed; none overlaps a pause, or another such time."""
+    begins = [pause.from_ms for pause in pauses]
+    until = list(accumulate((pause.to_ms for pause in pauses), max))
+    closed: list[_Stretch] = []
+    for index, item in enumerate(items):
+        path = f"closed[{index}]"
+        stretch = _closed(path, item, earliest, now)
+        paused = bisect_left(begins, stretch.to_ms)
+        place = bisect_left(closed, stretch.to_ms, key=attrgetter("from_ms"))
+        if (paused and until[paused - 1] > stretch.from_ms) or (
+            place and closed[place - 1].to_ms > stretch.from_ms
+        ):
+            raise InvalidField(path, "OVERLAPS", "overlaps a pause, or another closed stretch")
+        closed.insert(place, stretch)
+    return closed
+
+
+def _closed(path: str, item: rpc.SlaClosedTime, earliest: int, now: int) -> _Stretch:
     closed_at = instant(item, "closed_at", path)
     reopened_at = instant(item, "reopened_at", path)
     if closed_at is None or reopened_at is None:
@@ -116,8 +136,6 @@ def _closed(
         raise InvalidField(f"{path}.reopened_at", "OUT_OF_ORDER", "before closed_at")
     closed_at = not_ahead(f"{path}.closed_at", closed_at, now)
     reopened_at = not_ahead(f"{path}.reopened_at", reopened_at, now)
-    if any(closed_at < other.to_ms and other.from_ms < reopened_at for other in stretches):
-        raise InvalidField(path, "OVERLAPS", "overlaps a pause, or another closed stretch")
     ended = FactKind.RESOLVE if item.resolved else FactKind.CANCEL
     return _Stretch(closed_at, reopened_at, (Fact(closed_at, ended), Fact(reopened_at, FactKind.REOPEN)))
 

@@ -163,6 +163,7 @@ class Journal:
     def commit(self, batch: Batch) -> None:
         """Makes `batch` durable. Raises CannotWrite, or DAMAGE; then nothing of it is there."""
         connection = self._connection
+        batch.complete()
         try:
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")

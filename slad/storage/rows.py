@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from slad.storage.checksums import parked_event_checksum
 
@@ -168,6 +168,11 @@ class LedgerRow(NamedTuple):
     excused: int
 
 
+ROWS_ON_LOOP: Final = 64
+"""So many events of a ticket, or rows of its ledger, the event loop makes itself. One that is imported with
+much that has happened has thousands, at some 10 µs each, for which timers do not wait."""
+
+
 @dataclass(slots=True)
 class Batch:
     """The rows of one transaction: as if each was written when it was put here.
@@ -217,8 +222,21 @@ class Batch:
     trials: list[tuple[int]] = field(default_factory=list)
     """So many bytes of nothing, to see whether anything can be written."""
 
+    late: list[tuple[list[Any], int, Callable[[], list[Any]]]] = field(default_factory=list)
+    """(list, how many of its rows come before, what makes the next ones), each: see `leave`."""
+
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
+
+    def leave(self, rows: list[Any], make: Callable[[], list[Any]]) -> None:
+        """Lets the thread that writes make the next rows of a list: those of more than ROWS_ON_LOOP."""
+        self.late.append((rows, len(rows), make))
+
+    def complete(self) -> None:
+        """Makes the rows that were left."""
+        while self.late:
+            rows, place, make = self.late.pop()
+            rows[place:place] = make()
 
     def forget_consumer(self, name: str) -> None:
         """Removes a consumer, and what is parked for it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from slad.core.errors import Refused
 from slad.core.facts import Fact, FactKind
 from slad.core.history import BLANK, BLOCK, extended, fold
 from slad.core.instants import MINUTE_MS
-from slad.core.terms import Terms
+from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import Tracking
 from tests.core.tickets import OFFICE, at, calendars
 from tests.system.guard.counting import function_calls
@@ -99,3 +101,21 @@ def test_a_tracking_holds_so_many_facts_and_no_more() -> None:
         assert "10000 facts" in error.message  # noqa: PT017
     else:
         raise AssertionError("one more was taken")
+
+
+def test_a_tracking_has_so_many_cycles_and_no_more() -> None:
+    update = ClockTerms("update", ClockKind.PERIODIC_UPDATE, 60 * MINUTE_MS, (), (0, 0, 0), 0)
+    terms = msgspec.structs.replace(TERMS, notification_percents=(50, 75, 90), named=(update,))
+    full = (machine.MAX_THRESHOLDS // 4) - 3  # beside response and resolution, and the one that is open
+    wrote = [Fact(START + minute * MINUTE_MS, FactKind.AGENT_MESSAGE) for minute in range(1, full + 1)]
+    now = START + 2_000 * MINUTE_MS
+    tracking = machine.begin(Tracking(terms, START, tuple(wrote)), OPEN, now).tracking
+    with pytest.raises(Refused) as refused:
+        machine.add_fact(tracking, FactKind.AGENT_MESSAGE, OPEN, now)
+    assert refused.value.reason == "TOO_MANY_CYCLES"
+    more = msgspec.structs.replace(update, name="more")
+    with pytest.raises(Refused) as refused:
+        machine.retarget(tracking, msgspec.structs.replace(terms, named=(update, more)), OPEN, now)
+    assert refused.value.reason == "TOO_MANY_CYCLES"
+    assert machine.add_fact(tracking, FactKind.PAUSE, OPEN, now, detail=1).changed
+    assert machine.add_fact(tracking, FactKind.RESOLVE, OPEN, now).changed

@@ -35,5 +35,9 @@ response and resolution like every clock."""
 PEAK_BYTES: Final = 3_300
 """Memory that the making of a turn takes at its height, for each of its 32 commands."""
 
+ROW_FUNCTION_CALLS: Final = 240_000
+"""Functions called on the event loop for a row of an import with 950 each of what is dearest together: 30
+ms or so. Most rows that are full take 10."""
+
 STATUS_FUNCTION_CALLS: Final = 268
 """The same as FUNCTION_CALLS for a GetSlaStatus."""
