@@ -4,10 +4,8 @@
 instant. It is held in layers, each made from the one before it:
 
     slad.core.openhours    on the local time line, for ever
-    slad.core.zone_totals  over UTC, for the range of instants that was ever asked for
+    slad.core.zone_totals  over UTC
     slad.core.near_weeks   for some weeks, laid out once they are asked for often
-
-A calendar owns all of them, but for the few long ranges, which `zone_totals.LONG_RANGES` owns.
 
 All instants are UTC epoch milliseconds, all spans are milliseconds.
 """
@@ -15,7 +13,6 @@ All instants are UTC epoch milliseconds, all spans are milliseconds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,8 +22,9 @@ from slad.core.instants import DAY_MS, MAX_INSTANT_MS
 from slad.core.near_weeks import NEAR_AFTER, NEAR_BEFORE_DAYS, NEAR_DAYS, NearWeeks, lay_out
 from slad.core.openhours import open_hours
 from slad.core.openings import Openings
+from slad.core.period_totals import EPOCH_MS
 from slad.core.schedule import Schedule
-from slad.core.zone_totals import EPOCH_MS, ZoneTotals
+from slad.core.zone_totals import ZoneTotals
 from slad.core.zones import load_zone
 
 
@@ -154,13 +152,13 @@ class _BusinessHours(Calendar):
         if near is not None and near.from_ms <= from_ms and to_ms < near.to_ms:
             return near.total(to_ms) - near.total(from_ms)
         known = self._totals.covering(from_ms, to_ms)
-        return self._totals.total(known, to_ms) - self._totals.total(known, from_ms)
+        return known.total(to_ms) - known.total(from_ms)
 
     def advance(self, start_ms: int, open_ms: int) -> int:
         if open_ms <= 0:
             return self.advance_many(start_ms, (open_ms,))[0]
         known, total = self._totals.reaching(start_ms, open_ms)
-        at_ms, _ = self._totals.instant(known, total + open_ms)
+        at_ms, _ = known.instant(total + open_ms)
         if at_ms > MAX_INSTANT_MS:
             raise _out_of_range(start_ms, open_ms)
         return at_ms
@@ -187,7 +185,7 @@ class _BusinessHours(Calendar):
             if span_ms <= open_until:  # in the same open stretch as the one before, or the same span
                 at_ms += span_ms - at_span
             else:
-                at_ms, room_ms = self._totals.instant(known, start_total + span_ms)
+                at_ms, room_ms = known.instant(start_total + span_ms)
                 open_until = span_ms + room_ms
             at_span = span_ms
             instants.append(at_ms)
@@ -196,9 +194,7 @@ class _BusinessHours(Calendar):
         return instants
 
     def is_open(self, at_ms: int) -> bool:
-        known = self._totals.covering(at_ms, at_ms)
-        shift = known.shifts[bisect_right(known.starts, at_ms) - 1]
-        day, time_ms = divmod(at_ms + shift, DAY_MS)
+        day, time_ms = divmod(at_ms + self._zone.offset_at(at_ms) + EPOCH_MS, DAY_MS)
         return self._hours.upto(day)[1].contains(time_ms)
 
     def segments(self, from_ms: int, to_ms: int) -> Iterator[Segment]:

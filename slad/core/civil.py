@@ -35,6 +35,12 @@ YEAR_STARTS: Final = tuple(
 )
 """By year of the cycle, 0–400: the day number of its 1 January."""
 
+KINDS_OF_YEAR: Final = 14
+
+YEAR_KINDS: Final = tuple(YEAR_STARTS[year] % 7 + 7 * is_leap(year) for year in range(YEARS_PER_CYCLE))
+"""By year of the cycle: its kind, the day of the week of 1 January (0 = Saturday, as of day 0), plus 7 in
+leap years. Years of a kind have the same dates on the same days of the week."""
+
 
 def year_start(year: int) -> int:
     """The day number of 1 January."""

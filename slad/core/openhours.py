@@ -18,9 +18,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
-from slad.core.civil import DAYS_PER_CYCLE, MONTH_STARTS, YEAR_STARTS, YEARS_PER_CYCLE, is_leap
+from slad.core.civil import (
+    DAYS_PER_CYCLE,
+    KINDS_OF_YEAR,
+    MONTH_STARTS,
+    YEAR_KINDS,
+    YEAR_STARTS,
+    YEARS_PER_CYCLE,
+)
 from slad.core.openings import Opening, Openings, Stretches
 
 
@@ -96,6 +103,16 @@ class Layouts:
 class OpenHours(Protocol):
     """One of the layers, with those below it."""
 
+    @property
+    def every_year(self) -> OpenHours:
+        """The same without what is of one year only: of every year of a kind it tells the same."""
+        ...
+
+    @property
+    def one_off(self) -> Iterable[tuple[int, int]]:
+        """Dates [first, end) that differ from `every_year`, in order."""
+        ...
+
     def upto(self, day: int) -> tuple[int, Layout]:
         """How much is open on all dates before `day`, and the layout of `day`."""
         ...
@@ -106,7 +123,18 @@ class OpenHours(Protocol):
         ...
 
 
-class Week:
+class _EveryYear:
+    """What no single year changes."""
+
+    one_off: Final[Iterable[tuple[int, int]]] = ()
+
+    @property
+    def every_year(self) -> Self:
+        """See `OpenHours`."""
+        return self
+
+
+class Week(_EveryYear):
     """The weekly windows alone (B2). Days of the week count from day 0's, Saturday."""
 
     def __init__(self, openings: Openings, made: Layouts) -> None:
@@ -149,6 +177,16 @@ class Exceptions:
             correction += total_ms - usual_ms
             self._corrections.append(correction)
 
+    @property
+    def every_year(self) -> OpenHours:
+        """See `OpenHours`."""
+        return self._below
+
+    @property
+    def one_off(self) -> Iterable[tuple[int, int]]:
+        """See `OpenHours`."""
+        return zip(self._firsts, self._ends, strict=True)
+
     def upto(self, day: int) -> tuple[int, Layout]:
         """See `OpenHours`."""
         index = bisect_right(self._firsts, day)
@@ -171,11 +209,7 @@ class Exceptions:
         return self._below.reach(open_ms - self._corrections[index])
 
 
-_KINDS: Final = tuple(YEAR_STARTS[year] % 7 + 7 * is_leap(year) for year in range(YEARS_PER_CYCLE))
-"""By year of the cycle: its kind, 1 January's day of the week (as in `Week`), plus 7 in leap years."""
-
-
-class Years:
+class Years(_EveryYear):
     """The weekly windows but for what differs every year (B4, B8)."""
 
     def __init__(self, week: Week, openings: Openings, made: Layouts) -> None:
@@ -186,10 +220,10 @@ class Years:
         # By is_leap: the days of the year that differ, each with its layouts by day of the week.
         self._special = [self._special_days(leap) for leap in (False, True)]
         # A kind of year is a stretch of weeks in which 1 January is day `kind % 7`, made when asked for.
-        self._kinds: list[Exceptions | None] = [None] * 14
+        self._kinds: list[Exceptions | None] = [None] * KINDS_OF_YEAR
         self._lead = [week.upto(first)[0] for first in range(7)]
         totals = self._kind_totals()
-        self._before = list(accumulate([totals[kind] for kind in _KINDS], initial=0))
+        self._before = list(accumulate([totals[kind] for kind in YEAR_KINDS], initial=0))
         self._total_ms = self._before[YEARS_PER_CYCLE]
         if not self._total_ms:
             raise ValueError("a schedule that would never open")
@@ -224,7 +258,7 @@ class Years:
     def _kind_totals(self) -> list[int]:
         usual = [layout.total_ms for layout in self._week.layouts]
         totals = []
-        for kind in range(14):
+        for kind in range(KINDS_OF_YEAR):
             leap, first = divmod(kind, 7)
             total_ms = self._week.upto(first + MONTH_STARTS[leap][12])[0] - self._lead[first]
             for day, layouts in self._special[leap]:
@@ -249,7 +283,7 @@ class Years:
         """See `OpenHours`."""
         cycle, day_of_cycle = divmod(day, DAYS_PER_CYCLE)
         year = bisect_right(YEAR_STARTS, day_of_cycle) - 1
-        kind = _KINDS[year]
+        kind = YEAR_KINDS[year]
         first = kind % 7
         weeks = self._kinds[kind] or self._make_kind(kind)
         total_ms, layout = weeks.upto(first + day_of_cycle - YEAR_STARTS[year])
@@ -259,7 +293,7 @@ class Years:
         """See `OpenHours`."""
         cycle, rest_ms = divmod(open_ms - 1, self._total_ms)
         year = bisect_right(self._before, rest_ms) - 1
-        kind = _KINDS[year]
+        kind = YEAR_KINDS[year]
         first = kind % 7
         weeks = self._kinds[kind] or self._make_kind(kind)
         day, rest_ms, layout = weeks.reach(rest_ms + 1 - self._before[year] + self._lead[first])

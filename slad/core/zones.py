@@ -95,6 +95,21 @@ class Zone:
             start_ms, offset_ms = at_ms, next_offset_ms
         yield Period(start_ms, FOREVER_MS, offset_ms)
 
+    @property
+    def first_ruled_year(self) -> int | None:
+        """The first year of which the rule makes both changes; None: clocks change no more after the list."""
+        if self._rule is None:
+            return None
+        return year_of(self._listed_until // DAY_MS + EPOCH_DAY) + 1
+
+    def changes_of(self, year: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The two changes of a ruled year in order, as (instant, offset from then on).
+
+        They lie equally in all years of a kind (see `civil.YEAR_KINDS`).
+        """
+        assert self._rule is not None
+        return self._rule.changes(year)
+
     def _ruled(self, from_ms: int) -> Iterator[tuple[int, int]]:
         """The changes by the footer's rule, from at least a whole year before `from_ms` on, without end.
 

@@ -106,4 +106,6 @@ def test_a_consumer_that_is_forgotten_and_made_in_one_turn(
 
 
 def test_every_list_of_a_batch_is_written() -> None:
-    assert sorted(name for name, _ in WRITES) == sorted(field.name for field in fields(Batch))
+    assert sorted(name for name, _ in WRITES) == sorted(
+        field.name for field in fields(Batch) if field.name != "late"
+    )
