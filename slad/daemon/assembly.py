@@ -27,6 +27,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.engine_metrics import EngineMetrics
 from slad.engine.ledger_fill import fill_ledger
 from slad.engine.listeners import Listeners
+from slad.engine.outgoing import Outgoing
 from slad.engine.overdue_metrics import OverdueMetrics
 from slad.engine.queries import LoopQueries, Queries
 from slad.engine.query_thread import QueryThread
@@ -81,7 +82,7 @@ if TYPE_CHECKING:  # they load what only those have who ask for it
 class Connections:
     """The connections to the database: the one that writes, and one for each who must not wait for another.
 
-    The writer writes nothing while `lease`, if there is one, is not held.
+    While `lease`, if there is one, is not held, the writer writes nothing and `outgoing` lets nothing out.
 
     Raises StorageError.
     """
@@ -91,7 +92,8 @@ class Connections:
         self.unreadable = UnreadableValues()
         writer = data.writer()
         checkpointer = None if data.external_checkpoints else Checkpointer(writer, data.checkpointer())
-        checks = [OpenFiles(data.database).check, *([lease.check] if lease is not None else [])]
+        self.outgoing = Outgoing(lease.check) if lease is not None else Outgoing()
+        checks = [*([lease.check] if lease is not None else []), OpenFiles(data.database).check]
         self.journal = Journal(writer, checkpointer, checks, self.unreadable)
         self.catalog_connection = self.store()
         self.status_connection = self.store()
@@ -145,15 +147,20 @@ async def assemble(
 
     Raises PassThroughError, StorageError.
     """
-    data, journal = connections.data, connections.journal
+    data, journal, outgoing = connections.data, connections.journal, connections.outgoing
     limits = within_descriptors(settings.limits, len(settings.listen))
     names, slow = connections.catalog_connection, connections.slow_queries
     catalog = Catalog(names)
     lineage = names.lineage()
     hub = EventHub(journal.counters().sequence, slow.events_after, names.sequence_gap(), lineage)
     outbox = connections.outbox_connection
-    temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox, lineage)
+    temporal = await reach_temporal(settings.temporal, journal.store.temporal(), outbox, lineage, outgoing)
     clock_labels = ClockLabels(settings.metrics.clocks)
+
+    def writable_changes(writable: bool) -> None:
+        server.set_writable(writable)
+        hub.look_up()  # those who watch one that may not serve have to hear it
+
     engine = SlaEngine(
         journal,
         catalog,
@@ -162,7 +169,7 @@ async def assemble(
         Listeners(
             events_committed=hub.publish,
             turn_begins=turn_begins,
-            writable_changes=lambda writable: server.set_writable(writable),  # noqa: PLW0108 - made below
+            writable_changes=writable_changes,
             observer=tracing,
         ),
         max_waiting=limits.waiting_commands,
@@ -171,7 +178,7 @@ async def assemble(
     )
     pass_through = _pass_through(temporal, engine, names, clock) if temporal else None
     consumers = Consumers(names.consumers(), engine, hub, clock, limits.consumer_streams)
-    sinks = Sinks(settings.sinks, consumers, hub, engine, slow, catalog, clock)
+    sinks = Sinks(settings.sinks, consumers, hub, engine, slow, catalog, clock, outgoing)
 
     def secrets_changed() -> None:
         gate.end_streams()
@@ -197,6 +204,7 @@ async def assemble(
             catalog,
             clock,
             meters,
+            outgoing,
         ),
         SLA_ADMIN: SlaAdmin(fields, consumers, slow, sinks),
         SLA_DEBUG: SlaDebug(engine, hub, consumers, slow, data, clock, meters),

@@ -128,10 +128,12 @@ class Consumers:
         after: int | None,
         wanted: Callable[[LoggedEvent], bool],
         tenants: Tenants = None,
+        require: Callable[[], None] | None = None,
     ) -> AsyncGenerator[Sequence[LoggedEvent], None]:
         """The wanted events of a consumer, when it is this stream's turn. Raises Refused.
 
         `tenants` are the caller's; that only events of theirs are wanted is for the caller to see to.
+        `require` is as in `EventHub.follow`.
         """
         consumer = await self._complete(self._ensure(name, after, tenants))
         if consumer.tenants != tenants:
@@ -150,7 +152,7 @@ class Consumers:
         try:
             async with consumer.streaming:
                 consumer.delivered = consumer.scanned = consumer.row.acknowledged
-                async with aclosing(self._hub.follow(consumer.row.acknowledged)) as pages:
+                async with aclosing(self._hub.follow(consumer.row.acknowledged, require)) as pages:
                     async for page in pages:
                         events = [event for event in page if wanted(event)]
                         if events:

@@ -85,6 +85,10 @@ class EventHub:
         # Up to twice as much, so that it is not cut at every turn.
         if len(self._tail) > 2 * TAIL or self._tail_bytes > 2 * TAIL_BYTES:
             self._cut()
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Lets every `follow` ask whether it may go on."""
         self._news.set()
         self._news = asyncio.Event()
 
@@ -98,9 +102,16 @@ class EventHub:
         self._closed = True
         self._news.set()
 
-    async def follow(self, after: int) -> AsyncGenerator[Sequence[LoggedEvent], None]:
-        """The events after the sequence `after`, up to PAGE at a time, as soon as there are any."""
+    async def follow(
+        self, after: int, require: Callable[[], None] | None = None
+    ) -> AsyncGenerator[Sequence[LoggedEvent], None]:
+        """The events after the sequence `after`, up to PAGE at a time, as soon as there are any.
+
+        `require` is asked before each page, and raises what ends it.
+        """
         while True:
+            if require is not None:
+                require()
             if self._closed:
                 raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; watch again")
             if after >= self._head:

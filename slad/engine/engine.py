@@ -34,6 +34,7 @@ from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
+from slad.engine.outgoing import fenced
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
 from slad.engine.turn import Result, carry_out, commands_of, fire_due
@@ -342,15 +343,14 @@ class SlaEngine:
 
     def _failed(self, error: Exception, results: list[Result]) -> None:
         self.counts.commit_failures += 1
-        if self._trouble is None:
-            self._listeners.writable_changes(False)
         if str(error) != self._trouble:
+            self._listeners.writable_changes(False)
             log.error("a commit failed; nothing of it took effect: %s", error)
         self._trouble = str(error)
         if isinstance(error, CannotWrite) and error.disk_full:
             refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
         elif isinstance(error, CannotWrite) and error.fenced:
-            refused = Refused(Refusal.UNAVAILABLE, "FENCED", f"this slad may not serve: {error}")
+            refused = fenced(error)
         else:
             told = "slad cannot write its database; try again"
             refused = Refused(Refusal.UNAVAILABLE, "CANNOT_WRITE", told)

@@ -50,6 +50,6 @@ class Listeners:
     turn_begins: Callable[[], None] = _nobody
     """At least once a second, but for the time that a commit takes."""
     writable_changes: Callable[[bool], None] = _nobody
-    """False: the disk begins to refuse. True: a commit has succeeded again."""
+    """False: no commit succeeds, for a reason that is new. True: one has succeeded again."""
     observer: TurnObserver | None = None
     """Hears of every command and turn; None costs nothing."""

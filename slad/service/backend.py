@@ -21,6 +21,7 @@ from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.engine import SlaEngine
+from slad.engine.outgoing import Outgoing
 from slad.engine.queries import LoopQueries, Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
@@ -58,6 +59,7 @@ class SlaBackend:
         catalog: Catalog,
         clock: TimeSource,
         meters: CallMeters,
+        outgoing: Outgoing,
     ) -> None:
         self._requests = requests
         self._engine = engine
@@ -71,6 +73,7 @@ class SlaBackend:
         self._catalog = catalog
         self._clock = clock
         self._meters = meters
+        self._outgoing = outgoing
 
     # --- commands
 
@@ -244,7 +247,8 @@ class SlaBackend:
         self, request: rpc.WatchSlaEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """The events from a place on, old ones first and then as they are committed (E2)."""
-        who = caller()
+        who, require = caller(), self._outgoing.require
+        require()
         watch = self._requests.watch(request, who)
 
         def wanted(event: LoggedEvent) -> bool:
@@ -253,9 +257,9 @@ class SlaBackend:
         if watch.after is not None and watch.after > self._hub.head:
             raise InvalidField("after_sequence", "BEYOND_HEAD", f"the newest event is {self._hub.head}")
         if watch.consumer:
-            pages = self._consumers.stream(watch.consumer, watch.after, wanted, who.tenants)
+            pages = self._consumers.stream(watch.consumer, watch.after, wanted, who.tenants, require)
         else:
-            pages = self._hub.follow(self._hub.head if watch.after is None else watch.after)
+            pages = self._hub.follow(self._hub.head if watch.after is None else watch.after, require)
         # The caller learns that it is heard, and from where, before there is anything to hear.
         lineage = self._hub.lineage
         await context.send_initial_metadata(
@@ -269,6 +273,7 @@ class SlaBackend:
             async for events in pages:
                 bodies = [event.body for event in events if watch.consumer or wanted(event)]
                 for reply in replies.frame_events(bodies):
+                    require()
                     yield reply
 
     async def AckSlaEvents(self, request: rpc.AckSlaEventsRequest) -> bytes:

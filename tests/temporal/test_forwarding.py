@@ -1,32 +1,37 @@
-"""Which message a change amounts to, and what the choice of an engine looks at."""
+"""Which message a change amounts to, what the choice of an engine looks at, and when nothing is sent."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from temporalio.client import Client
 
-from slad.config.settings import RoutingSettings
+from slad.config.settings import ConnectionSettings, RoutingSettings
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.facts import Fact, FactKind
 from slad.core.schedule import build_schedule
 from slad.core.status import TrackingState
 from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.core.tracking import Engine, Tracking
+from slad.engine import outgoing
 from slad.engine.commands import ClockOffer, ScheduleOffer, TermsOffer
+from slad.engine.outgoing import Outgoing
 from slad.storage import backup
-from slad.storage.codec import encode_schedule
+from slad.storage.codec import Message, encode_schedule
 from slad.storage.database import DataDirectory
 from slad.storage.epoch import SEQUENCE_STRIDE
-from slad.storage.journal import Journal
-from slad.storage.row_reader import Record
+from slad.storage.journal import Fenced, Journal
+from slad.storage.row_reader import Record, Waiting
 from slad.storage.rows import Batch, OutboxRow
 from slad.storage.store import Store
 from slad.temporal.passthrough.lanes import Lanes
-from slad.temporal.passthrough.messages import START, UPDATE, change_message
+from slad.temporal.passthrough.messages import LEAVE, START, UPDATE, change_message
 from slad.temporal.passthrough.routing import Routing, Standing
+from slad.temporal.passthrough.sender import Addressee, Sender
 from slad.temporal.passthrough.temporal_carrier import TemporalTurn
 
 TERMS = Terms("gold", "", 60_000, 0, (50,), (0, 0, 0), 0)
@@ -166,3 +171,58 @@ def test_after_a_restore_no_message_has_a_key_that_a_workflow_may_have_seen(tmp_
     backup.back_up(data, copy)
     backup.restore(copy, restored)
     assert put(restored) > SEQUENCE_STRIDE
+
+
+class Asked:
+    """A client of Temporal that notes what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def get_workflow_handle(self, workflow_id: str, *, run_id: str | None = None) -> Asked:
+        return self
+
+    async def start_workflow(self, workflow: str, *_: Any, **__: Any) -> None:
+        self.calls.append("start")
+
+    async def signal(self, name: str, *_: Any, **__: Any) -> None:
+        self.calls.append(name)
+
+    async def terminate(self, **_: Any) -> None:
+        self.calls.append("terminate")
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        (Message(START, 1, tracking=tracking()), "start"),
+        (Message(UPDATE, 1, tracking=tracking()), "sladUpdate"),
+        (Message(FactKind.PAUSE, 1, 10, 1), "pause"),
+        (Message(LEAVE, 1), "terminate"),
+    ],
+    ids=["start", "update", "fact", "leave"],
+)
+async def test_nothing_is_sent_while_another_copy_may_serve(
+    message: Message, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "ASK_EVERY_S", 0.0)
+    asked, questions, fenced = Asked(), 0, True
+
+    def check() -> None:
+        nonlocal questions
+        questions += 1
+        if fenced:
+            raise Fenced("the lease could not be renewed")
+
+    sender = Sender(
+        ConnectionSettings(), cast(Client, asked), Standing(tells_workers=False), outgoing=Outgoing(check)
+    )
+    sending = asyncio.create_task(
+        sender.send(Waiting(1, "slad-acme-T", 1, 0, message), Addressee("acme", "T", None))
+    )
+    while questions < 3:  # noqa: ASYNC110 - it asks without a pause
+        await asyncio.sleep(0)
+    assert not asked.calls
+    fenced = False
+    await sending
+    assert asked.calls == [call]

@@ -137,7 +137,7 @@ class Lease:
                 self._trouble = told
             except FenceError as error:
                 self._lost = str(error)
-                log.error("fenced: %s; nothing is written and nothing fires any more", error)  # noqa: TRY400
+                log.error("fenced: %s; nothing is written, fired or delivered any more", error)  # noqa: TRY400
             else:
                 self._trouble = ""
 

@@ -12,7 +12,7 @@ EPOCH = Metric(
     "slad_epoch", MetricKind.GAUGE, "The epoch of the database that this slad serves, with a fence."
 )
 MAY_SERVE = Metric(
-    "slad_may_serve", MetricKind.GAUGE, "With a fence: 1; 0 while the lease is not held, and nothing fires."
+    "slad_may_serve", MetricKind.GAUGE, "With a fence: 1; 0 while the lease is not held."
 )
 
 

@@ -9,6 +9,7 @@ Contract
   - An event that the target refuses is parked at once; one that it fails on, after some attempts. What was
     parked gets another chance after the next success, without being asked for, and after that when it is
     replayed.
+  - While this slad may not serve no attempt begins (see `Outgoing`).
   - Any error of a sink's code counts as a failed attempt: no sink ends the daemon, or another sink.
 """
 
@@ -33,6 +34,7 @@ from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, Circuit, SinkState
 from slad.delivery.sinks.parked import ParkedEvents, TicketKey
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 from slad.engine.event_codec import decode_event
+from slad.engine.outgoing import Outgoing
 from slad.engine.time_source import TimeSource
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ GATHER_S: Final = 0.005
 alone does not wait."""
 
 RESTART_S: Final = 1.0
-"""Pause before the event log is read again, when reading it or writing down progress failed."""
+"""Pause after reading the event log, or writing down progress, has failed."""
 
 MIN_WINDOW: Final = 256
 """So many events wait in memory, or more where requests are large. One that is tried again and again holds
@@ -82,6 +84,7 @@ class Courier:
         parked: ParkedEvents,
         consumers: Consumers,
         clock: TimeSource,
+        outgoing: Outgoing,
     ) -> None:
         self._name = name
         self._consumer = consumer
@@ -93,6 +96,7 @@ class Courier:
         self._parked = parked
         self._consumers = consumers
         self._clock = clock
+        self._outgoing = outgoing
         self.tally = Tally()
         self._backlog = Backlog()
         self._window = max(MIN_WINDOW, 4 * sink.batch * sink.parallel)
@@ -147,6 +151,7 @@ class Courier:
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
+            await self._outgoing.allowed()
             try:
                 await work()
             except Refused as refused:
@@ -205,6 +210,7 @@ class Courier:
     async def _dispatch(self) -> None:
         """Begins attempts, as many as may be under way."""
         while True:
+            await self._outgoing.allowed()
             self._changed.clear()
             while deliveries := self._next():
                 task = asyncio.create_task(self._carry_out(deliveries))
@@ -234,10 +240,8 @@ class Courier:
         if self._pause is not None or len(self._under_way) >= (self._sink.parallel if is_ready else 1):
             return []
         now_s, full = asyncio.get_running_loop().time(), self._parked.is_full
-        if is_ready:
-            found = self._backlog.take(now_s, self._sink.batch, again_only=full)
-        elif self._sink.parallel == 1:
-            found = self._backlog.take(now_s, 1, again_only=full)
+        if is_ready or self._sink.parallel == 1:
+            found = self._backlog.take(now_s, self._sink.batch if is_ready else 1, again_only=full)
         else:
             found = self._backlog.take_fairly(now_s, again_only=full)
         if full and not found and not self._under_way and self._backlog.new:

@@ -18,6 +18,7 @@ from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.sink import Sink
 from slad.engine.catalog import Catalog
 from slad.engine.engine import SlaEngine
+from slad.engine.outgoing import Outgoing
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.storage.rows import ParkedEventRow
@@ -62,6 +63,7 @@ class Sinks:
         queries: QueryThread,
         catalog: Catalog,
         clock: TimeSource,
+        outgoing: Outgoing,
     ) -> None:
         self._settings = settings
         self._consumers = consumers
@@ -70,6 +72,7 @@ class Sinks:
         self._queries = queries
         self._catalog = catalog
         self._clock = clock
+        self._outgoing = outgoing
         self._running: dict[str, _Running] = {}
         self._changing = asyncio.Lock()
         self._is_stopped = False
@@ -188,6 +191,7 @@ class Sinks:
             parked=parked,
             consumers=self._consumers,
             clock=self._clock,
+            outgoing=self._outgoing,
         )
         return _Running(settings.kind, sink, parked, courier)
 

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from slad.config.settings import TemporalSettings
 from slad.core.tracking import Engine
 from slad.engine.engine import SlaEngine
+from slad.engine.outgoing import Outgoing
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedRow
@@ -69,11 +70,12 @@ class TemporalSide:
         turns: TemporalStore,
         outbox: TemporalStore,
         lineage: Lineage,
+        outgoing: Outgoing,
     ) -> None:
         self.settings = settings
         self.outbox = outbox
         standing = Standing()
-        self.link = Link(Sender(settings.connection, client, standing, lineage), standing)
+        self.link = Link(Sender(settings.connection, client, standing, lineage, outgoing), standing)
         self.lanes = Lanes(outbox)
         self.carrier = TemporalCarrier(Routing(settings.routing, standing), turns, self.lanes)
 

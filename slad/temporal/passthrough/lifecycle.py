@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slad.config.settings import TemporalSettings
 from slad.core.errors import Refused
+from slad.engine.outgoing import Outgoing
 from slad.storage.store import Lineage
 from slad.storage.temporal_store import TemporalStore
 from slad.temporal.connection import connect
@@ -19,7 +20,11 @@ class PassThroughError(Exception):
 
 
 async def reach_temporal(
-    settings: TemporalSettings, turns: TemporalStore, outbox: TemporalStore, lineage: Lineage
+    settings: TemporalSettings,
+    turns: TemporalStore,
+    outbox: TemporalStore,
+    lineage: Lineage,
+    outgoing: Outgoing,
 ) -> TemporalSide | None:
     """What the engine needs of Temporal, if any ticket may go there or is there already.
 
@@ -35,4 +40,4 @@ async def reach_temporal(
     # Only now, as it imports temporalio.
     from slad.temporal.passthrough.control import TemporalSide  # noqa: PLC0415
 
-    return TemporalSide(settings, client, turns, outbox, lineage)
+    return TemporalSide(settings, client, turns, outbox, lineage, outgoing)

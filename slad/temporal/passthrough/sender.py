@@ -20,6 +20,7 @@ from slad.core.events import PauseReason
 from slad.core.facts import REPORTED, FactKind
 from slad.core.schedule import Schedule
 from slad.core.tracking import Tracking
+from slad.engine.outgoing import Outgoing
 from slad.storage.row_reader import Waiting
 from slad.storage.store import Lineage
 from slad.temporal.connection import RPC_TIMEOUT
@@ -91,7 +92,10 @@ class NobodyAnswers(Exception):  # noqa: N818 - what is the case
 
 
 class Sender:
-    """Calls Temporal. Everything that goes wrong there raises TemporalFault."""
+    """Calls Temporal. Everything that goes wrong there raises TemporalFault.
+
+    What changes something there waits until it may leave (see `Outgoing`).
+    """
 
     def __init__(
         self,
@@ -99,9 +103,11 @@ class Sender:
         client: Client,
         standing: Standing,
         lineage: Lineage = Lineage(),  # noqa: B008 - a value
+        outgoing: Outgoing = Outgoing(),  # noqa: B008 - a value
     ) -> None:
         self.settings = settings
         self._lineage = lineage
+        self._outgoing = outgoing
         self._client = client
         self._standing = standing
         self._send: dict[int, Callable[[Waiting, Addressee], Awaitable[None]]] = {
@@ -145,6 +151,7 @@ class Sender:
     async def end(self, workflow_id: str, run_id: str | None, reason: str) -> None:
         """Ends a workflow without letting it do anything more; one that has ended is fine."""
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        await self._outgoing.allowed()
         try:
             await self.called(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))
         except TemporalFault as fault:
@@ -163,6 +170,7 @@ class Sender:
         tenant_id, ticket_id, schedule, of_clocks = addressee
         state = _state(waiting, tracking)
         given = ticket_input(tenant_id, ticket_id, state, schedule, carried, of_clocks=of_clocks)
+        await self._outgoing.allowed()
         try:
             await self.called(
                 self._client.start_workflow(
@@ -246,6 +254,7 @@ class Sender:
 
     async def _signal(self, waiting: Waiting, signal: Signal, message: msgspec.Struct) -> None:
         handle = self._client.get_workflow_handle(waiting.workflow_id)
+        await self._outgoing.allowed()
         await self.called(handle.signal(signal.value, to_json(message), rpc_timeout=RPC_TIMEOUT))
 
     async def called(self, call: Awaitable[T]) -> T:

@@ -47,9 +47,9 @@ class Site:
         fence = ["--fence-at", self.fences[machine], "--fence-lease", f"{LEASE_S}s"]
         return ["--data", str(self.data(machine)), *fence]
 
-    def serve(self, machine: str) -> SladProcess:
+    def serve(self, machine: str, *more: str) -> SladProcess:
         storage = ["--storage-checkpoints", "external", "--storage-heartbeat", "1s"]
-        options = [*self.options(machine), *storage, "--listen", "127.0.0.1:0"]
+        options = [*self.options(machine), *storage, "--listen", "127.0.0.1:0", *more]
         return self.running.enter_context(slad_process(*options, env=ENVIRONMENT))
 
     def replicate(self, machine: str) -> Process:

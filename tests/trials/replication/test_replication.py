@@ -14,6 +14,7 @@ import pytest
 from slad_client.v1 import types_pb2 as pb
 
 from slad.storage.epoch import SEQUENCE_STRIDE
+from tests.delivery.sinks.endpoint import Reply, endpoint
 from tests.system.e2e.slad_process import is_serving
 from tests.trials.replication.rig import LAST_S, THRESHOLDS, Desk, events_of, now_ms, tickets_of
 from tests.trials.replication.site import LEASE_S, Site, bucket_site, directory_site
@@ -107,6 +108,55 @@ async def test_a_partition_and_the_old_primary_comes_back(site: Site) -> None:
     options = site.options("first")
     assert "the time of epoch 0, which this is, is over" in await site.refused("serve", *options)
     assert "lacks what came after" in await site.refused("adopt", *options)
+
+
+async def test_a_fenced_primary_keeps_back_what_its_target_did_not_take(site: Site) -> None:
+    """Until it holds its lease again; for good, if another was adopted, which does not know all of it."""
+    desk, target = Desk(), site.running.enter_context(endpoint())
+    target.behaviour = lambda _: Reply(status=503)
+    sinks = site.folder / "slad.toml"
+    sinks.write_text(
+        f'[sinks.psa]\ntype = "webhook"\nurl = "{target.url}"\nallow_http = true\n'
+        'allow_networks = ["127.0.0.1/32", "::1/128"]\nbackoff_max = "500ms"\nattempts = 1000\n'
+    )
+    primary = site.serve("first", "--config", str(sinks))
+    address = primary.addresses[0]
+    litestream = site.replicate("first")
+
+    async def is_cut_off() -> None:
+        site.cut()
+        await until(lambda: not is_serving(address), LEASE_S + 5)
+        target.behaviour = lambda _: Reply()
+        asked = len(target.requests)
+        await asyncio.sleep(2)
+        assert (len(target.requests), len(target.accepted)) == (asked, accepted)
+
+    accepted = 0
+    async with desk.at_work(address):
+        await asyncio.sleep(2)
+    await is_cut_off()
+    site.mend()
+    await until(lambda: is_serving(address), LEASE_S + 5)
+    known = {one.request.ticket_id for one in desk.acknowledged}
+    await until(lambda: {one.event["subject"] for one in [*target.accepted]} >= known, 60)
+    await asyncio.sleep(LAST_S + 1)
+
+    target.behaviour = lambda _: Reply(status=503)
+    accepted = len(target.accepted)
+    litestream.end()
+    async with desk.at_work(address):
+        await asyncio.sleep(2)
+    unreplicated = {one.request.ticket_id for one in desk.acknowledged} - known
+    assert len(unreplicated) > 100
+    await is_cut_off()
+    site.restore("second")
+    await site.adopt("second", epoch=1)
+    second = site.serve("second", "--config", str(sinks)).addresses[0]
+    site.mend()
+    await until(lambda: "epoch 1 was adopted" in primary.output, LEASE_S + 5)
+    await desk.send_again(second, 0)
+    await until(lambda: {one.event["subject"] for one in [*target.accepted]} >= unreplicated, 60)
+    assert {one.event["epoch"] for one in target.accepted[accepted:]} == {1}
 
 
 async def test_what_cannot_be_adopted(site: Site) -> None:

@@ -1,0 +1,54 @@
+"""Whether anything may leave this slad, for those who give events away or tell Temporal something.
+
+While the lease is not held, another copy of the database may be the one that serves. It gives the same events
+away, under the same ids; and what was committed here in the last unreplicated moment it does not know at all.
+So this slad keeps everything back, and goes on when it holds the lease again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from slad.core.errors import Refusal, Refused
+from slad.storage.journal import Fenced
+
+ASK_EVERY_S: Final = 0.25
+"""How often who waits asks again."""
+
+
+def _always() -> None:
+    pass
+
+
+class Outgoing:
+    """The one gate for all that leaves. `check` raises Fenced while nothing may.
+
+    It is to be asked right before something leaves: a lease ends by the clock, and nobody is told.
+    """
+
+    def __init__(self, check: Callable[[], None] = _always) -> None:
+        self._check = check
+
+    def require(self) -> None:
+        """Raises Refused (FENCED) while nothing may leave."""
+        try:
+            self._check()
+        except Fenced as error:
+            raise fenced(error) from None
+
+    async def allowed(self) -> None:
+        """Waits until something may leave; does not wait if it may now."""
+        while True:
+            try:
+                self._check()
+            except Fenced:
+                await asyncio.sleep(ASK_EVERY_S)
+            else:
+                return
+
+
+def fenced(error: Exception) -> Refused:
+    """What callers hear from a slad that may not serve; `error` says why."""
+    return Refused(Refusal.UNAVAILABLE, "FENCED", f"this slad may not serve: {error}")
