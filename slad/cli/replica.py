@@ -13,8 +13,9 @@ from slad.cli.option_types import Span
 from slad.cli.settings import data_option
 from slad.core.instants import format_instant
 from slad.engine.time_source import WallClock
-from slad.storage import replica as replicas
+from slad.storage.database import REPLICA_KNOWS, mark
 from slad.storage.lock import DatabaseError
+from slad.storage.replica import known_until as read_back
 
 
 @click.group()
@@ -46,12 +47,12 @@ def check(data: Path, max_age: int, replica: str) -> None:
     slad_replica_age_seconds. Exit code 3 if it cannot be read, 5 if it is too old.
     """
     try:
-        known_until = replicas.known_until(replica)
+        known_until = read_back(replica)
     except DatabaseError as error:
         raise CommandError(str(error), EXIT_CANNOT_START) from error
     if known_until is None:
         raise CommandError(f"{replica} has neither a heartbeat nor a command in it", EXIT_UNSOUND)
-    replicas.note(data, known_until)
+    mark(data, REPLICA_KNOWS, known_until)
     age = WallClock().now() - known_until
     told = f"{replica} knows everything before {format_instant(known_until)}, {time_text.span(age)} ago"
     if age > max_age:

@@ -38,10 +38,9 @@ from slad.service.fields import Fields
 from slad.service.server import SLA_TOKENS
 from slad.service.token_admin import SlaTokens
 from slad.service.tokens import Tokens
-from slad.storage.backup import give_to_owner_of
 from slad.storage.database import DATABASE_NAME, DataDirectory
 from slad.storage.journal import CannotWrite, Journal
-from slad.storage.lock import DatabaseError
+from slad.storage.lock import DatabaseError, give_to_owner_of
 from slad.storage.rows import Batch, TokenRow
 from slad.storage.store import Store
 

@@ -140,8 +140,8 @@ class FenceSettings(Table, frozen=True):
     ] = 15 * SECOND_MS
     prefer: Annotated[
         Literal["late", "twice"],
-        "While the lease cannot be renewed: stop firing and delivering, so that thresholds may be late; or go "
-        "on, so that another copy may fire and deliver them too.",
+        "While the lease cannot be renewed: stop firing and delivering, so that thresholds may be late; "
+        "or go on, so that another copy may fire and deliver them too.",
     ] = "late"
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import apsw
 
-from slad.storage.backup import give_to_owner_of, must_be_there
-from slad.storage.database import APPLICATION_ID, BUSY_TIMEOUT_MS, DAMAGE, DATABASE_NAME, migrations
+from slad.storage.backup import must_be_there
+from slad.storage.database import BUSY_TIMEOUT_MS, DATABASE_NAME, explaining, must_be_slads
 from slad.storage.epoch import begin_epoch
-from slad.storage.lock import DatabaseError, DirectoryLock
+from slad.storage.lock import DatabaseError, DirectoryLock, give_to_owner_of
 from slad.storage.store import Store
 from slad.storage.swap import sync
 
@@ -59,14 +59,11 @@ def open_copy(data: Path) -> Iterator[Copy]:
     must_be_there(database)
     with DirectoryLock(data):
         _must_be_whole(database)
-        try:
+        with explaining(database, "adopted", "restore another copy"):
             connection = apsw.Connection(os.fspath(database), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-                if connection.pragma("application_id") != APPLICATION_ID:
-                    raise DatabaseError(f"{database} is not a database of slad")
-                if (version := connection.pragma("user_version")) > migrations()[-1][0]:
-                    raise DatabaseError(f"{database} has schema {version}, which a later slad wrote")
+                must_be_slads(database, connection)
                 connection.pragma("synchronous", "FULL")
                 copy = Copy(database, connection)
                 if not copy.store.lineage().instance:
@@ -75,10 +72,6 @@ def open_copy(data: Path) -> Iterator[Copy]:
                 yield copy
             finally:
                 connection.close()
-        except DAMAGE as error:
-            raise DatabaseError(f"{database} is damaged ({error}); restore another copy") from error
-        except apsw.Error as error:
-            raise DatabaseError(f"{database} cannot be adopted: {error}") from error
 
 
 def _must_be_whole(database: Path) -> None:

@@ -7,16 +7,23 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from slad.storage.database import APPLICATION_ID, DAMAGE, DATABASE_NAME, LAST_BACKUP, migrations
+from slad.storage.database import (
+    DATABASE_NAME,
+    LAST_BACKUP,
+    explaining,
+    mark,
+    migrations,
+    must_be_slads,
+)
 from slad.storage.epoch import begin_epoch
 from slad.storage.kill_points import RESTORE_COPIED, kill_point
-from slad.storage.lock import DatabaseError, DirectoryLock, explained
+from slad.storage.lock import DatabaseError, DirectoryLock, explained, give_to_owner_of
 from slad.storage.store import Store
 from slad.storage.swap import COMPLETE, INCOMING, finish_restore, sync
 
@@ -48,7 +55,7 @@ def back_up(data: Path, target: Path, progress: Progress = lambda done, total: N
         sync(partial)
         partial.rename(target)
         sync(target.parent)
-        _note_success(data)
+        mark(data, LAST_BACKUP)  # slad_last_backup_timestamp_seconds
     except apsw.FullError as error:
         raise DatabaseError(f"{target} cannot be written: the disk is full; make room there") from error
     except apsw.Error as error:
@@ -135,11 +142,7 @@ def check(path: Path) -> None:
     try:
         connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            if connection.pragma("application_id") != APPLICATION_ID:
-                raise DatabaseError(f"{path} is not a database of slad")
-            version = connection.pragma("user_version")
-            if version > migrations()[-1][0]:
-                raise DatabaseError(f"{path} has schema {version}, which a later slad wrote")
+            must_be_slads(path, connection)
             complaints = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
         finally:
             connection.close()
@@ -163,16 +166,12 @@ def inspect(data: Path) -> Iterator[Store]:
 def look_into(path: Path) -> Iterator[Store]:
     """As `inspect`, of the file of a database."""
     must_be_there(path)
-    try:
+    with explaining(path, "read", "restore a backup"):
         store = Store(_open_to_look(path)).snapshot()
         try:
             yield store
         finally:
             store.close()
-    except DAMAGE as error:
-        raise DatabaseError(f"{path} is damaged ({error}); restore a backup") from error
-    except apsw.Error as error:
-        raise DatabaseError(f"{path} cannot be read: {error}") from error
 
 
 def must_be_there(database: Path) -> None:
@@ -234,21 +233,6 @@ def _begin_epoch(path: Path) -> None:
             begin_epoch(connection)
     finally:
         connection.close()
-
-
-def give_to_owner_of(data: Path, path: Path) -> None:
-    """Lets root restore for the user that slad runs as."""
-    owner = data.stat()
-    if os.geteuid() == 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _note_success(data: Path) -> None:
-    """Lets the daemon tell of the backup (slad_last_backup_timestamp_seconds)."""
-    marker = data / LAST_BACKUP
-    with suppress(OSError):  # the backup is good, whether or not this can be written
-        marker.touch()
-        give_to_owner_of(data, marker)
 
 
 def _private(path: str, flags: int) -> int:

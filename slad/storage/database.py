@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from slad.storage.epoch import settle_epoch
-from slad.storage.lock import DatabaseError, DirectoryLock, explained, owner_of
+from slad.storage.lock import DatabaseError, DirectoryLock, explained, give_to_owner_of, owner_of
 from slad.storage.swap import finish_restore, refuse_leftovers
 
 DATABASE_NAME: Final = "slad.db"
@@ -53,11 +53,33 @@ def is_full(error: Exception, system_errno: int) -> bool:
 
 
 LAST_BACKUP: Final = "last-backup"
-"""An empty file in the data directory, written when a backup succeeds."""
+"""A mark in the data directory (see `mark`): when a backup last succeeded."""
 
 REPLICA_KNOWS: Final = "replica-knows"
-"""An empty file in the data directory. Its time is the instant up to which a replica knew what was
-acknowledged, when it was last read back."""
+"""A mark: the instant up to which a replica knew what was acknowledged, when it was last read back."""
+
+RESTORE: Final = "restore a backup: slad restore --replace FILE"
+"""What to do about a damaged database, unless it is a copy."""
+
+
+def damaged(database: Path, finding: object, remedy: str = RESTORE) -> DatabaseError:
+    """The error that says that a database is damaged, and what to do."""
+    what = " ".join(str(finding).split())
+    return DatabaseError(f"{database} is damaged ({what}); {remedy}")
+
+
+@contextmanager
+def explaining(database: Path, verb: str, remedy: str = RESTORE) -> Iterator[None]:
+    """Makes a DatabaseError of a StorageError that is raised inside.
+
+    DAMAGE becomes one that says the `remedy`, all else one that says that it cannot be `verb`.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise damaged(database, error, remedy) from error
+    except StorageError as error:
+        raise DatabaseError(f"{database} cannot be {verb}: {error}") from error
 
 
 class DiskUsage(NamedTuple):
@@ -155,13 +177,7 @@ class DataDirectory:
         try:
             yield
         except DAMAGE as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, finding: object) -> DatabaseError:
-        what = " ".join(str(finding).split())
-        return DatabaseError(
-            f"{self.database} is damaged ({what}); restore a backup: slad restore --replace FILE"
-        )
+            raise damaged(self.database, error) from error
 
     def _must_be_own(self) -> None:
         try:
@@ -183,23 +199,20 @@ class DataDirectory:
             os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise DatabaseError(f"{self.database} cannot be opened: {explained(error, self.path)}") from error
-        try:
-            with self.explaining_damage():
-                connection = self._connect()
-                try:
-                    migrate(connection)
-                    self._look_through(connection)
-                    _note_time_zones(connection)
-                    settle_epoch(connection, self.database, copies_allowed=self._copies_allowed)
-                except apsw.Error as error:
-                    if is_full(error, connection.system_errno):
-                        text = f"{self.database} cannot be opened: the disk is full; make room"
-                        raise DatabaseError(text) from error
-                    raise
-                finally:
-                    connection.close()
-        except apsw.Error as error:
-            raise DatabaseError(f"{self.database} cannot be opened: {error}") from error
+        with explaining(self.database, "opened"):
+            connection = self._connect()
+            try:
+                migrate(connection)
+                self._look_through(connection)
+                _note_time_zones(connection)
+                settle_epoch(connection, self.database, copies_allowed=self._copies_allowed)
+            except apsw.Error as error:
+                if is_full(error, connection.system_errno):
+                    text = f"{self.database} cannot be opened: the disk is full; make room"
+                    raise DatabaseError(text) from error
+                raise
+            finally:
+                connection.close()
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(os.fspath(self.database), statementcachesize=200)
@@ -216,11 +229,32 @@ class DataDirectory:
         if connection.pragma("page_count") * connection.pragma("page_size") <= CHECKED_BYTES:
             finding = connection.execute("PRAGMA quick_check(1)").get
             if finding != "ok":
-                raise self._damaged(finding)
+                raise damaged(self.database, finding)
 
 
-def _time_of(marker: Path) -> float:
-    return marker.stat().st_mtime if marker.exists() else 0.0
+def mark(data: Path, name: str, instant: int | None = None) -> None:
+    """Lets the daemon tell of an instant (UTC epoch ms; None: now): that of an empty file in `data`.
+
+    If that cannot be written, nothing is told.
+    """
+    path = data / name
+    with suppress(OSError):
+        path.touch()
+        if instant is not None:
+            os.utime(path, ns=(instant * 1_000_000, instant * 1_000_000))
+        give_to_owner_of(data, path)
+
+
+def _time_of(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def must_be_slads(path: Path, connection: apsw.Connection) -> None:
+    """Raises DatabaseError unless the copy of a database is slad's, and of no later slad."""
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise DatabaseError(f"{path} is not a database of slad")
+    if (version := connection.pragma("user_version")) > migrations()[-1][0]:
+        raise DatabaseError(f"{path} has schema {version}, which a later slad wrote")
 
 
 def migrations() -> list[tuple[int, str]]:

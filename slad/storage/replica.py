@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slad.storage.backup import give_to_owner_of, look_into
-from slad.storage.database import DATABASE_NAME, REPLICA_KNOWS
+from slad.storage.backup import look_into
+from slad.storage.database import DATABASE_NAME
 from slad.storage.lock import DatabaseError
 
 
@@ -35,12 +34,3 @@ def known_until(replica: str) -> int | None:
             raise DatabaseError(f"{replica} cannot be restored: {lines[-1] if lines else run.returncode}")
         with look_into(copy) as store:
             return store.known_until()
-
-
-def note(data: Path, instant: int) -> None:
-    """Lets the daemon tell of it (slad_replica_age_seconds)."""
-    marker = data / REPLICA_KNOWS
-    with suppress(OSError):  # the replica is as good, whether or not this can be written
-        marker.touch()
-        os.utime(marker, ns=(instant * 1_000_000, instant * 1_000_000))
-        give_to_owner_of(data, marker)

@@ -10,7 +10,7 @@ import pytest
 from slad.core.instants import HOUR_MS, MINUTE_MS
 from slad.engine.doctor import CheckResult, Verdict
 from slad.engine.replica_checks import examine_litestream, examine_replication
-from slad.storage.replica import note
+from slad.storage.database import REPLICA_KNOWS, mark
 from tests.paths import ROOT
 
 NOW = 1_800_000_000_000
@@ -77,9 +77,9 @@ def test_a_quiet_database_is_no_litestream_that_stands_still(database: Path) -> 
 
 def test_a_replica_that_was_never_read_back_and_one_that_does_not_move(database: Path) -> None:
     assert found(database, is_external=True)["replica"].verdict is Verdict.WARNING
-    note(database.parent, NOW - HOUR_MS)
+    mark(database.parent, REPLICA_KNOWS, NOW - HOUR_MS)
     assert found(database, is_external=True)["replica"].verdict is Verdict.OK
-    note(database.parent, NOW - 3 * HOUR_MS)
+    mark(database.parent, REPLICA_KNOWS, NOW - 3 * HOUR_MS)
     check = found(database, is_external=True)["replica"]
     assert (check.verdict, check.text[-20:]) == (Verdict.FAILURE, "2027-01-15T05:00:00Z")
 

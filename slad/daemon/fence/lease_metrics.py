@@ -11,9 +11,7 @@ from slad.daemon.fence.lease import Lease
 EPOCH = Metric(
     "slad_epoch", MetricKind.GAUGE, "The epoch of the database that this slad serves, with a fence."
 )
-MAY_SERVE = Metric(
-    "slad_may_serve", MetricKind.GAUGE, "With a fence: 1; 0 while the lease is not held."
-)
+MAY_SERVE = Metric("slad_may_serve", MetricKind.GAUGE, "With a fence: 1; 0 while the lease is not held.")
 
 
 class LeaseMetrics:

@@ -26,7 +26,7 @@ from slad.config.settings import (
     TlsSettings,
 )
 from slad.config.sinks import read_sinks
-from slad.storage.replica import note as note_replica
+from slad.storage.database import REPLICA_KNOWS, mark
 from tests.delivery.sinks.desk import Desk
 from tests.paths import ROOT
 from tests.slad_under_test import Slad, refused, slad_running
@@ -181,5 +181,5 @@ async def fenced_slad(data: Path) -> AsyncIterator[Slad]:
     """A slad with a fence, whose replica was read back."""
     fence = FenceSettings(str(data.with_name("fence")))
     async with slad_running(data, now=None, metrics=ANYWHERE, fence=fence) as slad:
-        note_replica(data, slad.daemon.clock.now() - REPLICA_AGE_MS)
+        mark(data, REPLICA_KNOWS, slad.daemon.clock.now() - REPLICA_AGE_MS)
         yield slad
