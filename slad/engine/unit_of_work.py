@@ -209,7 +209,8 @@ class UnitOfWork:
                 self.rows.events += _event_rows(*put)
             else:
                 self.rows.leave(self.rows.events, partial(_event_rows, *put))
-        for tracking_key, now, audit in self._to_audit:
+        entries, self._to_audit = self._to_audit, []
+        for tracking_key, now, audit in entries:
             entry = encode(audit)
             self.rows.audit.append(
                 AuditRow(tracking_key, now, entry, audit_checksum(tracking_key, now, entry))

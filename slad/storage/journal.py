@@ -10,8 +10,9 @@ Contract
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, count, repeat
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -77,15 +78,24 @@ WRITES: Final = (
 
 STATEMENTS: Final = dict(WRITES)
 
-ROWS_AT_ONCE: Final = (64, 16, 4)
-"""Rows that one INSERT holds. Between two steps of a statement the writer's thread has to get hold of the
-interpreter again, for which it queues behind the event loop: the fewer steps, the fewer times."""
+ROWS_AT_ONCE: Final = (4, 16, 32, 64, 128)
+"""Rows that one statement writes; it is filled up with rows of nothing. Between two steps of a statement the
+writer's thread has to get hold of the interpreter again, for which it queues behind the event loop: the fewer
+steps, the fewer times."""
 
 
 def _of_many_rows(statement: str) -> dict[int, str]:
-    """An INSERT of one row as one of each size."""
+    """An INSERT of one row as one of each size. The first value of no row is NULL."""
     head, values, row = statement.partition(" VALUES ")
-    return {size: head + values + ", ".join([row] * size) for size in ROWS_AT_ONCE} if values else {}
+    if not values:
+        return {}
+    columns = count(1)
+    written = re.sub(r"\?", lambda _: f"column{next(columns)}", row[1:-1])
+    given = f"({', '.join('?' * row.count('?'))})"
+    return {
+        size: f"{head} SELECT {written} FROM (VALUES {', '.join([given] * size)}) WHERE column1 IS NOT NULL"
+        for size in ROWS_AT_ONCE
+    }
 
 
 OF_MANY_ROWS: Final = {name: _of_many_rows(statement) for name, statement in STATEMENTS.items()} | {
@@ -200,13 +210,15 @@ class Journal:
                 self._execute_all(name, rows)
 
     def _execute_all(self, name: str, rows: list[tuple[Any, ...]]) -> None:
-        place = 0
-        for size, statement in OF_MANY_ROWS[name].items():
-            while len(rows) - place >= size:
-                self._connection.execute(statement, tuple(chain.from_iterable(rows[place : place + size])))
-                place += size
-        if place < len(rows):
-            self._connection.executemany(STATEMENTS[name], rows[place:])
+        of_many = OF_MANY_ROWS[name]
+        if len(rows) == 1 or not of_many:
+            self._connection.executemany(STATEMENTS[name], rows)
+            return
+        for place in range(0, len(rows), ROWS_AT_ONCE[-1]):
+            some = rows[place : place + ROWS_AT_ONCE[-1]]
+            size = next(size for size in ROWS_AT_ONCE if size >= len(some))
+            nothing = repeat(None, len(some[0]) * (size - len(some)))
+            self._connection.execute(of_many[size], tuple(chain(*some, nothing)))
 
     def close(self) -> None:
         """Closes the connection; the WAL is folded into the database when it is the last one."""

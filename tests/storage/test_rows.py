@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from slad.storage.database import DataDirectory
 from slad.storage.journal import WRITES, Journal
-from slad.storage.rows import Batch, ConsumerRow, ParkedEventRow
+from slad.storage.rows import AuditRow, Batch, ConsumerRow, ParkedEventRow, TrackingChange, TrackingRow
 
 Change = Callable[[Batch], None]
 
@@ -109,3 +109,30 @@ def test_every_list_of_a_batch_is_written() -> None:
     assert sorted(name for name, _ in WRITES) == sorted(
         field.name for field in fields(Batch) if field.name != "late"
     )
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 32, 33, 127, 128, 129, 300])
+def test_rows_of_any_number_are_written_in_their_order(directory: DataDirectory, number: int) -> None:
+    connection = directory.writer()
+    batch = Batch(
+        tenants=[(1, "acme")],
+        created=[TrackingRow(key, 1, f"T-{key}", 1, 1, None, b"new") for key in range(1, number + 1)],
+        changed=[TrackingChange(2, key, b"changed", key, key) for key in range(1, number + 1, 2)],
+        audit=[AuditRow(number - place, place, b"audit") for place in range(number)],
+        consumers=[ConsumerRow("c", place, 0, None) for place in range(number)],
+        ledger_unfilled=[(place,) for place in range(number)],
+        trials=[(size,) for size in range(number)],
+    )
+    Journal(connection).commit(batch)
+    assert connection.execute("SELECT * FROM tracking ORDER BY tracking_key").fetchall() == [
+        (key, 1, f"T-{key}", 1, *((2, key, b"changed", key) if key % 2 else (1, None, b"new", None)))
+        for key in range(1, number + 1)
+    ]
+    assert connection.execute(
+        "SELECT tracking_key, recorded_at FROM audit ORDER BY audit_key"
+    ).fetchall() == [(number - place, place) for place in range(number)]
+    assert connection.execute("SELECT name, acknowledged FROM consumer").fetchall() == [("c", number - 1)]
+    noted = "SELECT value FROM meta WHERE name = ?"
+    assert connection.execute(noted, ("ledger_unfilled",)).get == number - 1
+    assert connection.execute(noted, ("trial",)).get == bytes(number - 1)
+    connection.close()

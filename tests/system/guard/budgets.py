@@ -11,8 +11,8 @@ from typing import Final
 STATEMENTS_ALONE: Final = 8
 """SQL statements of a turn with one command: BEGIN, two look-ups, a row in each of four tables, COMMIT."""
 
-STATEMENTS_OF_32: Final = 12
-"""SQL statements of a turn with 32: one look-up of many keys, two multi-row inserts for each table."""
+STATEMENTS_OF_32: Final = 8
+"""SQL statements of a turn with 32: the same, each for many rows."""
 
 ROWS: Final = 4
 """Rows written for a command: tracking, event, audit, answer."""
@@ -27,7 +27,7 @@ BYTES_KEPT: Final = 1_350
 """By how much the database grows with a command, indexes and half-filled pages included. Some 45 of them are
 the due dates in the event."""
 
-FUNCTION_CALLS: Final = 365
+FUNCTION_CALLS: Final = 340
 """Functions called for a command in a turn of 32, Python's and C's: the work of the interpreter.
 Fifteen are for the checksums of four rows, eight for the due dates in the event, some five for reading
 response and resolution like every clock."""
