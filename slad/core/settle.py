@@ -63,23 +63,26 @@ def settle(
     """
     if not tracking.fired and not any(clock.has_happened(clock.instants[0]) for clock in reading.clocks):
         return Transition(tracking, reading, tuple(happened), changed=True)
-    known = latest_known(tracking, reading.now)
     firings: _Firings = {(fired.cycle, fired.percent): fired for fired in tracking.fired}
-    untrue, moved = _untrue(tracking, reading, firings, known) if firings else ([], False)
-    for firing in untrue:
-        firings[firing.fired.cycle, firing.fired.percent] = firing.fired.retracted()
+    untrue: list[_Firing] = []
+    judged_at = tracking.judged_at
+    if firings:
+        known = latest_known(tracking, reading.now)
+        untrue, moved = _untrue(tracking, reading, firings, known)
+        judged_at = known if moved else judged_at
+        for firing in untrue:
+            firings[firing.fired.cycle, firing.fired.percent] = firing.fired.retracted()
     due: list[Fired] = []
     told: list[_Firing] = []
     for clock in reading.clocks:
         told += _due(clock, firings, due, epoch=tracking.epoch, until=until, silent=suppress_past)
-    events = _in_order(told, untrue, happened, at, reading.now, tracking.epoch)
+    events = tuple(happened)
+    if told or untrue:
+        events = _in_order(told, untrue, happened, at, reading.now, tracking.epoch)
     if firings:
         firings |= {(fired.cycle, fired.percent): fired for fired in due}
-    tracking = msgspec.structs.replace(
-        tracking,
-        fired=tuple(firings.values() if firings else due),
-        judged_at=known if moved else tracking.judged_at,
-    )
+        due = list(firings.values())
+    tracking = msgspec.structs.replace(tracking, fired=tuple(due), judged_at=judged_at)
     return Transition(tracking, reading, events, changed=True)
 
 
