@@ -1,9 +1,10 @@
-"""When a target is to be asked again: backoff with jitter, and a circuit breaker."""
+"""How a target stands, and when it is to be asked again: backoff with jitter, and a circuit breaker."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -27,6 +28,19 @@ class SinkState(IntEnum):
     """The last attempt failed; another one follows soon."""
     OPEN = 3
     """The circuit is open: it tries one event at a time."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened since the daemon started; instants in UTC epoch ms."""
+
+    delivered: int = 0
+    failures: int = 0
+    last_delivered_at: int | None = None
+    last_failed_at: int | None = None
+    last_error: str = ""
+    next_attempt_at: int | None = None
+    """While the sink waits for its next attempt."""
 
 
 class Circuit:

@@ -20,7 +20,6 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final
 
 from slad_client.v1 import types_pb2 as pb
@@ -30,7 +29,7 @@ from slad.core.instants import format_instant
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import LoggedEvent
 from slad.delivery.sinks.backlog import Backlog, Delivery
-from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, Circuit, SinkState
+from slad.delivery.sinks.circuit import MAX_RETRY_AFTER_S, Circuit, SinkState, Tally
 from slad.delivery.sinks.parked import ParkedEvents, TicketKey
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Sink, Unavailable
 from slad.engine.event_codec import decode_event
@@ -53,19 +52,6 @@ RESTART_S: Final = 1.0
 MIN_WINDOW: Final = 256
 """So many events wait in memory, or more where requests are large. One that is tried again and again holds
 back the acknowledgement of those behind it, which are at most so many: after a SIGKILL they come again."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What happened since the daemon started; instants in UTC epoch ms."""
-
-    delivered: int = 0
-    failures: int = 0
-    last_delivered_at: int | None = None
-    last_failed_at: int | None = None
-    last_error: str = ""
-    next_attempt_at: int | None = None
-    """While the sink waits for its next attempt."""
 
 
 class Courier:
@@ -101,8 +87,8 @@ class Courier:
         self._backlog = Backlog()
         self._window = max(MIN_WINDOW, 4 * sink.batch * sink.parallel)
         self._loops: list[asyncio.Task[None]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
-        """One task for each call of the sink."""
+        self._lanes: set[asyncio.Task[None]] = set()
+        """One task for each call of the sink that may be under way."""
         self._pause: asyncio.TimerHandle | None = None
         """While it runs, no attempt begins."""
         self._changed = asyncio.Event()
@@ -114,6 +100,7 @@ class Courier:
         """The last error that was logged, so that one that lasts is told once."""
         self._second_chance: set[TicketKey] = set()
         self._acknowledged = 0
+        self._is_stopping = False
 
     @property
     def state(self) -> SinkState:
@@ -132,9 +119,10 @@ class Courier:
         await _cancelled(self._loops)
         if self._pause is not None:
             self._pause.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=grace_s)
-            await _cancelled(self._under_way)
+        self._is_stopping = True
+        if self._lanes:
+            await asyncio.wait(self._lanes, timeout=grace_s)
+            await _cancelled(self._lanes)
         try:
             await self._settle()
         except Refused as refused:
@@ -208,14 +196,14 @@ class Courier:
             await self._room.wait()
 
     async def _dispatch(self) -> None:
-        """Begins attempts, as many as may be under way."""
+        """Begins lanes, as many as may be under way."""
         while True:
             await self._outgoing.allowed()
             self._changed.clear()
-            while deliveries := self._next():
-                task = asyncio.create_task(self._carry_out(deliveries))
-                self._under_way.add(task)
-                task.add_done_callback(self._ended)
+            while deliveries := self._next(len(self._lanes)):
+                lane = asyncio.create_task(self._lane(deliveries))
+                self._lanes.add(lane)
+                lane.add_done_callback(self._ended)
             await self._changed.wait()
 
     async def _acknowledge(self) -> None:
@@ -234,23 +222,32 @@ class Courier:
 
     # --- attempts
 
-    def _next(self) -> list[Delivery]:
-        """What is to be sent now; nothing while there is a pause, or enough is under way."""
+    def _next(self, under_way: int) -> list[Delivery]:
+        """What is to be sent now; nothing while there is a pause, or so many calls under way are enough."""
         is_ready = self._circuit.state is SinkState.READY
-        if self._pause is not None or len(self._under_way) >= (self._sink.parallel if is_ready else 1):
+        if self._is_stopping or self._pause is not None:
+            return []
+        if under_way >= (self._sink.parallel if is_ready else 1):
             return []
         now_s, full = asyncio.get_running_loop().time(), self._parked.is_full
         if is_ready or self._sink.parallel == 1:
             found = self._backlog.take(now_s, self._sink.batch if is_ready else 1, again_only=full)
         else:
             found = self._backlog.take_fairly(now_s, again_only=full)
-        if full and not found and not self._under_way and self._backlog.new:
+        if full and not found and not under_way and self._backlog.new:
             self._note(f"{self._parked.count} events are parked; replay or discard them")
             self._fail()
         return found
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    async def _lane(self, deliveries: Sequence[Delivery]) -> None:
+        """One attempt after the other, without a wait between them, as long as there is something to send."""
+        while deliveries:
+            await self._carry_out(deliveries)
+            self._changed.set()
+            deliveries = self._next(len(self._lanes) - 1)
+
+    def _ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
         self._changed.set()
 
     async def _carry_out(self, deliveries: Sequence[Delivery]) -> None:
@@ -311,7 +308,8 @@ class Courier:
             except Refused:
                 self._second_chance |= chance
                 raise
-        await self._parked.delivered([delivery.row for delivery in deliveries if delivery.row is not None])
+        if rows := [delivery.row for delivery in deliveries if delivery.row is not None]:
+            await self._parked.delivered(rows)
         self._finish(deliveries)
 
     async def _failed(

@@ -11,8 +11,8 @@ from slad.config.sinks import SinkSettings
 from slad.core.errors import Refusal, Refused
 from slad.delivery.consumers import SINK_PREFIX, Consumers
 from slad.delivery.hub import EventHub, LoggedEvent
-from slad.delivery.sinks.circuit import Circuit, SinkState
-from slad.delivery.sinks.courier import Courier, Tally
+from slad.delivery.sinks.circuit import Circuit, SinkState, Tally
+from slad.delivery.sinks.courier import Courier
 from slad.delivery.sinks.kinds import prepare
 from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.sink import Sink
