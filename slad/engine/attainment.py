@@ -9,8 +9,7 @@ Instants are UTC epoch ms, spans ms of open time.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from slad.core.status import TrackingState
 from slad.core.tracking import TicketRef, Tracking
 from slad.core.undo import undone
 from slad.engine.catalog import Catalog
+from slad.engine.giving_way import giving_way
 from slad.engine.grouping import COLUMNS, Group, GroupKeys, ReportBy, ReportQuery
 from slad.storage.ledger_store import Grouping, LedgerStore, Period, StoredEntry, Sums
 from slad.storage.row_reader import Record
@@ -29,11 +29,6 @@ from slad.storage.unreadable import Unreadable
 
 PAGE: Final = 256
 """Open trackings that are read at once."""
-
-GIVE_WAY_EVERY: Final = 8
-GIVE_WAY_S: Final = 0.000_05
-"""After so many trackings, a third of a millisecond, the event loop may have the interpreter: else it would
-wait 5 ms for it, again and again, and timers with it."""
 
 
 class Figure(IntEnum):
@@ -59,6 +54,9 @@ class OpenCycle(NamedTuple):
     def is_overdue(self) -> bool:
         """Whether it is past 100 %."""
         return self.clock.breached_at is not None
+
+
+TakeCycle = Callable[[OpenCycle], None]
 
 
 class ReportRow:
@@ -92,11 +90,30 @@ class ReportRow:
         return _share(paused_ms, self.sums.elapsed + self.sums.paused)
 
 
-class Report(NamedTuple):
-    """The rows, in the order of their groups, and all together."""
+class Report:
+    """The figures by group, and all together: first of what has closed, then of what is open."""
 
-    rows: list[tuple[Group, ReportRow]]
-    total: ReportRow
+    def __init__(self, query: ReportQuery) -> None:
+        self.total = ReportRow()
+        self.rows: dict[Group, ReportRow] = {}
+        self._query = query
+        self._keys = GroupKeys(query)
+
+    def add(self, cycle: OpenCycle) -> None:
+        """Counts an open cycle, if it is of the period."""
+        if not in_period(self._query, cycle):
+            return
+        counted = [self.total]
+        if self._keys.grouping.expressions:
+            group = group_of(self._keys, self._query, cycle)
+            counted.append(self.rows.setdefault(group, ReportRow()))
+        for row in counted:
+            row.open_overdue += cycle.is_overdue
+            row.open_in_time += not cycle.is_overdue
+
+    def in_order(self) -> list[tuple[Group, ReportRow]]:
+        """The rows in the order of their groups."""
+        return sorted(self.rows.items(), key=lambda item: item[0])
 
 
 class Attainment:
@@ -113,14 +130,12 @@ class Attainment:
 
     def closed(self, query: ReportQuery) -> Report:
         """The figures about closed cycles."""
-        total = ReportRow()
-        period = self._period(query)
+        report, keys, period = Report(query), GroupKeys(query), self._period(query)
         if period is None:
-            return Report([], total)
-        keys = GroupKeys(query)
+            return report
+        total, rows = report.total, report.rows
         for sums in self._ledger.sums(period, Grouping()):
             total.sums = sums
-        rows: dict[Group, ReportRow] = {}
         if keys.grouping.expressions:
             for sums in self._ledger.sums(period, keys.grouping):
                 rows.setdefault(keys.shown(sums.group), ReportRow()).sums = sums
@@ -128,7 +143,7 @@ class Attainment:
             total.paused_by[reason] = total.paused_by.get(reason, 0) + paused_ms
             if keys.grouping.expressions:
                 rows[keys.shown(group)].paused_by[reason] = paused_ms
-        return Report(list(rows.items()), total)
+        return report
 
     def entry_keys(self, query: ReportQuery, group: Group | None, figures: frozenset[Figure]) -> list[int]:
         """The keys of the rows of the ledger that a report counts: of a group or all, and of some figures."""
@@ -151,23 +166,21 @@ class Attainment:
         return self._ledger.last_audit(as_of)
 
     def open_page(
-        self, query: ReportQuery, last_audit: int, after_key: int, seen: set[int]
-    ) -> tuple[list[OpenCycle], int | None]:
-        """The open cycles of the next live trackings as of the report; the key to go on after, None: no more.
+        self, query: ReportQuery, last_audit: int, after_key: int, seen: set[int], take: TakeCycle
+    ) -> int | None:
+        """Gives `take` the open cycles of the next live trackings, as of the report.
 
-        Trackings that were looked at go into `seen`.
+        The key to go on after, None: there are no more. Trackings that were looked at go into `seen`.
         """
         tenant_key = self._catalog.tenant_key(query.tenant_id)
         if tenant_key is None:
-            return [], None
-        records = list(self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after_key, PAGE))
-        seen.update(record.tracking_key for record in records)
-        found: list[OpenCycle] = []
-        for place, record in enumerate(records, start=1):
-            found += self._open(query, last_audit, record)
-            if place % GIVE_WAY_EVERY == 0:
-                time.sleep(GIVE_WAY_S)
-        return found, records[-1].tracking_key if len(records) == PAGE else None
+            return None
+        key, scanned = after_key, 0
+        for record in giving_way(self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after_key, PAGE)):
+            key, scanned = record.tracking_key, scanned + 1
+            seen.add(key)
+            self._take(query, last_audit, record, take)
+        return key if scanned == PAGE else None
 
     def ended_since(self, query: ReportQuery, last_audit: int, seen: set[int]) -> list[int]:
         """The trackings that were live at the instant of the report, perhaps, and are not any more."""
@@ -176,12 +189,11 @@ class Attainment:
             return []
         return [key for key in self._ledger.ended_after(tenant_key, last_audit) if key not in seen]
 
-    def open_of(self, query: ReportQuery, last_audit: int, keys: list[int]) -> list[OpenCycle]:
-        """The open cycles of these trackings, as of the report."""
+    def open_of(self, query: ReportQuery, last_audit: int, keys: list[int], take: TakeCycle) -> None:
+        """Gives `take` the open cycles of these trackings, as of the report."""
         records = self._store.by_keys(keys)
-        return [
-            cycle for key in keys if key in records for cycle in self._open(query, last_audit, records[key])
-        ]
+        for record in giving_way(records[key] for key in keys if key in records):
+            self._take(query, last_audit, record, take)
 
     def overdue(self, after_key: int, now: int) -> tuple[dict[int, int], int | None]:
         """(open cycles past 100 % by tracking, the key to go on after, None at the end), of all tenants."""
@@ -202,7 +214,7 @@ class Attainment:
         """Keys of rows of the ledger that were recorded before an instant."""
         return self._ledger.old(before, limit)
 
-    def _open(self, query: ReportQuery, last_audit: int, record: Record) -> Iterator[OpenCycle]:
+    def _take(self, query: ReportQuery, last_audit: int, record: Record, take: TakeCycle) -> None:
         key, tracking = record.tracking_key, record.tracking
         later = self._ledger.audit_after(key, last_audit)
         if later and not self._ledger.was_there(key, last_audit):
@@ -224,7 +236,7 @@ class Attainment:
                     continue
                 calendar = self._catalog.calendar(clock.terms.schedule_key)
                 entry = entry_of(clock, tracking, reading.history, calendar)
-                yield OpenCycle(ticket, tracking, clock, entry._replace(closed_at=None, verdict=None))
+                take(OpenCycle(ticket, tracking, clock, entry._replace(closed_at=None, verdict=None)))
         except Unreadable as error:
             self._store.unreadable.note(error)
 
@@ -241,27 +253,8 @@ def in_period(query: ReportQuery, cycle: OpenCycle) -> bool:
     return at is not None and query.from_ms <= at < query.to_ms
 
 
-def with_open(report: Report, query: ReportQuery, cycles: Iterable[OpenCycle]) -> Report:
-    """A report with the open cycles of its period, its rows in the order of their groups."""
-    rows, total, keys = dict(report.rows), report.total, GroupKeys(query)
-    for cycle in cycles:
-        if not in_period(query, cycle):
-            continue
-        counted = [total]
-        if keys.grouping.expressions:
-            counted.append(rows.setdefault(_group(keys, query, cycle), ReportRow()))
-        for row in counted:
-            row.open_overdue += cycle.is_overdue
-            row.open_in_time += not cycle.is_overdue
-    return Report(sorted(rows.items(), key=lambda item: item[0]), total)
-
-
-def group_of(query: ReportQuery, cycle: OpenCycle) -> Group:
+def group_of(keys: GroupKeys, query: ReportQuery, cycle: OpenCycle) -> Group:
     """The group of an open cycle."""
-    return _group(GroupKeys(query), query, cycle)
-
-
-def _group(keys: GroupKeys, query: ReportQuery, cycle: OpenCycle) -> Group:
     return keys.of(cycle.entry, cycle.tracking.attributes, _instant(query.by, cycle))
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from slad.engine.attainment import OpenCycle
 from slad.engine.grouping import Group, GroupKeys, ReportQuery
 
@@ -38,26 +35,31 @@ def will_miss(cycle: OpenCycle, until: int) -> bool:
     return not cycle.clock.is_paused and due_at is not None and due_at <= until
 
 
-class Forecast(NamedTuple):
-    """The rows, in the order of their groups, all together, and the cycles that are or will be overdue."""
-
-    rows: list[tuple[Group, ForecastRow]]
-    total: ForecastRow
-    cycles: list[OpenCycle]
-
-
-def forecast(query: ReportQuery, cycles: Iterable[OpenCycle]) -> Forecast:
+class Forecast:
     """What is overdue, and what will be by the end of the period of `query` if nothing changes (A6)."""
-    rows: dict[Group, ForecastRow] = {}
-    total, keys, found = ForecastRow(), GroupKeys(query), []
-    for cycle in cycles:
-        if total.add(cycle, query.to_ms):
-            found.append(cycle)
-        if keys.grouping.expressions:
-            group = keys.of(cycle.entry, cycle.tracking.attributes, cycle.clock.due_at)
-            rows.setdefault(group, ForecastRow()).add(cycle, query.to_ms)
-    found.sort(key=_most_overdue_first)
-    return Forecast(sorted(rows.items(), key=lambda item: item[0]), total, found)
+
+    def __init__(self, query: ReportQuery) -> None:
+        self.total = ForecastRow()
+        self._rows: dict[Group, ForecastRow] = {}
+        self._cycles: list[OpenCycle] = []
+        self._keys = GroupKeys(query)
+        self._until = query.to_ms
+
+    def add(self, cycle: OpenCycle) -> None:
+        """Counts an open cycle."""
+        if self.total.add(cycle, self._until):
+            self._cycles.append(cycle)
+        if self._keys.grouping.expressions:
+            group = self._keys.of(cycle.entry, cycle.tracking.attributes, cycle.clock.due_at)
+            self._rows.setdefault(group, ForecastRow()).add(cycle, self._until)
+
+    def rows(self) -> list[tuple[Group, ForecastRow]]:
+        """The rows in the order of their groups."""
+        return sorted(self._rows.items(), key=lambda item: item[0])
+
+    def cycles(self) -> list[OpenCycle]:
+        """Those that are or will be overdue, the most overdue first."""
+        return sorted(self._cycles, key=_most_overdue_first)
 
 
 def _most_overdue_first(cycle: OpenCycle) -> tuple[int, int, str, str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -12,28 +12,30 @@ from slad_client.v1 import attainment_pb2 as pb
 
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import PHASES
-from slad.core.ledger import LedgerEntry
 from slad.core.schedule import check_timezone
-from slad.engine.attainment import Attainment, Figure, OpenCycle, ReportRow, group_of, in_period, with_open
+from slad.engine.attainment import (
+    Attainment,
+    Figure,
+    OpenCycle,
+    TakeCycle,
+    group_of,
+    in_period,
+)
 from slad.engine.commands import Annotate
 from slad.engine.engine import SlaEngine
-from slad.engine.event_codec import set_ms
-from slad.engine.forecast import ForecastRow, forecast
+from slad.engine.forecast import Forecast
 from slad.engine.grouping import Group, GroupKey, GroupKeys, ReportBy, ReportQuery
-from slad.engine.ledger import time_zone_release
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service.access import holder
+from slad.service.attainment_replies import forecast_reply, open_entries, report_reply, stored_entries
 from slad.service.fields import Fields, at_most, enum, instant, printable_text
 from slad.service.limits import (
     MAX_CLOCKS,
-    MAX_FORECAST_CYCLES,
     MAX_NOTE,
     MAX_PERIOD_MS,
     MAX_REASON_CODE,
-    MAX_REPLY_BYTES,
 )
-from slad.storage.ledger_store import StoredEntry
 
 ENTRIES_AT_ONCE: Final = 500
 """Entries that a message of UnfoldSlaReport has, at most."""
@@ -75,14 +77,8 @@ class AttainmentCalls:
         query = await self._query(request)
         report = await self._run(lambda attainment: attainment.closed(query))
         if query.by is not ReportBy.CLOSED:
-            report = with_open(report, query, await self._open_cycles(query))
-        reply = pb.ReportSlaResponse(
-            rows=[_report_row(row, group) for group, row in report.rows],
-            total=_report_row(report.total),
-            unfilled=await self._run(Attainment.unfilled),
-        )
-        set_ms(reply.as_of, query.as_of)
-        return reply.SerializeToString()
+            await self._open_cycles(query, report.add)
+        return await self._run(lambda attainment: report_reply(report, query.as_of, attainment.unfilled()))
 
     async def unfold(self, request: pb.UnfoldSlaReportRequest) -> AsyncIterator[bytes]:
         """Serialized UnfoldSlaReportResponses: what has closed, then what is open, each by its instant."""
@@ -92,23 +88,26 @@ class AttainmentCalls:
         keys = await self._run(lambda attainment: attainment.entry_keys(query, group, figures))
         for begin in range(0, len(keys), ENTRIES_AT_ONCE):
             some = keys[begin : begin + ENTRIES_AT_ONCE]
-            entries = await self._run(partial(Attainment.entries, keys=some, tenant_id=query.tenant_id))
-            for body in _framed([_stored_entry(entry) for entry in entries]):
+            for body in await self._run(partial(stored_entries, keys=some, tenant_id=query.tenant_id)):
                 yield body
         if query.by is ReportBy.CLOSED or (figures.isdisjoint(_OPEN_FIGURES) and figures):
             return
-        cycles = [
-            cycle
-            for cycle in await self._open_cycles(query)
-            if in_period(query, cycle)
-            and (group is None or group_of(query, cycle) == group)
-            and (not figures or _figure(cycle) in figures)
-        ]
-        cycles.sort(key=_by_due)
-        kept = self._engine.ledger_attributes
+        cycles: list[OpenCycle] = []
+        keys_of = GroupKeys(query)
+
+        def choose(cycle: OpenCycle) -> None:
+            if (
+                in_period(query, cycle)
+                and (group is None or group_of(keys_of, query, cycle) == group)
+                and (not figures or _figure(cycle) in figures)
+            ):
+                cycles.append(cycle)
+
+        await self._open_cycles(query, choose)
+        await self._run(lambda _: cycles.sort(key=_by_due))
         for begin in range(0, len(cycles), ENTRIES_AT_ONCE):
             some_cycles = cycles[begin : begin + ENTRIES_AT_ONCE]
-            for body in _framed([_open_entry(cycle, kept) for cycle in some_cycles]):
+            for body in await self._run(partial(open_entries, some_cycles, self._engine.ledger_attributes)):
                 yield body
 
     async def forecast(self, request: pb.ForecastSlaRequest) -> bytes:
@@ -129,31 +128,27 @@ class AttainmentCalls:
             (),
             as_of,
         )
-        found = forecast(query, await self._open_cycles(query))
-        reply = pb.ForecastSlaResponse(
-            rows=[_forecast_row(row, group) for group, row in found.rows],
-            total=_forecast_row(found.total),
-            cycles=map(_forecast_cycle, found.cycles[:MAX_FORECAST_CYCLES]),
-            truncated=len(found.cycles) > MAX_FORECAST_CYCLES,
-        )
-        set_ms(reply.as_of, as_of)
-        return reply.SerializeToString()
+        found = Forecast(query)
+        await self._open_cycles(query, found.add)
+        return await self._run(lambda _: forecast_reply(found, as_of))
 
-    async def _open_cycles(self, query: ReportQuery) -> list[OpenCycle]:
-        """The open cycles of a tenant as of the report, read page by page: others have questions too."""
+    async def _open_cycles(self, query: ReportQuery, take: TakeCycle) -> None:
+        """Gives `take`, on the thread, the open cycles of a tenant as of the report.
+
+        They are read page by page: others have questions too.
+        """
         last = await self._run(lambda attainment: attainment.last_audit(query.as_of))
-        found: list[OpenCycle] = []
         seen: set[int] = set()
         after: int | None = 0
         while after is not None:
-            page = partial(Attainment.open_page, query=query, last_audit=last, after_key=after, seen=seen)
-            cycles, after = await self._run(page)
-            found += cycles
+            page = partial(
+                Attainment.open_page, query=query, last_audit=last, after_key=after, seen=seen, take=take
+            )
+            after = await self._run(page)
         ended = await self._run(lambda attainment: attainment.ended_since(query, last, seen))
         for begin in range(0, len(ended), ENTRIES_AT_ONCE):
             some = ended[begin : begin + ENTRIES_AT_ONCE]
-            found += await self._run(partial(Attainment.open_of, query=query, last_audit=last, keys=some))
-        return found
+            await self._run(partial(Attainment.open_of, query=query, last_audit=last, keys=some, take=take))
 
     async def _run(self, read: Callable[[Attainment], T]) -> T:
         return await self._queries.run(lambda queries: read(queries.attainment), holder())
@@ -243,94 +238,6 @@ def _group(request: pb.UnfoldSlaReportRequest, query: ReportQuery) -> Group | No
     return group
 
 
-# --- replies
-
-
-def _report_row(row: ReportRow, group: Group = ()) -> pb.SlaReportRow:
-    sums = row.sums
-    message = pb.SlaReportRow(
-        group=group,
-        met=sums.met,
-        missed=sums.missed,
-        missed_excused=sums.missed_excused,
-        none=sums.none,
-        open_overdue=row.open_overdue,
-        open_in_time=row.open_in_time,
-        attainment=row.attainment,
-        attainment_with_open=row.attainment_with_open,
-        attainment_excused=row.attainment_excused,
-        paused_share=row.paused_share(sums.paused),
-        paused_by=[
-            _paused_time(reason, paused_ms, row.paused_share(paused_ms) or 0.0)
-            for reason, paused_ms in _most_first(row.paused_by)
-        ],
-    )
-    message.elapsed.FromMilliseconds(sums.elapsed)
-    message.paused.FromMilliseconds(sums.paused)
-    if sums.elapsed_p50 is not None and sums.elapsed_p90 is not None and sums.elapsed_max is not None:
-        message.elapsed_p50.FromMilliseconds(sums.elapsed_p50)
-        message.elapsed_p90.FromMilliseconds(sums.elapsed_p90)
-        message.elapsed_max.FromMilliseconds(sums.elapsed_max)
-    return message
-
-
-def _paused_time(reason: str, paused_ms: int, share: float) -> pb.SlaPausedTime:
-    message = pb.SlaPausedTime(reason=reason, share=share)
-    message.paused.FromMilliseconds(paused_ms)
-    return message
-
-
-def _most_first(paused_by: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(paused_by.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _entry(entry: LedgerEntry, **fields: object) -> pb.SlaLedgerEntry:
-    total = entry.elapsed_ms + entry.paused_ms
-    message = pb.SlaLedgerEntry(
-        clock=entry.clock,
-        cycle=entry.cycle,
-        verdict=pb.SlaVerdict.ValueType(entry.verdict or 0),
-        reported_met=entry.reported_met,
-        policy_id=entry.policy_id,
-        priority_id=entry.priority_id,
-        owner=entry.owner,
-        paused_by=[
-            _paused_time(reason, paused_ms, paused_ms / total if total else 0.0)
-            for reason, paused_ms in _most_first(entry.paused_by)
-        ],
-        reason_code=entry.reason_code,
-        note=entry.note,
-        excused=entry.excused,
-        **fields,  # type: ignore[arg-type]
-    )
-    set_ms(message.opened_at, entry.opened_at)
-    if entry.due_at is not None:
-        set_ms(message.due_at, entry.due_at)
-    if entry.closed_at is not None:
-        set_ms(message.closed_at, entry.closed_at)
-    message.target.FromMilliseconds(entry.target_ms)
-    message.elapsed.FromMilliseconds(entry.elapsed_ms)
-    message.paused.FromMilliseconds(entry.paused_ms)
-    return message
-
-
-def _stored_entry(stored: StoredEntry) -> pb.SlaLedgerEntry:
-    message = _entry(
-        stored.revision.entry,
-        **stored.ticket._asdict(),
-        attributes=stored.attributes,
-        revision=stored.revision.number,
-        tzdata=stored.tzdata,
-    )
-    set_ms(message.recorded_at, stored.revision.recorded_at)
-    return message
-
-
-def _open_entry(cycle: OpenCycle, kept: Collection[str]) -> pb.SlaLedgerEntry:
-    attributes = {name: text for name, text in cycle.tracking.attributes.items() if name in kept}
-    return _entry(cycle.entry, **cycle.ticket._asdict(), attributes=attributes, tzdata=time_zone_release())
-
-
 _OPEN_FIGURES: Final = frozenset({Figure.OPEN_OVERDUE, Figure.OPEN_IN_TIME})
 
 
@@ -341,42 +248,3 @@ def _figure(cycle: OpenCycle) -> Figure:
 def _by_due(cycle: OpenCycle) -> tuple[int, str, int, str, int]:
     ticket, clock = cycle.ticket, cycle.clock
     return clock.due_at or 0, ticket.ticket_id, ticket.generation, clock.name, clock.number
-
-
-def _framed(entries: list[pb.SlaLedgerEntry]) -> list[bytes]:
-    """The entries in messages that every client takes."""
-    reply, size, framed = pb.UnfoldSlaReportResponse(), 0, []
-    for entry in entries:
-        if size and size + entry.ByteSize() > MAX_REPLY_BYTES:
-            framed.append(reply.SerializeToString())
-            reply, size = pb.UnfoldSlaReportResponse(), 0
-        size += entry.ByteSize()
-        reply.entries.append(entry)
-    return [*framed, reply.SerializeToString()] if size else framed
-
-
-def _forecast_row(row: ForecastRow, group: Group = ()) -> pb.SlaForecastRow:
-    message = pb.SlaForecastRow(
-        group=group, overdue=row.overdue, will_miss=row.will_miss, in_time=row.in_time, paused=row.paused
-    )
-    if row.overdue_max is not None:
-        message.overdue_max.FromMilliseconds(row.overdue_max)
-    return message
-
-
-def _forecast_cycle(cycle: OpenCycle) -> pb.SlaForecastCycle:
-    entry, clock = cycle.entry, cycle.clock
-    message = pb.SlaForecastCycle(
-        ticket_id=cycle.ticket.ticket_id,
-        generation=cycle.ticket.generation,
-        clock=entry.clock,
-        cycle=entry.cycle,
-        policy_id=entry.policy_id,
-        priority_id=entry.priority_id,
-        owner=entry.owner,
-    )
-    if clock.due_at is not None:
-        set_ms(message.due_at, clock.due_at)
-    if cycle.is_overdue:
-        message.overdue_by.FromMilliseconds(clock.elapsed_ms - clock.target_ms)
-    return message
