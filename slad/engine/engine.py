@@ -34,10 +34,9 @@ from slad.engine.counts import EngineCounts
 from slad.engine.handlers import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
-from slad.engine.outgoing import fenced
 from slad.engine.time_source import StepDetector, TimeSource
 from slad.engine.timers import Timers, TimersView
-from slad.engine.turn import Result, carry_out, commands_of, fire_due
+from slad.engine.turn import Pace, Result, carry_out, commands_of, fire_due, refusal_of
 from slad.engine.unit_of_work import UnitOfWork
 from slad.engine.writer_thread import WriterThread
 from slad.storage.database import DAMAGE, StorageError
@@ -101,6 +100,8 @@ class SlaEngine:
         self.counts = EngineCounts(clock_labels)
         self._commit_took = 0
         self._fired = 0
+        self._pace = Pace()
+        self._held_ms = 0  # until what falls due so soon that the commands of streams wait for it
         self._derived = self._moved = 0
 
     @property
@@ -244,7 +245,9 @@ class SlaEngine:
         """Waits until there is something to do; False when there will be nothing."""
         if self._fired:
             await asyncio.sleep(0)  # who watches hears of it before the next turn
-        if not self._has_work():
+        if self._held_ms:
+            await asyncio.sleep(self._held_ms / SECOND_MS)
+        elif not self._has_work():
             if self._stopping:
                 return False
             await self._sleep()
@@ -266,19 +269,21 @@ class SlaEngine:
         What is to be answered goes into `results`, also when it raises.
         Raises StorageError when the database cannot be read; the turn is void then.
         """
-        until = self._until()
+        until, self._held_ms = self._until(), 0
         self._journal.begin()
         self._timers.restore()
         self._timers.fill(until)
         work = UnitOfWork(self._store, self._catalog, self._counters, self._clock.now(), self._carrier.turn())
         work.ledger.attributes = self.ledger_attributes
-        fire_due(work, self._timers, self._clock, until)
+        wakes = fire_due(work, self._timers, self._clock, until)
         self._fired = len(work.crossings)
         work.now = self._clock.now()
-        if self._trouble is None:
-            carry_out(
-                work, self._jobs, results, lambda: self._fired > 0 or self._timers.has_due(self._clock.now())
-            )
+        if self._trouble is None and self._jobs:
+            due_in = MAX_SLEEP_MS if self._clock.is_virtual else self._timers.next_wake() - work.now
+            if room := self._pace.room_ns(wakes, due_in, self._jobs.batched):
+                carry_out(work, self._jobs, results, room)
+            elif not wakes:
+                self._held_ms = due_in
         return work
 
     def _commit(self, batch: Batch) -> None:
@@ -341,20 +346,13 @@ class SlaEngine:
             log.info("%d pending wakes are derived anew; %d have moved", self._derived, self._moved)
             self._derived = self._moved = 0
 
-    def _failed(self, error: Exception, results: list[Result]) -> None:
+    def _failed(self, error: CannotWrite | StorageError, results: list[Result]) -> None:
         self.counts.commit_failures += 1
         if str(error) != self._trouble:
             self._listeners.writable_changes(False)
             log.error("a commit failed; nothing of it took effect: %s", error)
         self._trouble = str(error)
-        if isinstance(error, CannotWrite) and error.disk_full:
-            refused = Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
-        elif isinstance(error, CannotWrite) and error.fenced:
-            refused = fenced(error)
-        else:
-            told = "slad cannot write its database; try again"
-            refused = Refused(Refusal.UNAVAILABLE, "CANNOT_WRITE", told)
-        self._refuse(results, refused)
+        self._refuse(results, refusal_of(error))
 
     def _recovered(self) -> None:
         if self._trouble is not None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 from slad.core import machine
-from slad.core.errors import InvalidField, Refused, without_frames
+from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.core.tracking import TicketRef
 from slad.engine.job_queue import Job, JobQueue
+from slad.engine.outgoing import fenced
 from slad.engine.time_source import TimeSource
 from slad.engine.timers import Timers
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.database import WAKE_MARKS, StorageError, wake_mark
+from slad.storage.journal import CannotWrite
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +29,17 @@ MAX_TIMERS: Final = 256
 
 TURN_NS: Final = 15_000_000
 """How long the timers of one turn may take, and as long its commands: what a job costs is only known when it
-has run, and what is due for others must not wait for it. One job, at least, is run."""
+has run, and what is due for others must not wait for it."""
 
 HURRY_NS: Final = 2_000_000
-"""How long the commands of a turn may take when something has fired that waits to be told, or is due."""
+"""How long the commands of a turn may take when something has fired that waits to be told, or when they have
+waited for that."""
+
+HOLD_MS: Final = 4
+"""So near is a threshold for which the commands of streams wait."""
+
+ROOM_NS_A_MS: Final = 330_000
+"""How long commands may take for each ms until the next threshold; to write them takes longer."""
 
 
 class Result(NamedTuple):
@@ -41,23 +50,58 @@ class Result(NamedTuple):
     error: Exception | None
 
 
+def refusal_of(error: CannotWrite | StorageError) -> Refused:
+    """What the callers of a turn are told that could not be read or written."""
+    if isinstance(error, CannotWrite) and error.disk_full:
+        return Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
+    if isinstance(error, CannotWrite) and error.fenced:
+        return fenced(error)
+    return Refused(Refusal.UNAVAILABLE, "CANNOT_WRITE", "slad cannot write its database; try again")
+
+
 def commands_of(results: Sequence[Result]) -> int:
     """How many commands were carried out."""
     return sum(result.job.commands for result in results)
 
 
-def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) -> None:
+class Pace:
+    """How long the commands of each turn may take, such that no threshold waits for those of streams.
+
+    What a stream sends fills turn after turn. So its commands wait when a threshold is about to fall due, and
+    while what has fired is written. After each such threshold they have a turn, however much falls due.
+    """
+
+    def __init__(self) -> None:
+        self._owed = False
+
+    def room_ns(self, wakes: int, due_in_ms: int, batched: int) -> int:
+        """The time for commands; 0: there are none in this turn.
+
+        So many timers have gone off, the next one does in `due_in_ms`, and `batched` commands are of streams.
+        """
+        if not batched:
+            return HURRY_NS if wakes else TURN_NS
+        owed, self._owed = self._owed, False
+        room = 0 if wakes else min(TURN_NS, (due_in_ms - HOLD_MS) * ROOM_NS_A_MS)
+        if owed:
+            return max(room, HURRY_NS)
+        self._owed = wakes > 0
+        return max(room, 0)
+
+
+def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) -> int:
     """Fires what is due, up to MAX_TIMERS and for TURN_NS, over all tickets in the order of instants (C5).
 
-    Raises StorageError when the database cannot be read.
+    How many timers went off. Raises StorageError when the database cannot be read.
     """
-    left, ends = MAX_TIMERS, perf_counter_ns() + TURN_NS
+    left, ends, wakes = MAX_TIMERS, perf_counter_ns() + TURN_NS, 0
     while due := _take_due(timers, until, left):
         if len(due) > 1:
             work.tickets.foresee_keys([tracking_key for _, _, tracking_key in due])
         last, place = due[-1][0], len(due)
         while due and left:
             wake_at, _, tracking_key = heappop(due)
+            wakes += 1
             clock.reach(wake_at)
             work.now = max(clock.now(), wake_at)
             left = left - 1 if perf_counter_ns() < ends else 0
@@ -80,12 +124,11 @@ def fire_due(work: UnitOfWork, timers: Timers, clock: TimeSource, until: int) ->
                 timers.set(tracking_key, next_wake)
         for wake_at, _, tracking_key in due:
             timers.set(tracking_key, wake_at)
+    return wakes
 
 
-def carry_out(
-    work: UnitOfWork, waiting: JobQueue, results: list[Result], is_hurried: Callable[[], bool]
-) -> None:
-    """Runs the next jobs that wait, up to MAX_COMMANDS and for TURN_NS, or for HURRY_NS when `is_hurried`.
+def carry_out(work: UnitOfWork, waiting: JobQueue, results: list[Result], room_ns: int) -> None:
+    """Runs the next jobs that wait: one at least, up to MAX_COMMANDS, and as many as begin within `room_ns`.
 
     What came of each goes into `results`, also when it raises.
     Raises StorageError when the database cannot be read.
@@ -106,8 +149,7 @@ def carry_out(
                 results.append(Result(job, None, error))
                 if isinstance(error, StorageError):
                     raise
-            took = perf_counter_ns() - begun
-            if took > TURN_NS or (took > HURRY_NS and is_hurried()):
+            if perf_counter_ns() - begun > room_ns:
                 break
     finally:
         waiting.put_back(taken[count:])
