@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiohttp import web
@@ -35,12 +35,8 @@ from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
-from slad.service.access import holder
 
 T = TypeVar("T")
-
-MAX_WAITING: Final = 32
-"""Pages that wait for the thread that reads; more are asked to come again."""
 
 MAX_QUERY: Final = 1_000
 """Characters of what is searched for."""
@@ -70,15 +66,14 @@ class Pages:
     def __init__(self, parts: Parts, breaches: RecentBreaches) -> None:
         self._parts = parts
         self._calls = parts.calls
-        self.shell = Shell(parts.calls, parts.clock)
+        self.shell = Shell(parts.calls, parts.queries, parts.clock)
         self._report = ReportPages(self.shell, parts.calls)
         self._boards = Boards(parts.calls, parts.queries, parts.hub, breaches, parts.clock)
         self.grpc_address = ""
         """What the commands that a page shows call."""
-        self._waiting = 0
         self._streams = 0
         self._ending = asyncio.Event()
-        self._fragments: dict[tuple[int, str], tuple[NowView, str]] = {}
+        self._fragments: dict[tuple[int, str], tuple[NowView, asyncio.Future[str]]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """All addresses but those of files."""
@@ -109,7 +104,8 @@ class Pages:
         """What goes on now."""
         who, by = self.shell.who(request), self.shell.times(request)
         view = await self._boards.view(who)
-        return self.shell.page(request, "now.html", by, live=Markup(self._now_fragment(view, by)))  # noqa: S704
+        live = Markup(await self._now_fragment(view, by))  # noqa: S704
+        return await self.shell.page(request, "now.html", by, live=live)
 
     async def search(self, request: web.Request) -> web.Response:
         """The ticket that is searched for, or what begins like it."""
@@ -126,28 +122,33 @@ class Pages:
         if len(exact) == 1:
             raise web.HTTPSeeOther(ticket_path(*exact[0]))
         code = 200 if found else 404
-        return self.shell.page(
+        return await self.shell.page(
             request, "search.html", by, code, asked=asked, found=found[:FOUND], more=len(found) > FOUND
         )
 
     async def ticket(self, request: web.Request) -> web.Response:
         """One ticket."""
         asked = self._asked(request)
-        page = await self._read(
-            lambda queries: self._ticket_page(request, look(queries, asked, self.shell.now()))
-        )
-        return html(page)
+
+        def draw(queries: Queries) -> str:
+            view = look(queries, asked, self.shell.now())
+            live = Markup(self._ticket_fragment(view))  # noqa: S704
+            return self.shell.draw(
+                "ticket.html", **self.shell.frame(request, view.times), view=view, live=live
+            )
+
+        return html(await self.shell.read(draw))
 
     async def timeline_svg(self, request: web.Request) -> web.Response:
         """The picture of one ticket by itself."""
         asked = self._asked(request)
-        view = await self._read(lambda queries: look(queries, asked, self.shell.now(), alone=True))
+        view = await self.shell.read(lambda queries: look(queries, asked, self.shell.now(), alone=True))
         return web.Response(text=view.picture, content_type="image/svg+xml", charset="utf-8")
 
     async def delivery(self, request: web.Request) -> web.Response:
         """Consumers, sinks, and what is parked."""
         who, by = self.shell.who(request), self.shell.times(request)
-        return self.shell.page(request, "delivery.html", by, view=await delivery(self._calls, who))
+        return await self.shell.page(request, "delivery.html", by, view=await delivery(self._calls, who))
 
     # --- streams
 
@@ -157,7 +158,7 @@ class Pages:
 
         async def fragments() -> AsyncGenerator[str]:
             async for view in self._boards.changes(who):
-                yield self._now_fragment(view, by._replace(now=self.shell.now()))
+                yield await self._now_fragment(view, by._replace(now=self.shell.now()))
 
         return await self._stream(request, who, fragments())
 
@@ -177,7 +178,7 @@ class Pages:
             try:
                 while not listener.done():
                     happened.clear()
-                    yield await self._read(
+                    yield await self.shell.read(
                         lambda queries: self._ticket_fragment(look(queries, asked, self.shell.now()))
                     )
                     with suppress(TimeoutError):
@@ -253,43 +254,22 @@ class Pages:
         )
 
     async def _tickets_like(self, prefix: str, tenants: Tenants) -> list[tuple[str, str]]:
-        return await self._read(lambda queries: queries.overview.tickets_like(prefix, tenants, FOUND + 1))
+        return await self.shell.read(
+            lambda queries: queries.overview.tickets_like(prefix, tenants, FOUND + 1)
+        )
 
-    async def _read(self, query: Callable[[Queries], T]) -> T:
-        with self._place_in_line():
-            return await self._parts.queries.run(query, holder())
-
-    @contextmanager
-    def _place_in_line(self) -> Any:
-        if self._waiting >= MAX_WAITING:
-            message = f"{MAX_WAITING} pages wait already"
-            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-
-    def _now_fragment(self, view: NowView, by: Times) -> str:
+    async def _now_fragment(self, view: NowView, by: Times) -> str:
         """Drawn once for all who look at the same view by the same clocks."""
         key = id(view), by.name
         known = self._fragments.get(key)
-        if known is not None and known[0] is view and not self._parts.clock.is_virtual:
-            return known[1]
-        if len(self._fragments) > MAX_STREAMS:
-            self._fragments.clear()
-        html = self.shell.part("_now.html", view=view, times=by)
-        self._fragments[key] = view, html
-        return html
-
-    def _ticket_page(self, request: web.Request, view: TicketView) -> str:
-        return self.shell.render(
-            request,
-            "ticket.html",
-            view.times,
-            view=view,
-            live=Markup(self._ticket_fragment(view)),  # noqa: S704
-        )
+        if known is None or known[0] is not view or self._parts.clock.is_virtual:
+            if len(self._fragments) > MAX_STREAMS:
+                self._fragments.clear()
+            drawing = asyncio.ensure_future(
+                self.shell.read(lambda _: self.shell.draw("_now.html", view=view, times=by))
+            )
+            known = self._fragments[key] = view, drawing
+        return await asyncio.shield(known[1])
 
     def _ticket_fragment(self, view: TicketView) -> str:
         asked, (begin, end) = view.asked, view.window
@@ -303,7 +283,7 @@ class Pages:
             }
             return ticket_path(asked.tenant_id, asked.ticket_id, page, **{**query, **changes})
 
-        return self.shell.part(
+        return self.shell.draw(
             "_ticket.html",
             view=view,
             times=view.times,

@@ -73,7 +73,7 @@ class ReportPages:
         reply = None
         if wanted.tenant_id:
             reply = await self._calls.call(wanted.who, "SlaBackend.ReportSla", **wanted.fields())
-        return self._shell.page(
+        return await self._shell.page(
             request,
             "report.html",
             wanted.times,
@@ -111,7 +111,7 @@ class ReportPages:
                     break
         finally:
             await replies.aclose()
-        return self._shell.page(
+        return await self._shell.page(
             request,
             "promises.html",
             wanted.times,

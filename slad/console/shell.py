@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
@@ -15,16 +16,28 @@ from slad.console.times import Times, iso, times
 from slad.console.visitor import COOKIE, ZONE_COOKIE, visitor
 from slad.console.words import STATUSES, status_word, ticket_path
 from slad.core.access import Caller
+from slad.core.errors import Refusal, Refused
 from slad.core.time_text import open_span, span
+from slad.engine.giving_way import giving_way
+from slad.engine.queries import Queries
+from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
+from slad.service.access import holder
+
+T = TypeVar("T")
+
+MAX_WAITING: Final = 32
+"""Pages that wait for the thread that reads; more are asked to come again."""
 
 
 class Shell:
-    """Draws pages. Safe to use from the thread that reads."""
+    """Draws pages, on the thread that reads: to draw takes as long as to read."""
 
-    def __init__(self, calls: Calls, clock: TimeSource) -> None:
+    def __init__(self, calls: Calls, queries: QueryThread, clock: TimeSource) -> None:
         self._calls = calls
+        self._queries = queries
         self._clock = clock
+        self._waiting = 0
         self._templates = Environment(
             loader=PackageLoader("slad.console"),
             autoescape=True,
@@ -34,7 +47,12 @@ class Shell:
         )
         self._templates.filters.update(iso=iso, span=span, open_span=open_span, word=status_word)
         self._templates.globals.update(
-            ticket_path=ticket_path, version=__version__, statuses=STATUSES, is_virtual=clock.is_virtual
+            ticket_path=ticket_path,
+            version=__version__,
+            statuses=STATUSES,
+            is_virtual=clock.is_virtual,
+            live=None,
+            asked="",
         )
 
     def who(self, request: web.Request) -> Caller:
@@ -53,35 +71,45 @@ class Shell:
         """The time by slad's clock, UTC epoch ms."""
         return self._clock.now()
 
-    def page(
+    async def page(
         self, request: web.Request, template: str, by: Times, code: int = 200, **values: Any
     ) -> web.Response:
         """A whole page as an answer."""
-        return html(self.render(request, template, by, **values), code)
+        frame = self.frame(request, by)
+        return html(await self.read(lambda _: self.draw(template, **frame, **values)), code)
 
-    def render(self, request: web.Request, template: str, by: Times, **values: Any) -> str:
-        """A whole page."""
-        query = {key: value for key, value in request.query.items() if key != "zone"}
-        return self._templates.get_template(template).render(
-            times=by,
-            here=request.path_qs if request.method == "GET" else "/",
-            path=request.path,
-            query=query,
-            stream=f"{quote(request.path.rstrip('/'), safe='/%')}/live",
-            query_string=request.query_string,
-            is_signed_in=COOKIE in request.cookies,
-            **{"live": None, "asked": "", **values},
-        )
+    def frame(self, request: web.Request, by: Times) -> dict[str, Any]:
+        """What every whole page is drawn with."""
+        return {
+            "times": by,
+            "here": request.path_qs if request.method == "GET" else "/",
+            "path": request.path,
+            "query": {key: value for key, value in request.query.items() if key != "zone"},
+            "stream": f"{quote(request.path.rstrip('/'), safe='/%')}/live",
+            "query_string": request.query_string,
+            "is_signed_in": COOKIE in request.cookies,
+        }
 
-    def part(self, template: str, **values: Any) -> str:
-        """A part of a page."""
-        return self._templates.get_template(template).render(**values)
+    def draw(self, template: str, **values: Any) -> str:
+        """A page or a part of one. For the thread that reads."""
+        return "".join(giving_way(self._templates.get_template(template).generate(**values)))
+
+    async def read(self, query: Callable[[Queries], T]) -> T:
+        """What `query` makes on the thread that reads. Raises what it raises, and Refused (OVERLOADED)."""
+        if self._waiting >= MAX_WAITING:
+            message = f"{MAX_WAITING} pages wait already"
+            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
+        self._waiting += 1
+        try:
+            return await self._queries.run(query, holder())
+        finally:
+            self._waiting -= 1
 
     def trouble(self, request: web.Request, told: Trouble) -> web.Response:
-        """The page that says why another one cannot be shown."""
-        response = self.page(
-            request, "trouble.html", times("UTC", "", "", self.now()), told.code, trouble=told
-        )
+        """The page that says why another one cannot be shown; it waits for no thread."""
+        frame = self.frame(request, times("UTC", "", "", self.now()))
+        page = self._templates.get_template("trouble.html").render(**frame, trouble=told)
+        response = html(page, told.code)
         if told.code == 503:
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response

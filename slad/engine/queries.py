@@ -22,6 +22,7 @@ from slad.engine.attainment import Attainment
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
 from slad.engine.dry_run import WouldChange, would_change
+from slad.engine.giving_way import giving_way
 from slad.engine.overview import Overview, tenant_keys
 from slad.engine.terms_change import Selection, TermsChange
 from slad.engine.tickets import clock_not_found, generation_not_found, not_found, sole_holder
@@ -252,14 +253,16 @@ class Queries:
         self, tenants: Tenants, states: frozenset[TrackingState], after_key: int
     ) -> Iterator[Record]:
         if tenants is None:
-            return self._store.of_all(after_key, MAX_SCANNED)
-        return heapq.merge(
-            *(
-                self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
-                for tenant_key in tenant_keys(self._catalog, tenants)
-                for state in states or TrackingState
-            ),
-            key=attrgetter("tracking_key"),
+            return giving_way(self._store.of_all(after_key, MAX_SCANNED))
+        return giving_way(
+            heapq.merge(
+                *(
+                    self._store.of_tenant(tenant_key, state, after_key, MAX_SCANNED)
+                    for tenant_key in tenant_keys(self._catalog, tenants)
+                    for state in states or TrackingState
+                ),
+                key=attrgetter("tracking_key"),
+            )
         )
 
     def next_wakes(self, limit: int, now: int, tenants: Tenants = None) -> list[tuple[int, Answer]]:
@@ -270,7 +273,7 @@ class Queries:
             of_each = [self._store.wakes_of_tenant(key, limit) for key in tenant_keys(self._catalog, tenants)]
             wakes = list(islice(heapq.merge(*of_each), limit))
         records = self._store.by_keys([key for _, key in wakes])
-        answers = [(wake_at, self._readable(records.get(key), now)) for wake_at, key in wakes]
+        answers = [(wake_at, self._readable(records.get(key), now)) for wake_at, key in giving_way(wakes)]
         return [(wake_at, answer) for wake_at, answer in answers if answer is not None]
 
     def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
