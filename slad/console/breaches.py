@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from slad_client.v1 import types_pb2 as pb
 
+from slad.console.live import gathered
 from slad.console.words import event_clock
 from slad.core.access import Tenants
 from slad.core.events import EventType
@@ -15,6 +16,7 @@ from slad.core.instants import DAY_MS
 from slad.delivery.hub import EventHub, LoggedEvent
 from slad.engine.event_codec import decode_event
 from slad.engine.query_thread import QueryThread
+from slad.engine.time_source import TimeSource
 
 LOOK_BACK: Final = 100_000
 """Events that are read back at the most."""
@@ -39,8 +41,9 @@ class Breach(NamedTuple):
 class RecentBreaches:
     """Follows the event log. For the event loop's thread."""
 
-    def __init__(self, hub: EventHub, queries: QueryThread) -> None:
+    def __init__(self, hub: EventHub, queries: QueryThread, clock: TimeSource) -> None:
         self._hub = hub
+        self._clock = clock
         self._queries = queries
         self._found: deque[Breach] = deque(maxlen=KEPT)
         self.is_caught_up = False
@@ -49,7 +52,7 @@ class RecentBreaches:
     async def follow(self) -> None:
         """Goes on until it is cancelled, or the hub is closed (Refused)."""
         head = self._hub.head
-        async for page in self._hub.follow(max(0, head - LOOK_BACK)):
+        async for page in gathered(self._hub, max(0, head - LOOK_BACK), self._clock):
             telling = [event for event in page if event.type in _TELLING]
             if telling:
                 for event in await self._queries.run(lambda _, telling=telling: list(_read(telling))):  # type: ignore[misc]

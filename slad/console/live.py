@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from aiohttp import web
+
+from slad.delivery.hub import EventHub, LoggedEvent
+from slad.engine.time_source import TimeSource
 
 MAX_STREAMS: Final = 200
 """Pages that are live at once."""
 
 BEAT_S: Final = 15.0
 """A line is sent at least this often, so that nothing on the way takes the stream for dead."""
+
+GATHER_S: Final = 0.2
+"""A page need not hear of every commit at once: twenty that do would cost as much as the commits."""
 
 RETRY_MS: Final = 2_000
 """When a browser comes again after the stream broke off."""
@@ -22,6 +29,17 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
+
+
+async def gathered(
+    hub: EventHub, after: int, clock: TimeSource
+) -> AsyncGenerator[Sequence[LoggedEvent], None]:
+    """As `EventHub.follow`, but what comes within GATHER_S comes together; not where time is virtual."""
+    async with aclosing(hub.follow(after)) as pages:
+        async for events in pages:
+            yield events
+            if events[-1].sequence >= hub.head and not clock.is_virtual:
+                await asyncio.sleep(GATHER_S)
 
 
 class LiveStream:

@@ -15,7 +15,7 @@ from slad.console.axis import WHOLE, ZOOMS
 from slad.console.breaches import RecentBreaches
 from slad.console.calls import Calls
 from slad.console.delivery import delivery
-from slad.console.live import MAX_STREAMS, LiveStream
+from slad.console.live import MAX_STREAMS, LiveStream, gathered
 from slad.console.now import Boards, NowView
 from slad.console.report_pages import ReportPages
 from slad.console.shell import Shell, html
@@ -169,7 +169,7 @@ class Pages:
 
         async def listen() -> None:
             needle = asked.ticket_id.encode()
-            async for events in self._parts.hub.follow(self._parts.hub.head):
+            async for events in gathered(self._parts.hub, self._parts.hub.head, self._parts.clock):
                 if any(needle in event.body for event in events):
                     happened.set()
 

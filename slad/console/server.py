@@ -65,7 +65,7 @@ class Console:
     def __init__(self, parts: Parts, notice: Callable[[Exception], None]) -> None:
         self._parts = parts
         self._notice = notice
-        self._breaches = RecentBreaches(parts.hub, parts.queries)
+        self._breaches = RecentBreaches(parts.hub, parts.queries, parts.clock)
         self._pages = Pages(parts, self._breaches)
         self._is_stopping = False
         self._following: asyncio.Task[None] | None = None
