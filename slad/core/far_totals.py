@@ -45,6 +45,8 @@ class _Kind(NamedTuple):
     one_jump: int
     """What the local total jumps by at the first change, every year."""
     two_jump: int
+    changes: tuple[tuple[int, int, int, int, int], ...]
+    """(first day of the year whose hours it touches, last one, since the year began, shift before, after)."""
 
 
 class _Period(NamedTuple):
@@ -167,27 +169,20 @@ class FarTotals:
         done_until = -FOREVER_MS
         for first, end in self._hours.one_off:
             for year in range(max(year_of(first), self._first), year_of(end - 1) + 1):
-                for low, high, at_ms, before_shift, after_shift in self._changes_of(year):
-                    if at_ms <= done_until or high < first or low >= end:
+                start, kind = year_start(year), self._kinds[YEAR_KINDS[year % YEARS_PER_CYCLE]]
+                for low, high, span_ms, before, after in kind.changes:
+                    if start + high < first or start + low >= end:
+                        continue  # the dates of nearly all changes
+                    at_ms = (start - EPOCH_DAY) * DAY_MS + span_ms
+                    if at_ms <= done_until:
                         continue
                     done_until = at_ms
                     jumps = (
-                        local_total(hours, at_ms + after_shift) - local_total(hours, at_ms + before_shift)
+                        local_total(hours, at_ms + after) - local_total(hours, at_ms + before)
                         for hours in (self._hours, self._hours.every_year)
                     )
                     if extra := next(jumps) - next(jumps):
                         yield at_ms, extra
-
-    def _changes_of(self, year: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """(first date, last date, instant, shift before it, shift after it) of the two changes of a year."""
-        kind, start = self._kinds[YEAR_KINDS[year % YEARS_PER_CYCLE]], year_start(year)
-        for span_ms, before, after in (
-            (kind.one_ms, kind.two_shift, kind.one_shift),
-            (kind.two_ms, kind.one_shift, kind.two_shift),
-        ):
-            at_ms = (start - EPOCH_DAY) * DAY_MS + span_ms
-            days = (at_ms + before) // DAY_MS, (at_ms + after) // DAY_MS
-            yield min(days), max(days), at_ms, before, after
 
     def _before_rule(self) -> PeriodTotals:
         """The total up to the first ruled change, from its own 0."""
@@ -203,6 +198,10 @@ def _kind(hours: OpenHours, zone: Zone, kind: int) -> _Kind:
     (one_ms, one_offset), (two_ms, two_offset) = zone.changes_of(year)
     one_shift, two_shift = one_offset + EPOCH_MS, two_offset + EPOCH_MS
     begin_ms = (year_start(year) - EPOCH_DAY) * DAY_MS
+    changes = []
+    for at_ms, before, after in ((one_ms, two_shift, one_shift), (two_ms, one_shift, two_shift)):
+        days = [(at_ms + shift) // DAY_MS - year_start(year) for shift in (before, after)]
+        changes.append((min(days), max(days), at_ms - begin_ms, before, after))
     return _Kind(
         one_ms - begin_ms,
         two_ms - begin_ms,
@@ -210,4 +209,5 @@ def _kind(hours: OpenHours, zone: Zone, kind: int) -> _Kind:
         two_shift,
         local_total(hours, one_ms + one_shift) - local_total(hours, one_ms + two_shift),
         local_total(hours, two_ms + two_shift) - local_total(hours, two_ms + one_shift),
+        tuple(changes),
     )

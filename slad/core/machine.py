@@ -29,9 +29,9 @@ MAX_FACTS: Final = 10_000
 """Facts that one tracking holds, with or without effect; a ticket beyond it is a loop in the caller."""
 
 
-MAX_THRESHOLDS: Final = 4_000
+MAX_THRESHOLDS: Final = 5_000
 """Thresholds of all cycles of one tracking, fired or to come, a cycle with few of them counted for
-CYCLE_THRESHOLDS: every command reads them all. 1,000 cycles of clocks with the usual four."""
+CYCLE_THRESHOLDS: every command reads them all. 1,250 cycles of clocks with the usual four."""
 
 
 class ReopenMode(IntEnum):

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP_GRACE_S: Final = 5.0
-"""How long calls under way may take to finish after SIGTERM."""
+STOP_GRACE_S: Final = 3.0
+"""How long calls under way may take to finish after SIGTERM. What waits for its turn then is refused."""
 
 
 class Daemon:
@@ -296,13 +296,12 @@ async def _end(parts: Assembly) -> None:
     parts.execution.close()
     if parts.console is not None:
         parts.console.end()
-    await parts.sinks.stop()
-    await parts.server.stop(STOP_GRACE_S)
+    await asyncio.gather(parts.sinks.stop(), parts.server.stop(STOP_GRACE_S))
     if parts.pass_through is not None:
         await parts.pass_through.stop()
     if parts.console is not None:
         await parts.console.stop()
-    parts.engine.stop()
+    parts.engine.stop(at_once=True)
 
 
 def _clock(settings: Settings) -> TimeSource:

@@ -148,7 +148,7 @@ class SlaEngine:
         Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
         """
         if self._stopping:
-            raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+            raise _stopping()
         if command is not None:
             tenant_id = command.tenant_id
         self._jobs.require_room(self.max_waiting, tenant_id)
@@ -168,7 +168,7 @@ class SlaEngine:
         """
         done: asyncio.Future[list[bytes | Exception]] = asyncio.get_running_loop().create_future()
         if self._stopping:
-            _fail(done, Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+            _fail(done, _stopping())
             return done
         run = partial(execute_all, commands=commands)
         self._jobs.put(Job(run, done, cause, stream=stream, commands=len(commands)))
@@ -192,9 +192,14 @@ class SlaEngine:
         """Loads what is due soon. To be called once, before `run`."""
         self._timers.fill(self._until())
 
-    def stop(self) -> None:
-        """Lets `run` finish what waits, and return. Further commands are refused."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Lets `run` finish what waits, or refuse it and finish its turn `at_once`, and return.
+
+        Further commands are refused.
+        """
         self._stopping = True
+        if at_once:
+            self._refuse([], _stopping())
         self._awake.set()
 
     async def run(self) -> None:
@@ -236,7 +241,7 @@ class SlaEngine:
         finally:
             self._stopping = True
             self._writer.close()
-            refused = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
+            refused = _stopping()
             self._refuse(results, refused)
             for advance in self._advances:
                 _fail(advance.done, refused)
@@ -388,6 +393,10 @@ class SlaEngine:
         self._awake.clear()
         if alarm is not None:
             alarm.cancel()
+
+
+def _stopping() -> Refused:
+    return Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
 
 
 def _fail(done: asyncio.Future[Any], error: Exception) -> None:

@@ -329,11 +329,6 @@ class LoopQueries:
         self._begin()
         return self._queries.status(tenant_id, ticket_id, generation, now)
 
-    def statuses(self, tenant_id: str, ticket_ids: Sequence[str], now: int) -> StatusPage:
-        """See `Queries.statuses`."""
-        self._begin()
-        return self._queries.statuses(tenant_id, ticket_ids, now)
-
     def _begin(self) -> None:
         if not self._reading:
             self._store.begin()

@@ -66,6 +66,8 @@ class Reconciliation:
         self._tenant_id = tenant_id
         self._tenant_key = self._catalog.tenant_key(tenant_id)
         self._listed: set[int] = set()
+        self.is_given_up = False
+        """Nobody waits for its findings any more: the rest is left out."""
         self._missing: set[str] = set()
 
     def compare(self, wanted: Start) -> TicketDifferences | None:
@@ -100,6 +102,8 @@ class Reconciliation:
             return
         after = 0
         while page := list(self._store.of_tenant(self._tenant_key, TrackingState.ACTIVE, after, PAGE)):
+            if self.is_given_up:
+                return
             after = page[-1].tracking_key
             for record in page:
                 if record.tracking_key not in self._listed:

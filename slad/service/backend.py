@@ -6,9 +6,9 @@ sent after it (see `SlaEngine`), so the methods return serialized messages.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -22,7 +22,7 @@ from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.engine import SlaEngine
 from slad.engine.outgoing import Outgoing
-from slad.engine.queries import LoopQueries, Queries
+from slad.engine.queries import LoopQueries, Queries, StatusPage
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service import replies
@@ -38,8 +38,16 @@ from slad.service.limits import MAX_REPLY_BYTES, MIB
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader, WatchQuery
 
-STATUSES_AT_ONCE: Final = 32
-"""Statuses that are made without a pause, some 2 ms."""
+STATUSES_AT_ONCE: Final = 128
+"""Statuses that are made without a turn for other callers' queries: some 8 ms, of tickets with few facts."""
+
+
+def _statuses(
+    tenant_id: str, ticket_ids: list[str], now: int, queries: Queries
+) -> tuple[StatusPage, list[bytes]]:
+    """How some tickets of a tenant stand, and the serialized SlaStatus of each of the answers."""
+    page = queries.statuses(tenant_id, ticket_ids, now)
+    return page, list(map(replies.sla_status, page.answers))
 
 
 class SlaBackend:
@@ -149,11 +157,9 @@ class SlaBackend:
         tenant_id, ticket_ids = self._requests.batch_query(request)
         rest, statuses, size = rpc.BatchGetSlaStatusResponse(), list[bytes](), 0
         for begin in range(0, len(ticket_ids), STATUSES_AT_ONCE):
-            if begin:
-                await asyncio.sleep(0)  # timers and other calls have their turn
-            some = ticket_ids[begin : begin + STATUSES_AT_ONCE]
-            page = self._queries.statuses(tenant_id, some, self._clock.now())
-            bodies = list(map(replies.sla_status, page.answers))
+            some, now = ticket_ids[begin : begin + STATUSES_AT_ONCE], self._clock.now()
+            # Beside the event loop: each ticket may have thousands of facts.
+            page, bodies = await self._slow_queries.run(partial(_statuses, tenant_id, some, now), holder())
             size += sum(map(len, bodies))
             if size > MAX_REPLY_BYTES:
                 text = f"more than {MAX_REPLY_BYTES // MIB} MiB of statuses; ask for fewer tickets at once"

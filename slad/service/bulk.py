@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -15,7 +15,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
-from slad.engine.commands import Answer, Mend, Start
+from slad.engine.commands import Answer, Command, Mend, Render, Start
 from slad.engine.engine import SlaEngine
 from slad.engine.handlers import execute
 from slad.engine.reconcile import Reconciliation, TicketDifferences
@@ -26,13 +26,13 @@ from slad.service.access import attributed, tenant_not_allowed
 from slad.service.fields import duration_ms
 from slad.service.heavy_steps import HeavySteps
 from slad.service.import_rows import tracking_import
-from slad.service.limits import MAX_REPLY_BYTES
+from slad.service.limits import KIB, MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
 from slad.service.views import Views
 
 ROWS_AT_ONCE: Final = 32
 """Rows that go through the engine together; timers and commands get their turns between them. A row counts
-once more for everything that it says has happened."""
+once more for everything that it says has happened, and for every KiB of its start: there may be schedules."""
 
 CHUNKS_AHEAD: Final = 16
 """Chunks of an import under way: while some are committed the next are read."""
@@ -80,15 +80,20 @@ class Bulk:
         reply = rpc.ImportSlaTrackingsResponse()
         line, index = object(), 0
         under_way: deque[_Chunk] = deque()
-        async for message in stream:
-            for rows in _chunks(message.trackings):
-                if len(under_way) == CHUNKS_AHEAD:
-                    await under_way.popleft().add_to(reply)
-                async with self._steps.one():
-                    under_way.append(self._begin(line, rows, index, who))
-                index += len(rows)
-        for chunk in under_way:
-            await chunk.add_to(reply)
+        try:
+            async for message in stream:
+                for rows in _chunks(message.trackings):
+                    if len(under_way) == CHUNKS_AHEAD:
+                        await under_way.popleft().add_to(reply)
+                    async with self._steps.one():
+                        under_way.append(self._begin(line, rows, index, who))
+                    index += len(rows)
+            for chunk in under_way:
+                await chunk.add_to(reply)
+        except BaseException:
+            for chunk in under_way:
+                chunk.abandon()
+            raise
         return reply
 
     def _begin(self, line: object, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Chunk:
@@ -103,7 +108,8 @@ class Bulk:
             except (InvalidField, Refused) as error:
                 chunk.rejected.append((index, row.start.ticket_id, without_frames(error)))
         if chunk.rows:
-            chunk.done = self._engine.put(line, [(row.start, row) for row in chunk.rows])
+            chunk.commands = [(row.start, row) for row in chunk.rows]
+            chunk.done = self._engine.put(line, chunk.commands)
         return chunk
 
     async def reconcile(
@@ -155,7 +161,7 @@ class Bulk:
         ended = not first.explicit_end
         message: rpc.ReconcileSlaTrackingsRequest | None = first
         while message is not None:
-            found = await _on_thread(self._compare, reconciliation, message, first.tenant_id, index)
+            found = await _on_thread(reconciliation, self._compare, message, first.tenant_id, index)
             findings += found[: MAX_LISTED + 1 - len(findings)]
             index += len(message.trackings)
             ended = ended or message.end
@@ -163,7 +169,7 @@ class Bulk:
         if not ended:
             raise InvalidField("end", "REQUIRED", "the list stopped before its end; nothing was changed")
         room = MAX_LISTED + 1 - len(findings)
-        return findings + await _on_thread(lambda: list(islice(reconciliation.orphans(), room)))
+        return findings + await _on_thread(reconciliation, lambda asked: list(islice(asked.orphans(), room)))
 
     def _compare(
         self,
@@ -175,6 +181,8 @@ class Bulk:
         findings: list[TicketDifferences] = []
         now = self._clock.now()
         for index, row in enumerate(message.trackings, start=first):
+            if reconciliation.is_given_up:
+                break
             try:
                 finding = reconciliation.compare(tracking_import(self._requests, row, tenant_id, now))
             except InvalidField as error:
@@ -193,16 +201,17 @@ class Bulk:
 
 
 async def _on_thread(
-    read: Callable[..., list[TicketDifferences]], *arguments: Any
+    reconciliation: Reconciliation, read: Callable[..., list[TicketDifferences]], *arguments: Any
 ) -> list[TicketDifferences]:
     """On a thread, as the reads of a long list must not hold up the event loop.
 
     Also when it is cancelled it returns only when they are over: then the view may be closed.
     """
-    reading = asyncio.ensure_future(asyncio.to_thread(read, *arguments))
+    reading = asyncio.ensure_future(asyncio.to_thread(read, reconciliation, *arguments))
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
+        reconciliation.is_given_up = True
         while not reading.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({reading})
@@ -245,6 +254,7 @@ def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[list[rpc.SlaTrack
     for row in rows:
         chunk.append(row)
         cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired)
+        cost += row.start.ByteSize() // KIB
         if cost >= ROWS_AT_ONCE:
             yield chunk
             chunk, cost = [], 0
@@ -278,6 +288,12 @@ class _Chunk:
     """(index, ticket_id, why) of the others."""
     done: asyncio.Future[list[bytes | Exception]] | None = None
     """What becomes of `rows`; None: there are none."""
+    commands: list[tuple[Command, Render]] = field(default_factory=list)
+    """What the engine was given of them."""
+
+    def abandon(self) -> None:
+        """Takes back what has not had its turn: nobody is left to hear of it, and others wait."""
+        self.commands.clear()
 
     async def add_to(self, reply: rpc.ImportSlaTrackingsResponse) -> None:
         """Adds what has become of the rows, when it is durable. Raises what ended them all."""

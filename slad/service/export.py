@@ -18,6 +18,7 @@ from slad.core.schedule import Schedule, format_date, format_hours
 from slad.core.terms import ClockTerms, Terms
 from slad.core.tracking import Fired
 from slad.engine.event_codec import set_ms
+from slad.engine.protobuf_bytes import embedded, tag_of
 from slad.engine.queries import LiveTracking, Queries
 from slad.engine.query_thread import QueryThread
 from slad.service.access import holder
@@ -31,18 +32,30 @@ async def export(queries: QueryThread, tenants: Tenants) -> AsyncIterator[bytes]
     """
     after: int | None = 0
     while after is not None:
-        page = await queries.run(partial(Queries.live, tenants=tenants, after_key=after), holder())
-        after = page.next_key
-        reply, size = rpc.ExportSlaTrackingsResponse(), 0
-        for tracking in page.trackings:
-            row = tracking_row(tracking)
-            if size and size + row.ByteSize() > STREAM_BYTES:
-                yield reply.SerializeToString()
-                reply, size = rpc.ExportSlaTrackingsResponse(), 0
-            size += row.ByteSize()
-            reply.trackings.append(row)
-        if size:
-            yield reply.SerializeToString()
+        replies, after = await queries.run(partial(_page, tenants=tenants, after_key=after), holder())
+        for reply in replies:
+            yield reply
+
+
+def _page(queries: Queries, tenants: Tenants, after_key: int) -> tuple[list[bytes], int | None]:
+    """(serialized replies with the next live trackings, the key to go on after, None at the end)."""
+    page = queries.live(tenants, after_key)
+    replies: list[bytes] = []
+    rows: list[bytes] = []
+    size = 0
+    for tracking in page.trackings:
+        row = embedded(_TRACKINGS, tracking_row(tracking).SerializeToString())
+        if rows and size + len(row) > STREAM_BYTES:
+            replies.append(b"".join(rows))
+            rows, size = [], 0
+        rows.append(row)
+        size += len(row)
+    if rows:
+        replies.append(b"".join(rows))
+    return replies, page.next_key
+
+
+_TRACKINGS: Final = tag_of(rpc.ExportSlaTrackingsResponse, "trackings")
 
 
 def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:

@@ -21,6 +21,7 @@ from slad.core.instants import SECOND_MS
 from slad.service import error_details
 from slad.service.access import Gate, Rule
 from slad.service.calls import CallLog, CallMeter, about
+from slad.service.endings import end, endable
 from slad.service.heavy_steps import HEAVY_BYTES, HeavySteps
 from slad.service.places import Kind, Places, places
 from slad.service.stalls import unread, unsent, unsent_by_strangers
@@ -40,6 +41,9 @@ class Bounds:
         self.steps = HeavySteps()
         self._places: dict[Kind, Places] = places(limits)
         self._bulk_s = limits.bulk_time_ms / SECOND_MS
+        self._bulk: set[asyncio.Task[Any]] = set()
+        """Bulk calls under way."""
+        self._is_stopping = False
         self._message_bytes = limits.message_bytes
         self._unsent = unsent(limits)
         self._unsent_by_strangers = unsent_by_strangers(limits)
@@ -59,11 +63,19 @@ class Bounds:
 
     @asynccontextmanager
     async def in_time(self, kind: Kind) -> AsyncIterator[None]:
-        """The whole of a call of that kind. Raises Refused when it takes too long."""
-        timeout = asyncio.timeout(self._bulk_s if kind is Kind.BULK else None)
+        """The whole of a call of that kind. Raises Refused when it takes too long, or slad stops."""
+        if kind is not Kind.BULK:
+            yield
+            return
+        timeout, task = asyncio.timeout(self._bulk_s), asyncio.current_task()
+        assert task is not None
+        if self._is_stopping:
+            raise _stopping()
+        self._bulk.add(task)
         try:
-            async with timeout:
-                yield
+            with endable():
+                async with timeout:
+                    yield
         except TimeoutError:
             if not timeout.expired():
                 raise
@@ -73,6 +85,14 @@ class Bounds:
                 f"it took longer than {self._bulk_s:g} s (limits.bulk_time); what was done by then is done",
                 {"limit": "limits.bulk_time"},
             ) from None
+        finally:
+            self._bulk.discard(task)
+
+    def stop(self) -> None:
+        """Ends all bulk calls, as they may last: they raise Refused (UNAVAILABLE). What was done is done."""
+        self._is_stopping = True
+        for task in self._bulk:
+            end(task, _stopping())
 
     async def request(self, rule: Rule, parse: Callable[[bytes], Any], context: Context) -> Any:
         """The request of a call. Raises Refused when it does not come, InvalidField when there is none, or as
@@ -100,6 +120,10 @@ class Bounds:
     async def send(self, context: Context, reply: Any, size: int) -> None:
         """Sends one message of a stream, of `size` bytes. Raises Refused when nobody reads it."""
         await self._unread.wait(context.write(reply), size)
+
+
+def _stopping() -> Refused:
+    return Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
 
 
 @dataclass(frozen=True, slots=True)

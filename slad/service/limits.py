@@ -37,10 +37,11 @@ EARLIEST_START_MS: Final = 946_684_800_000
 MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
 """Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
-STREAM_BYTES: Final = 64 * 1024
-"""A message of a stream, unless one part of it is larger: slad and gRPC hold one while nobody reads it."""
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
 
-MIB: Final = 1024 * 1024
+STREAM_BYTES: Final = 64 * KIB
+"""A message of a stream, unless one part of it is larger: slad and gRPC hold one while nobody reads it."""
 
 MAX_REPLY_BYTES: Final = 2 * MIB
 """A reply of many parts is cut here, and goes on in the next: clients take 4 MiB unless told otherwise."""

@@ -78,6 +78,7 @@ class SladServer:
         tracing: Tracing | None = None,
     ) -> None:
         meters, log = meters or CallMeters(), log or CallLog()
+        self._bounds = bounds
         self._server = grpc.aio.server(options=(*OPTIONS, *_options(bounds.limits)))
         self._health = Health()
         for descriptor, service in {**services, HEALTH: self._health}.items():
@@ -124,8 +125,10 @@ class SladServer:
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls and waits up to `grace_s` seconds for those under way.
 
-        Streams have to be ended by their services before, or the whole time passes.
+        Bulk calls end at once. Other streams have to be ended by their services before, or the whole time
+        passes.
         """
+        self._bounds.stop()
         self._health.stop()
         await self._server.stop(grace_s)
 

@@ -237,6 +237,22 @@ async def test_stopping_finishes_what_waits_and_refuses_what_comes(tmp_path: Pat
         assert (await waiting).ticket.generation == 1
 
 
+async def test_stopping_at_once_refuses_what_waits(tmp_path: Path) -> None:
+    async with rig(tmp_path) as slad:
+        slad.journal.gate.clear()
+        under_way = asyncio.create_task(slad.start("A"))
+        await settle()
+        waiting = asyncio.create_task(slad.start("B"))
+        await settle()
+        slad.engine.stop(at_once=True)
+        slad.journal.gate.set()
+        with pytest.raises(Refused) as caught:
+            await waiting
+        assert caught.value.reason == "STOPPING"
+        assert (await under_way).ticket.generation == 1, "its turn has begun"
+        assert slad.told() == ["STARTED"]
+
+
 class SteppedClock:
     """A wall clock that the test sets."""
 

@@ -141,7 +141,7 @@ def test_a_row_of_too_many_cycles_is_refused_before_they_are_counted(tmp_path: P
     body, alone = row.SerializeToString(), messages(990).SerializeToString()
 
     def refused() -> None:
-        with pytest.raises(Refused, match="more than 4000 thresholds"):
+        with pytest.raises(Refused, match="more than 5000 thresholds"):
             slad.build_row(body)
 
     with turns(tmp_path) as slad:
