@@ -72,6 +72,11 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
 E = TypeVar("E", bound=BaseException)
 
 
+def stopping(again: str = "try again") -> Refused:
+    """What is said to whoever slad cannot serve any more."""
+    return Refused(Refusal.UNAVAILABLE, "STOPPING", f"slad is stopping; {again}")
+
+
 def without_frames(error: E) -> E:
     """`error` without the way that it came.
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
 
-from slad.core.errors import Refusal, Refused
+from slad.core.errors import stopping
 from slad.storage.row_reader import StoredEvent
 from slad.storage.rows import EventRow
 from slad.storage.store import Lineage, SequenceGap
@@ -113,7 +113,7 @@ class EventHub:
             if require is not None:
                 require()
             if self._closed:
-                raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; watch again")
+                raise stopping("watch again")
             if after >= self._head:
                 await self._news.wait()
                 continue

@@ -24,7 +24,7 @@ from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, TypeVar
 
 from slad.config.settings import DEFAULT_LIMITS
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField, Refused, stopping
 from slad.core.instants import SECOND_MS, format_instant
 from slad.core.metrics import TWO_CLOCKS, ClockLabels
 from slad.engine.carrier import Carrier
@@ -148,7 +148,7 @@ class SlaEngine:
         Raises what `run` raises, and Refused when the engine is stopping, overloaded or cannot write.
         """
         if self._stopping:
-            raise _stopping()
+            raise stopping()
         if command is not None:
             tenant_id = command.tenant_id
         self._jobs.require_room(self.max_waiting, tenant_id)
@@ -168,7 +168,7 @@ class SlaEngine:
         """
         done: asyncio.Future[list[bytes | Exception]] = asyncio.get_running_loop().create_future()
         if self._stopping:
-            _fail(done, _stopping())
+            _fail(done, stopping())
             return done
         run = partial(execute_all, commands=commands)
         self._jobs.put(Job(run, done, cause, stream=stream, commands=len(commands)))
@@ -193,13 +193,10 @@ class SlaEngine:
         self._timers.fill(self._until())
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Lets `run` finish what waits, or refuse it and finish its turn `at_once`, and return.
-
-        Further commands are refused.
-        """
+        """Lets `run` finish what waits, or `at_once` refuse it, and return. What comes is refused."""
         self._stopping = True
         if at_once:
-            self._refuse([], _stopping())
+            self._refuse([], stopping())
         self._awake.set()
 
     async def run(self) -> None:
@@ -241,7 +238,7 @@ class SlaEngine:
         finally:
             self._stopping = True
             self._writer.close()
-            refused = _stopping()
+            refused = stopping()
             self._refuse(results, refused)
             for advance in self._advances:
                 _fail(advance.done, refused)
@@ -393,10 +390,6 @@ class SlaEngine:
         self._awake.clear()
         if alarm is not None:
             alarm.cancel()
-
-
-def _stopping() -> Refused:
-    return Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
 
 
 def _fail(done: asyncio.Future[Any], error: Exception) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.access import Caller
-from slad.core.errors import InvalidField, Refusal, Refused, without_frames
+from slad.core.errors import InvalidField, stopping, without_frames
 from slad.engine.commands import Command, Complete, Render
 from slad.engine.engine import SlaEngine
 from slad.engine.protobuf_bytes import embedded, tag_of
@@ -104,7 +104,7 @@ class Execution:
     def close(self) -> None:
         """Ends all streams, once what they have under way is answered: they raise Refused (UNAVAILABLE)."""
         for exchange in self._open:
-            exchange.end(Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again"))
+            exchange.end(stopping())
 
     @property
     def share(self) -> int:

@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from slad.config.settings import LimitSettings
 from slad.core.access import Caller
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField, Refusal, Refused, stopping
 from slad.core.instants import SECOND_MS
 from slad.service import error_details
 from slad.service.access import Gate, Rule
@@ -70,7 +70,7 @@ class Bounds:
         timeout, task = asyncio.timeout(self._bulk_s), asyncio.current_task()
         assert task is not None
         if self._is_stopping:
-            raise _stopping()
+            raise stopping()
         self._bulk.add(task)
         try:
             with endable():
@@ -92,7 +92,7 @@ class Bounds:
         """Ends all bulk calls, as they may last: they raise Refused (UNAVAILABLE). What was done is done."""
         self._is_stopping = True
         for task in self._bulk:
-            end(task, _stopping())
+            end(task, stopping())
 
     async def request(self, rule: Rule, parse: Callable[[bytes], Any], context: Context) -> Any:
         """The request of a call. Raises Refused when it does not come, InvalidField when there is none, or as
@@ -120,10 +120,6 @@ class Bounds:
     async def send(self, context: Context, reply: Any, size: int) -> None:
         """Sends one message of a stream, of `size` bytes. Raises Refused when nobody reads it."""
         await self._unread.wait(context.write(reply), size)
-
-
-def _stopping() -> Refused:
-    return Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; try again")
 
 
 @dataclass(frozen=True, slots=True)

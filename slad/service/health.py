@@ -9,7 +9,7 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2
 
-from slad.core.errors import Refusal, Refused
+from slad.core.errors import Refusal, Refused, stopping
 
 HEALTH: Final[Any] = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
@@ -53,7 +53,7 @@ class Health:
                 told = status
                 yield _Status(status=status).SerializeToString()
             elif self._stopping:
-                raise Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping; watch again")
+                raise stopping("watch again")
             else:
                 await news.wait()
 
