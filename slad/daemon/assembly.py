@@ -205,6 +205,7 @@ async def assemble(
             clock,
             meters,
             outgoing,
+            bounds.steps,
         ),
         SLA_ADMIN: SlaAdmin(fields, consumers, slow, sinks),
         SLA_DEBUG: SlaDebug(engine, hub, consumers, slow, data, clock, meters),

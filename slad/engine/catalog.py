@@ -38,7 +38,10 @@ class LruCache(Generic[K, V]):
         """The value of `key`, if it is still here."""
         value = self._items.get(key)
         if value is not None:
-            self._items.move_to_end(key)
+            try:
+                self._items.move_to_end(key)
+            except KeyError:  # another thread has just made room
+                return value
         return value
 
     def put(self, key: K, value: V) -> V:
@@ -69,6 +72,10 @@ class Catalog:
             schedule = self._decoded(schedule_key)
             calendar = self._calendars.put(schedule_key, compile_calendar(schedule))
         return calendar
+
+    def keep(self, schedule_key: int, calendar: Calendar) -> None:
+        """Keeps the calendar of a schedule that has just been stored."""
+        self._calendars.put(schedule_key, calendar)
 
     def schedule(self, schedule_key: int) -> Schedule | None:
         """A stored schedule; None for the one that is always open. Raises Unreadable."""

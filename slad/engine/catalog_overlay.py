@@ -25,6 +25,8 @@ class CatalogOverlay:
         self._tenant_ids: dict[int, str] = {}
         self._schedule_keys: dict[bytes, int] = {}
         self._calendars: dict[int, Calendar] = {}
+        self._new: dict[int, Calendar] = {}
+        """Those of the schedules that this batch adds."""
         self._terms: dict[tuple[int, str], tuple[TermsOffer, Terms]] = {}
         """With their offers, so that these are not another's meanwhile."""
 
@@ -86,5 +88,10 @@ class CatalogOverlay:
     def _add(self, schedule: ScheduleOffer) -> int:
         key = self.last_schedule = self.last_schedule + 1
         self._rows.schedules.append((key, schedule.digest, schedule.body))
-        self._calendars[key] = compile_calendar(schedule.schedule)
+        self._calendars[key] = self._new[key] = schedule.calendar or compile_calendar(schedule.schedule)
         return key
+
+    def committed(self) -> None:
+        """What was added is stored: its calendars need not be made again."""
+        for key, calendar in self._new.items():
+            self._stored.keep(key, calendar)

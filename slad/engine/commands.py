@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from slad.core.calendar import Calendar
 from slad.core.due_dates import NoOpenTime
 from slad.core.errors import InvalidField
 from slad.core.events import RESPONSE, PauseReason
@@ -43,6 +44,8 @@ class ScheduleOffer(NamedTuple):
     schedule: Schedule
     digest: bytes
     body: bytes
+    calendar: Calendar | None = None
+    """The compiled schedule, of a large one; None: whoever needs it compiles it."""
 
 
 class ClockOffer(NamedTuple):

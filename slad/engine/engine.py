@@ -316,6 +316,7 @@ class SlaEngine:
     ) -> None:
         self._timers.settle()
         self._counters = work.counters
+        work.catalog.committed()
         self._tell_of_moved_wakes(work)
         for tracking_key, wake_at in work.tickets.wakes.items():
             self._timers.set(tracking_key, wake_at)

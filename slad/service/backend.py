@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from slad_client.v1 import attainment_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 
@@ -34,9 +35,12 @@ from slad.service.calls import CallMeters
 from slad.service.execution import Execution
 from slad.service.export import export
 from slad.service.fields import instant, sequence
+from slad.service.heavy_steps import HEAVY_BYTES, HeavySteps
 from slad.service.limits import MAX_REPLY_BYTES, MIB
 from slad.service.preview import PreviewedTicket
 from slad.service.requests import RequestReader, WatchQuery
+
+T = TypeVar("T")
 
 STATUSES_AT_ONCE: Final = 128
 """Statuses that are made without a turn for other callers' queries: some 8 ms, of tickets with few facts."""
@@ -68,6 +72,7 @@ class SlaBackend:
         clock: TimeSource,
         meters: CallMeters,
         outgoing: Outgoing,
+        steps: HeavySteps,
     ) -> None:
         self._requests = requests
         self._engine = engine
@@ -81,13 +86,14 @@ class SlaBackend:
         self._catalog = catalog
         self._clock = clock
         self._meters = meters
+        self._steps = steps
         self._outgoing = outgoing
 
     # --- commands
 
     async def StartSlaTracking(self, request: rpc.StartSlaTrackingRequest) -> bytes:
         """Starts the clocks of a ticket, unless it has some (M1)."""
-        command = self._requests.start(request, self._clock.now())
+        command = await self._read(self._requests.start, request, self._clock.now())
         return await self._submit(command, replies.STARTED.whole)
 
     async def PauseSla(self, request: rpc.PauseSlaRequest) -> bytes:
@@ -121,7 +127,7 @@ class SlaBackend:
 
     async def RetargetSla(self, request: rpc.RetargetSlaRequest) -> bytes:
         """Puts a live tracking under new terms (M5)."""
-        command = self._requests.retarget(request, self._clock.now())
+        command = await self._read(self._requests.retarget, request, self._clock.now())
         return await self._submit(command, replies.RETARGETED.whole)
 
     async def ReopenSla(self, request: rpc.ReopenSlaRequest) -> bytes:
@@ -140,6 +146,11 @@ class SlaBackend:
         """Says why a cycle was missed, and whether it is to count (A3)."""
         command = self._attainment.annotation(request)
         return await self._submit(command, replies.annotated)
+
+    async def _read(self, read: Callable[..., T], request: Message, *arguments: Any) -> T:
+        """What a request asks for. A large one is read beside the loop: it may state 10,000 holidays."""
+        is_large = request.ByteSize() >= HEAVY_BYTES
+        return await self._steps.beside(read, request, *arguments) if is_large else read(request, *arguments)
 
     async def _submit(self, command: Command, render: Render) -> bytes:
         return await self._engine.submit(attributed(command), render)
@@ -187,7 +198,7 @@ class SlaBackend:
 
     async def PreviewSla(self, request: rpc.PreviewSlaRequest) -> bytes:
         """What the clocks of such a ticket would say. Nothing is stored."""
-        asked = self._requests.preview(request, self._clock.now())
+        asked = await self._read(self._requests.preview, request, self._clock.now())
         return await self._dear(lambda _: PreviewedTicket(asked).reply().SerializeToString())
 
     async def _dear(self, query: Callable[[Queries], bytes]) -> bytes:
@@ -231,7 +242,7 @@ class SlaBackend:
         self, request: rpc.RetargetSlaTrackingsRequest, _: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """Changes terms of many live trackings, each on its own, or tells what would become of them (M9)."""
-        asked = self._requests.retarget_trackings(request)
+        asked = await self._read(self._requests.retarget_trackings, request)
         async for reply in retarget_trackings(asked, self._engine, self._slow_queries, self._clock):
             yield reply
 

@@ -24,7 +24,7 @@ from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
 from slad.service.access import attributed, tenant_not_allowed
 from slad.service.fields import duration_ms
-from slad.service.heavy_steps import HeavySteps
+from slad.service.heavy_steps import HEAVY_BYTES, HeavySteps
 from slad.service.import_rows import tracking_import
 from slad.service.limits import KIB, MAX_REPLY_BYTES
 from slad.service.requests import RequestReader
@@ -85,8 +85,12 @@ class Bulk:
                 for rows in _chunks(message.trackings):
                     if len(under_way) == CHUNKS_AHEAD:
                         await under_way.popleft().add_to(reply)
-                    async with self._steps.one():
-                        under_way.append(self._begin(line, rows, index, who))
+                    if max(row.start.ByteSize() for row in rows) < HEAVY_BYTES:
+                        async with self._steps.one():
+                            under_way.append(self._begin(line, self._read(rows, index, who)))
+                    else:
+                        chunk = await self._steps.beside(self._read, rows, index, who)
+                        under_way.append(self._begin(line, chunk))
                     index += len(rows)
             for chunk in under_way:
                 await chunk.add_to(reply)
@@ -96,8 +100,8 @@ class Bulk:
             raise
         return reply
 
-    def _begin(self, line: object, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Chunk:
-        """Lets rows be started, after those that stand in `line` already."""
+    def _read(self, rows: list[rpc.SlaTrackingImport], first: int, who: Caller) -> _Chunk:
+        """Rows as commands, those apart that are refused; the first one has the index `first`."""
         chunk, now = _Chunk([], []), self._clock.now()
         for index, row in enumerate(rows, start=first):
             try:
@@ -107,6 +111,10 @@ class Bulk:
                 chunk.rows.append(_Row(index, attributed(start)))
             except (InvalidField, Refused) as error:
                 chunk.rejected.append((index, row.start.ticket_id, without_frames(error)))
+        return chunk
+
+    def _begin(self, line: object, chunk: _Chunk) -> _Chunk:
+        """Lets rows be started, after those that stand in `line` already."""
         if chunk.rows:
             chunk.commands = [(row.start, row) for row in chunk.rows]
             chunk.done = self._engine.put(line, chunk.commands)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 HEAVY_BYTES: Final = 64 * 1024
 """A message of so many is heavy to parse."""
@@ -19,6 +21,12 @@ class HeavySteps:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
+
+    async def beside(self, step: Callable[..., T], *arguments: Any) -> T:
+        """The result of a step on a thread of its own, when its turn comes: it may take longer than timers
+        can wait. Raises what it raises."""
+        async with self._turn:
+            return await asyncio.to_thread(step, *arguments)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:

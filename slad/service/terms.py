@@ -11,6 +11,7 @@ import msgspec
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
+from slad.core.calendar import compile_calendar
 from slad.core.errors import InvalidField
 from slad.core.events import PHASES
 from slad.core.instants import MINUTE_MS
@@ -207,7 +208,10 @@ class TermsReader:
                 for override in message.date_overrides
             ],
         )
-        return ScheduleOffer(schedule, *encode_schedule(schedule))
+        digest, body = encode_schedule(schedule)
+        # A large one is read beside the event loop, and compiled there as well.
+        calendar = compile_calendar(schedule) if len(body) > MAX_REMEMBERED_BYTES else None
+        return ScheduleOffer(schedule, digest, body, calendar)
 
     def _check_name(self, path: str, name: str) -> None:
         if len(name) > self._fields.limits.id_length:
