@@ -100,6 +100,8 @@ class UnitOfWork:
         """(tracking_key, tenant_key, what it tells) of what was put."""
         self._to_audit: list[tuple[int, int, AuditEntry]] = []
         """(tracking_key, recorded_at, entry) of the commands."""
+        self.left = 0
+        """Events that the thread that writes has to make."""
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self.carrier = carrier
         """What whoever carries tickets adds to the batch."""
@@ -170,6 +172,7 @@ class UnitOfWork:
             change = change_of(ticket, transition, self._last_sequence, self.now)
             self._to_tell.append((tracking_key, tenant_key, change))
             self._last_sequence += len(events)
+            self.left += len(events) if len(events) > ROWS_ON_LOOP else 0
             self.crossings += [event for event in events if event.crossing is not None]
         if audit is not None:
             self._to_audit.append((tracking_key, self.now, audit))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -208,3 +210,17 @@ async def test_one_tenant_cannot_have_all_the_places(tmp_path: Path) -> None:
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
         assert len(refused) == 30
         assert {outcome.reason for outcome in refused} == {"OVERLOADED"}
+
+
+def test_a_turn_ends_when_much_is_left_to_the_thread_that_writes() -> None:
+    work = cast("Any", SimpleNamespace(left=0))
+
+    def tell(work: Any, events: int) -> None:
+        work.left += events
+
+    queue, results = JobQueue(), list[turn.Result]()
+    for events in (100, 100, 2_000, 100):
+        queue.put(Job(partial(tell, events=events), cast("Any", None), stream="import"))
+    work.foresee = lambda commands: None
+    turn.carry_out(work, queue, results, turn.TURN_NS)
+    assert (len(results), len(queue)) == (3, 1), "of 15 ms 22 are spoken for"
