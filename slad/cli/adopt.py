@@ -22,11 +22,11 @@ from slad.storage.lock import DatabaseError
 @click.command("adopt", epilog=example("slad adopt --data /var/lib/slad --fence-at s3://acme-slad/fence"))
 @configured_by("data", "fence.at", "fence.lease", "fence.prefer")
 def adopt_command(configuration: Configuration) -> None:
-    """Make a copy of the database the one that serves.
+    """Let a copy of the database take over.
 
-    The copy is one that Litestream restored or followed. It begins a new epoch, and its events go on with
-    sequences that the former has not used. The command waits until the lease of the former has ended, and
-    says up to which instant the copy knows what was acknowledged. Then start slad. Exit code 3 if the copy
+    Litestream has restored or followed the copy. It begins a new epoch, and its events go on with sequences
+    that the old one has not used. The command waits until the lease of the old one has ended, and says up to
+    which instant the copy holds everything that was acknowledged. Then start slad. Exit code 3 if the copy
     cannot be adopted; then nothing has changed.
     """
     data, fence = configuration["data"], configuration.fence()

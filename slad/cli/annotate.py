@@ -39,8 +39,8 @@ def annotate(
 ) -> None:
     """Say why a promise was missed, and whether the miss is to count.
 
-    The verdict stays. What was said before of the same promise is replaced; without a reason, a note and
-    --excuse it is taken back. While the clock still runs, it holds for its closing.
+    The verdict stays. The command replaces what was said before about the same promise; without --reason,
+    --note and --excuse it removes that. If the clock still runs, it applies when the clock closes.
     """
     with daemon.client() as client:
         reply: pb.AnnotateSlaResponse = client.annotate_sla(

@@ -24,7 +24,7 @@ def reason_options(told: str) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @click.option("--reason", "word", type=click.Choice(list(WORDS)), help=told)
-        @click.option("--reason-code", "code", metavar="CODE", help="A reason of your own, in its place.")
+        @click.option("--reason-code", "code", metavar="CODE", help="Your own reason, instead of --reason.")
         @functools.wraps(command)
         def with_reason(*args: Any, word: str | None, code: str | None, **kwargs: Any) -> Any:
             if word is not None and code is not None:
@@ -86,7 +86,7 @@ def resume(call: Call, reason: Reason | None, at: datetime | None) -> None:
 @at_option
 @to_ticket
 def message(call: Call, sender: str, at: datetime | None) -> None:
-    """Record a message on a ticket, which clocks for replies and updates read.
+    """Record a message on a ticket, for its clocks of replies and updates.
 
     A message from an agent is the response, if there was none.
     """
@@ -107,7 +107,7 @@ def message(call: Call, sender: str, at: datetime | None) -> None:
 @at_option
 @to_ticket
 def assign(call: Call, owner: str | None, nobody: bool, at: datetime | None) -> None:
-    """Record who has a ticket, which clocks of owners read."""
+    """Record who has a ticket, for its clocks of owners."""
     if bool(owner) == nobody:
         raise CommandError("give --owner ID, or --nobody")
     with call.client() as client:
@@ -130,7 +130,7 @@ def assign(call: Call, owner: str | None, nobody: bool, at: datetime | None) -> 
     type=click.Choice(UNNAMED),
     help="resolution closes all clocks and ends the ticket.  [default: resolution]",
 )
-@click.option("--clock", metavar="NAME", help="The clock to close, by its name, in place of a phase.")
+@click.option("--clock", metavar="NAME", help="The clock to close, by its name, instead of a phase.")
 @click.option("--discard", is_flag=True, help="Close it without a verdict; not the resolution.")
 @click.option("--met/--missed", default=None, help="Your own verdict, which slad keeps beside its own.")
 @at_option

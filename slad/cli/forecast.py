@@ -33,8 +33,8 @@ def forecast(
 ) -> None:
     """Show which promises are overdue, and which will be if nothing changes.
 
-    Below the numbers stand the promises, the most overdue first, then by their deadline. A paused clock
-    stands still, so it is never on its way to be overdue.
+    The promises follow below the numbers, the most overdue first, then by their deadline. A paused clock
+    stands still, so it is not among those that will be overdue.
     """
     end = until.aware(timezone) if until else time_text.wall_clock() + timedelta(days=1)
     with daemon.client() as client:

@@ -172,7 +172,7 @@ class _Country:
         known = [name for name in self._type.supported_categories if name != HALF_DAY]
         for category in categories:
             if category not in known:
-                raise CommandError(f"--category: {category!r} is none of {', '.join(known)}")
+                raise CommandError(f"--category: {category!r} is not one of {', '.join(known)}")
         whole = self._found(categories, self._language)
         for day, name in whole.items():
             yield Day(day, name)

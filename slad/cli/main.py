@@ -93,7 +93,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "restore": ("slad.cli.care:restore", "Restore a backup."),
             "replica": ("slad.cli.replica:replica", "See how old a replica is."),
             "fence": ("slad.cli.fence:fence_command", "Say which copy of the database may serve."),
-            "adopt": ("slad.cli.adopt:adopt_command", "Make a copy of the database the one that serves."),
+            "adopt": ("slad.cli.adopt:adopt_command", "Let a copy of the database take over."),
             "doctor": ("slad.cli.care:doctor", "Check that slad is healthy."),
         },
     ),

@@ -144,7 +144,7 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
             if self._everything and word.strip() == self._everything:
                 return ()
             if word.strip() not in self._numbers:
-                self.fail(f"{word.strip()!r} is none of {', '.join(self.words())}", param, ctx)
+                self.fail(f"{word.strip()!r} is not one of {', '.join(self.words())}", param, ctx)
             numbers.append(self._numbers[word.strip()])
         return tuple(numbers)
 
@@ -167,7 +167,7 @@ def parse_enum_word(text: str, enum_type: Any, prefix: str) -> int:
     }
     word = text.strip().lower().replace("_", "-")
     if word not in numbers:
-        raise ValueError(f"{text.strip()!r} is none of {', '.join(numbers)}")
+        raise ValueError(f"{text.strip()!r} is not one of {', '.join(numbers)}")
     return int(numbers[word])
 
 

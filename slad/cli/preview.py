@@ -138,7 +138,7 @@ def _fact(option: str, text: str, zone: str, senders: Mapping[str, rpc.SlaFactKi
     if not senders:
         fact.kind, fact.owner = rpc.SLA_FACT_KIND_ASSIGNED, who
     elif who not in senders:
-        raise CommandError(f"{option}: {who!r} is none of {', '.join(senders)}")
+        raise CommandError(f"{option}: {who!r} is not one of {', '.join(senders)}")
     else:
         fact.kind = senders[who]
     return fact

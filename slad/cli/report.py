@@ -96,9 +96,9 @@ def report(
 ) -> None:
     """Show what share of promises was kept, for whom, and why not.
 
-    A promise is one cycle of a clock. KEPT is met of met and missed; with OVERDUE, those that are open and
-    past their target. P90 is the open time within which nine of ten were done. The same report with the
-    --as-of that its first line tells is the same again.
+    A promise is one cycle of a clock. KEPT is the share of MET among MET and MISSED. OVERDUE counts those
+    that are open and past their target. P90 is the open time within which nine of ten were done. To get the
+    same figures again later, give the --as-of that the report shows below its first line.
     """
     if as_csv and not out.is_for_people:
         raise CommandError("--csv and -o contradict each other; give one")

@@ -65,7 +65,7 @@ _OPTIONS: Final = {
 )
 @terms_options
 @suppress_past_option
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what would become of the tickets.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show how the tickets would change.")
 @click.option(
     "--csv",
     "csv_file",

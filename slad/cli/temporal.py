@@ -96,7 +96,7 @@ def _parts(reply: rpc.GetSlaPassThroughResponse) -> Iterator[Any]:
 @daemon_options
 @click.argument("workflow", required=False, default="")
 def release_command(daemon: Daemon, workflow: str) -> None:
-    """Start the parked WORKFLOW again, or all parked workflows, with the present state of their tickets."""
+    """Start the parked WORKFLOW again, or all parked workflows, with the current state of their tickets."""
     with daemon.channel() as channel:
         stub = pass_through_pb2_grpc.SlaPassThroughStub(channel)
         request = rpc.ReleaseSlaWorkflowsRequest(workflow_id=workflow)

@@ -63,7 +63,7 @@ class TypedTerms:
             if not request.targets:
                 raise CommandError("no target: give --response 1h, --resolution 8h, or --file")
         elif self.escalate and not request.targets:
-            raise CommandError("--escalate is of a target: give --response, --resolution, or --file too")
+            raise CommandError("--escalate needs a target: give --response, --resolution, or --file too")
         self._fill_schedule(request)
         self._fill_clocks(request)
         return request

@@ -59,7 +59,7 @@ def tokens() -> None:
     Once the first token exists, every caller over TCP needs one. Changes take effect at once.
 
     With --data, give the directory that `slad serve` uses. Then these commands need no token themselves:
-    whoever may write to that directory may run them.
+    everybody who may write to that directory may run them.
     """
 
 

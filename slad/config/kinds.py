@@ -249,7 +249,7 @@ def _fence_place(text: str) -> str:
         if not place.netloc or not place.path.strip("/") or unknown:
             raise ValueError(f"{text!r} is not s3://BUCKET/KEY, with endpoint=URL and region=NAME behind a ?")
     elif not text.removeprefix("exec:").startswith("/"):
-        raise ValueError(f"{text!r} is none of /PATH, s3://BUCKET/KEY and exec:/PATH")
+        raise ValueError(f"{text!r} is not one of /PATH, s3://BUCKET/KEY and exec:/PATH")
     return text
 
 

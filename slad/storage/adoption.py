@@ -91,7 +91,7 @@ def _must_be_whole(database: Path) -> None:
     if followed.exists() and database.stat().st_mtime_ns > followed.stat().st_mtime_ns:
         raise DatabaseError(
             f"Litestream was stopped in the middle of an update of {database}: let it follow once more, "
-            "until it has applied that, or restore anew"
+            "until it has applied that, or restore again"
         )
 
 

@@ -103,7 +103,7 @@ def test_a_calendar_becomes_a_preview(tmp_path: Path) -> None:
         (("DE", "--years", "26"), "'26' are not years, such as 2026, 2026-2028 or 2026,2028"),
         (("DE", "--years", "2028-2026"), "are not years"),
         (("DE", "--years", "2200"), "the holidays of DE are known from 1991 to 2100"),
-        (("DE", "--category", "bank"), "--category: 'bank' is none of catholic, public"),
+        (("DE", "--category", "bank"), "--category: 'bank' is not one of catholic, public"),
         (("DE", "--language", "fr"), "--language: there is de, en_US"),
         (("DE", "--hours", "Mon-Fri 09:00-17:00"), "give --hours and --tz together"),
         (

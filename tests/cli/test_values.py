@@ -90,7 +90,7 @@ def test_words_are_those_of_the_contract() -> None:
     words = EnumWords(pb.SlaTimerStatus.DESCRIPTOR, "SLA_TIMER_STATUS_", everything="all")
     assert words("at-risk,PAUSED") == (pb.SLA_TIMER_STATUS_AT_RISK, pb.SLA_TIMER_STATUS_PAUSED)
     assert words("all") == ()
-    with pytest.raises(click.BadParameter, match="'late' is none of on-track"):
+    with pytest.raises(click.BadParameter, match="'late' is not one of on-track"):
         words("late")
 
 

@@ -147,7 +147,7 @@ async def test_a_store_that_does_not_heed_conditions_is_no_place(tmp_path: Path)
     os.environ.update(KEYS)
     server = await asyncio.start_server(careless, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    with pytest.raises(Unreachable, match="the store does not heed If-None-Match and If-Match"):
+    with pytest.raises(Unreachable, match="the store ignores If-None-Match and If-Match"):
         await place_at(f"s3://acme/fence?endpoint=http://{host}:{port}&region=us-east-1").write(b"one", None)
     server.close()
 

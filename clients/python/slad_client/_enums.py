@@ -19,7 +19,7 @@ def number(argument: str, enum: Any, value: Named[Value]) -> Value:
         if name in enum.keys():  # noqa: SIM118 - not a mapping
             return enum.Value(name)  # type: ignore[no-any-return]
     known = ", ".join(short_name(enum, known) for known in enum.values() if known)
-    raise ValueError(f"{argument}: {value!r} is none of {known}")
+    raise ValueError(f"{argument}: {value!r} is not one of {known}")
 
 
 def numbers(argument: str, enum: Any, values: Sequence[Named[Value]]) -> list[Value]:

@@ -118,7 +118,7 @@ function checkedEnum(name: string, value: unknown, path: string): unknown {
     throw invalid(
       path,
       "UNKNOWN_ENUM_VALUE",
-      `${JSON.stringify(value)} is none of ${values.slice(1).join(", ")}`,
+      `${JSON.stringify(value)} is not one of ${values.slice(1).join(", ")}`,
     );
   }
   return value;

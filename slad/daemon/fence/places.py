@@ -190,7 +190,7 @@ class ObjectPlace:
             for other in (None, '"0"'):
                 with suppress(Changed):
                     await self._put(content, other)
-                    raise Unreachable("the store does not heed If-None-Match and If-Match")
+                    raise Unreachable("the store ignores If-None-Match and If-Match")
             self._is_safe = True
         return version
 

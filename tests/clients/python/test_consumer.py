@@ -166,7 +166,7 @@ async def test_an_enum_value_goes_by_its_name_long_or_short(client: Client, slad
 async def test_a_name_that_does_not_exist_is_refused_with_those_that_do(connect: Connect) -> None:
     client = connect("unix:/nowhere")
     with pytest.raises(
-        ValueError, match=r"^reason: 'AWAITING' is none of STATUS_PAUSE, AWAITING_CLIENT|AWAITING_CLIENT"
+        ValueError, match=r"^reason: 'AWAITING' is not one of STATUS_PAUSE, AWAITING_CLIENT|AWAITING_CLIENT"
     ):
         await client.pause_sla(ticket_id="T-1", reason="AWAITING")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -217,3 +218,24 @@ def test_the_units_differ_in_names_only() -> None:
     for of_template, of_one in (("slad (%i)", "slad"), ("slad-%i", "slad"), ("%i.toml", "slad.toml")):
         template = template.replace(of_template, of_one)
     assert template == one
+
+
+def logged() -> set[str]:
+    """The format of everything that slad logs."""
+    found: set[str] = set()
+    for path in (ROOT / "slad").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                is_log = node.func.attr in ("debug", "info", "warning", "error", "exception")
+                texts = [part for argument in node.args[:1] for part in ast.walk(argument)]
+                found |= {str(t.value) for t in texts if is_log and isinstance(t, ast.Constant)}
+    return found
+
+
+def test_every_message_of_the_log_that_is_explained_is_logged() -> None:
+    section = text("docs/operating.md").split("| message | level |")[1].split("\n\n")[0]
+    told = [m for row in section.splitlines()[2:] for m in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(told) > 30
+    for message in told:
+        pattern = re.compile(".*".join(map(re.escape, message.split("…"))), re.DOTALL)
+        assert any(pattern.fullmatch(known) for known in logged()), message

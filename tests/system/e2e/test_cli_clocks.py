@@ -167,7 +167,7 @@ REFUSED_STARTS = [
     (["--clock", "Next:NEXT_REPLY:60m"], 7, "--clock Next: name: a name is a lower-case letter"),
     (["--clock", "a"], 2, "--clock 'a': its kind is missing; a clock is NAME:KIND:SPAN, such as"),
     (["--clock", "a:NEXT_REPLY"], 2, "--clock 'a:NEXT_REPLY': its minutes are missing"),
-    (["--clock", "a:NEXT:1h"], 2, "--clock 'a:NEXT:1h': 'NEXT' is none of response, resolution"),
+    (["--clock", "a:NEXT:1h"], 2, "--clock 'a:NEXT:1h': 'NEXT' is not one of response, resolution"),
     (["--clock", "a:RESPONSE:1h"], 7, "--clock a: kind: RESPONSE is the kind of the clock"),
     (["--clock", "a:NEXT_REPLY:1h:owner=x"], 7, "--clock a: owner: an owner goes with"),
     (["--clock", "a:NEXT_REPLY:90s"], 2, "--clock 'a:NEXT_REPLY:90s': '90s': targets are whole minutes"),
@@ -242,7 +242,7 @@ def test_preview_has_a_lane_a_clock(desk: Desk) -> None:
         "█ counted  ░ will count  ▒ paused  · closed  ◆ threshold  ✖ breach  ✔ done  ┃ now  ◇ ✕ ahead",
     ]
     for option, told in (
-        (["--message", "boss@2026-03-02T10:00"], "--message: 'boss' is none of customer, agent"),
+        (["--message", "boss@2026-03-02T10:00"], "--message: 'boss' is not one of customer, agent"),
         (["--message", "customer"], "--message: 'customer' has no instant; write WHO@2026-03-02T12:00"),
         (["--clock", "A:NEXT_REPLY:1h"], "--clock A: name: a name is"),
     ):
@@ -300,7 +300,7 @@ REFUSED_FOR_MANY = [
     (["--ticket", "T-1", "--of-policy", "gold", "--notify", "5"], 2, "contradict each other; give one"),
     (["--ticket", "T-1", "--hours", "Mon-Fri 09:00-17:00"], 2, "no time zone for the business hours"),
     (["--ticket", "T-1", "--hours", "Mon 9:00-17:00", "--tz", "Mars"], 7, "--tz: "),
-    (["--ticket", "T-1", "--escalate", "50"], 2, "--escalate is of a target"),
+    (["--ticket", "T-1", "--escalate", "50"], 2, "--escalate needs a target"),
     (["--ticket", "T" * 201, "--notify", "50"], 7, "--ticket, --tickets: "),
     (["--tickets", "/nowhere", "--notify", "50"], 3, "/nowhere cannot be read"),
     (["--ticket", "T-1", "--notify", "50", "--csv", "/nowhere/x.csv"], 3, "--csv: /nowhere/x.csv"),

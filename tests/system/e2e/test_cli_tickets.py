@@ -311,7 +311,7 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
         (2, ["status"], "Missing argument '[TENANT] TICKET'; see `slad status --help`"),
         (2, ["status", "a", "b", "c"], "one ticket at a time"),
         (2, ["status", "T", "--jsn"], "Did you mean '--json'?"),
-        (2, ["list", "--status", "late"], "'late' is none of on-track"),
+        (2, ["list", "--status", "late"], "'late' is not one of on-track"),
         (2, ["list", "--due-before", "1", "--due-within", "1h"], "'1' is not an instant"),
         (2, ["list", "--due-before", "now", "--due-within", "1h"], "contradict each other"),
         (2, ["pause", "T", "--at", "yesterday"], "'yesterday' is not an instant"),

@@ -371,7 +371,7 @@ function oneOf<Choice extends string>(
     throw invalid(
       path,
       "UNKNOWN_ENUM_VALUE",
-      `${JSON.stringify(value)} is none of ${Object.keys(choices).join(", ")}`,
+      `${JSON.stringify(value)} is not one of ${Object.keys(choices).join(", ")}`,
     );
   }
   return value as Choice;
