@@ -157,7 +157,7 @@ $(TYPESCRIPT_SETUP): $(TYPESCRIPT)/package.json
 	@touch $@
 
 $(RELEASE)/.slad-setup: pyproject.toml
-	$(PYTHON) -m venv $(RELEASE)
+	$(PYTHON) -m venv --clear $(RELEASE)
 	$(RELEASE)/bin/pip --disable-pip-version-check install --quiet 'pip>=25.1'
 	$(RELEASE)/bin/pip --disable-pip-version-check install --quiet --group release
 	@touch $@
