@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Final
 
 import click
@@ -24,6 +25,9 @@ from slad.temporal.passthrough.lifecycle import PassThroughError
 COLLECTED_AFTER: Final = (5_000, 10, 10)
 """What the garbage collector lets gather, by generation, before it looks for cycles; Python: 700, 10, 10."""
 
+SWITCH_S: Final = 0.001
+"""So long another thread may keep the event loop from the interpreter, and timers with it; Python: 5 ms."""
+
 
 @click.command("serve", epilog=example("slad serve --config /etc/slad/slad.toml --data /var/lib/slad"))
 @configured
@@ -37,6 +41,7 @@ def serve_command(configuration: Configuration) -> None:
     logs.set_up(settings.log.format, settings.log.level)
     try:
         _collect_seldom()
+        sys.setswitchinterval(SWITCH_S)
         # uvloop saves 11 to 16 % of the CPU of a call (docs/decisions.md).
         uvloop.run(serve(settings, lambda: configuration.reloaded().settings(check_sinks)))
     except (AddressError, CertificateError, DatabaseError, FenceError, PassThroughError) as error:

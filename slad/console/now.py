@@ -19,6 +19,7 @@ from slad.core.access import Caller, Role, Tenants
 from slad.core.time_text import span
 from slad.delivery.hub import EventHub
 from slad.engine.census import Census, Tally
+from slad.engine.giving_way import giving_way
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 
@@ -155,10 +156,11 @@ class Boards:
 
     async def _look(self, who: Caller, board: _Board, now: int) -> NowView:
         timers = await self._calls.call(who, "SlaDebug.ListSlaTimers", page_size=TIMERS)
+        shown = await self._queries.run(lambda _: tuple(map(_timer, giving_way(timers.timers))))
         breaches = self._breaches.since(now, who.tenants)
         return NowView(
             await self._health(who) if sees_everything(who) else None,
-            tuple(_timer(timer) for timer in timers.timers),
+            shown,
             await board.tally(),
             tuple(breaches[:BREACHES]),
             len(breaches),

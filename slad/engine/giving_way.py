@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 EVERY: Final = 8
 GIVE_WAY_S: Final = 0.000_05
-"""After so many items, a third of a millisecond, the event loop may have the interpreter: else it would wait
-5 ms for it, again and again, and timers with it."""
+"""After so many items, a third of a millisecond, the event loop may have the interpreter. Else it would wait
+as long as a thread may keep it (`slad serve` says: 1 ms), again and again, and timers with it."""
 
 
 def giving_way(items: Iterable[T]) -> Iterator[T]:

@@ -8,6 +8,7 @@ from slad.core.access import Tenants
 from slad.core.status import TimerStatus, TrackingState, timer_status
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
+from slad.engine.giving_way import giving_way
 from slad.storage.row_reader import Record
 from slad.storage.store import Store
 
@@ -46,7 +47,8 @@ class Overview:
         looked = 0
         for tenant_key in keys:
             after = place[1] if tenant_key == place[0] else 0
-            for record in self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after, size - looked):
+            records = self._store.of_tenant(tenant_key, TrackingState.ACTIVE, after, size - looked)
+            for record in giving_way(records):
                 if answer := self._readable(record, now):
                     found.append(timer_status(answer.reading))
                 looked += 1

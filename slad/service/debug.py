@@ -26,6 +26,7 @@ from slad.delivery.hub import EventHub
 from slad.engine.commands import Answer
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import set_ms
+from slad.engine.giving_way import giving_way
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
@@ -83,7 +84,9 @@ class SlaDebug:
 
         def listed(queries: Queries) -> bytes:
             wakes = queries.next_wakes(size, now, tenants)
-            return rpc.ListSlaTimersResponse(timers=(_timer(*wake) for wake in wakes)).SerializeToString()
+            return rpc.ListSlaTimersResponse(
+                timers=(_timer(*wake) for wake in giving_way(wakes))
+            ).SerializeToString()
 
         return await self.queries.run(listed, holder())
 
