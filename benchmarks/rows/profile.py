@@ -17,7 +17,7 @@ from benchmarks.start_request import StartRequests
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer
-from slad.engine.handlers import execute
+from slad.engine.execute import execute
 from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
 from slad.service.fields import Fields

@@ -31,7 +31,7 @@ from slad.engine.carrier import Carrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Command, Render
 from slad.engine.counts import EngineCounts
-from slad.engine.handlers import execute, execute_all
+from slad.engine.execute import execute, execute_all
 from slad.engine.job_queue import Job, JobQueue
 from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, TimeSource

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from slad.core import machine
 from slad.core.due_dates import NoOpenTime
-from slad.core.errors import InvalidField, Refusal, Refused, without_frames
+from slad.core.errors import Refusal, Refused
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
@@ -21,7 +21,6 @@ from slad.core.tracking import Engine, TicketRef, Tracking
 from slad.engine.annotate import annotate
 from slad.engine.commands import (
     Annotate,
-    Answer,
     Assign,
     Cancel,
     Command,
@@ -40,59 +39,9 @@ from slad.engine.outcome import Outcome, answer_of, outcome_of, write_of
 from slad.engine.terms_change import ChangeTerms, changed_terms
 from slad.engine.tickets import clock_not_found
 from slad.engine.unit_of_work import UnitOfWork, Write
-from slad.storage.codec import AuditEntry
-from slad.storage.database import StorageError
 from slad.storage.row_reader import Record
 
 _CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
-
-
-def execute(work: UnitOfWork, command: Command, render: Callable[[Answer], bytes]) -> bytes:
-    """Carries out `command` in `work` and returns its rendered answer.
-
-    Raises InvalidField, Refused; then `work` is as it was.
-    """
-    if command.request is not None:
-        known = work.answer(command.request)
-        if known is not None:
-            return known
-    outcome = _HANDLERS[type(command)](work, command)
-    reply = render(outcome.answer)
-    for write in outcome.writes:
-        entry = AuditEntry(
-            type(command).__name__,
-            getattr(command, "effective_at", None),
-            command.request.request_id if command.request else "",
-            outcome.answer.changed,
-            outcome.note,
-            command.token_id,
-            None if write.former is None else write.undo,
-        )
-        work.put_and_tell(write, entry)
-    if command.request is not None:
-        work.remember(command.request, reply)
-    return reply
-
-
-def execute_all(
-    work: UnitOfWork, commands: Sequence[tuple[Command, Callable[[Answer], bytes]]]
-) -> list[bytes | Exception]:
-    """Carries out commands in their order, each on its own: its rendered answer, or why it was refused (X2).
-
-    Raises StorageError when the database cannot be read.
-    """
-    work.foresee([command for command, _ in commands])
-    outcomes: list[bytes | Exception] = []
-    for command, render in commands:
-        try:
-            outcomes.append(execute(work, command, render))
-        except StorageError:
-            raise
-        except (InvalidField, Refused) as error:
-            outcomes.append(without_frames(error))
-        except Exception as error:
-            outcomes.append(error)
-    return outcomes
 
 
 def _start(work: UnitOfWork, command: Start) -> Outcome:
@@ -322,7 +271,7 @@ def _tracking(command: Start, terms: Terms, default_start: int, engine: Engine, 
     )
 
 
-_HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
+HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Start: _start,
     Pause: _pause,
     Resume: _resume,
@@ -336,6 +285,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[UnitOfWork, Any], Outcome]]] = {
     Annotate: annotate,
     Mend: _mend,
 }
+"""What each command does. They raise InvalidField and Refused, and change nothing but the catalog."""
 
 
 class _NewFact(NamedTuple):

@@ -6,7 +6,7 @@ import msgspec
 
 from slad.core.settle import Transition
 from slad.core.status import tracking_state
-from slad.core.tracking import TicketRef
+from slad.core.tracking import Engine, TicketRef
 from slad.engine.commands import Answer
 from slad.engine.unit_of_work import Write
 from slad.storage.row_reader import Record
@@ -18,6 +18,11 @@ class Outcome(msgspec.Struct, frozen=True):
     answer: Answer
     writes: tuple[Write, ...]
     note: str = ""
+
+    @property
+    def concerns_carrier(self) -> bool:
+        """Whether somebody else than slad carries a ticket that it changes."""
+        return any(write.transition.tracking.engine != Engine.LOCAL for write in self.writes)
 
 
 def outcome_of(tenant_id: str, record: Record, transition: Transition) -> Outcome:

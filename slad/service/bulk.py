@@ -17,7 +17,7 @@ from slad.core.access import Caller
 from slad.core.errors import InvalidField, Refusal, Refused, without_frames
 from slad.engine.commands import Answer, Command, Mend, Render, Start
 from slad.engine.engine import SlaEngine
-from slad.engine.handlers import execute
+from slad.engine.execute import execute
 from slad.engine.reconcile import Reconciliation, TicketDifferences
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork

@@ -17,7 +17,7 @@ from slad.core.tracking import Tracking
 from slad.engine.commands import Answer, RequestIdentity
 from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import set_ms
-from slad.engine.handlers import execute
+from slad.engine.execute import execute
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.terms_change import ChangeTerms, ClockDifference, Selection, differences

@@ -17,7 +17,7 @@ from slad.core.events import RESOLUTION
 from slad.engine.carrier import LocalCarrier
 from slad.engine.catalog import Catalog
 from slad.engine.commands import Answer, Command, Complete
-from slad.engine.handlers import execute
+from slad.engine.execute import execute
 from slad.engine.queries import Queries
 from slad.engine.unit_of_work import UnitOfWork
 from slad.service import replies
