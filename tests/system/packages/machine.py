@@ -87,8 +87,11 @@ class Machine:
 
 
 @contextmanager
-def booted(folder: Path, prepare: str, wheels: Path) -> Iterator[Machine]:
-    """A machine on a copy of the base (an overlay); `prepare` is a shell script that runs in it first."""
+def booted(folder: Path, prepare: str, wheels: Path, *, shared: Path | None = None) -> Iterator[Machine]:
+    """A machine on a copy of the base (an overlay); `prepare` is a shell script that runs in it first.
+
+    `shared` is a folder that it finds at /srv.
+    """
     root = folder / "root"
     for part in ("root", "changes", "work"):
         (folder / part).mkdir()
@@ -101,6 +104,7 @@ def booted(folder: Path, prepare: str, wheels: Path) -> Iterator[Machine]:
         "--register=no",
         "--keep-unit",
         "--private-network",
+        *([f"--bind={shared}:/srv"] if shared is not None else []),
     ]
     try:
         run(*nspawn, f"--bind-ro={wheels}:/wheels", "sh", "-euc", prepare)
