@@ -117,10 +117,12 @@ class EventHub:
             if after >= self._head:
                 await self._news.wait()
                 continue
+            head = self._head
             events = self._from_tail(after) or await self._read_page(after, PAGE)
             if not events:
-                # Everything up to the head has been removed by retention.
-                after = self._head
+                # Nothing is there up to the head: retention has removed it, or sequences have a gap. What was
+                # published during the read is beyond that.
+                after = head
                 continue
             yield events
             after = events[-1].sequence

@@ -77,3 +77,15 @@ def test_trimming_keeps_the_count_of_bytes() -> None:
     hub.trim(3)
     hub.trim(100)
     assert (hub.tail_size, hub.tail_bytes) == (0, 0)
+
+
+async def test_what_is_published_while_the_log_is_read_is_not_passed_over() -> None:
+    """After a restore sequences have a gap: the log has nothing more, and the next event comes meanwhile."""
+
+    async def outbox(after: int, limit: int) -> list[StoredEvent]:
+        hub.publish(events(101, 1, 1))
+        return []
+
+    hub = EventHub(100, outbox)
+    async with asyncio.timeout(10):
+        assert [event.sequence for event in await anext(hub.follow(1))] == [101]
