@@ -378,7 +378,7 @@ class Settings(Table, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.fence.at is not None and self.virtual_clock is not None:
-            raise SettingError("fence.at", "a lease is of real time: leave it out, or virtual_clock")
+            raise SettingError("fence.at", "a lease needs real time: leave out fence.at or virtual_clock")
         listeners = [("listen", address) for address in self.listen]
         if self.console.listen is not None:
             listeners.append(("console.listen", self.console.listen))

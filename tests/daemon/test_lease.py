@@ -164,7 +164,7 @@ async def test_twice_goes_on_without_the_place_until_it_sees_another_epoch(world
     one.check()
     await keep(one, world, 120_000)
     with pytest.raises(
-        Fenced, match=r"epoch 2 was adopted on .*; the time of epoch 1, which this is, is over"
+        Fenced, match=r"epoch 2 was adopted on .*; this copy is of epoch 1 and must not serve any more"
     ):
         one.check()
 

@@ -191,8 +191,8 @@ class Lease:
         self._must_be_of_this_database(found)
         if found.epoch > self._lineage.epoch:
             raise FenceError(
-                f"epoch {found.epoch} was adopted on {found.host}; the time of epoch {self._lineage.epoch}, "
-                "which this is, is over"
+                f"epoch {found.epoch} was adopted on {found.host}; this copy is of epoch"
+                f" {self._lineage.epoch} and must not serve any more"
             )
         if found.epoch < self._lineage.epoch or found.holder != self._holder:
             raise FenceError(

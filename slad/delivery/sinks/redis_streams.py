@@ -234,7 +234,7 @@ def _connection(settings: RedisSettings) -> tuple[dict[str, Any], str]:
         arguments |= {"ssl": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
         arguments |= {files[name]: str(path) for name, path in given.items()}
     elif given:
-        raise SettingError(next(iter(given)), "is for TLS; write the url with rediss://")
+        raise SettingError(next(iter(given)), "needs TLS: write the url with rediss://")
     return arguments, target
 
 
@@ -245,12 +245,12 @@ def _url(text: str) -> SplitResult:
     except ValueError as error:
         raise SettingError("url", f"is not a URL: {error}") from None
     if url.scheme not in ("redis", "rediss", "unix"):
-        raise SettingError("url", "begins with redis://, rediss:// or unix://")
+        raise SettingError("url", "must begin with redis://, rediss:// or unix://")
     if "@" in url.netloc:
-        problem = "holds no user name or password; use username and password_file or password_env"
+        problem = "must not hold a user name or password; use username and password_file or password_env"
         raise SettingError("url", problem)
     if not (url.path if url.scheme == "unix" else url.hostname):
-        raise SettingError("url", "names no server")
+        raise SettingError("url", "must name a server")
     try:
         literal_address(url.hostname or "")
     except ValueError as error:

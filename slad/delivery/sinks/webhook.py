@@ -223,9 +223,9 @@ def _url(settings: WebhookSettings) -> SplitResult:
         problem = "is not https://; what is sent could be read by others (allow_http = true)"
         raise SettingError("url", problem)
     if url.scheme not in ("http", "https"):
-        raise SettingError("url", "begins with https://")
+        raise SettingError("url", "must begin with https://")
     if not url.hostname:
-        raise SettingError("url", "names no host")
+        raise SettingError("url", "must name a host")
     try:
         address = literal_address(url.hostname)
     except ValueError as error:
@@ -233,10 +233,10 @@ def _url(settings: WebhookSettings) -> SplitResult:
     if address is not None and not AddressGuard(settings.allow_networks).allows(address):
         raise SettingError("url", f"{url.hostname} is not a public address; allow_networks would permit it")
     if "@" in url.netloc:
-        problem = "holds no user name or password; use authorization_file or authorization_env"
+        problem = "must not hold a user name or password; use authorization_file or authorization_env"
         raise SettingError("url", problem)
     if url.fragment:
-        raise SettingError("url", "has no use for a #fragment")
+        raise SettingError("url", "must not have a #fragment")
     return url
 
 

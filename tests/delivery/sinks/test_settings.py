@@ -69,11 +69,11 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
         ("redis", "sinks.x: is a table: [sinks.x]"),
         ({"type": "redis"}, "sinks.x.url: is missing"),
         (REDIS | {"url": ""}, "sinks.x.url: is empty"),
-        (REDIS | {"url": "http://localhost"}, "sinks.x.url: begins with redis://, rediss:// or unix://"),
-        (REDIS | {"url": "redis://"}, "sinks.x.url: names no server"),
+        (REDIS | {"url": "http://localhost"}, "sinks.x.url: must begin with redis://, rediss:// or unix://"),
+        (REDIS | {"url": "redis://"}, "sinks.x.url: must name a server"),
         (REDIS | {"url": "redis://localhost:port"}, "sinks.x.url: is not a URL"),
         (REDIS | {"url": "redis://localhost/first"}, "sinks.x.url: 'first' is not the number of a database"),
-        (REDIS | {"url": "redis://:hush@localhost"}, "sinks.x.url: holds no user name or password"),
+        (REDIS | {"url": "redis://:hush@localhost"}, "sinks.x.url: must not hold a user name or password"),
         (REDIS | {"username": "u"}, "sinks.x.username: needs password_file or password_env"),
         (
             REDIS | {"password_file": "/nowhere"},
@@ -87,7 +87,7 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
         (REDIS | {"ca_file": "/nowhere"}, "sinks.x.ca_file: /nowhere cannot be read"),
         (REDIS | {"format": "alga", "thresholds": "some"}, "sinks.x.thresholds: 'some' is not one of"),
         (REDIS | {"thresholds": "all"}, "sinks.x.thresholds: there is no such setting"),
-        (REDIS | {"ca_file": __file__}, "sinks.x.ca_file: is for TLS; write the url with rediss://"),
+        (REDIS | {"ca_file": __file__}, "sinks.x.ca_file: needs TLS: write the url with rediss://"),
         (REDIS | {"format": "xml"}, "sinks.x.format: 'xml' is not one of cloudevents, alga"),
         (REDIS | {"stream": "{tenant}"}, "sinks.x.stream: {tenant} is not one of {event_type}, {tenant_id}"),
         (REDIS | {"stream": "{"}, "sinks.x.stream: '{': "),
@@ -116,10 +116,10 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
             "sinks.x.max_lenght: there is no such setting; did you mean 'max_length'?",
         ),
         (HOOK | {"url": "http://h/"}, "sinks.x.url: is not https://; what is sent could be read by others"),
-        (HOOK | {"url": "ftp://h/"}, "sinks.x.url: begins with https://"),
-        (HOOK | {"url": "https://"}, "sinks.x.url: names no host"),
-        (HOOK | {"url": "https://u:hush@h/"}, "sinks.x.url: holds no user name or password"),
-        (HOOK | {"url": "https://h/#x"}, "sinks.x.url: has no use for a #fragment"),
+        (HOOK | {"url": "ftp://h/"}, "sinks.x.url: must begin with https://"),
+        (HOOK | {"url": "https://"}, "sinks.x.url: must name a host"),
+        (HOOK | {"url": "https://u:hush@h/"}, "sinks.x.url: must not hold a user name or password"),
+        (HOOK | {"url": "https://h/#x"}, "sinks.x.url: must not have a #fragment"),
         *(
             (HOOK | {"url": f"https://{host}/"}, f"sinks.x.url: {host!r} is neither a name nor an address")
             for host in SHORT_ADDRESSES

@@ -106,7 +106,7 @@ async def test_a_partition_and_the_old_primary_comes_back(site: Site) -> None:
     # Started again, it does not come up; nor can its database be adopted over the newer one.
     assert (primary.terminate(), litestream.stop()) == (0, 0)
     options = site.options("first")
-    assert "the time of epoch 0, which this is, is over" in await site.refused("serve", *options)
+    assert "this copy is of epoch 0 and must not serve any more" in await site.refused("serve", *options)
     assert "lacks what came after" in await site.refused("adopt", *options)
 
 
