@@ -82,15 +82,15 @@ class Bulk:
         under_way: deque[_Chunk] = deque()
         try:
             async for message in stream:
-                for rows in _chunks(message.trackings):
+                for rows, are_heavy in _chunks(message.trackings):
                     if len(under_way) == CHUNKS_AHEAD:
                         await under_way.popleft().add_to(reply)
-                    if max(row.start.ByteSize() for row in rows) < HEAVY_BYTES:
-                        async with self._steps.one():
-                            under_way.append(self._begin(line, self._read(rows, index, who)))
-                    else:
+                    if are_heavy:
                         chunk = await self._steps.beside(self._read, rows, index, who)
                         under_way.append(self._begin(line, chunk))
+                    else:
+                        async with self._steps.one():
+                            under_way.append(self._begin(line, self._read(rows, index, who)))
                     index += len(rows)
             for chunk in under_way:
                 await chunk.add_to(reply)
@@ -255,19 +255,20 @@ def _shown(value: str) -> str:
     return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
 
 
-def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[list[rpc.SlaTrackingImport]]:
-    """The rows in pieces of about the same cost."""
+def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[tuple[list[rpc.SlaTrackingImport], bool]]:
+    """(rows, whether the start of one is heavy to read) in pieces of about the same cost."""
     chunk: list[rpc.SlaTrackingImport] = []
-    cost = 0
+    cost, largest = 0, 0
     for row in rows:
         chunk.append(row)
-        cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired)
-        cost += row.start.ByteSize() // KIB
+        size = row.start.ByteSize()
+        cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired) + size // KIB
+        largest = max(largest, size)
         if cost >= ROWS_AT_ONCE:
-            yield chunk
-            chunk, cost = [], 0
+            yield chunk, largest >= HEAVY_BYTES
+            chunk, cost, largest = [], 0, 0
     if chunk:
-        yield chunk
+        yield chunk, largest >= HEAVY_BYTES
 
 
 class _Row:
