@@ -32,7 +32,11 @@ from slad.service.views import Views
 
 ROWS_AT_ONCE: Final = 32
 """Rows that go through the engine together; timers and commands get their turns between them. A row counts
-once more for everything that it says has happened, and for every KiB of its start: there may be schedules."""
+once more for everything that it says has happened, and for every KiB of its start beyond USUAL_KIB: there may
+be schedules."""
+
+USUAL_KIB: Final = 2
+"""A start with a usual schedule."""
 
 CHUNKS_AHEAD: Final = 16
 """Chunks of an import under way: while some are committed the next are read."""
@@ -262,7 +266,8 @@ def _chunks(rows: Iterable[rpc.SlaTrackingImport]) -> Iterator[tuple[list[rpc.Sl
     for row in rows:
         chunk.append(row)
         size = row.start.ByteSize()
-        cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired) + size // KIB
+        cost += 1 + len(row.pauses) + len(row.closed) + len(row.facts) + len(row.fired)
+        cost += max(0, size // KIB - USUAL_KIB)
         largest = max(largest, size)
         if cost >= ROWS_AT_ONCE:
             yield chunk, largest >= HEAVY_BYTES
