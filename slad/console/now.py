@@ -1,6 +1,7 @@
 """What the first page shows: health, what fires next, how tickets stand, what was breached.
 
-All who may see the same share one view. It is made anew when something has happened, at most once a second.
+All who may see the same share one view. When something has happened it is made anew, every two seconds at
+most.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TIMERS: Final = 50
 BREACHES: Final = 20
 """That are listed; all are counted."""
 
-REFRESH_S: Final = 1.0
+REFRESH_S: Final = 2.0
 STALE_S: Final = 10.0
 """What no event tells of, such as a sink that fails, is looked at this often."""
 
@@ -112,7 +113,7 @@ class Boards:
         self._boards: dict[tuple[Role, Tenants], _Board] = {}
 
     async def view(self, who: Caller) -> NowView:
-        """How things stand for `who`, not more than a second ago. Raises Refused."""
+        """How things stand for `who`, not more than two seconds ago. Raises Refused."""
         board = self._board(who)
         async with board.lock:
             now, then = self._clock.now(), monotonic()

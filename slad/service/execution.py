@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RPC: Final = "ExecuteSla"
 
-COMMANDS_AT_ONCE: Final = 32
+COMMANDS_AT_ONCE: Final = 16
 """Commands of a message that go through the engine together; timers, other streams and single calls come in
 between."""
 
