@@ -42,8 +42,8 @@ HOLD_MS: Final = 4
 """So near is a threshold for which the commands of streams wait."""
 
 ROOM_NS_A_MS: Final = 220_000
-"""How long commands may take for each ms until the next threshold: their rows are made and written then, which
-takes two to three times as long."""
+"""How long commands may take for each ms until the next threshold: to make their rows and write them takes
+two to three times as long."""
 
 
 class Result(NamedTuple):
