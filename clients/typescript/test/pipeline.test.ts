@@ -301,8 +301,9 @@ test("a daemon that does not come ends all that waits, and a later one serves", 
   await slad.start();
   await until(
     () =>
+      // Perhaps it was made by an earlier attempt, whose answer came too late.
       pipeline.startSlaTracking(TICKET_STARTED).then(
-        ({ created }) => created,
+        () => true,
         () => false,
       ),
     "it serves",
