@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from markupsafe import Markup
@@ -35,8 +35,6 @@ from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
-
-T = TypeVar("T")
 
 MAX_QUERY: Final = 1_000
 """Characters of what is searched for."""
@@ -262,7 +260,8 @@ class Pages:
         """Drawn once for all who look at the same view by the same clocks."""
         key = id(view), by.name
         known = self._fragments.get(key)
-        if known is None or known[0] is not view or self._parts.clock.is_virtual:
+        failed = known is not None and known[1].done() and known[1].exception() is not None
+        if known is None or failed or known[0] is not view or self._parts.clock.is_virtual:
             if len(self._fragments) > MAX_STREAMS:
                 self._fragments.clear()
             drawing = asyncio.ensure_future(
