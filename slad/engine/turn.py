@@ -38,10 +38,10 @@ waited for that."""
 EVENT_NS: Final = 10_000
 """What each event takes that is left to the thread that writes: the turn lasts until that has made them."""
 
-HOLD_MS: Final = 4
+HOLD_MS: Final = 5
 """So near is a threshold for which the commands of streams wait."""
 
-ROOM_NS_A_MS: Final = 220_000
+ROOM_NS_A_MS: Final = 180_000
 """How long commands may take for each ms until the next threshold: to make their rows and write them takes
 two to three times as long."""
 
