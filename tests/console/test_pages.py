@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import aiohttp
@@ -22,6 +23,8 @@ from slad_client.v1 import types_pb2 as pb
 from slad.config.kinds import SettingError
 from slad.config.settings import ConsoleSettings, Settings, TlsSettings
 from slad.console.server import PICTURE_POLICY, POLICY
+from slad.console.shell import Shell
+from slad.core.errors import Refusal, Refused
 from slad.core.instants import DAY_MS
 from tests.console.conftest import Desk, desk_running
 from tests.slad_under_test import MONDAY_9, start_request, trusted
@@ -59,6 +62,23 @@ async def test_every_page_shows_what_there_is(tmp_path: Path) -> None:
         assert "slad explain acme T-1 --audit --address" in ticket
         assert "slad.v1.SlaBackend/GetSlaTimeline" in ticket
         assert ">Start</td>" in ticket, "the audit"
+
+
+async def test_a_page_that_could_not_be_drawn_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, fails = Shell.draw, [Refused(Refusal.UNAVAILABLE, "OVERLOADED", "not now")]
+
+    def draw(shell: Shell, template: str, **values: Any) -> str:
+        if template == "_now.html" and fails:
+            raise fails.pop()
+        return drawn(shell, template, **values)
+
+    monkeypatch.setattr(Shell, "draw", draw)
+    # Under the virtual clock no drawing is kept.
+    async with desk_running(tmp_path, now=None) as desk:
+        assert (await desk.get("/"))[0] == 503
+        assert (await desk.get("/"))[0] == 200
 
 
 async def test_the_policy_of_content_lets_nothing_of_elsewhere_and_nothing_inline(tmp_path: Path) -> None:
