@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,11 +25,6 @@ SWEEP_S: Final = 1.0
 RETRY_S: Final = 1
 
 
-class _Wait(NamedTuple):
-    since: float
-    size: int
-
-
 class Stalls:
     """Waits of one kind. Each may last `most_s` seconds.
 
@@ -41,15 +36,15 @@ class Stalls:
         self._most_s = most_s
         self._most_bytes = most_bytes
         self._refusal = refusal
-        # In the order in which they began.
-        self._waits: dict[asyncio.Task[Any], _Wait] = {}
+        self._waits: dict[asyncio.Task[Any], tuple[float, int]] = {}
+        """(since when, bytes) of each, in the order in which they began."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def wait(self, for_caller: Awaitable[T], size: int) -> T:
         """The result of `for_caller`, which holds `size` bytes until it is there. Raises Refused."""
         task = asyncio.current_task()
         assert task is not None
-        self._waits[task] = _Wait(monotonic(), size)
+        self._waits[task] = monotonic(), size
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         try:
@@ -61,13 +56,13 @@ class Stalls:
             self._waits.pop(task, None)
 
     def _sweep(self) -> None:
-        now, held = monotonic(), 0
-        stalled = [(task, wait) for task, wait in self._waits.items() if now - wait.since >= SWEEP_S]
-        held = sum(wait.size for _, wait in stalled)
-        for task, wait in stalled:
-            if now - wait.since < self._most_s and held <= self._most_bytes:
+        now = monotonic()
+        stalled = [wait for wait in self._waits.items() if now - wait[1][0] >= SWEEP_S]
+        held = sum(size for _, (_, size) in stalled)
+        for task, (since, size) in stalled:
+            if now - since < self._most_s and held <= self._most_bytes:
                 break
-            held -= wait.size
+            held -= size
             del self._waits[task]
             end(task, self._refusal())
         again = asyncio.get_running_loop().call_later
