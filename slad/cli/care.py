@@ -23,7 +23,7 @@ from slad.engine.doctor import CheckResult, Verdict, examine, examine_files, exp
 from slad.engine.replica_checks import LITESTREAM_CONFIGURATIONS, examine_litestream, examine_replication
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
-from slad.storage.database import DATABASE_NAME, DataDirectory
+from slad.storage.database import DATABASE_NAME, DataDirectory, explaining
 from slad.storage.lock import DatabaseError
 from slad.storage.quarantine import set_aside
 from slad.storage.store import Store
@@ -143,12 +143,14 @@ def doctor(
 def _set_aside(data: Path) -> None:
     """Moves what cannot be read out of the way, and says what it was. Raises DatabaseError."""
     backups.must_be_there(data / DATABASE_NAME)
-    directory = DataDirectory(data)
+    # As a guest: under systemd slad's user is gone while slad is stopped.
+    directory = DataDirectory(data, as_guest=True)
     try:
-        writer = directory.writer()
-        errors = list(Store(writer).unreadable_values())
-        set_aside(writer, errors, WallClock().now())
-        writer.close()
+        with explaining(directory.database, "changed"):
+            writer = directory.writer()
+            errors = list(Store(writer).unreadable_values())
+            set_aside(writer, errors, WallClock().now())
+            writer.close()
     finally:
         directory.close()
     for error in errors:

@@ -40,7 +40,7 @@ from slad.service.token_admin import SlaTokens
 from slad.service.tokens import Tokens
 from slad.storage.database import DATABASE_NAME, DataDirectory
 from slad.storage.journal import CannotWrite, Journal
-from slad.storage.lock import DatabaseError, give_to_owner_of
+from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch, TokenRow
 from slad.storage.store import Store
 
@@ -197,8 +197,6 @@ def _opened(data: Path) -> Iterator[tuple[Journal, Store]]:
             store.close()
             journal.close()
     finally:
-        for path in data.iterdir():
-            give_to_owner_of(data, path)
         directory.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from slad.storage.epoch import settle_epoch
-from slad.storage.lock import DatabaseError, DirectoryLock, explained, give_to_owner_of, owner_of
+from slad.storage.lock import MADE_HERE, DatabaseError, DirectoryLock, explained, give_to_owner_of, owner_of
 from slad.storage.swap import finish_restore, refuse_leftovers
 
 DATABASE_NAME: Final = "slad.db"
@@ -102,7 +103,7 @@ class DataDirectory:
     Raises DatabaseError when another process holds it, when it cannot be written, when the database is
     damaged, not slad's, of a later version, or another user's.
 
-    With `as_guest` root may open what is another user's; it has to leave nothing of its own behind.
+    With `as_guest` root may open what is another user's; what it leaves behind is that user's, too.
     With `external_checkpoints` no connection merges the WAL into the database, not even the last to close.
     Without `copies_allowed` a copy of the database last served has to be adopted first: DatabaseError.
     """
@@ -118,6 +119,7 @@ class DataDirectory:
         self.path = path
         self._copies_allowed = copies_allowed
         self.external_checkpoints = external_checkpoints
+        self._as_guest = as_guest
         if not as_guest:
             self._must_be_own()
         self._lock = DirectoryLock(path)
@@ -169,7 +171,12 @@ class DataDirectory:
 
     def close(self) -> None:
         """Lets go of the directory."""
-        self._lock.release()
+        try:
+            if self._as_guest:
+                for path in self.path.iterdir():
+                    give_to_owner_of(self.path, path)
+        finally:
+            self._lock.release()
 
     @contextmanager
     def explaining_damage(self) -> Iterator[None]:
@@ -239,9 +246,13 @@ def mark(data: Path, name: str, instant: int | None = None) -> None:
     """
     path = data / name
     with suppress(OSError):
-        path.touch()
-        if instant is not None:
-            os.utime(path, ns=(instant * 1_000_000, instant * 1_000_000))
+        # A pipe that nobody reads must not hold it up.
+        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK | MADE_HERE, 0o600)
+        try:
+            at = time.time_ns() if instant is None else instant * 1_000_000
+            os.utime(file, ns=(at, at))
+        finally:
+            os.close(file)
         give_to_owner_of(data, path)
 
 

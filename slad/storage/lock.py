@@ -12,6 +12,9 @@ from typing import Final, Self
 
 LOCK_NAME: Final = "slad.lock"
 
+MADE_HERE: Final = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+"""How files in a data directory are opened that root may write too: a link there may lead anywhere."""
+
 
 class DatabaseError(RuntimeError):
     """The database cannot be used; the message says why and what to do."""
@@ -39,10 +42,10 @@ def owner_of(path: Path) -> str:
 
 
 def give_to_owner_of(data: Path, path: Path) -> None:
-    """Lets root work for the user that slad runs as. Raises OSError."""
+    """Lets root work for the user that slad runs as, who must not send it elsewhere by a link. Raises OSError."""
     owner = data.stat()
     if os.geteuid() == 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _is_there(path: Path) -> bool:
@@ -68,7 +71,8 @@ class DirectoryLock:
     def __init__(self, path: Path) -> None:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = os.open(path / LOCK_NAME, os.O_RDWR | MADE_HERE, 0o600)
+            give_to_owner_of(path, path / LOCK_NAME)
         except OSError as error:
             raise DatabaseError(f"data directory {path} cannot be used: {explained(error, path)}") from error
         try:
