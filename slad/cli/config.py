@@ -7,10 +7,12 @@ from itertools import groupby
 
 import click
 
+from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.help import example
 from slad.cli.settings import configured
 from slad.config.reader import SETTINGS, SINKS, Configuration
 from slad.config.tables import Setting
+from slad.daemon.certificates import CertificateError, Certificates
 from slad.delivery.sinks.kinds import check_sinks
 
 
@@ -19,15 +21,20 @@ def config() -> None:
     """Check and show the effective configuration, and where each value comes from.
 
     The commands take the options, variables and file of `slad serve`. Exit code 2 if the configuration is
-    wrong.
+    wrong, 3 if a certificate cannot be used.
     """
 
 
 @config.command("check", epilog=example("slad config check --config /etc/slad/slad.toml"))
 @configured
 def check_command(configuration: Configuration) -> None:
-    """Say whether the configuration can be used."""
-    configuration.settings(check_sinks)
+    """Say whether the configuration can be used, and the certificates that it names."""
+    tls = configuration.settings(check_sinks).tls
+    try:
+        if tls.cert is not None:
+            Certificates(tls)
+    except CertificateError as error:
+        raise CommandError(str(error), EXIT_CANNOT_START) from error
     click.echo(f"ok: {configuration.path}" if configuration.path else "ok: no file; options and defaults")
 
 

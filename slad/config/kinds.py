@@ -9,7 +9,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
@@ -99,7 +99,7 @@ class Kind:
 
     def read(self, value: Any, key: str, *, strict: bool = True) -> Any:
         """The value that a TOML file holds; not `strict`: that a text holds. Raises SettingError."""
-        if isinstance(value, datetime) and self._form is not None:
+        if isinstance(value, date) and self._form is not None:
             value = value.isoformat()
         if not isinstance(value, str) and (self._form is not None or self._type not in (int, bool)):
             raise SettingError(key, f"{value!r} is not a text in quotes")
@@ -227,8 +227,16 @@ Instant = Annotated[int, Form("INSTANT", parse_instant, format_instant)]
 # --- places
 
 
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("is empty")
+    if "\0" in text:
+        raise ValueError(f"{text!r} is not a path")
+    return Path(text)
+
+
 def _readable(text: str) -> Path:
-    path = Path(text)
+    path = _path(text)
     try:
         with path.open("rb"):
             return path
@@ -253,8 +261,8 @@ def _fence_place(text: str) -> str:
     return text
 
 
-File = Annotated[Path, Form("FILE", Path)]
-Directory = Annotated[Path, Form("DIR", Path)]
+File = Annotated[Path, Form("FILE", _path)]
+Directory = Annotated[Path, Form("DIR", _path)]
 
 ReadableFile = Annotated[Path, Form("FILE", _readable)]
 """A file that can be read when the setting is."""
@@ -315,7 +323,7 @@ def _present(secret: Secret) -> Secret:
     return secret
 
 
-SecretFile = Annotated[Secret, Form("FILE", lambda text: _present(Secret(file=Path(text))))]
+SecretFile = Annotated[Secret, Form("FILE", lambda text: _present(Secret(file=_path(text))))]
 SecretVariable = Annotated[Secret, Form("NAME", lambda text: _present(Secret(variable=text)))]
 
 # --- words of the domain

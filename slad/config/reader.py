@@ -24,6 +24,9 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 }
 """All of them but those of sinks, by key, in the order in which they are documented."""
 
+TABLES: Final = sorted({key.partition(".")[0] for key in SETTINGS if "." in key})
+"""The tables that settings are in."""
+
 CONNECTION_KEYS: Final = tuple(setting.key for setting in settings_of(ConnectionSettings, "temporal."))
 """Where Temporal is: what the daemon, its worker and `slad doctor` share."""
 
@@ -124,7 +127,7 @@ def _content(path: Path) -> dict[str, Any]:
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and key not in SETTINGS:
+        if isinstance(value, dict) and key not in SETTINGS and (value or key in TABLES):
             yield from _flat(value, f"{key}.")
         else:
             yield key, value
@@ -133,7 +136,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def _read(key: str, value: Any) -> Any:
     if key in SETTINGS:
         return SETTINGS[key].kind.read(value, key)
-    if any(known.startswith(f"{key}.") for known in SETTINGS):
+    if key in TABLES:
         raise SettingError(key, f"is a table: [{key}]")
-    near = did_you_mean(key, [*SETTINGS, SINKS]) or "`slad config show` lists all"
+    near = did_you_mean(key, [*SETTINGS, *TABLES, SINKS]) or "`slad config show` lists all"
     raise SettingError(key, f"there is no such setting; {near}")

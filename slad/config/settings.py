@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from slad.config.addresses import AddressError, check
+from slad.config.addresses import AddressError, check, split_host_port
 from slad.config.kinds import (
     Address,
     ClockName,
@@ -77,6 +77,11 @@ class MetricsSettings(Table, frozen=True):
     ] = ()
 
     def __post_init__(self) -> None:
+        if self.listen is not None:
+            try:
+                split_host_port(self.listen)
+            except AddressError as error:
+                raise SettingError("listen", str(error)) from None
         if len(self.clocks) > MAX_CLOCKS_TOLD_APART:
             raise SettingError(
                 "clocks", f"{len(self.clocks)} names, at most {MAX_CLOCKS_TOLD_APART} are allowed"
@@ -357,7 +362,10 @@ class Settings(Table, frozen=True, kw_only=True):
     listen: Annotated[tuple[Address, ...], "Listen on host:port or unix:PATH; may repeat."] = (
         "127.0.0.1:7523",
     )
-    data: Annotated[Directory, "The data directory. Only `serve` and `restore` create it."] = Path("data")
+    data: Annotated[
+        Directory,
+        "The data directory. Only `serve`, `restore` and `tokens create --create-database` create it.",
+    ] = Path("data")
     virtual_clock: Annotated[
         Instant | None,
         "For tests: time stands still at INSTANT until slad.v1.TestClock moves it.",
@@ -379,6 +387,8 @@ class Settings(Table, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.fence.at is not None and self.virtual_clock is not None:
             raise SettingError("fence.at", "a lease needs real time: leave out fence.at or virtual_clock")
+        if not self.listen:
+            raise SettingError("listen", "is empty")
         listeners = [("listen", address) for address in self.listen]
         if self.console.listen is not None:
             listeners.append(("console.listen", self.console.listen))

@@ -42,7 +42,7 @@ def owner_of(path: Path) -> str:
 
 
 def give_to_owner_of(data: Path, path: Path) -> None:
-    """Lets root work for the user that slad runs as, who must not send it elsewhere by a link. Raises OSError."""
+    """Lets root work for the user that slad runs as, whose links it does not follow. Raises OSError."""
     owner = data.stat()
     if os.geteuid() == 0:
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -60,6 +60,12 @@ def test_a_flag_goes_before_its_variable_before_the_file(tmp_path: Path) -> None
     assert 'level = "debug"  # flag' in shown.splitlines()
 
 
+@pytest.mark.parametrize("written_as", ["2026-03-02", "2026-03-02T00:00:00Z", '"2026-03-02"'])
+def test_an_instant_may_be_toml_s_own(tmp_path: Path, written_as: str) -> None:
+    path = written(tmp_path, f"virtual_clock = {written_as}\n")
+    assert configure({}, path).settings().virtual_clock == at("2026-03-02T00:00:00Z")
+
+
 def test_a_reload_reads_the_file_again_and_keeps_what_was_given(tmp_path: Path) -> None:
     path = written(tmp_path, '[log]\nlevel = "error"\n')
     configuration = configure({"log.format": Value("json", FLAG)}, path)
@@ -96,6 +102,13 @@ def test_a_reload_reads_the_file_again_and_keeps_what_was_given(tmp_path: Path) 
             "metrics.clocks: 'Next reply' is not the name of a clock, such as next-reply",
         ),
         ("listen = \n", "is not TOML:"),
+        ("listen = []\n", "listen: is empty"),
+        ('data = ""\n', "data: is empty"),
+        ('data = "a\\u0000"\n', "data: 'a\\x00' is not a path"),
+        ("[zebra]\n", "zebra: there is no such setting; `slad config show` lists all"),
+        ("[retentoin]\n", "retentoin: there is no such setting; did you mean 'retention'?"),
+        ("[log.levels]\n", "log.levels: there is no such setting; did you mean 'log.level'?"),
+        ('[metrics]\nlisten = "7524"\n', "metrics.listen: '7524' is not host:port"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line_that_names_file_and_key(
@@ -103,7 +116,7 @@ def test_a_wrong_file_is_refused_in_one_line_that_names_file_and_key(
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigurationError) as caught:
-        configure({}, path)
+        configure({}, path).settings()
     assert str(caught.value).startswith(f"{path}: {complaint}")
     done = slad("config", "check", "--config", str(path))
     assert done.exit_code == 2
@@ -120,6 +133,18 @@ def test_a_file_that_is_not_there_is_exit_code_2(tmp_path: Path, command: tuple[
 def test_check_says_ok(tmp_path: Path) -> None:
     path = written(tmp_path, "[log]\n")
     assert slad("config", "check", "--config", str(path)).stdout == f"ok: {path}\n"
+
+
+def test_check_looks_at_certificates(tmp_path: Path) -> None:
+    path = written(tmp_path, '[tls]\ncert = "/none/cert.pem"\nkey = "/none/key.pem"\n')
+    done = slad("config", "check", "--config", str(path))
+    told = "slad: the certificate /none/cert.pem cannot be read: No such file or directory\n"
+    assert (done.exit_code, done.stderr) == (3, told)
+
+
+def test_an_empty_flag_is_no_path() -> None:
+    done = slad("serve", "--data", "")
+    assert (done.exit_code, "'--data': is empty" in done.stderr) == (2, True)
 
 
 def test_what_show_prints_can_serve_as_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Root works in the data directory of slad's user: what it leaves there is that user's, and links lead it nowhere."""
+"""Root in the data directory of slad's user: what it leaves there is that user's, and it follows no link."""
 
 from __future__ import annotations
 

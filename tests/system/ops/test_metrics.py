@@ -14,6 +14,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.config.addresses import AddressError
+from slad.config.kinds import SettingError
 from slad.config.settings import MetricsSettings
 from slad.config.sinks import read_sinks
 from slad.core.metrics import Metric, MetricKind, Sample
@@ -276,12 +277,15 @@ async def test_after_the_stop_nobody_listens(tmp_path: Path) -> None:
         socket.create_connection((host, int(port)), timeout=30)
 
 
-@pytest.mark.parametrize(
-    "address", ["7524", "localhost", "127.0.0.1:99999", "unix:/tmp/x", "no.such.host.invalid:1"]
-)
-async def test_an_address_that_cannot_be_used_is_said(tmp_path: Path, address: str) -> None:
-    with pytest.raises(AddressError, match=address):
-        async with slad_running(tmp_path, metrics=MetricsSettings(address)):
+@pytest.mark.parametrize("address", ["7524", "localhost", "127.0.0.1:99999", "unix:/tmp/x"])
+def test_an_address_that_is_none_is_said(address: str) -> None:
+    with pytest.raises(SettingError, match=f"listen: '{address}' is not host:port"):
+        MetricsSettings(address)
+
+
+async def test_an_address_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    with pytest.raises(AddressError, match=r"no\.such\.host\.invalid:1"):
+        async with slad_running(tmp_path, metrics=MetricsSettings("no.such.host.invalid:1")):
             pass
 
 
