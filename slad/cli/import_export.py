@@ -129,7 +129,8 @@ class _Source:
             tracking_import(self._requests, row.tracking, "", from_datetime(time_text.wall_clock()))
         except InvalidField as error:
             self._sent.pop()
-            self._wrong.append(row._replace(tracking=None, field=error.field, problem=error.message))
+            ticket = row.tracking.start.ticket_id
+            self._wrong.append(Row(row.line, None, ticket, error.field, error.message))
 
     def raise_failure(self) -> None:
         """Raises the error that ended `messages`, if there was one."""
@@ -217,7 +218,7 @@ def _form_of(file: Path) -> str:
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
     if file == STDIN:
-        yield sys.stdin
+        yield _as_utf8(sys.stdin)
         return
     try:
         stream = file.open(encoding="utf-8", newline="")
@@ -231,7 +232,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
 def _written(file: Path | None) -> Iterator[TextIO]:
     """A file that gets its name when it is complete."""
     if file is None:
-        yield sys.stdout
+        yield _as_utf8(sys.stdout)
         return
     part = file.with_name(f"{file.name}.part")
     try:
@@ -242,6 +243,13 @@ def _written(file: Path | None) -> Iterator[TextIO]:
         raise CommandError(f"{file} cannot be written: {error.strerror}", EXIT_CANNOT_START) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _as_utf8(stream: Any) -> TextIO:
+    """Standard input or output, as UTF-8 like a file: another machine may read what this one writes."""
+    stream.reconfigure(encoding="utf-8", errors="strict")
+    text: TextIO = stream
+    return text
 
 
 # --- progress

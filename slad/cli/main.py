@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
 from slad import __version__
-from slad.cli.exits import end_process
 from slad.cli.lazy_group import LazyGroup, Section
 
 # The core of gRPC writes to standard error, not to the log; slad gets its errors anyway. grpc reads this when
@@ -117,12 +116,3 @@ SECTIONS: Final[tuple[Section, ...]] = (
 @click.version_option(__version__, prog_name="slad")
 def main() -> None:
     """slad keeps the SLA clocks of a service desk."""
-
-
-def run() -> NoReturn:
-    """Runs the command line of this process, and ends the process."""
-    try:
-        main()
-    except SystemExit as ended:
-        end_process(ended.code if isinstance(ended.code, int) else 0)
-    raise AssertionError("click always exits")

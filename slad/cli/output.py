@@ -142,13 +142,13 @@ def print_json(value: Any, *, one_line: bool = False) -> None:
     """Prints a message, or a value that JSON knows."""
     if isinstance(value, Message):
         value = as_dict(value)
-    click.echo(json.dumps(value, indent=None if one_line else 2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=None if one_line else 2, ensure_ascii=not fancy()))
 
 
 def _print_yaml(value: Any) -> None:
     if isinstance(value, Message):
         value = as_dict(value)
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=fancy()), nl=False)
 
 
 @cache

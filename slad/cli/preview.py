@@ -80,7 +80,7 @@ def preview(
     The command computes this itself. It needs no daemon.
     """
     request = terms.fill(rpc.PreviewSlaRequest())
-    zone = request.schedule.timezone
+    zone = terms.zone_of(request)
     if started_at:
         request.started_at.FromDatetime(started_at.aware(zone))
     if as_of:

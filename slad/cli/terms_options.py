@@ -18,6 +18,8 @@ from slad.cli.exits import CommandError
 from slad.cli.option_types import OpenSpan, Percents
 from slad.cli.request_file import read_message
 from slad.cli.schedule_text import add_holiday, parse_hours
+from slad.core.errors import InvalidField
+from slad.core.schedule import check_timezone
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,6 +70,10 @@ class TypedTerms:
         self._fill_clocks(request)
         return request
 
+    def zone_of(self, request: TermsRequest) -> str:
+        """The zone of instants that are typed without one; empty: the user's."""
+        return self.tz or request.schedule.timezone
+
     def option_of(self, request: TermsRequest, path: str) -> str:
         """What the user knows a field of the filled `request` by: the option, else the path in the file."""
         if match := re.match(r"clocks\[(\d+)\]\.?(.*)", path):
@@ -106,6 +112,7 @@ class TypedTerms:
             for option, given in (("--hours", self.hours), ("--holiday", self.holidays)):
                 if given:
                     raise CommandError(f"--24x7 and {option} contradict each other; give one")
+            self._check_zone()
             request.ClearField("schedule")
             if not request.targets:
                 request.schedule.is_24x7 = True
@@ -126,6 +133,14 @@ class TypedTerms:
             request.schedule.date_overrides.extend(overrides)
         if request.HasField("schedule") or not isinstance(request, rpc.RetargetSlaTrackingsRequest):
             self._check_schedule(request)
+
+    def _check_zone(self) -> None:
+        """Of terms without a schedule, with which nobody else would look at it."""
+        try:
+            if self.tz:
+                check_timezone(self.tz)
+        except InvalidField as error:
+            raise CommandError(f"--tz: {error.message}") from None
 
     def _check_schedule(self, request: TermsRequest) -> None:
         always = bool(request.targets) and all(target.is_24x7 for target in request.targets)
@@ -148,7 +163,7 @@ class TypedTerms:
         request.clocks.extend([*kept, *typed])
         for clock in request.clocks:
             if clock.HasField("schedule") and not clock.schedule.timezone:
-                clock.schedule.timezone = self.tz or request.schedule.timezone
+                clock.schedule.timezone = self.zone_of(request)
 
     def _typed_clocks(self) -> list[pb.SlaClockTerms]:
         try:
@@ -199,7 +214,9 @@ def terms_options(command: Command) -> Command:
         metavar="HOURS",
         help="Business hours: 'Mon-Fri 09:00-17:00'; of dates: '2026-12-24 09:00-13:00'; may repeat.",
     )
-    @click.option("--tz", default="", metavar="ZONE", help="The time zone of --hours, such as Europe/Berlin.")
+    @click.option(
+        "--tz", default="", metavar="ZONE", help="The time zone of --hours, and of instants without one."
+    )
     @click.option(
         "--holiday",
         "holidays",

@@ -180,7 +180,7 @@ def start(
         raise CommandError("a new ticket needs a tenant: slad start TENANT TICKET")
     request.ticket_id = call.ticket.ticket_id
     if started_at:
-        request.started_at.FromDatetime(started_at.aware(request.schedule.timezone))
+        request.started_at.FromDatetime(started_at.aware(terms.zone_of(request)))
     if on_existing:
         request.on_existing = pb.OnExisting.ValueType(_ON_EXISTING[on_existing])
     if response_on_resolution:

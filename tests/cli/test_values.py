@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.cli import time_text
 from slad.cli.exits import CommandError
+from slad.cli.main import main
 from slad.cli.option_types import EnumWords, Moment, OpenSpan, TypedInstant, parse_moment, parse_span
 from slad.cli.request_file import read_message
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
@@ -211,3 +214,12 @@ def test_importing_the_command_imports_no_command() -> None:
     script = "import sys, slad.cli.main; print([m for m in sys.modules if m in ('grpc', 'rich', 'uvloop')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_typed_instants_are_of_the_zone_that_is_given_also_around_the_clock() -> None:
+    given = ("preview", "--24x7", "--response", "1h", "--start", "2026-03-02T09:00", "--json", "--tz")
+    told = json.loads(CliRunner().invoke(main, [*given, "Europe/Berlin"]).stdout)
+    assert told["response"]["due_at"] == "2026-03-02T09:00:00Z"
+    refused = CliRunner().invoke(main, [*given, "Europe/Berln"])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("slad: --tz: 'Europe/Berln' is not a time zone of the IANA database")

@@ -1,0 +1,45 @@
+"""The process: Ctrl-C before there is a command, and terminals that do not speak UTF-8."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+
+
+def slad(*arguments: str, given: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "slad", *arguments],
+        input=given, env=os.environ | variables, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["click", "msgspec"])
+def test_ctrl_c_while_slad_is_imported_is_no_traceback(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(INTERRUPTED)
+    done = slad("config", "check", PYTHONPATH=str(tmp_path))
+    assert done.returncode in (-signal.SIGINT, 130)
+    assert done.stderr == b""
+
+
+def test_what_a_terminal_cannot_show_is_shown_by_its_number() -> None:
+    given = ("preview", "--hours", "Mon-Fri 09:00-17:00", "--tz", "UTC", "--response", "9h")
+    closed = (*given, "--start", "2026-04-02T10:00", "--holiday", "2026-04-03 = Ж-é")
+    done = slad(*closed, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "holiday: \\u0416-é\n" in done.stdout.decode("latin-1")
+
+
+def test_tickets_are_utf_8_and_json_is_json_whatever_the_terminal_speaks() -> None:
+    row = '{"start": {"tenant_id": "acme", "ticket_id": "Ж-é", "targets": [{"is_24x7": true}]}}\n'.encode()
+    given = ("import", "-", "--check", "--json")
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        told = json.loads(slad(*given, given=row, PYTHONIOENCODING=encoding).stdout.decode(encoding))
+        assert told["rejected"][0]["ticket_id"] == "Ж-é"
