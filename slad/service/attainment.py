@@ -29,9 +29,10 @@ from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service.access import holder
 from slad.service.attainment_replies import forecast_reply, open_entries, report_reply, stored_entries
-from slad.service.fields import Fields, at_most, enum, instant, printable_text
+from slad.service.fields import Fields, at_most, enum, enums, instant, printable_text
 from slad.service.limits import (
     MAX_CLOCKS,
+    MAX_LISTED_VALUES,
     MAX_NOTE,
     MAX_PERIOD_MS,
     MAX_REASON_CODE,
@@ -84,7 +85,7 @@ class AttainmentCalls:
         """Serialized UnfoldSlaReportResponses: what has closed, then what is open, each by its instant."""
         query = await self._query(request)
         group = _group(request, query)
-        figures = frozenset(enum(f"figures[{i}]", figure, Figure) for i, figure in enumerate(request.figures))
+        figures = frozenset(enums("figures", request.figures, Figure))
         keys = await self._run(lambda attainment: attainment.entry_keys(query, group, figures))
         for begin in range(0, len(keys), ENTRIES_AT_ONCE):
             some = keys[begin : begin + ENTRIES_AT_ONCE]
@@ -123,7 +124,7 @@ class AttainmentCalls:
             until,
             _timezone(request.timezone),
             ReportBy.OPENED,
-            _group_by(request.group_by),
+            enums("group_by", request.group_by, GroupKey),
             self._attributes(request.attributes),
             (),
             as_of,
@@ -168,7 +169,7 @@ class AttainmentCalls:
             to_ms,
             _timezone(request.timezone),
             enum("by", request.by, ReportBy, ReportBy.DUE),
-            _group_by(request.group_by),
+            enums("group_by", request.group_by, GroupKey),
             self._attributes(request.attributes),
             self._clocks(request.clocks),
             now if as_of is None else as_of,
@@ -190,15 +191,12 @@ class AttainmentCalls:
         return tuple(dict.fromkeys(checked))
 
     def _attributes(self, names: Collection[str]) -> tuple[str, ...]:
+        at_most("attributes", names, MAX_LISTED_VALUES)
         for index, name in enumerate(names):
             if name not in self._engine.ledger_attributes:
                 text = f"the setting ledger.attributes does not name {name[:100]!r}"
                 raise InvalidField(f"attributes[{index}]", "ATTRIBUTE_NOT_KEPT", text)
         return tuple(dict.fromkeys(names))
-
-
-def _group_by(values: Collection[int]) -> tuple[GroupKey, ...]:
-    return tuple(dict.fromkeys(enum(f"group_by[{i}]", value, GroupKey) for i, value in enumerate(values)))
 
 
 def _timezone(name: str) -> str:

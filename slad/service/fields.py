@@ -6,7 +6,7 @@ What is wrong raises InvalidField with the path in the request.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Sized
+from collections.abc import Collection, Sequence, Sized
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -22,7 +22,7 @@ from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
 from slad.core.terms import MAX_PERCENT
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
-from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_MINUTES, MAX_REASON_CODE
+from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_LISTED_VALUES, MAX_MINUTES, MAX_REASON_CODE
 
 E = TypeVar("E", bound=int)
 
@@ -163,6 +163,12 @@ def enum(field: str, value: int, kind: type[E], default: E | None = None) -> E:
         return kind(value)
     except ValueError:
         raise InvalidField(field, "UNKNOWN_ENUM_VALUE", f"{value} is not one of its values") from None
+
+
+def enums(field: str, values: Collection[int], kind: type[E]) -> tuple[E, ...]:
+    """The values of a list, each once, in its order. A list may repeat itself, within reason."""
+    at_most(field, values, MAX_LISTED_VALUES)
+    return tuple(dict.fromkeys(enum(f"{field}[{index}]", value, kind) for index, value in enumerate(values)))
 
 
 def instant(message: Message, name: str, path: str = "") -> int | None:

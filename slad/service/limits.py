@@ -28,6 +28,9 @@ MAX_RETARGETED: Final = 100_000
 MAX_BATCH: Final = 1_000
 """Commands of a message, and tickets whose status is asked for at once (X4, X5)."""
 
+MAX_LISTED_VALUES: Final = 100
+"""Values of an enum in a list, such as the states that a page is to have: more than there are of any."""
+
 MAX_ATTRIBUTE_KEY: Final = 100
 DEFAULT_PAGE_SIZE: Final = 100
 

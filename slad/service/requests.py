@@ -39,6 +39,7 @@ from slad.service.fields import (
     at_most,
     duration_ms,
     enum,
+    enums,
     instant,
     not_ahead,
     page_key,
@@ -275,8 +276,8 @@ class RequestReader:
         """ListSlaTrackings; of all tenants: those of `who`."""
         return ListQuery(
             who.narrowed(self.fields.optional_id("tenant_id", request.tenant_id)),
-            frozenset(enum(f"states[{i}]", s, TrackingState) for i, s in enumerate(request.states)),
-            frozenset(enum(f"statuses[{i}]", s, TimerStatus) for i, s in enumerate(request.statuses)),
+            frozenset(enums("states", request.states, TrackingState)),
+            frozenset(enums("statuses", request.statuses, TimerStatus)),
             instant(request, "due_before"),
             page_key(request.page_token),
             self.fields.page_size(request.page_size),
@@ -308,7 +309,7 @@ class RequestReader:
             self.fields.consumer(request.consumer),
             None if after is None else sequence("after_sequence", after),
             who.narrowed(self.fields.optional_id("tenant_id", request.tenant_id)),
-            frozenset(enum(f"types[{i}]", kind, EventType).value for i, kind in enumerate(request.types)),
+            frozenset(kind.value for kind in enums("types", request.types, EventType)),
         )
 
     # --- what they hold

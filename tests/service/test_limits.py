@@ -7,11 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
+from slad_client.v1 import attainment_pb2
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.config.settings import LimitSettings, RequestLimits
-from tests.slad_under_test import OFFICE, Slad, refused, slad_running, target
+from slad.config.settings import LedgerSettings, LimitSettings, RequestLimits
+from slad.service.server import SLA_BACKEND
+from tests.slad_under_test import MONDAY_9, OFFICE, Slad, refused, slad_running, stamp, target
 
 SMALL = RequestLimits(
     id_length=5, targets=2, thresholds=2, entries=5, holidays=1, pauses=1, attributes=1, attribute_length=3,
@@ -79,3 +82,42 @@ async def test_a_message_beyond_the_limit_is_refused_by_grpc_itself(tmp_path: Pa
             await slad.start("T", attributes={"k": "x" * 70_000})
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (await slad.start("T", attributes={"k": "x" * 1_000})).created
+
+
+PERIOD: dict[str, Any] = {"tenant_id": "acme", "from_time": stamp(MONDAY_9), "to_time": stamp(MONDAY_9 + 1)}
+ASKED: dict[str, tuple[type[Message], dict[str, Any]]] = {
+    "ListSlaTrackings": (rpc.ListSlaTrackingsRequest, {}),
+    "WatchSlaEvents": (rpc.WatchSlaEventsRequest, {}),
+    "ReportSla": (attainment_pb2.ReportSlaRequest, PERIOD),
+    "UnfoldSlaReport": (attainment_pb2.UnfoldSlaReportRequest, PERIOD),
+    "ForecastSla": (attainment_pb2.ForecastSlaRequest, {"tenant_id": "acme", "until": stamp(MONDAY_9 + 1)}),
+}
+"""Queries that hold lists of values, and what else they need."""
+
+LISTS = [
+    (method.name, field.name)
+    for method in SLA_BACKEND.methods
+    for field in method.input_type.fields
+    if field.is_repeated
+    and (field.enum_type is not None or (field.name == "attributes" and method.name in ASKED))
+]
+
+
+@pytest.mark.parametrize(("method", "name"), LISTS)
+async def test_a_list_of_values_is_bounded(tmp_path: Path, method: str, name: str) -> None:
+    """A message holds four million of them, and to look at each would hold up the loop for seconds."""
+    kind, fields = ASKED[method]
+    value = "site" if name == "attributes" else 1
+
+    def call(count: int) -> Any:
+        return getattr(slad.backend, method)(kind(**fields, **{name: [value] * count}))
+
+    async with slad_running(tmp_path, ledger=LedgerSettings(attributes=("site",))) as slad:
+        taken = call(100)
+        await (taken.initial_metadata() if method == "WatchSlaEvents" else first_reply(taken))
+        got = await refused(first_reply(call(101)))
+        assert (got.code, got.reason, got.fields) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY", [name])
+
+
+async def first_reply(call: Any) -> Any:
+    return await (call.read() if hasattr(call, "read") else call)
