@@ -189,7 +189,7 @@ async def assemble(
     views = Views(connections.store, lambda: data.usage().wal, limits.wal_bytes)
     requests = RequestReader(fields)
     meters, calls = CallMeters(clock_labels), CallLog(settings.log.slow_calls_ms)
-    execution = Execution(requests, engine, clock, gate, meters, calls, notice, tracing)
+    execution = Execution(requests, engine, clock, gate, meters, calls, bounds.steps, notice, tracing)
     services: dict[ServiceDescriptor, object] = {
         SLA_BACKEND: SlaBackend(
             requests,

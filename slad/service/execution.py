@@ -21,6 +21,7 @@ from slad.service.access import Gate, Rule, attributed, rule_of
 from slad.service.calls import OK, CallLog, CallMeters, about
 from slad.service.error_details import code_and_reason, status_of, tell_if_unexpected
 from slad.service.fields import at_most
+from slad.service.heavy_steps import HEAVY_BYTES, HeavySteps
 from slad.service.limits import MAX_BATCH, MAX_REPLY_BYTES
 from slad.service.replies import CommandReply, Completed
 from slad.service.requests import RequestReader
@@ -71,12 +72,14 @@ class Execution:
         gate: Gate,
         meters: CallMeters,
         log: CallLog,
+        steps: HeavySteps,
         notice: Callable[[Exception], None],
         tracing: Tracing | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._gate = gate
+        self._steps = steps
         self._meters = meters
         self._meter = meters.meter(RPC)
         self._log = log
@@ -115,7 +118,8 @@ class Execution:
         """A message that has come."""
         number = len(message.commands)
         span = self._tracing and self._tracing.batch(number)
-        return _Received(number, message.omit_status, perf_counter_ns(), span)
+        is_large = message.ByteSize() >= HEAVY_BYTES
+        return _Received(number, message.omit_status, is_large, perf_counter_ns(), span)
 
     def done(self, message: _Received) -> None:
         """Its results may go."""
@@ -135,25 +139,33 @@ class Execution:
         asked: list[tuple[Command, Render]] = []
         for place, (field, message) in enumerate(zip(fields, messages, strict=True)):
             try:
-                asked.append(self._read(field, message, who, now, omit_status=received.omit_status))
+                kind, request = self._admit(field, message, who)
+                asked.append(_asked(kind, kind.read(request, now), omit_status=received.omit_status))
             except Exception as error:
                 errors[place] = without_frames(error)
         done = self._engine.put(stream, asked, received.span) if asked else None
         return _Part(messages, fields, errors, asked, done)
 
-    def _read(
-        self, field: str, message: rpc.SlaCommand, who: Caller, now: int, *, omit_status: bool
-    ) -> tuple[Command, Render]:
-        """A command, checked and authorised. Raises InvalidField, Refused."""
+    async def begin_large(
+        self, stream: Hashable, message: rpc.SlaCommand, who: Caller, received: _Received
+    ) -> _Part:
+        """The same with one command that is read beside the event loop: it may state 10,000 holidays."""
+        now, field = self._clock.now(), message.WhichOneof("command") or EMPTY
+        try:
+            kind, request = self._admit(field, message, who)
+            read = await self._steps.beside(kind.read, request, now)
+        except Exception as error:
+            return _Part([message], [field], {0: without_frames(error)}, [], None)
+        asked = [_asked(kind, read, omit_status=received.omit_status)]
+        return _Part([message], [field], {}, asked, self._engine.put(stream, asked, received.span))
+
+    def _admit(self, field: str, message: rpc.SlaCommand, who: Caller) -> tuple[_Kind, Any]:
+        """What kind a command is, and its request, authorised. Raises InvalidField, Refused."""
         if field is EMPTY:
             raise InvalidField(EMPTY, "REQUIRED", f"must be one of {', '.join(self._kinds)}")
         kind, request = self._kinds[field], getattr(message, field)
         self._gate.check(kind.rule, who, request)
-        command = attributed(kind.read(request, now))
-        if kind.reply is None:
-            assert isinstance(command, Complete)
-            return command, Completed(command, omit_status=omit_status)
-        return command, kind.reply.brief if omit_status else kind.reply.whole
+        return kind, request
 
     async def results(self, part: _Part) -> list[bytes]:
         """The results of a part once they are durable, as fields of an ExecuteSlaResponse."""
@@ -190,6 +202,15 @@ class Execution:
         return embedded(_ERROR, status_of(error).SerializeToString())
 
 
+def _asked(kind: _Kind, read: Command, *, omit_status: bool) -> tuple[Command, Render]:
+    """A command for the engine, and what makes its reply."""
+    command = attributed(read)
+    if kind.reply is None:
+        assert isinstance(command, Complete)
+        return command, Completed(command, omit_status=omit_status)
+    return command, kind.reply.brief if omit_status else kind.reply.whole
+
+
 class _Part(NamedTuple):
     """Some commands of a message, which are carried out together."""
 
@@ -210,6 +231,8 @@ class _Received(NamedTuple):
     commands: int
     """How many it has."""
     omit_status: bool
+    is_large: bool
+    """One of its commands may be heavy to read."""
     began: int
     """When it was read, in ns of `perf_counter_ns`."""
     span: Any
@@ -274,6 +297,11 @@ class _Exchange:
                 some = []
                 if self._last is not None:
                     await asyncio.wait({self._last})
+            if received.is_large and command.ByteSize() >= HEAVY_BYTES:
+                await self._begin(some, received)
+                some = []
+                self._put(await self._execution.begin_large(self, command, self._who, received))
+                continue
             some.append(command)
             if len(some) == COMMANDS_AT_ONCE:
                 await self._begin(some, received)
@@ -285,10 +313,12 @@ class _Exchange:
         if not commands:
             return
         async with self._execution.reading:
-            part = self._execution.begin(self, commands, self._who, received)
-            self._last = part.done or self._last
-            self._parts.put_nowait(part)
+            self._put(self._execution.begin(self, commands, self._who, received))
             await asyncio.sleep(0)  # others have their turn
+
+    def _put(self, part: _Part) -> None:
+        self._last = part.done or self._last
+        self._parts.put_nowait(part)
 
     def _may_be_about_what_is_under_way(self, command: rpc.SlaCommand) -> bool:
         """Whether its tenant is looked for among the caller's, in what is committed (M7)."""

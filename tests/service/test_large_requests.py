@@ -54,5 +54,15 @@ async def test_the_loop_neither_reads_nor_compiles_a_large_schedule(
         assert (await slad.backend.ImportSlaTrackings(iter(requests))).created == 1
         assert done == [("build_schedule", False), ("compile_calendar", False)]
         done.clear()
+        batch = rpc.ExecuteSlaRequest()
+        for ticket, holidays in (("T-4", 3), ("T-5", 5_000), ("T-6", 5_001), ("T-7", 4)):
+            batch.commands.add(start=with_holidays(holidays, ticket))
+        batch.commands.add(pause=pause).pause.ticket_id = "T-5"
+        results = (await slad.backend.ExecuteSla(iter([batch])).read()).results
+        assert [result.WhichOneof("result") for result in results] == ["start"] * 4 + ["pause"]
+        assert [result.start.status.ticket_id for result in results[:4]] == ["T-4", "T-5", "T-6", "T-7"]
+        large = [("build_schedule", False), ("compile_calendar", False)]
+        assert [one for one in done if not one[1]] == large * 2, "two large ones beside, two small ones not"
+        done.clear()
         assert (await slad.backend.StartSlaTracking(with_holidays(3, "T-3"))).created
         assert done == [("build_schedule", True), ("compile_calendar", True)], "a small one is no matter"
