@@ -15,6 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from slad.console.breaches import RecentBreaches
+from slad.console.connections import Connections
 from slad.console.errors import trouble
 from slad.console.pages import Pages, Parts
 from slad.core.errors import InvalidField, Refusal, Refused
@@ -57,13 +58,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Console:
-    """The pages at one address. For the event loop's thread.
+    """The pages at one address, for `connections` browsers at most. For the event loop's thread.
 
     `notice` is told of errors that nobody foresaw.
     """
 
-    def __init__(self, parts: Parts, notice: Callable[[Exception], None]) -> None:
+    def __init__(self, parts: Parts, connections: int, notice: Callable[[Exception], None]) -> None:
         self._parts = parts
+        self._most_connections = connections
+        self._connections: Connections | None = None
         self._notice = notice
         self._breaches = RecentBreaches(parts.hub, parts.queries, parts.clock)
         self._pages = Pages(parts, self._breaches)
@@ -81,11 +84,17 @@ class Console:
             shutdown_timeout=SHUTDOWN_S,
         )
 
-    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None, grpc_address: str) -> None:
-        """Serves on a socket that listens. `grpc_address` is what the commands call that pages show."""
+    async def start(
+        self, listener: socket.socket, tls: Callable[[], ssl.SSLContext | None], grpc_address: str
+    ) -> None:
+        """Serves on a socket that listens, with `tls` (see Connections).
+
+        `grpc_address` is what the commands call that pages show.
+        """
         self._pages.grpc_address = grpc_address
         await self._runner.setup()
-        await web.SockSite(self._runner, listener, ssl_context=tls).start()
+        assert self._runner.server is not None
+        self._connections = Connections(self._runner.server, listener, tls, self._most_connections)
         self._following = asyncio.create_task(self._follow(), name="slad-console")
 
     def end(self) -> None:
@@ -98,6 +107,8 @@ class Console:
     async def stop(self) -> None:
         """Answers nobody any more."""
         self.end()
+        if self._connections is not None:
+            self._connections.close()
         await self._runner.cleanup()
         self._parts.queries.close()
 

@@ -66,9 +66,9 @@ def _approach(request: web.Request) -> Approach:
 
 
 def _told(peer: Any) -> str:
-    """An address as gRPC tells it."""
+    """An address as gRPC tells it; nothing of one who is gone."""
     if not isinstance(peer, tuple):
-        return "unix:"
+        return "" if peer is None else "unix:"
     host, port = peer[:2]
     return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
 

@@ -148,7 +148,8 @@ async def assemble(
     Raises PassThroughError, StorageError.
     """
     data, journal, outgoing = connections.data, connections.journal, connections.outgoing
-    limits = within_descriptors(settings.limits, len(settings.listen))
+    addresses = [*settings.listen, *filter(None, [settings.console.listen])]
+    limits = within_descriptors(settings.limits, len(addresses))
     names, slow = connections.catalog_connection, connections.slow_queries
     catalog = Catalog(names)
     lineage = names.lineage()
@@ -227,7 +228,9 @@ async def assemble(
         Retention(settings.retention, engine, slow, consumers, clock),
         partial(fill_ledger, engine, names, settings.retention.ledger_ms),
         server,
-        _console(gate, services, connections, hub, clock, notice) if settings.console.listen else None,
+        _console(gate, services, connections, hub, clock, limits.connections, notice)
+        if settings.console.listen
+        else None,
         [
             meters,
             EngineMetrics(engine, clock.now),
@@ -250,6 +253,7 @@ def _console(
     connections: Connections,
     hub: EventHub,
     clock: TimeSource,
+    most_connections: int,
     notice: Callable[[Exception], None],
 ) -> Console:
     # Only now, as they import aiohttp.
@@ -258,7 +262,7 @@ def _console(
     from slad.console.server import Console  # noqa: PLC0415
 
     queries = QueryThread(connections.store())
-    return Console(Parts(Calls(gate, services), queries, hub, clock), notice)
+    return Console(Parts(Calls(gate, services), queries, hub, clock), most_connections, notice)
 
 
 def _pass_through(

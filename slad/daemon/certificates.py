@@ -35,15 +35,21 @@ class Certificates:
         self._settings = settings
         self.expires_at = 0
         """Of the certificate, UTC epoch ms."""
-        self._fresh: grpc.ServerCertificateConfiguration | None = None
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        """The same for HTTP."""
-        if settings.client_ca is not None:
-            self.context.verify_mode = ssl.CERT_REQUIRED
-        # gRPC asks before each handshake, on threads of its own.
-        self.credentials = grpc.dynamic_ssl_server_credentials(
-            self._read(settings), self._take_fresh, settings.client_ca is not None
-        )
+        """The same for HTTP; another one after a reload, as a context forgets no client CA and no session."""
+        self._configuration = self._read(settings)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one address: gRPC takes the first and every newer configuration from them once."""
+        shown = self._configuration
+
+        def newer() -> Any:  # grpcio's stubs do not know that None means: as before
+            nonlocal shown
+            before, shown = shown, self._configuration
+            return shown if shown is not before else None
+
+        # It asks before each handshake, on threads of its own.
+        return grpc.dynamic_ssl_server_credentials(shown, newer, self._settings.client_ca is not None)
 
     def reload(self, settings: TlsSettings) -> None:
         """Uses the files as they are now, for connections from now on.
@@ -52,28 +58,26 @@ class Certificates:
         """
         if (settings.client_ca is None) != (self._settings.client_ca is None):
             raise CertificateError("tls.client_ca can only be set or unset by a restart")
-        self._fresh, self._settings = self._read(settings), settings
-
-    def _take_fresh(self) -> Any:  # grpcio's stubs do not know that None means: as before
-        fresh, self._fresh = self._fresh, None
-        return fresh
+        self._configuration, self._settings = self._read(settings), settings
 
     def _read(self, settings: TlsSettings) -> grpc.ServerCertificateConfiguration:
         certificate, key = settings.cert, settings.key
         assert certificate is not None
         assert key is not None
         chain, secret = _bytes(certificate, "certificate"), _bytes(key, "key")
-        self.expires_at = ends_at = examine(certificate, key)
+        ends_at = examine(certificate, key)
         left = (ends_at - int(time.time() * 1_000)) // DAY_MS
         if left < WARN_DAYS:
             log.warning("%s ends on %s; replace it and reload", certificate, format_instant(ends_at))
-        roots = None
+        roots, context = None, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if settings.client_ca is not None:
             roots = _bytes(settings.client_ca, "client CA")
             if not _context(ssl.PROTOCOL_TLS_CLIENT, settings.client_ca).cert_store_stats()["x509"]:
                 raise CertificateError(f"{settings.client_ca} holds no certificate")
-            self.context.load_verify_locations(settings.client_ca)
-        self.context.load_cert_chain(certificate, key)
+            context.load_verify_locations(settings.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(certificate, key)
+        self.expires_at, self.context = ends_at, context
         return grpc.ssl_server_certificate_configuration([(secret, chain)], roots)
 
 

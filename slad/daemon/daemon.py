@@ -176,8 +176,11 @@ class Daemon:
         stopping.cancel()
 
     def _listen(self, server: SladServer, data: DataDirectory) -> None:
-        credentials = self._certificates.credentials if self._certificates else None
-        self.addresses = [listen(server, address, credentials) for address in self._settings.listen]
+        certificates = self._certificates
+        self.addresses = [
+            listen(server, address, certificates.credentials() if certificates else None)
+            for address in self._settings.listen
+        ]
         listen(server, control_address(data.path), mode=PRIVATE_MODE)
         if (address := self._settings.console.listen) is not None:
             self._console_socket, self.console_address = open_socket(address, "--console-listen")
@@ -185,8 +188,12 @@ class Daemon:
     async def _open(self, console: Console) -> None:
         assert self._console_socket is not None
         has_tls = self._certificates is not None and not self.console_address.startswith("unix:")
-        tls = self._certificates.context if self._certificates and has_tls else None
-        await console.start(self._console_socket, tls, self.addresses[0])
+        certificates = self._certificates if has_tls else None
+        await console.start(
+            self._console_socket,
+            lambda: certificates.context if certificates is not None else None,
+            self.addresses[0],
+        )
         if not self.console_address.startswith("unix:"):
             self.console_address = f"http{'s' if has_tls else ''}://{self.console_address}/"
         log.info("console at %s", self.console_address)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import re
 import signal
+import ssl
 import subprocess
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 from slad_client import NotFound, Unauthenticated, Unavailable, tls
 from slad_client.sync import SladClient
 
-from slad.config.settings import TlsSettings
+from slad.config.settings import ConsoleSettings, TlsSettings
 from slad.daemon.certificates import CertificateError, Certificates, examine
+from slad.daemon.daemon import Daemon
+from tests.slad_under_test import daemon_running
 from tests.system.e2e.slad_process import COMMAND, SladProcess, slad_process
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -198,3 +203,52 @@ def test_a_key_with_a_password_is_refused_without_asking(tmp_path: Path, ca: tru
     )
     with pytest.raises(CertificateError, match="the key is encrypted"):
         examine(chain, key)
+
+
+async def test_new_client_authorities_take_the_place_of_the_old_ones_at_every_address(tmp_path: Path) -> None:
+    """Over gRPC at each address, and in the console: who has a certificate of the former is a stranger."""
+    server, former, present = trustme.CA(), trustme.CA(), trustme.CA()
+    authority, _ = files(tmp_path, server)
+    callers = tmp_path / "tls" / "callers.pem"
+    certificates = {
+        name: put(tmp_path / "tls", name, ca.issue_cert("psa"))
+        for name, ca in (("former", former), ("present", present))
+    }
+    settings = TlsSettings(authority.with_name("server.pem"), authority.with_name("server.key"), callers)
+    former.cert_pem.write_to_path(str(callers))
+
+    async def who_gets_in(daemon: Daemon, name: str) -> list[bool]:
+        *addresses, console = (int(re.findall(r"\d+", a)[-1]) for a in (*daemon.addresses, daemon.console_address))
+        chain, key = certificates[name]
+        credentials = tls(authority, chain, key)
+        found = [await asyncio.to_thread(is_let_in, f"localhost:{port}", credentials) for port in addresses]
+        context = ssl.create_default_context(cafile=authority)
+        context.load_cert_chain(chain, key)
+        async with aiohttp.ClientSession() as session:
+            try:
+                async with session.get(f"https://localhost:{console}/", ssl=context) as answer:
+                    return [*found, answer.status == 200]
+            except aiohttp.ClientError:
+                return [*found, False]
+
+    async with daemon_running(
+        tmp_path / "data",
+        listen=(f"unix:{tmp_path}/s", "127.0.0.1:0", "127.0.0.1:0"),
+        tls=settings,
+        console=ConsoleSettings(listen="127.0.0.1:0"),
+    ) as slad:
+        slad.daemon.addresses.pop(0)
+        assert await who_gets_in(slad.daemon, "former") == [True] * 3
+        assert await who_gets_in(slad.daemon, "present") == [False] * 3
+        present.cert_pem.write_to_path(str(callers))
+        await slad.daemon.reload(slad.daemon._settings)
+        assert await who_gets_in(slad.daemon, "present") == [True] * 3
+        assert await who_gets_in(slad.daemon, "former") == [False] * 3
+
+
+def is_let_in(address: str, credentials: object) -> bool:
+    try:
+        list_all(address, tls=credentials, retry=None)
+    except Unavailable:
+        return False
+    return True
