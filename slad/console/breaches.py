@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from slad_client.v1 import types_pb2 as pb
@@ -21,8 +21,11 @@ from slad.engine.time_source import TimeSource
 LOOK_BACK: Final = 100_000
 """Events that are read back at the most."""
 
-KEPT: Final = 5_000
-"""Breaches that are kept, the latest."""
+KEPT: Final = 20_000
+"""Breaches that are kept. When there are more, the oldest of the tenant that has most of them go."""
+
+SPARE: Final = 100
+"""So many go at once."""
 
 _TELLING: Final = (EventType.THRESHOLD_REACHED, EventType.THRESHOLD_RETRACTED)
 
@@ -45,7 +48,9 @@ class RecentBreaches:
         self._hub = hub
         self._clock = clock
         self._queries = queries
-        self._found: deque[Breach] = deque(maxlen=KEPT)
+        self._found: dict[str, dict[Breach, None]] = {}
+        """By tenant, in the order in which they were announced."""
+        self._count = 0
         self.is_caught_up = False
         """All that there was at the start has been read."""
 
@@ -62,10 +67,9 @@ class RecentBreaches:
     def since(self, now: int, tenants: Tenants) -> list[Breach]:
         """Those of the last 24 hours of some tenants, or of all; the latest first."""
         begin = now - DAY_MS
+        chosen = self._found if tenants is None else tenants & self._found.keys()
         found = [
-            breach
-            for breach in self._found
-            if begin < breach.at <= now and (tenants is None or breach.tenant_id in tenants)
+            breach for tenant_id in chosen for breach in self._found[tenant_id] if begin < breach.at <= now
         ]
         return sorted(found, key=lambda breach: breach.at, reverse=True)
 
@@ -78,10 +82,18 @@ class RecentBreaches:
             event_clock(event),
             event.cycle_opened_at.ToMilliseconds(),
         )
+        of_tenant = self._found.setdefault(event.tenant_id, {})
+        self._count -= len(of_tenant)
         if event.type == pb.SLA_EVENT_TYPE_THRESHOLD_REACHED:
-            self._found.append(breach)
-        elif breach in self._found:
-            self._found.remove(breach)
+            of_tenant[breach] = None
+        else:
+            of_tenant.pop(breach, None)
+        self._count += len(of_tenant)
+        if self._count > KEPT:
+            most = max(self._found.values(), key=len)
+            for old in list(islice(most, SPARE)):
+                del most[old]
+                self._count -= 1
 
 
 def _read(events: Sequence[LoggedEvent]) -> Iterator[pb.SlaEvent]:

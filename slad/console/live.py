@@ -15,6 +15,9 @@ from slad.engine.time_source import TimeSource
 MAX_STREAMS: Final = 200
 """Pages that are live at once."""
 
+MAX_STREAMS_OF_CALLER: Final = 100
+"""Of those, pages for the tenants of one token: others look too."""
+
 BEAT_S: Final = 15.0
 """A line is sent at least this often, so that nothing on the way takes the stream for dead."""
 

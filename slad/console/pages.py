@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from slad.console.axis import WHOLE, ZOOMS
 from slad.console.breaches import RecentBreaches
 from slad.console.calls import Calls
 from slad.console.delivery import delivery
-from slad.console.live import MAX_STREAMS, LiveStream, gathered
+from slad.console.live import MAX_STREAMS, MAX_STREAMS_OF_CALLER, LiveStream, gathered
 from slad.console.now import Boards, NowView
 from slad.console.report_pages import ReportPages
 from slad.console.shell import Shell, html
@@ -69,7 +70,7 @@ class Pages:
         self._boards = Boards(parts.calls, parts.queries, parts.hub, breaches, parts.clock)
         self.grpc_address = ""
         """What the commands that a page shows call."""
-        self._streams = 0
+        self._streams: Counter[Hashable] = Counter()
         self._ending = asyncio.Event()
         self._fragments: dict[tuple[int, str], tuple[NowView, asyncio.Future[str]]] = {}
 
@@ -190,11 +191,13 @@ class Pages:
     async def _stream(
         self, request: web.Request, who: Caller, fragments: AsyncGenerator[str]
     ) -> web.StreamResponse:
-        if self._streams >= MAX_STREAMS:
-            message = f"{MAX_STREAMS} pages are live already"
+        caller = who.tenants or who.token_id
+        most = MAX_STREAMS_OF_CALLER if caller else MAX_STREAMS
+        if self._streams[caller] >= most or self._streams.total() >= MAX_STREAMS:
+            message = f"{MAX_STREAMS} pages are live already, or {most} of yours"
             raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)
         stream = LiveStream(request)
-        self._streams += 1
+        self._streams[caller] += 1
         try:
             with self._calls.stream(who):
                 await stream.send(fragments, self._ending)
@@ -202,7 +205,8 @@ class Pages:
             if not stream.response.prepared:
                 raise
         finally:
-            self._streams -= 1
+            self._streams[caller] -= 1
+            self._streams += Counter()  # without those that have none
         return stream.response
 
     # --- signing in

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -22,12 +23,15 @@ from slad.engine.giving_way import giving_way
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
-from slad.service.access import holder
+from slad.service.access import become, holder
 
 T = TypeVar("T")
 
 MAX_WAITING: Final = 32
 """Pages that wait for the thread that reads; more are asked to come again."""
+
+MAX_WAITING_OF_CALLER: Final = 16
+"""Of those, pages for the tenants of one token."""
 
 
 class Shell:
@@ -37,7 +41,7 @@ class Shell:
         self._calls = calls
         self._queries = queries
         self._clock = clock
-        self._waiting = 0
+        self._waiting: Counter[Hashable] = Counter()
         self._templates = Environment(
             loader=PackageLoader("slad.console"),
             autoescape=True,
@@ -56,8 +60,10 @@ class Shell:
         )
 
     def who(self, request: web.Request) -> Caller:
-        """Who looks. Raises Refused."""
-        return visitor(request, self._calls)
+        """Who looks, and in whose line what is read waits from now on. Raises Refused."""
+        who = visitor(request, self._calls)
+        become(who)
+        return who
 
     def times(self, request: web.Request) -> Times:
         """The clocks that the reader has chosen. Raises InvalidField."""
@@ -96,14 +102,17 @@ class Shell:
 
     async def read(self, query: Callable[[Queries], T]) -> T:
         """What `query` makes on the thread that reads. Raises what it raises, and Refused (OVERLOADED)."""
-        if self._waiting >= MAX_WAITING:
-            message = f"{MAX_WAITING} pages wait already"
+        caller = holder()
+        most = MAX_WAITING_OF_CALLER if caller else MAX_WAITING
+        if self._waiting[caller] >= most or self._waiting.total() >= MAX_WAITING:
+            message = f"{MAX_WAITING} pages wait already, or {most} of yours"
             raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
-        self._waiting += 1
+        self._waiting[caller] += 1
         try:
-            return await self._queries.run(query, holder())
+            return await self._queries.run(query, caller)
         finally:
-            self._waiting -= 1
+            self._waiting[caller] -= 1
+            self._waiting += Counter()  # without those that have none
 
     def trouble(self, request: web.Request, told: Trouble) -> web.Response:
         """The page that says why another one cannot be shown; it waits for no thread."""

@@ -1,4 +1,7 @@
-"""Metrics over HTTP, for Prometheus. Threads of their own serve it, so that a slow reader delays nobody."""
+"""Metrics over HTTP, for Prometheus. Threads of their own serve it, so that a slow reader delays nobody.
+
+Anybody who reaches the address may ask: so there are few threads, and each has its time.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import TCPServer, ThreadingMixIn
-from threading import Thread
+from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -17,8 +21,11 @@ from slad.config.addresses import AddressError, split_host_port
 
 log = logging.getLogger(__name__)
 
-READ_TIMEOUT_S: Final = 10
-"""How long a connection may take to send its request, or to read the answer."""
+MOST: Final = 16
+"""Scrapes at once; more are closed at once."""
+
+SCRAPE_S: Final = 10.0
+"""How long a connection may take to send its request and to read the answer, however it does."""
 
 POLL_S: Final = 0.05
 """How soon the server notices that it is to stop."""
@@ -58,6 +65,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def __init__(self, family: socket.AddressFamily, where: Any) -> None:
         self.address_family = family
+        self._places = BoundedSemaphore(MOST)
         super().__init__(where[:2], _Handler)
 
     def server_bind(self) -> None:
@@ -66,15 +74,39 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be made
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A timeout of the socket would begin anew with every byte.
+        end = Timer(SCRAPE_S, _cut_off, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._places.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("a scrape ended early", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = READ_TIMEOUT_S
-
     def log_message(self, format: str, *arguments: Any) -> None:
         """Scrapes are no news."""
+
+
+def _cut_off(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _guarded(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

@@ -54,6 +54,7 @@ class Tokens:
         self._save = save
         self.now = now
         self._rows: dict[str, TokenRow] = {}
+        self._tenants: dict[str, Tenants] = {}
         self._callers: dict[bytes, Caller] = {}
         self._changing = asyncio.Lock()
         self._changed = changed
@@ -89,7 +90,8 @@ class Tokens:
 
     def listed(self, to: Caller) -> Iterator[TokenRow]:
         """The tokens that `to` may see, in the order of their creation."""
-        return (row for row in self._rows.values() if to.covers(tenants_of(row)))
+        tenants = self._tenants
+        return (row for row in list(self._rows.values()) if to.covers(tenants[row.token_id]))
 
     async def create(
         self, by: Caller, name: str, role: Role, tenants: Tenants, expires_at: int | None
@@ -102,7 +104,8 @@ class Tokens:
                 "you can create tokens for your own tenants only",
             )
         most = MAX_TOKENS if by.tenants is None else MAX_TOKENS_WITHIN
-        if len(self._rows) >= MAX_TOKENS or sum(1 for _ in self.listed(by)) >= most:
+        own = sum(map(by.covers, self._tenants.values())) if by.tenants is not None else 0
+        if len(self._rows) >= MAX_TOKENS or own >= most:
             message = f"there are {MAX_TOKENS} already, or {most} for your tenants"
             raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_TOKENS", message)
         now = self.now()
@@ -155,18 +158,28 @@ class Tokens:
 
     def _find(self, by: Caller, token_id: str) -> TokenRow:
         row = self._rows.get(token_id)
-        if row is None or not by.covers(tenants_of(row)):
+        if row is None or not by.covers(self._tenants[token_id]):
             raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", f"no token {token_id[:MAX_SHOWN]!r}")
         return row
 
     async def _put(self, row: TokenRow) -> None:
         await self._save(row)
-        self._take([*self._rows.values(), row])
+        former = self._rows.get(row.token_id)
+        if former is not None:
+            for digest in (former.digest, former.former_digest):
+                self._callers.pop(digest or b"", None)
+        self._add(row)
         self._changed()
 
     def _take(self, rows: Iterable[TokenRow]) -> None:
-        self._rows = {row.token_id: row for row in rows}
-        self._callers = {caller.digest: caller for row in self._rows.values() for caller in _callers(row)}
+        self._rows, self._tenants, self._callers = {}, {}, {}
+        for row in rows:
+            self._add(row)
+
+    def _add(self, row: TokenRow) -> None:
+        tenants = tenants_of(row)
+        self._rows[row.token_id], self._tenants[row.token_id] = row, tenants
+        self._callers |= {caller.digest: caller for caller in _callers(row, tenants)}
 
 
 def tenants_of(row: TokenRow) -> Tenants:
@@ -174,10 +187,10 @@ def tenants_of(row: TokenRow) -> Tenants:
     return decode_tenants(row.tenants)
 
 
-def _callers(row: TokenRow) -> Iterator[Caller]:
+def _callers(row: TokenRow, tenants: Tenants) -> Iterator[Caller]:
     if row.revoked_at is not None:
         return
-    role, tenants = Role(row.role), tenants_of(row)
+    role = Role(row.role)
     yield Caller(role, tenants, row.token_id, row.digest, row.expires_at)
     if row.former_digest is not None and row.former_until is not None:
         until = row.former_until if row.expires_at is None else min(row.former_until, row.expires_at)

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -390,6 +391,45 @@ async def test_too_many_pages_at_once_are_asked_to_come_again(
                 await asyncio.sleep(0.05)
 
 
+async def test_one_caller_leaves_room_for_the_pages_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slad.console.pages.MAX_STREAMS_OF_CALLER", 1)
+    monkeypatch.setattr("slad.console.shell.MAX_WAITING_OF_CALLER", 1)
+    async with desk_running(tmp_path) as desk:
+        greedy, modest = await token(tmp_path, "greedy"), await token(tmp_path, "modest")
+        async with desk.session.get(f"{desk.url}/live", **bearer(greedy)) as held:
+            assert held.status == 200
+            code, text = await desk.get("/live", **bearer(greedy))
+            assert (code, "TOO_MANY_STREAMS" in text) == (503, True)
+            async with desk.session.get(f"{desk.url}/live", **bearer(modest)) as other:
+                assert other.status == 200
+        parts = desk.slad.daemon._parts
+        assert parts is not None
+        assert parts.console is not None
+        queries = parts.console._parts.queries
+        begun, go = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        blocking = asyncio.create_task(
+            queries.run(lambda _: (loop.call_soon_threadsafe(begun.set), go.wait(60)), "another")
+        )
+        await begun.wait()
+        pages = [
+            asyncio.create_task(desk.get("/search?q=x", **bearer(secret)))
+            for secret in (greedy, greedy, greedy, modest)
+        ]
+        try:
+            async with asyncio.timeout(30):
+                while sum(page.done() for page in pages) < 2:  # noqa: ASYNC110 - it waits for sockets
+                    await asyncio.sleep(0.01)
+            assert not pages[3].done(), "it waits for its turn"
+        finally:
+            go.set()
+            await blocking
+        codes = [code for code, _ in await asyncio.gather(*pages)]
+        assert (sorted(codes[:3]), codes[3]) == ([404, 503, 503], 404)
+
+
 async def read_status(desk: Desk, path: str) -> int:
     async with desk.session.get(desk.url + path) as answer:
         return answer.status
@@ -447,3 +487,21 @@ async def test_elsewhere_it_takes_tls_and_a_token(tmp_path: Path) -> None:
         form = {"token": secret}
         async with desk.session.post(f"{url}/sign-in", ssl=trust, data=form, allow_redirects=False) as answer:
             assert "Secure" in answer.headers["Set-Cookie"]
+
+
+async def test_the_breaches_of_one_tenant_do_not_push_out_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slad.console.breaches.KEPT", 10)
+    monkeypatch.setattr("slad.console.breaches.SPARE", 2)
+    async with desk_running(tmp_path) as desk:
+        await desk.slad.start("M-1", tenant_id="modest")
+        await desk.slad.advance(minutes=61)
+        for number in range(20):
+            await desk.slad.start(f"G-{number}", tenant_id="greedy")
+        await desk.slad.advance(minutes=61)
+        modest, greedy = await token(tmp_path, "modest"), await token(tmp_path, "greedy")
+        async with asyncio.timeout(30):
+            while "24 hours: 8<" not in (await desk.get("/", **bearer(greedy)))[1]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert "24 hours: 1<" in (await desk.get("/", **bearer(modest)))[1]

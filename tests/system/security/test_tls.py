@@ -218,7 +218,8 @@ async def test_new_client_authorities_take_the_place_of_the_old_ones_at_every_ad
     former.cert_pem.write_to_path(str(callers))
 
     async def who_gets_in(daemon: Daemon, name: str) -> list[bool]:
-        *addresses, console = (int(re.findall(r"\d+", a)[-1]) for a in (*daemon.addresses, daemon.console_address))
+        told = (*daemon.addresses, daemon.console_address)
+        *addresses, console = (int(re.findall(r"[0-9]+", address)[-1]) for address in told)
         chain, key = certificates[name]
         credentials = tls(authority, chain, key)
         found = [await asyncio.to_thread(is_let_in, f"localhost:{port}", credentials) for port in addresses]
