@@ -331,7 +331,7 @@ def test_without_a_database_and_an_address_no_token_is_made_in_the_void(tmp_path
 
 
 async def test_a_change_of_one_token_looks_at_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the event loop: with 10,000 tokens each change held up all callers, for up to a third of a second."""
+    """On the event loop: with 10,000 tokens each held up all callers for up to a third of a second."""
 
     async def save(row: TokenRow) -> None:
         pass
