@@ -31,6 +31,15 @@ class Outgoing:
     def __init__(self, check: Callable[[], None] = _always) -> None:
         self._check = check
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something may leave now."""
+        try:
+            self._check()
+        except Fenced:
+            return False
+        return True
+
     def require(self) -> None:
         """Raises Refused (FENCED) while nothing may leave."""
         try:
@@ -40,13 +49,8 @@ class Outgoing:
 
     async def allowed(self) -> None:
         """Waits until something may leave; does not wait if it may now."""
-        while True:
-            try:
-                self._check()
-            except Fenced:
-                await asyncio.sleep(ASK_EVERY_S)
-            else:
-                return
+        while not self.is_open:  # noqa: ASYNC110 - a lease ends, and is renewed, by the clock
+            await asyncio.sleep(ASK_EVERY_S)
 
 
 def fenced(error: Exception) -> Refused:

@@ -115,6 +115,28 @@ async def test_what_was_delivered_as_the_lease_ended_is_not_delivered_again(tmp_
     assert puppet.got == [1, 2]
 
 
+async def test_a_sink_that_is_amid_its_backlog_stops_when_the_lease_ends(tmp_path: Path) -> None:
+    tickets = [f"T-{number}" for number in range(5 * Puppet.batch)]
+    puppet = Puppet()
+    puppet.behave = raises(Unavailable("not now"))
+    async with fenced_slad(tmp_path, puppet) as one:
+
+        def behave(_: Sequence[pb.SlaEvent]) -> None:
+            if len(puppet.got) >= Puppet.batch:
+                one.clock.ahead = LEASE_MS
+
+        await one.desk.tickets(*tickets)
+        puppet.behave = behave
+        await one.until(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.sleep(LONG_ENOUGH_S)
+        assert len(puppet.got) <= 3 * Puppet.batch, "nothing but the attempt in which it ended"
+
+        puppet.behave = lambda events: None
+        await one.hold_it_again()
+        await one.desk.until(lag=0)
+    assert puppet.got == list(range(1, len(tickets) + 1))
+
+
 async def test_watches_end_and_no_new_one_begins(tmp_path: Path) -> None:
     async with fenced_slad(tmp_path, Puppet()) as one:
         await one.desk.tickets("A")

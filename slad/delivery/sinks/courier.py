@@ -240,11 +240,11 @@ class Courier:
         return found
 
     async def _lane(self, deliveries: Sequence[Delivery]) -> None:
-        """One attempt after the other, without a wait between them, as long as there is something to send."""
+        """One attempt after the other, without a wait between them: as long as there is what may leave."""
         while deliveries:
             await self._carry_out(deliveries)
             self._changed.set()
-            deliveries = self._next(len(self._lanes) - 1)
+            deliveries = self._next(len(self._lanes) - 1) if self._outgoing.is_open else []
 
     def _ended(self, lane: asyncio.Task[None]) -> None:
         self._lanes.discard(lane)
@@ -352,6 +352,7 @@ class Courier:
         else:
             await self._parked.refused_again(delivery.row, delivery.attempts, reason)
             self._backlog.drop_again(delivery.ticket)
+            self._room.set()
             log.warning("sink %s keeps event %d parked: %s", self._name, sequence, reason)
 
     def _finish(self, deliveries: Sequence[Delivery]) -> None:

@@ -110,10 +110,14 @@ class Sinks:
             await self._close([*self._running])
 
     async def _close(self, names: Iterable[str]) -> None:
-        closing = [self._running.pop(name) for name in names]
-        await asyncio.gather(*(running.courier.stop(STOP_GRACE_S) for running in closing))
-        for running in closing:
-            await running.sink.close()
+        closing = {name: self._running.pop(name) for name in names}
+        await asyncio.gather(*(running.courier.stop(STOP_GRACE_S) for running in closing.values()))
+        for name, running in closing.items():
+            try:
+                await running.sink.close()
+            except Exception:
+                # Others are still to be closed, or to be opened.
+                log.exception("sink %s could not be closed", name)
 
     def standings(self) -> list[tuple[str, SinkState, int, Tally]]:
         """(name, state, parked events, tally) of every sink; without a look at the database."""

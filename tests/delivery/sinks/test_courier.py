@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import apsw
+import msgspec
 import pytest
 from slad_client.v1 import admin_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
@@ -14,6 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.config.sinks import SinkSettings
 from slad.core.errors import Refusal, Refused
 from slad.delivery.sinks import kinds
+from slad.delivery.sinks.courier import MIN_WINDOW
 from slad.delivery.sinks.parked import ParkedEvents
 from slad.delivery.sinks.sink import DeliveryError, Rejected, Unavailable
 from slad.storage.store import Lineage
@@ -66,6 +68,10 @@ class Puppet:
 
     async def close(self) -> None:
         self.closed += 1
+
+
+def raises_rejected(_: Sequence[pb.SlaEvent]) -> None:
+    raise Rejected("no")
 
 
 def running(data: Path, puppet: Puppet) -> Any:
@@ -179,3 +185,38 @@ async def test_while_the_disk_refuses_parking_nothing_is_lost_and_it_goes_on_by_
         monkeypatch.setattr(ParkedEvents, "_park", park)
         await desk.until(lag=0, parked=1)
     assert list(dict.fromkeys(puppet.got)) == [1, 3]
+
+
+async def test_a_sink_that_cannot_be_closed_keeps_nobody_from_closing_or_opening(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck(Puppet):
+        async def close(self) -> None:
+            await super().close()
+            raise OSError("the socket is gone")
+
+    stuck, other, later = Stuck(), Puppet(), Puppet()
+    sinks = {"a": Puppets(puppet=stuck), "b": Puppets(puppet=other)}
+    async with slad_running(tmp_path, sinks=sinks) as slad:
+        await Desk(slad).tickets("A")
+        await Desk(slad).until("b", lag=0)
+        settings = slad.daemon._settings
+        await slad.daemon.reload(msgspec.structs.replace(settings, sinks={"b": Puppets(puppet=later)}))
+        await Desk(slad).tickets("B")
+        await Desk(slad).until("b", lag=0)
+    assert (stuck.closed, other.closed, later.closed) == (1, 1, 1)
+    assert (other.got, later.got) == ([1], [2])
+    assert "sink a could not be closed" in caplog.text
+
+
+async def test_of_more_than_there_is_room_for_everything_that_is_released_is_tried(tmp_path: Path) -> None:
+    tickets = [f"T-{number}" for number in range(MIN_WINDOW + 20)]
+    puppet = Puppet()
+    puppet.behave = raises_rejected
+    async with running(tmp_path, puppet) as slad:
+        desk = Desk(slad)
+        await desk.tickets(*tickets)
+        await desk.until(lag=0, parked=len(tickets))
+        tried = len(puppet.batches)
+        assert await desk.replay() == len(tickets)
+        await eventually(lambda: len(puppet.batches) == tried + len(tickets))
