@@ -28,6 +28,8 @@ class World:
         self.clock_ahead = 0
         self.has_clock = True
         self.is_reachable = True
+        self.error: Exception | None = None
+        """Of the place's own code."""
         self.loses_answers = 0
 
     async def read(self) -> Seen | None:
@@ -50,6 +52,8 @@ class World:
         return NOW + self.ms + self.clock_ahead if self.has_clock else None
 
     def _must_answer(self) -> None:
+        if self.error is not None:
+            raise self.error
         if not self.is_reachable:
             raise Unreachable("no route to host")
 
@@ -137,6 +141,21 @@ async def test_it_ends_when_it_cannot_be_renewed_and_not_before(world: World) ->
     with pytest.raises(Fenced, match=r"could not be renewed since 2027-01-15T08:00:00Z: no route to host"):
         one.check()
     world.is_reachable = True
+    await keep(one, world, world.ms + LEASE_MS)
+    one.check()
+
+
+async def test_an_error_that_nobody_foresaw_is_told_and_it_is_renewed_after_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = lease(world, "a")
+    await one.take()
+    world.error = RuntimeError("can't start new thread")
+    await keep(one, world, LEASE_MS)
+    with pytest.raises(Fenced, match=r"unexpected error \(RuntimeError\); the log says where"):
+        one.check()
+    assert "can't start new thread" in caplog.text
+    world.error = None
     await keep(one, world, world.ms + LEASE_MS)
     one.check()
 

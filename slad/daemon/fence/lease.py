@@ -138,6 +138,10 @@ class Lease:
             except FenceError as error:
                 self._lost = str(error)
                 log.error("fenced: %s; nothing is written, fired or delivered any more", error)  # noqa: TRY400
+            except Exception as error:
+                # Without another attempt it would end for good.
+                log.exception("the lease at %s cannot be renewed", self._settings.at)
+                self._trouble = f"unexpected error ({type(error).__name__}); the log says where"
             else:
                 self._trouble = ""
 
