@@ -283,6 +283,10 @@ async def _reload(daemon: Daemon, read_again: Callable[[], Settings]) -> None:
     except (ValueError, StorageError) as error:
         log.error("the reload failed; nothing has changed: %s", error)  # noqa: TRY400 - no bug, no traceback
         daemon.complaint = f"reload failed: {error}"
+    except Exception as error:
+        # The next one has to be heard all the same.
+        log.exception("the reload failed; restart slad")
+        daemon.complaint = f"reload failed: unexpected error ({type(error).__name__}); the log says where"
     else:
         log.info("reloaded")
         daemon.complaint = ""

@@ -14,6 +14,7 @@ from slad.engine.engine import SlaEngine
 from slad.engine.event_codec import recorded_at
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
+from slad.storage.database import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,15 @@ class Retention:
         self._clock = clock
 
     async def run(self) -> None:
-        """Sweeps from time to time, until cancelled."""
+        """Sweeps from time to time, until cancelled. Raises StorageError when the database cannot be read."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
                 await self.sweep()
             except Refused as refused:
                 log.warning("old events could not be removed this time: %s", refused)
+            except StorageError:
+                raise
             except Exception:
                 # It is not worth a daemon, and the next sweep may do better.
                 log.exception("retention failed")

@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 import grpc
 import pytest
 from slad_client.v1 import admin_pb2, admin_pb2_grpc
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
-from slad.config.settings import RetentionSettings
+from slad.config.settings import RetentionSettings, Settings
 from slad.core.instants import DAY_MS, MINUTE_MS
 from slad.daemon import assembly
+from slad.daemon.daemon import Daemon
 from slad.delivery import hub
 from slad.delivery.hub import EventHub
 from slad.delivery.retention import Retention
 from slad.storage.journal import Journal
+from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch
 from tests.delivery.test_consumers import ack, start, watching
 from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, target, told
@@ -438,3 +441,16 @@ async def test_a_consumer_that_never_reads_costs_nothing_and_delays_nobody(
 def tail_length(of: EventHub) -> int:
     """Events that are held in memory for all watchers together."""
     return len(of._tail)
+
+
+async def test_damage_that_a_sweep_meets_ends_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sweep(_: Retention) -> int:
+        raise apsw.CorruptError("database disk image is malformed")
+
+    monkeypatch.setattr(Retention, "sweep", sweep)
+    monkeypatch.setattr("slad.delivery.retention.SWEEP_EVERY_S", 0.01)
+    daemon = Daemon(Settings(listen=("127.0.0.1:0",), data=tmp_path))
+    with pytest.raises(DatabaseError, match="is damaged"):
+        await asyncio.wait_for(daemon.run(), 60)
