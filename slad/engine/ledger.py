@@ -47,7 +47,7 @@ class LedgerTurn:
         """Records what a change of a ticket has made of its closed cycles.
 
         `former` is the state before, or the generation whose cycles a new one goes on with; None: there is
-        none. `reading` is of `record`.
+        none. `reading` is of `record`. When it raises, as a stored row cannot be read, nothing is recorded.
         """
         tracking = record.tracking
         if former is None:
@@ -56,8 +56,7 @@ class LedgerTurn:
                 self._add(record, revisions({}, closed_entries(tracking, reading, calendars, EVER), (), now))
             return
         if former.tracking_key != record.tracking_key:
-            self._hand_over(former, {clock.name for clock in tracking.terms.clocks}, now)
-            self.take_in(record, closed_entries(tracking, reading, calendars, EVER), now)
+            self._hand_over(former, record, closed_entries(tracking, reading, calendars, EVER), now)
             return
         since = changed_since(former.tracking, tracking)
         if since is None:
@@ -95,9 +94,13 @@ class LedgerTurn:
                 found.pop(key, None)
         return found
 
-    def _hand_over(self, former: Record, clocks: Collection[str], now: int) -> None:
-        """The next generation, which has these clocks, goes on with the cycles of this one."""
-        self._add(former, revisions(self.known(former.tracking_key), (), clocks, now))
+    def _hand_over(self, former: Record, record: Record, closed: list[LedgerEntry], now: int) -> None:
+        """The next generation goes on with the cycles of `former`, of which these have closed."""
+        clocks = {clock.name for clock in record.tracking.terms.clocks}
+        left = list(revisions(self.known(former.tracking_key), (), clocks, now))
+        taken = list(revisions(self.known(record.tracking_key), closed, (), now))
+        self._add(former, left)
+        self._add(record, taken)
 
     def _add(self, record: Record, revised: Iterable[Revision]) -> None:
         revised = list(revised)

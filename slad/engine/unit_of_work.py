@@ -149,8 +149,6 @@ class UnitOfWork:
         is_new = tracking_key is None
         if tracking_key is None:
             tracking_key = self._last_tracking = self._last_tracking + 1
-            if ticket.generation > 1:
-                self._end_waking(ticket)
         tenant_key = self.catalog.key_for(ticket.tenant_id)
         record = Record(
             tracking_key,
@@ -161,11 +159,14 @@ class UnitOfWork:
             transition.wake_at,
             tracking,
         )
+        # The ledger first, as it reads what may be damaged: then nothing of the transition may be here.
+        if write.former is not None or (is_new and tracking.facts):
+            self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
+        if is_new and ticket.generation > 1:
+            self._end_waking(ticket)
         if tracking.engine != Engine.LOCAL:
             record = self.carrier.expect(record, ticket.tenant_id)
         self.tickets.put(record, is_new=is_new)
-        if write.former is not None or (is_new and tracking.facts):
-            self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
         if tracking.fired:
             self.overdue[tracking_key] = overdue_cycles(transition.reading)
         if events := transition.events:

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import apsw
+import grpc
 import pytest
 from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.facts import FactKind
+from slad.core.instants import MINUTE_MS
 from slad.engine.doctor import Verdict, examine
 from slad.storage.backup import inspect
 from slad.storage.checksums import message_checksum
@@ -22,7 +24,7 @@ from slad.storage.journal import Journal
 from slad.storage.quarantine import set_aside
 from slad.storage.rows import Batch, OutboxRow, ParkedEventRow
 from slad.storage.unreadable import Unreadable
-from tests.slad_under_test import MONDAY_9, refused, slad_running, target
+from tests.slad_under_test import MONDAY_9, refused, slad_running, stamp, target
 
 HEALTHY, SICK = {"tenant_id": "acme", "ticket_id": "healthy"}, {"tenant_id": "acme", "ticket_id": "sick"}
 
@@ -209,3 +211,22 @@ async def test_a_damaged_message_is_not_told_and_can_be_set_aside(tmp_path: Path
     assert [error.table for error in errors] == ["temporal_outbox"]
     assert connection.execute("SELECT count(*) FROM temporal_outbox").get == 0
     connection.close()
+
+
+async def test_a_command_that_meets_a_damaged_row_of_the_ledger_changes_nothing(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start("sick", targets=[target(60, 240)])
+        await slad.advance(minutes=30)
+        await slad.backend.CompleteSla(rpc.CompleteSlaRequest(ticket_id="sick", phase=1))
+    connection = apsw.Connection(str(tmp_path / "slad.db"))
+    connection.execute("UPDATE ledger SET verdict = 9")
+    assert connection.changes() == 1
+    connection.close()
+    async with slad_running(tmp_path, now=MONDAY_9 + 40 * MINUTE_MS) as slad:
+        status = rpc.GetSlaStatusRequest(ticket_id="sick")
+        before = await slad.backend.GetSlaStatus(status), len(await slad.events())
+        earlier = stamp(MONDAY_9 + 20 * MINUTE_MS)
+        late = rpc.CompleteSlaRequest(ticket_id="sick", phase=1, effective_at=earlier)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await slad.backend.CompleteSla(late)
+        assert (await slad.backend.GetSlaStatus(status), len(await slad.events())) == before
