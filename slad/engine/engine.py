@@ -193,7 +193,7 @@ class SlaEngine:
         self._timers.fill(self._until())
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Lets `run` finish what waits, or `at_once` refuse it, and return. What comes is refused."""
+        """Lets `run` finish the commands that wait, or `at_once` refuse them, and return; takes no more."""
         self._stopping = True
         if at_once:
             self._refuse([], stopping())
@@ -249,9 +249,9 @@ class SlaEngine:
             await asyncio.sleep(0)  # who watches hears of it before the next turn
         if self._held_ms:
             await asyncio.sleep(self._held_ms / SECOND_MS)
+        elif self._stopping and not self._jobs:
+            return False  # timers, however many are overdue, fire after the next start
         elif not self._has_work():
-            if self._stopping:
-                return False
             await self._sleep()
         return True
 

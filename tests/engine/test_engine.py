@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from slad.engine.commands import Answer, Pause, Start, TermsOffer
 from slad.engine.engine import SlaEngine
 from slad.engine.listeners import Listeners, TurnReport
 from slad.engine.time_source import StepDetector, VirtualClock
+from slad.engine.turn import MAX_TIMERS
 from slad.storage.database import DataDirectory
 from slad.storage.journal import CannotWrite, Journal
 from slad.storage.rows import Batch, EventRow
@@ -301,3 +303,16 @@ def test_ordinary_drift_is_no_step() -> None:
     assert steps.step(1_002_100, 2_400) == 0
     assert steps.step(1_062_100, 2_400) == 60_000
     assert steps.step(1_063_100, 3_400) == 0
+
+
+async def test_a_stop_does_not_wait_for_all_that_is_overdue(tmp_path: Path) -> None:
+    number = 3 * MAX_TIMERS
+    async with rig(tmp_path) as slad:
+        await asyncio.gather(*(slad.start(f"T-{place}") for place in range(number)))
+    async with rig(tmp_path, VirtualClock(NOW + HOUR_MS)) as slad:
+        slad.engine.stop(at_once=True)
+    assert 0 < slad.told().count("THRESHOLD_REACHED") <= MAX_TIMERS * 2
+    async with rig(tmp_path, VirtualClock(NOW + HOUR_MS)) as again:
+        await until(lambda: not again.engine.look_at_timers(NOW + HOUR_MS).overdue)
+    fired = [*slad.published, *again.published]
+    assert Counter(event.tracking_key for event in fired) == dict.fromkeys(range(1, number + 1), 2)
