@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
@@ -28,11 +29,16 @@ from slad.temporal.passthrough.routing import Routing, Standing
 from slad.temporal.passthrough.sender import Sender
 from slad.temporal.passthrough.temporal_carrier import TemporalCarrier
 
+log = logging.getLogger(__name__)
+
 SHOWN_PARKED: Final = 100
 """Parked workflows that a view lists."""
 
 RELEASED_AT_ONCE: Final = 100
 """In one transaction."""
+
+RESTART_S: Final = 1.0
+"""Pause after an error that nobody foresaw."""
 
 POLL_S: Final = 0.005
 """How often it is looked whether a threshold was reported, while virtual time is moved."""
@@ -105,7 +111,7 @@ class TemporalPassThrough:
         if not self._clock.is_virtual:
             # Virtual time waits for the reports itself.
             runs.append(self._examiner.run)
-        self._tasks = [asyncio.ensure_future(run()) for run in runs]
+        self._tasks = [asyncio.create_task(_kept_going(run)) for run in runs]
 
     async def stop(self) -> None:
         """Stops; what has not been sent stays in the outbox."""
@@ -175,6 +181,16 @@ class TemporalPassThrough:
     async def _passed(self, wake_at: int) -> None:
         while (earliest := self._outbox.earliest_wake()) is not None and earliest <= wake_at:  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
+
+
+async def _kept_going(run: Callable[[], Awaitable[None]]) -> None:
+    """Runs what never ends by itself again when it has: whoever waits for it would wait for ever."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("the pass-through to Temporal continues shortly")
+        await asyncio.sleep(RESTART_S)
 
 
 def _release_all(names: list[str], work: UnitOfWork) -> int:

@@ -26,6 +26,7 @@ from slad.storage.database import StorageError
 from slad.storage.row_reader import Record
 from slad.storage.rows import TemporalTicketRow
 from slad.storage.temporal_store import TemporalStore
+from slad.storage.unreadable import Unreadable
 from slad.temporal.faults import Concern, TemporalFault
 from slad.temporal.passthrough.link import Link
 from slad.temporal.passthrough.mender import Mender
@@ -91,13 +92,15 @@ class Examiner:
                 await asyncio.gather(*map(self._look_at_workflow, rows[begin : begin + AT_ONCE]))
 
     async def _look_at_workflow(self, row: TemporalTicketRow) -> None:
-        if self._tickets.parked_of(row.workflow_id) or self._tickets.next_of(row.workflow_id) is not None:
-            return  # it does not know everything yet
         try:
+            if self._tickets.parked_of(row.workflow_id) or self._tickets.next_of(row.workflow_id) is not None:
+                return  # it does not know everything yet
             await self._mender.mend(row.workflow_id, row.tracking_key)
         except TemporalFault as fault:
             if fault.concern is Concern.LINK:
                 self._link.lost(fault)
+        except Unreadable:
+            pass  # noted where it was read; others are looked at all the same
 
 
 def _look_at(rows: list[TemporalTicketRow], work: UnitOfWork) -> None:

@@ -57,7 +57,7 @@ AT_ONCE_S: Final = 0.001
 """Pause before the next message of a workflow, when there is one."""
 
 WRITE_RETRY_S: Final = 1.0
-"""Pause after slad could not note that a message was sent."""
+"""Pause after slad could not note that a message was sent, or read the next one."""
 
 
 class Forwarder:
@@ -91,16 +91,27 @@ class Forwarder:
 
     async def _serve_lane(self) -> None:
         while True:
-            name = await self._lanes.take(self._link.up)
+            try:
+                name = await self._lanes.take(self._link.up)
+            except StorageError as error:
+                log.warning("what is for Temporal cannot be read yet: %s", error)
+                await asyncio.sleep(WRITE_RETRY_S)
+                continue
             pause = 0.0
             try:
                 pause = await self._serve(name)
             except (Refused, StorageError) as error:
                 log.warning("what Temporal was sent cannot be recorded yet: %s", error)
                 pause = WRITE_RETRY_S
+            except TemporalFault as fault:
+                # It came while something was done about another one.
+                if fault.concern is Concern.LINK:
+                    self._link.lost(fault)
+                pause = self._pause(name)
             except Exception:
-                # One ticket that cannot be read must not stop all others.
-                log.exception("workflow %s cannot be served; its messages wait until slad restarts", name)
+                # One ticket that cannot be served must not stop all others.
+                log.exception("workflow %s cannot be served; it is tried again", name)
+                pause = self._pause(name)
             finally:
                 self._lanes.give_back(name, pause)
 
