@@ -113,13 +113,7 @@ class Tried:
     async def signals(self, ticket: str) -> list[str]:
         """The signals in the history of a ticket's workflow, in order."""
         assert self.client
-        handle = self.client.get_workflow_handle(workflow_id("acme", ticket))
-        history = await handle.fetch_history()
-        return [
-            event.workflow_execution_signaled_event_attributes.signal_name
-            for event in history.events
-            if event.HasField("workflow_execution_signaled_event_attributes")
-        ]
+        return await signals_of(self.client, ticket)
 
     async def reached(self, ticket: str) -> list[int]:
         """The percents that slad has announced of a ticket, in order."""
@@ -138,15 +132,19 @@ async def pass_through(
     routing: dict[str, Any] | None = None,
     repair: str = "restart",
     namespace: str = "default",
+    **others: Any,
 ) -> AsyncIterator[Tried]:
-    """A daemon whose tickets of tenant acme are Temporal's; with slad's worker unless told otherwise."""
+    """A daemon whose tickets of tenant acme are Temporal's; with slad's worker unless told otherwise.
+
+    `others` are as of `daemon_running`.
+    """
     client = await server.client() if is_up else None
     settings = TemporalSettings(
         RoutingSettings(**({"mode": "by-tenant", "tenants": ("acme",), "grace_ms": 1_000} | (routing or {}))),
         ConnectionSettings(server.address, namespace, queue),
         repair,
     )
-    async with daemon_running(data, now=None, temporal=settings) as slad:
+    async with daemon_running(data, now=None, temporal=settings, **others) as slad:
         tried = Tried(slad, client, queue)
         if worker and client:
             effects = Effects(report=True)
@@ -154,6 +152,16 @@ async def pass_through(
                 yield tried
         else:
             yield tried
+
+
+async def signals_of(client: Client, ticket: str) -> list[str]:
+    """The signals in the history of the workflow of a ticket of acme's, in order."""
+    history = await client.get_workflow_handle(workflow_id("acme", ticket)).fetch_history()
+    return [
+        event.workflow_execution_signaled_event_attributes.signal_name
+        for event in history.events
+        if event.HasField("workflow_execution_signaled_event_attributes")
+    ]
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
