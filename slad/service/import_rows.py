@@ -13,7 +13,7 @@ from slad.core.terms import ClockKind
 from slad.core.tracking import CycleKey, Fired
 from slad.engine.commands import Start, TermsOffer
 from slad.service.fields import at_most, enum, instant, not_ahead, percent
-from slad.service.limits import MAX_FIRED
+from slad.service.limits import EARLIEST_START_MS, MAX_FIRED
 from slad.service.requests import RequestReader
 from slad.service.ticket_facts import facts_of_row
 
@@ -37,7 +37,7 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
     # Without a start the clocks begin now, and nothing can have happened to them before.
     earliest = now if command.started_at is None else command.started_at
     facts = facts_of_row(row, command.terms, earliest, now, requests.fields.limits.pauses)
-    fired = tuple(_fired(row.fired, command.terms, earliest, now)) if row.fired else ()
+    fired = tuple(_fired(row.fired, command.terms, now)) if row.fired else ()
     if not facts and not fired:
         return command
     # What a request_id stands for is the whole row.
@@ -45,9 +45,7 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
     return msgspec.structs.replace(command, facts=facts, fired=fired, request=request)
 
 
-def _fired(
-    items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, earliest: int, now: int
-) -> Iterator[Fired]:
+def _fired(items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, now: int) -> Iterator[Fired]:
     at_most("fired", items, MAX_FIRED)
     seen: set[tuple[CycleKey, int]] = set()
     for index, item in enumerate(items):
@@ -63,8 +61,9 @@ def _fired(
             raise InvalidField(
                 f"{path}.scheduled_at", "REQUIRED", "a threshold needs the instant at which it fired"
             )
-        if scheduled_at < earliest:
-            raise InvalidField(f"{path}.scheduled_at", "BEFORE_START", "before the start of the tracking")
+        # Perhaps before the start, which may have been moved since: what is still true stays as it was (M5).
+        if scheduled_at < EARLIEST_START_MS:
+            raise InvalidField(f"{path}.scheduled_at", "TOO_FAR_IN_THE_PAST", "before the year 2000")
         if item.retractions < 0:
             raise InvalidField(f"{path}.retractions", "NEGATIVE", "must be a number of retractions")
         if fired_at is None and not item.retractions:

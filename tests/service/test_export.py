@@ -11,7 +11,17 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import HOUR_MS
 from tests.core.tickets import at
-from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, stamp, start_request, target, told
+from tests.slad_under_test import (
+    MONDAY_9,
+    OFFICE,
+    Slad,
+    refused,
+    slad_running,
+    stamp,
+    start_request,
+    target,
+    told,
+)
 
 RESPONSE, RESOLUTION = pb.SLA_PHASE_RESPONSE, pb.SLA_PHASE_RESOLUTION
 BERLIN = pb.BusinessHoursSchedule(
@@ -105,6 +115,25 @@ async def test_an_import_of_the_export_goes_on_where_the_desk_stood(tmp_path: Pa
             ]
             assert len(told_by[0]) > 8
             assert told_by[1] == told_by[0]
+
+
+async def test_a_start_that_was_moved_behind_what_had_been_announced_is_taken(tmp_path: Path) -> None:
+    """A threshold that stays true keeps the instant for which it was announced, here before the start."""
+    async with slad_running(tmp_path / "old") as old, slad_running(tmp_path / "new") as new:
+        promise = {"targets": [target(120, None, (0, 0, 0))], "schedule": OFFICE}
+        await old.start("merged", notification_thresholds=[10, 90], **promise)
+        for slad in (old, new):
+            await slad.advance(hours=2)
+        retarget = rpc.RetargetSlaRequest(ticket_id="merged", started_at=stamp(MONDAY_9 + HOUR_MS), **promise)
+        retarget.notification_thresholds.extend([10, 90])
+        await old.backend.RetargetSla(retarget)
+        rows = await exported(old)
+        (reached, retracted, _) = rows[0].fired
+        assert reached.scheduled_at.ToMilliseconds() < MONDAY_9 + HOUR_MS
+        assert (reached.HasField("fired_at"), retracted.HasField("fired_at")) == (True, False)
+        assert not (await imported(new, rows)).rejected
+        assert await statuses(new) == await statuses(old)
+        assert await exported(new) == rows
 
 
 async def test_what_fell_due_between_export_and_import_fires(tmp_path: Path) -> None:
