@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Final, NamedTuple
@@ -66,17 +68,22 @@ class SladError(Exception):
 
     def about(self, request_id: str) -> SladError:
         """The same error of another command: many may fail of one cause."""
-        error = type(self)(
-            self.code,
-            self.message,
-            reason=self.reason,
-            metadata=self.metadata,
-            violations=self.violations,
-            retry_delay=self.retry_delay,
-            request_id=request_id,
-        )
+        error = copy.copy(self)
+        error.request_id = request_id
         error.__cause__ = self.__cause__
         return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies, and pickles of those who work in several processes: an exception is otherwise made anew
+        # out of its `args`, which are the message alone.
+        details = {
+            "reason": self.reason,
+            "metadata": self.metadata,
+            "violations": self.violations,
+            "retry_delay": self.retry_delay,
+            "request_id": self.request_id,
+        }
+        return functools.partial(type(self), **details), (self.code, self.message)
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from datetime import timedelta
 from typing import Any
 
@@ -65,6 +67,19 @@ def test_every_status_has_a_class() -> None:
             assert error.code is code
             assert type(error).__name__ in slad_client.__all__
             assert str(error).startswith(code.name)
+
+
+def test_an_error_is_copied_and_pickled_whole() -> None:
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    info = error_details_pb2.ErrorInfo(reason="WHY", domain="slad", metadata={"a": "b"})
+    request = error_details_pb2.BadRequest()
+    request.field_violations.add(field="x", description="no", reason="WHY")
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromSeconds(2)
+    error = from_rpc_error(failure(code, "no", packed(code, "no", info, request, retry)), "r-1")
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.about("r-1")):
+        assert type(other) is slad_client.InvalidArgument
+        assert (str(other), other.field, vars(other)) == ("WHY: no", "x", vars(error))
 
 
 # --- retries
