@@ -55,6 +55,7 @@ export {
   parkedFromJson,
   parkedToJson,
 } from "./events/parking.js";
+export { commandFromJson } from "./json.js";
 export { type PipelineOptions, SladPipeline, type SlaOutcome } from "./pipeline.js";
 export { DEFAULT_RETRY, NO_RETRY, type RetryPolicy } from "./retry.js";
 export type { SlaConsumer } from "./stubs/slad/v1/admin.js";

@@ -217,10 +217,55 @@ test("handlers are given what AlgaPSA's activities take, and events are acknowle
     occurredAt: new Date("2026-03-02T09:30:00Z"),
     attributes: { board: "7" },
     phase: "response",
+    clock: "response",
+    cycle: 1,
     thresholdPercent: 50,
     superseded: false,
     breach: false,
   });
+});
+
+test("thresholds of a named clock are not taken for those of a phase", async (t) => {
+  const slad = await daemon(t);
+  const clocks = [{ name: "updates", kind: "SLA_CLOCK_KIND_PERIODIC_UPDATE" as const, target_minutes: 30 }];
+  await start(slad, "A", { clocks, notification_thresholds: [100] });
+  await slad.clock.advanceBy(30 * MINUTE);
+  await slad.client.assignSla({ ticket_id: "A", owner: "ann" });
+  await slad.client.recordSlaMessage({ ticket_id: "A", sender: "SLA_MESSAGE_SENDER_AGENT" });
+  const told: unknown[] = [];
+  const audit: Record<string, unknown>[] = [];
+  const tell = ({ phase, clock, cycle }: { phase?: string; clock: string; cycle: number }) =>
+    told.push([phase, clock, cycle]);
+  consume(t, slad.client, {
+    onNotification: tell,
+    onBreach: tell,
+    onCompleted: ({ phase }) => told.push([phase]),
+    onAny: ({ eventType, eventData }) => {
+      audit.push({ eventType, ...eventData });
+    },
+  });
+  const entry = (type: string) => audit.filter(({ eventType }) => eventType === type);
+  await until(async () => entry("sla_clock_opened").length === 2, "the second cycle has begun");
+  assert.deepEqual(told, [[undefined, "updates", 1], [undefined, "updates", 1], ["response"]]);
+  const [breach] = entry("sla_threshold_reached");
+  assert.deepEqual(
+    [breach?.phase, breach?.clock, breach?.cycle, breach?.cycle_opened_at],
+    [undefined, "updates", 1, "2026-03-02T09:00:00.000Z"],
+  );
+  assert.equal(entry("sla_owner_changed")[0]?.owner, "ann");
+});
+
+test("a parked event that was kept as text is the one that was parked, with its Dates", async (t) => {
+  const slad = await daemon(t);
+  await start(slad, "A");
+  await slad.clock.advanceBy(HOUR);
+  for await (const event of slad.client.watchSlaEvents({ after_sequence: 0 })) {
+    const parked = { event, attempts: 1, error: "away", parkedAt: new Date(), resolved: ["onAny"] };
+    assert.deepEqual(parkedFromJson(parkedToJson(parked)), parked);
+    if (event.threshold?.breach) {
+      break;
+    }
+  }
 });
 
 test("a retraction is told to its own handler", async (t) => {

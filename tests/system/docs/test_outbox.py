@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from slad_client.sync import SladClient
+from slad_client.sync import SladClient, SladTestClock
 from slad_client.v1 import types_pb2 as pb
 
 from tests.clients.typescript.test_adoption import HARNESS
@@ -53,6 +54,7 @@ TOLD = {
     "pause": ["PAUSED"],
     "resume": ["RESUMED"],
     "assign": ["OWNER_CHANGED"],
+    "retarget": ["RETARGETED"],
     "SLA_PHASE_RESPONSE": ["PHASE_COMPLETED"],
     "SLA_PHASE_RESOLUTION": ["PHASE_COMPLETED", "COMPLETED"],
 }
@@ -177,8 +179,8 @@ class World:
         self.db.execute(block("sql") + SCHEMA)  # type: ignore[arg-type]
         self.slad: SladProcess | None = None
 
-    def start_slad(self) -> None:
-        arguments = ("--listen", self.address, "--data", str(self._folder / "data"))
+    def start_slad(self, *more: str) -> None:
+        arguments = ("--listen", self.address, "--data", str(self._folder / "data"), *more)
         self.slad = self._stack.enter_context(slad_process(*arguments))
 
     def start_sender(self) -> subprocess.Popen[bytes]:
@@ -193,12 +195,15 @@ class World:
         self._stack.callback(process.kill)
         return process
 
-    def note(self, ticket: str, *commands: dict[str, Any]) -> None:
-        """What the PSA's `note` writes, one after the other."""
+    def note(self, ticket: str, *commands: dict[str, Any], at: str | None = None) -> None:
+        """What the PSA's `note` writes, one after the other; `at`: by PostgreSQL's clock."""
         for command in commands:
             ((kind, fields),) = command.items()
             row = {kind: {"tenant_id": "acme", "ticket_id": ticket, **fields}}
-            self.db.execute("INSERT INTO sla_outbox (command) VALUES (%s)", [Jsonb(row)])
+            self.db.execute(
+                "INSERT INTO sla_outbox (command, happened_at) VALUES (%s, coalesce(%s, clock_timestamp()))",
+                [Jsonb(row), at],
+            )
 
     def count(self, query: str) -> int:
         row = self.db.execute(query).fetchone()  # type: ignore[call-overload]
@@ -218,7 +223,8 @@ class World:
         rows = self.db.execute("SELECT command, happened_at FROM history ORDER BY change_id").fetchall()
         for command, happened_at in rows:
             ((kind, fields),) = command.items()
-            at = round(happened_at.timestamp() * 1000)
+            said = fields.get("started_at", fields.get("effective_at"))
+            at = round((datetime.fromisoformat(said) if said else happened_at).timestamp() * 1000)
             for event in TOLD[fields.get("phase", kind)]:
                 found.setdefault(fields["ticket_id"], []).append((event, at))
         return found
@@ -307,7 +313,8 @@ def test_killed_before_the_deletion_it_sends_again_and_nothing_is_doubled(psa: W
 
 def test_a_sender_whose_commands_are_others_each_time_is_found_out(server: str, tmp_path: Path) -> None:
     """That the tests here would notice."""
-    careless = block("python", "outbox.py").replace("psa/{change_id}", "{time.time_ns()}")
+    careful = block("python", "outbox.py")
+    careless = careful.replace("str(request_id)", "str(time.time_ns())")
     careless = careless.replace('if kind != "retarget"', 'if kind == "start"')
     code = python_code(tmp_path, careless)
     with world(code, server, tmp_path) as psa, pytest.raises(AssertionError, match="PAUSED"):
@@ -352,4 +359,51 @@ def test_while_slad_is_away_everything_waits(psa: World) -> None:
     assert psa.waiting == 39
     psa.start_slad()
     until(lambda: psa.waiting == 0)
+    assert psa.told() == psa.expected()
+
+
+VIRTUAL = ("--virtual-clock", "2026-03-02T09:00:00Z")
+
+
+def test_a_clock_that_is_ahead_costs_time_and_no_change(psa: World) -> None:
+    psa.start_slad(*VIRTUAL)
+    psa.note("T-1", LIFE[0], at="2026-03-02T09:00:30Z")
+    psa.note("T-1", LIFE[1], at="2026-03-02T09:00:40Z")
+    psa.note("T-2", *LIFE[:2], at="2026-03-02T09:00:05Z")  # 5 s are nothing
+    psa.start_sender()
+    until(lambda: psa.count("SELECT count(*) FROM sla_outbox") == 2)
+    assert psa.waiting == 2
+    with SladTestClock(psa.address) as clock:
+        clock.advance(timedelta(minutes=1))
+    until(lambda: psa.waiting == 0)
+    assert psa.count("SELECT count(*) FROM sla_outbox") == 0
+    assert psa.told() == psa.expected()
+
+
+def test_a_command_that_says_when_it_happened_is_sent_so(psa: World) -> None:
+    psa.start_slad(*VIRTUAL)
+    due = {"targets": [{"resolution_due_at": "2026-03-04T09:00:00.000Z", "is_24x7": True}]}
+    psa.note("T-1", {"start": {**due, "started_at": "2026-03-02T08:00:00.000Z"}})
+    psa.note("T-1", {"retarget": {**due, "started_at": "2026-03-02T07:00:00.000Z"}})
+    psa.note("T-2", {"start": {**LIFE[0]["start"], "started_at": "2026-03-02T08:00:00.000Z"}})
+    psa.note("T-2", {"pause": {**LIFE[1]["pause"], "effective_at": "2026-03-02T08:10:00.123Z"}})
+    psa.start_sender()
+    until(lambda: psa.waiting == 0)
+    assert psa.count("SELECT count(*) FROM sla_outbox") == 0, "nothing is refused"
+    assert psa.told()["T-2"] == psa.expected()["T-2"]
+    with SladClient(psa.address, timeout=PATIENCE_S) as client:
+        status = client.get_sla_status(ticket_id="T-1").status
+    assert status.started_at.ToJsonString() == "2026-03-02T07:00:00Z"
+    assert status.resolution.due_at.ToJsonString() == "2026-03-04T09:00:00Z"
+
+
+def test_changes_after_a_restore_of_the_psa_are_new_to_slad(psa: World) -> None:
+    psa.start_slad()
+    psa.start_sender()
+    psa.note("T-1", *LIFE[:3])
+    until(lambda: psa.waiting == 0)
+    psa.db.execute("TRUNCATE sla_outbox RESTART IDENTITY")  # its numbers were not taken in the backup
+    psa.note("T-2", *LIFE[:3])
+    until(lambda: psa.waiting == 0)
+    assert psa.count("SELECT count(*) FROM sla_outbox") == 0, "nothing is refused"
     assert psa.told() == psa.expected()

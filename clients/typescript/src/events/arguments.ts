@@ -17,7 +17,12 @@ export interface SlaEventFacts {
 
 /** A clock reached one of its thresholds. */
 export interface SlaThresholdFacts extends SlaEventFacts {
-  phase: "response" | "resolution";
+  /** Absent when the clock is a named one. */
+  phase?: "response" | "resolution";
+  /** Which clock: `response`, `resolution`, or the name that the ticket's terms give it. */
+  clock: string;
+  /** The number of its cycle, from 1, as of this event. */
+  cycle: number;
   thresholdPercent: number;
   /** A higher threshold of the same clock fired together with it, after a downtime. */
   superseded: boolean;
@@ -77,14 +82,19 @@ export function factsOf(event: SlaEvent): SlaEventFacts {
   };
 }
 
-export function phaseOf(event: SlaEvent): "response" | "resolution" {
-  return event.phase === "SLA_PHASE_RESPONSE" ? "response" : "resolution";
+const PHASES = { SLA_PHASE_RESPONSE: "response", SLA_PHASE_RESOLUTION: "resolution" } as const;
+
+/** Undefined for an event of a named clock, or of none. */
+export function phaseOf(event: SlaEvent): "response" | "resolution" | undefined {
+  return PHASES[event.phase as keyof typeof PHASES];
 }
 
 export function thresholdOf(event: SlaEvent): SlaThresholdFacts {
   return {
     ...factsOf(event),
     phase: phaseOf(event),
+    clock: event.clock,
+    cycle: event.cycle,
     thresholdPercent: event.threshold?.percent ?? 0,
     superseded: event.threshold?.superseded ?? false,
   };
@@ -101,8 +111,14 @@ export function auditOf(event: SlaEvent): SlaAuditEntry {
     occurred_at: event.occurred_at?.toISOString(),
     recorded_at: event.recorded_at?.toISOString(),
   };
-  if (event.phase !== "SLA_PHASE_UNSPECIFIED") {
-    told.phase = phaseOf(event);
+  const phase = phaseOf(event);
+  if (phase) {
+    told.phase = phase;
+  }
+  if (event.clock) {
+    told.clock = event.clock;
+    told.cycle = event.cycle;
+    told.cycle_opened_at = event.cycle_opened_at?.toISOString();
   }
   if (threshold) {
     told.threshold_percent = threshold.percent;
@@ -113,6 +129,10 @@ export function auditOf(event: SlaEvent): SlaAuditEntry {
   }
   if (event.pause_reason !== "SLA_PAUSE_REASON_UNSPECIFIED") {
     told.pause_reason = event.pause_reason.replace("SLA_PAUSE_REASON_", "").toLowerCase();
+    told.pause_reason_code = event.pause_reason_code;
+  }
+  if (event.type === "SLA_EVENT_TYPE_OWNER_CHANGED") {
+    told.owner = event.owner;
   }
   if (event.met !== undefined) {
     told.met = event.met;

@@ -88,7 +88,7 @@ export function tasksFor(event: SlaEvent, handlers: SlaEventHandlers): Task[] {
   } else if (isCompletion(event)) {
     add("onCompleted", handlers.onCompleted, () => {
       const met = event.met ?? null;
-      return { ...factsOf(event), phase: phaseOf(event), met, breached: met === false };
+      return { ...factsOf(event), phase: phaseOf(event) ?? "resolution", met, breached: met === false };
     });
   }
   add("onAny", handlers.onAny, () => auditOf(event));

@@ -1,6 +1,7 @@
 /** Events whose handlers keep failing, set aside so that those of other tickets go on. */
 
-import type { SlaEvent } from "../stubs/slad/v1/types.js";
+import { messageFromJson } from "../json.js";
+import { SlaEvent } from "../stubs/slad/v1/types.js";
 
 /** An event that was set aside. */
 export interface ParkedEvent {
@@ -55,20 +56,6 @@ export function parkedToJson(parked: ParkedEvent): string {
 /** The parked event that `parkedToJson` wrote. */
 export function parkedFromJson(text: string): ParkedEvent {
   const { event, parkedAt, ...rest } = JSON.parse(text);
-  const instant = (value?: string) => (value === undefined ? undefined : new Date(value));
-  const { threshold } = event;
-  return {
-    ...rest,
-    parkedAt: new Date(parkedAt),
-    event: {
-      ...event,
-      occurred_at: instant(event.occurred_at),
-      recorded_at: instant(event.recorded_at),
-      threshold: threshold && {
-        ...threshold,
-        scheduled_at: instant(threshold.scheduled_at),
-        fired_at: instant(threshold.fired_at),
-      },
-    },
-  };
+  const whole = SlaEvent.fromPartial(messageFromJson("SlaEvent", event));
+  return { ...rest, parkedAt: new Date(parkedAt), event: whole };
 }

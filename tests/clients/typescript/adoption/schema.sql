@@ -71,6 +71,7 @@ create table tickets (
   tenant uuid not null,
   ticket_id uuid not null default gen_random_uuid(),
   priority_id uuid,
+  assigned_to uuid,
   closed_at timestamptz,
   attributes jsonb,
   escalated boolean default false,
@@ -87,6 +88,24 @@ create table tickets (
   sla_total_pause_minutes integer not null default 0,
   primary key (tenant, ticket_id),
   foreign key (tenant, sla_policy_id) references sla_policies (tenant, sla_policy_id)
+);
+
+create table escalation_managers (
+  tenant uuid not null,
+  escalation_level integer not null,
+  manager_user_id uuid,
+  primary key (tenant, escalation_level)
+);
+
+create table ticket_resources (
+  tenant uuid not null,
+  assignment_id uuid not null default gen_random_uuid(),
+  ticket_id uuid not null,
+  assigned_to uuid not null,
+  additional_user_id uuid,
+  role text,
+  primary key (tenant, assignment_id),
+  check (assigned_to != additional_user_id)
 );
 
 create table sla_audit_log (

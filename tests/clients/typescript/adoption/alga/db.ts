@@ -8,11 +8,13 @@ type Row = any;
 const TENANT_TABLES = new Set([
   "business_hours_entries",
   "business_hours_schedules",
+  "escalation_managers",
   "holidays",
   "sla_audit_log",
   "sla_notification_thresholds",
   "sla_policies",
   "sla_policy_targets",
+  "ticket_resources",
   "tickets",
 ]);
 

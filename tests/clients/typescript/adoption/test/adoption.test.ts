@@ -1,15 +1,17 @@
 /** The code of docs/adopting-in-algapsa.md, against tables like AlgaPSA's and slad under the virtual clock. */
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { destroyTenantConnection, getConnection } from "@alga-psa/db";
 import { getEventBus } from "@alga-psa/event-bus";
-import { SladTestClock, SlaEventConsumer } from "@slad/client";
+import { SladSlaBackend, SladTestClock, SlaEventConsumer } from "@slad/client";
 import { sladBackend } from "../packages/sla/src/slad/backend";
 import { sladClient } from "../packages/sla/src/slad/client";
 import { compareOpenTickets, importOpenTickets } from "../packages/sla/src/slad/compare";
 import { parkingLot, slaEvents } from "../packages/sla/src/slad/consumer";
 import { handlersWithDueDates, writeAllDueDates } from "../packages/sla/src/slad/dueDates";
+import { handlers } from "../packages/sla/src/slad/handlers";
 import { Desk, type DeskOptions, type Priority } from "./desk";
 
 const MINUTE = 60_000;
@@ -129,6 +131,59 @@ test("events of deleted and closed tickets are acknowledged, and nobody hears of
   await delivered();
   assert.deepEqual([...toldOf(deleted), ...toldOf(closed)], []);
   assert.deepEqual(await parked(), []);
+});
+
+test("of a ticket that was closed without a word to its SLA, nobody hears", async () => {
+  await monday();
+  const d = await desk();
+  const ticket = await d.open("high");
+  const knex = await getConnection();
+  await knex("tickets")
+    .where({ ticket_id: ticket })
+    .update({ closed_at: await clock.now() });
+  await pass(10 * HOUR);
+  const { sla_response_met, escalation_level } = await d.row(ticket);
+  assert.deepEqual([toldOf(ticket), sla_response_met, escalation_level], [[], null, null]);
+});
+
+test("a breach of a named clock is not one of the response or the resolution", async () => {
+  await monday();
+  const clocks = [
+    {
+      name: "updates",
+      kind: "SLA_CLOCK_KIND_PERIODIC_UPDATE",
+      target_minutes: 30,
+      escalation_1_percent: 50,
+    },
+  ] as const;
+  const d = await Desk.of(new SladSlaBackend({ client, clocks: () => clocks }), clock);
+  const ticket = await d.open("low");
+  await pass(31 * MINUTE);
+  const { sla_response_met, sla_resolution_met, escalation_level } = await d.row(ticket);
+  assert.deepEqual([toldOf(ticket), sla_response_met, sla_resolution_met], [[], null, null]);
+  assert.equal(escalation_level, null);
+  assert.deepEqual(await parked(), []);
+});
+
+test("an escalation that PostgreSQL has given up is not taken for one that was made", async () => {
+  await monday();
+  const d = await desk();
+  const knex = await getConnection();
+  const [manager, agent] = [randomUUID(), randomUUID()];
+  await knex("escalation_managers").insert({
+    tenant: d.tenant,
+    escalation_level: 1,
+    manager_user_id: manager,
+  });
+  const ticket = await d.open("high");
+  const facts = { tenantId: d.tenant, ticketId: ticket, phase: "response", thresholdPercent: 70 };
+  // biome-ignore lint/suspicious/noExplicitAny: as far as the handler looks at it
+  const escalate = () => handlers.onEscalation?.(facts as any, undefined as any);
+  await assert.rejects(async () => escalate(), /transaction is aborted/);
+  await knex("tickets").where({ ticket_id: ticket }).update({ assigned_to: agent });
+  await escalate();
+  assert.equal((await d.row(ticket)).escalation_level, 1);
+  assert.equal((await knex("ticket_resources").where({ ticket_id: ticket })).length, 1);
 });
 
 test("a percent of 0 and a target without minutes cost a warning, and no SLA", async () => {

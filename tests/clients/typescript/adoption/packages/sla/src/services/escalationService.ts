@@ -28,7 +28,10 @@ export async function checkEscalationNeeded(
   return null;
 }
 
-/** Never raises. The audit line needs the ticket. */
+/**
+ * Never raises. What fails behind the change of the ticket is not even reported: a resource that the table does not
+ * take, and then every other statement of the transaction, which PostgreSQL has given up.
+ */
 export async function escalateTicket(
   trx: Knex.Transaction,
   tenant: string,
@@ -38,12 +41,22 @@ export async function escalateTicket(
   try {
     const db = tenantDb(trx, tenant);
     const rows = () => db.table("tickets").where({ ticket_id: ticketId });
-    if (!(await rows().first("ticket_id"))) {
+    const ticket = await rows().first("assigned_to");
+    if (!ticket) {
       return { success: false, error: "Ticket not found" };
     }
     await rows().update({ escalated: true, escalation_level: newLevel });
+    const manager = await db.table("escalation_managers").where({ escalation_level: newLevel }).first();
+    if (manager) {
+      const assigned = { assigned_to: ticket.assigned_to, additional_user_id: manager.manager_user_id };
+      await trx("ticket_resources")
+        .insert({ tenant, ticket_id: ticketId, ...assigned, role: `escalation_manager_L${newLevel}` })
+        .catch(() => undefined);
+    }
     const event_data = { level: newLevel };
-    await trx("sla_audit_log").insert({ tenant, ticket_id: ticketId, event_type: "escalation", event_data });
+    await trx("sla_audit_log")
+      .insert({ tenant, ticket_id: ticketId, event_type: "ticket_escalated", event_data })
+      .catch(() => undefined);
     return { success: true };
   } catch (error) {
     return { success: false, error: String(error) };
