@@ -1,6 +1,7 @@
 /**
  * What AlgaPSA does about slad's events, as in docs/adopting-in-algapsa.md. Each handler looks at the ticket's row
- * first: one that is closed or deleted is nobody's business any more, and the event is acknowledged.
+ * first: one that is closed or deleted is nobody's business any more, and the event is acknowledged. So is a threshold of a
+ * named clock, which has no phase.
  */
 
 import { checkEscalationNeeded, escalateTicket } from "./alga/escalation.mjs";
@@ -14,15 +15,16 @@ export function handlersOf({ client, database, bus, mailbox, verdicts }) {
   return {
     onNotification: async ({ tenantId, ticketId, phase, thresholdPercent, occurredAt, eventId }) => {
       const ticket = openTicket(ticketId);
-      if (!ticket || thresholdPercent > 100) {
+      if (!ticket || !phase || thresholdPercent > 100) {
         return; // the bus takes no more than 100 %
       }
       const payload = { tenantId, ticketId, phase, thresholdPercent, occurredAt: occurredAt.toISOString() };
       await bus.publish({ eventType: "TICKET_SLA_THRESHOLD_REACHED", payload }, { eventId, strict: true });
       ticket.attributes[`sla_last_${phase}_threshold_notified`] = thresholdPercent;
     },
-    onEscalation: async ({ ticketId, thresholdPercent, occurredAt }) => {
-      const level = openTicket(ticketId) && checkEscalationNeeded(database, ticketId, thresholdPercent);
+    onEscalation: async ({ ticketId, phase, thresholdPercent, occurredAt }) => {
+      const isOpen = phase && openTicket(ticketId);
+      const level = isOpen && checkEscalationNeeded(database, ticketId, thresholdPercent);
       if (level) {
         const done = escalateTicket(database, mailbox, ticketId, level, occurredAt);
         if (!done.success) {
@@ -32,13 +34,13 @@ export function handlersOf({ client, database, bus, mailbox, verdicts }) {
     },
     onBreach: async ({ ticketId, phase }) => {
       const ticket = openTicket(ticketId);
-      if (ticket) {
+      if (ticket && phase) {
         ticket[`sla_${phase}_met`] = false; // and no sla_response_at: a missed response is not a response
       }
     },
     onRetracted: async ({ ticketId, phase, thresholdPercent, breach, occurredAt }) => {
       const ticket = openTicket(ticketId);
-      if (ticket) {
+      if (ticket && phase) {
         if (breach) {
           ticket[`sla_${phase}_met`] = null;
         }

@@ -36,7 +36,7 @@ class Handlers(Generic[Handler]):
         return self._add("on_escalation", is_escalation, handler)
 
     def on_breach(self, handler: Handler) -> Handler:
-        """A clock reached 100 %; `event.phase` says which."""
+        """A clock reached 100 %; `event.clock` says which."""
         return self._add("on_breach", is_breach, handler)
 
     def on_completed(self, handler: Handler) -> Handler:
