@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -103,6 +104,12 @@ class SlaEventConsumer(Handlers[Handler]):
     def discard_parked(self, event_id: str) -> None:
         """Gives a parked event up. Events that wait behind it stay parked until `retry_parked`."""
         self._lot().remove(event_id)
+
+    def _add(self, kind: str, applies: Callable[[pb.SlaEvent], bool], handler: Handler) -> Handler:
+        # Called, it would do nothing, and the event would be acknowledged.
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError(f"{kind}: {handler!r} has to be awaited; that is for slad_client.aio")
+        return super()._add(kind, applies, handler)
 
     def _deal(self, event: pb.SlaEvent) -> None:
         lot = self._parking_lot

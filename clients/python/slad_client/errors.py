@@ -76,7 +76,7 @@ class SladError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Copies, and pickles of those who work in several processes: an exception is otherwise made anew
         # out of its `args`, which are the message alone.
-        details = {
+        details: dict[str, Any] = {
             "reason": self.reason,
             "metadata": self.metadata,
             "violations": self.violations,

@@ -102,6 +102,16 @@ def test_a_notification_that_a_higher_one_superseded_is_none() -> None:
     assert not is_breach(pb.SlaEvent(type=pb.SLA_EVENT_TYPE_THRESHOLD_RETRACTED))
 
 
+def test_a_handler_that_has_to_be_awaited_is_not_for_threads() -> None:
+    async def tell(event: pb.SlaEvent) -> None:
+        raise AssertionError
+
+    with sync.SladClient("unix:/nowhere") as client:
+        consumer = sync.SlaEventConsumer(client, "psa")
+        with pytest.raises(TypeError, match=r"on_breach: .*tell.* slad_client\.aio"):
+            consumer.on_breach(tell)
+
+
 def test_a_decorator_gives_the_function_back() -> None:
     handlers: Handlers[Any] = Handlers()
 
