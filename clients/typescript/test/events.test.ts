@@ -425,6 +425,18 @@ test("what comes again after a crash is left as it is parked", async (t) => {
   assert.deepEqual([...lot.rows], before);
 });
 
+test("without a listener the console tells of a parked event", async (t) => {
+  const slad = await daemon(t);
+  const error = t.mock.method(console, "error", () => undefined);
+  consume(t, slad.client, { onAny: () => Promise.reject(new Error("poison")) });
+  await start(slad, "A");
+  await until(async () => error.mock.callCount() === 1, "it is parked");
+  assert.match(
+    String(error.mock.calls[0]?.arguments[0]),
+    /event [0-9a-f-]+ of ticket A is parked: Error: poison/,
+  );
+});
+
 test("without a durable parking lot nothing parked is acknowledged, and a restart brings it again", async (t) => {
   const slad = await daemon(t);
   let broken = true;

@@ -41,9 +41,9 @@ export interface SlaEventConsumerOptions extends AckPolicy {
   stopTimeoutMs?: number;
   /** Where events that keep failing are kept, durably. Default: in memory, and not acknowledged. */
   parkingLot?: ParkingLot;
-  /** Told of an event that was parked. */
+  /** Told of an event that was parked. Default: a line of console.error. */
   onParked?: (parked: ParkedEvent) => void;
-  /** Told of a stream that broke, and of a parking lot that failed. `run` goes on. */
+  /** Told of a stream that broke, and of a parking lot that failed. `run` goes on. Default: a line of console.warn. */
   onTrouble?: (error: unknown) => void;
 }
 
@@ -55,6 +55,12 @@ export type ConsumerState = "stopped" | "connecting" | "waiting" | "live";
 
 const DEFAULT_HANDLER_RETRY: HandlerRetryPolicy = { attempts: 5, firstDelayMs: 500, maxDelayMs: 30_000 };
 
+const TO_CONSOLE: Pick<SlaEventConsumerOptions, "onParked" | "onTrouble"> = {
+  onParked: ({ event, error }) =>
+    console.error(`slad: event ${event.event_id} of ticket ${event.ticket_id} is parked: ${error}`),
+  onTrouble: (error) => console.warn(`slad: ${error}`),
+};
+
 /** One consumer, which runs once. */
 export class SlaEventConsumer {
   /** By ticket. */
@@ -65,6 +71,7 @@ export class SlaEventConsumer {
   private parkedBefore = new Set<string>();
   /** What to call when an event that is parked in memory has been dealt with. */
   private readonly held = new Map<string, () => void>();
+  private readonly options: SlaEventConsumerOptions;
   private readonly slots: Slots;
   private readonly progress = new Progress();
   private readonly acknowledger: Acknowledger;
@@ -77,8 +84,9 @@ export class SlaEventConsumer {
 
   constructor(
     private readonly client: SladClient,
-    private readonly options: SlaEventConsumerOptions,
+    options: SlaEventConsumerOptions,
   ) {
+    this.options = { ...TO_CONSOLE, ...options };
     if (typeof options.consumer !== "string" || options.consumer === "") {
       throw invalid("consumer", "REQUIRED", "a consumer needs a name under which slad remembers it");
     }
