@@ -40,8 +40,8 @@ def clock(status: pb.SlaStatus, name: str) -> pb.SlaClockStatus:
     return next(clock for clock in status.clocks if clock.name == name)
 
 
-def later(minutes: int) -> Any:
-    return stamp(MONDAY_9 + minutes * MINUTE_MS)
+def later(minutes: int, ms: int = 0) -> Any:
+    return stamp(MONDAY_9 + minutes * MINUTE_MS + ms)
 
 
 async def test_k2_next_reply_counts_from_the_oldest_unanswered_message(tmp_path: Path) -> None:
@@ -96,6 +96,24 @@ async def test_k2_ownership_counts_while_the_owner_is_the_one(tmp_path: Path) ->
         assert (given_back.cycles_met, given_back.clock.elapsed.seconds) == (1, 20 * 60)
         owners = [e.owner for e in await slad.events() if e.type == pb.SLA_EVENT_TYPE_OWNER_CHANGED]
         assert owners == ["team-a", "team-b", ""]
+
+
+async def test_k3_a_late_completion_hears_of_the_cycle_that_it_closes(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(clocks=[NEXT_REPLY])
+        await message(slad, "AGENT")
+        await message(slad, "CUSTOMER")
+        await slad.advance(minutes=61)
+        await message(slad, "AGENT")
+        await message(slad, "CUSTOMER")
+        await slad.advance(minutes=10)
+        await message(slad, "AGENT")
+        missed = await complete(slad, "next-reply", effective_at=later(60, ms=1), met=True)
+        assert (missed.changed, missed.met, missed.met_differs) == (True, False, True)
+        in_time = await complete(slad, "next-reply", effective_at=later(60), met=False)
+        assert (in_time.changed, in_time.met, in_time.met_differs) == (True, True, True)
+        second = await complete(slad, "next-reply", met=False)
+        assert (second.changed, second.met, second.met_differs) == (False, True, True)
 
 
 async def test_k3_a_discarded_cycle_has_no_verdict_and_a_resolution_judges_the_rest(
