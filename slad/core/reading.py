@@ -155,9 +155,9 @@ class Reading(msgspec.Struct, frozen=True):
         return None
 
     def verdict(self, name: str, at: int | None = None) -> bool | None:
-        """Whether the last closed cycle of a clock was met, of those that had opened by `at` if that is given.
+        """Whether the last closed cycle of a clock was met; with `at`, of those that had opened by then.
 
-        None when it has none, or that has no verdict.
+        None when there is none, or it has no verdict.
         """
         closed = [cycle for cycle in self.cycles(name) if cycle.closed_at is not None]
         if at is not None:

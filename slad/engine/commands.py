@@ -31,6 +31,13 @@ class OnExisting(IntEnum):
     CONTINUE_OR_NEW = 5
 
 
+class ResponseOnResolution(IntEnum):
+    """What becomes of a response that was never recorded (K7). Numbers of the wire contract."""
+
+    COUNTS = 1
+    UNJUDGED = 2
+
+
 class MessageSender(IntEnum):
     """Who wrote (K2). Numbers of the wire contract."""
 

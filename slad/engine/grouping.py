@@ -137,6 +137,8 @@ def _stored(key: GroupKey, text: str) -> Any:
         return (date.fromisoformat(text) - _EPOCH).days
     if key is GroupKey.WEEK:
         return ((date.fromisoformat(f"{text}-1") - _EPOCH).days + 3) // 7
+    if key is GroupKey.MONTH:
+        date.fromisoformat(f"{text}-01")
     return text
 
 

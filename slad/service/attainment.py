@@ -232,7 +232,7 @@ def _group(request: pb.UnfoldSlaReportRequest, query: ReportQuery) -> Group | No
     try:
         GroupKeys(query).stored(group)
     except ValueError:
-        raise InvalidField("group", "NOT_A_GROUP", "not a date, or not a week") from None
+        raise InvalidField("group", "NOT_A_GROUP", "not a day, a week or a month") from None
     return group
 
 

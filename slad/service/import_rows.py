@@ -36,7 +36,7 @@ def tracking_import(requests: RequestReader, row: rpc.SlaTrackingImport, tenant_
         raise error.under("start") from None
     # Without a start the clocks begin now, and nothing can have happened to them before.
     earliest = now if command.started_at is None else command.started_at
-    facts = facts_of_row(row, command.terms, earliest, now, requests.fields.limits.pauses)
+    facts = facts_of_row(row, command.terms, earliest, now, requests.fields)
     fired = tuple(_fired(row.fired, command.terms, now)) if row.fired else ()
     if not facts and not fired:
         return command

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from slad_client.v1 import sla_backend_pb2 as rpc
-from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField
@@ -28,6 +27,7 @@ from slad.engine.commands import (
     RecordMessage,
     Reopen,
     RequestIdentity,
+    ResponseOnResolution,
     Resume,
     Retarget,
     Start,
@@ -126,7 +126,7 @@ class RequestReader:
             suppress_past=request.suppress_past,
             accounting=_accounting(request),
             attributes=self._attributes(request.attributes),
-            unjudged_response=request.response_on_resolution == pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED,
+            unjudged_response=_is_unjudged(request),
             continue_within_ms=within,
         )
 
@@ -290,9 +290,9 @@ class RequestReader:
         as_of = instant(request, "as_of")
         if as_of is not None and as_of < started_at:
             raise InvalidField("as_of", "BEFORE_START", "before started_at")
-        terms, most = self._terms.read(request), self.fields.limits.pauses
-        facts = read_pauses(request.pauses, started_at, most)
-        for fact in read_facts(request.facts, terms, started_at, most):
+        terms = self._terms.read(request)
+        facts = read_pauses(request.pauses, started_at, self.fields.limits.pauses)
+        for fact in read_facts(request.facts, terms, started_at, self.fields):
             facts = insert(facts, fact)
         return PreviewQuery(
             terms,
@@ -337,6 +337,12 @@ def _started_at(request: TermsRequest) -> int | None:
     if started_at is not None and started_at < EARLIEST_START_MS:
         raise InvalidField("started_at", "TOO_FAR_IN_THE_PAST", "before the year 2000")
     return started_at
+
+
+def _is_unjudged(request: rpc.StartSlaTrackingRequest) -> bool:
+    name, counts = "response_on_resolution", ResponseOnResolution.COUNTS
+    chosen = enum(name, request.response_on_resolution, ResponseOnResolution, counts)
+    return chosen is ResponseOnResolution.UNJUDGED
 
 
 def _accounting(request: rpc.StartSlaTrackingRequest | rpc.PreviewSlaRequest) -> PauseAccounting:

@@ -19,7 +19,7 @@ from slad.core.events import RESOLUTION, RESPONSE, PauseReason
 from slad.core.facts import MAX_AHEAD_MS, Fact, FactKind, instant_of, reported_code
 from slad.core.instants import MAX_INSTANT_MS
 from slad.engine.commands import TermsOffer
-from slad.service.fields import at_most, enum, instant, not_ahead, reason_code
+from slad.service.fields import Fields, at_most, enum, instant, not_ahead, reason_code
 
 
 class _Stretch(NamedTuple):
@@ -31,10 +31,11 @@ class _Stretch(NamedTuple):
 
 
 def facts_of_row(
-    row: rpc.SlaTrackingImport, terms: TermsOffer, earliest: int, now: int, most: int
+    row: rpc.SlaTrackingImport, terms: TermsOffer, earliest: int, now: int, fields: Fields
 ) -> tuple[Fact, ...]:
-    """What a row of an import says. Nothing may lie before `earliest` or after `now`; lists hold `most`."""
+    """What a row of an import says. Nothing may lie before `earliest` or after `now`."""
     facts: list[Fact] = []
+    most = fields.limits.pauses
     if row.pauses or row.closed:
         stretches = _pauses(row.pauses, earliest, now, most)
         at_most("closed", row.closed, most)
@@ -43,7 +44,7 @@ def facts_of_row(
         stretches.sort(key=lambda stretch: stretch[:2])
         facts += [fact for stretch in stretches for fact in stretch.facts]
     if row.facts:
-        facts += read_facts(row.facts, terms, earliest, most, now)
+        facts += read_facts(row.facts, terms, earliest, fields, now)
     response_at = instant(row, "response_completed_at")
     if response_at is not None:
         if response_at < earliest - MAX_AHEAD_MS:
@@ -150,10 +151,10 @@ _KINDS: Final = {
 
 
 def read_facts(
-    items: Sequence[rpc.SlaFact], terms: TermsOffer, earliest: int, most: int, now: int | None = None
+    items: Sequence[rpc.SlaFact], terms: TermsOffer, earliest: int, fields: Fields, now: int | None = None
 ) -> Iterator[Fact]:
     """Messages, owners and named completions, in order (K2). With `now` none may lie ahead of it."""
-    at_most("facts", items, most)
+    at_most("facts", items, fields.limits.pauses)
     for index, item in enumerate(items):
         path = f"facts[{index}]"
         at = instant(item, "at", path)
@@ -169,7 +170,7 @@ def read_facts(
         if kind is None:
             raise InvalidField(f"{path}.kind", "UNKNOWN_ENUM_VALUE", f"{item.kind} is not one of its values")
         met = item.met if item.HasField("met") else None
-        text = item.owner if kind is FactKind.ASSIGN else ""
+        text = fields.optional_id(f"{path}.owner", item.owner) if kind is FactKind.ASSIGN else ""
         if kind in (FactKind.COMPLETE, FactKind.DISCARD):
             text = _clock_name(f"{path}.clock", item.clock, kind, terms)
         yield Fact(at, kind, reported_code(met), text)

@@ -443,6 +443,7 @@ async def test_what_a_report_refuses(tmp_path: Path) -> None:
             ({"group": ["a"]}, "group", "NOT_A_GROUP"),
             ({"group_by": [pb.SLA_GROUP_KEY_DAY], "group": ["yesterday"]}, "group", "NOT_A_GROUP"),
             ({"group_by": [pb.SLA_GROUP_KEY_WEEK], "group": ["2026-10"]}, "group", "NOT_A_GROUP"),
+            ({"group_by": [pb.SLA_GROUP_KEY_MONTH], "group": ["2026-13"]}, "group", "NOT_A_GROUP"),
             ({"figures": [9]}, "figures[0]", "UNKNOWN_ENUM_VALUE"),
         ):
             refusal = await refused(

@@ -275,6 +275,9 @@ CASES = [
     Case("complete: phase 3", ticket(COMPLETE, phase=3), "phase", "UNKNOWN_ENUM_VALUE"),
     Case("reopen: no mode", ticket(rpc.ReopenSlaRequest), "mode", "REQUIRED"),
     start("on_existing 77", "on_existing", "UNKNOWN_ENUM_VALUE", on_existing=77),
+    start(
+        "response_on_resolution 77", "response_on_resolution", "UNKNOWN_ENUM_VALUE", response_on_resolution=77
+    ),
     start("pause_accounting 77", "pause_accounting", "UNKNOWN_ENUM_VALUE", pause_accounting=77),
     # --- attributes
     start("33 attributes", "attributes", "TOO_MANY", attributes={str(n): "" for n in range(33)}),
@@ -285,6 +288,16 @@ CASES = [
     Case("list: page of -1", rpc.ListSlaTrackingsRequest(page_size=-1), "page_size", "OUT_OF_RANGE"),
     Case("list: token", rpc.ListSlaTrackingsRequest(page_token="?"), "page_token", "MALFORMED_TOKEN"),
     Case("list: state 9", rpc.ListSlaTrackingsRequest(states=[9]), "states[0]", "UNKNOWN_ENUM_VALUE"),
+    Case(
+        "preview: an owner that AssignSla would not take",
+        rpc.PreviewSlaRequest(
+            targets=[target()],
+            schedule=OFFICE,
+            facts=[rpc.SlaFact(at=stamp(MONDAY_9), kind=rpc.SLA_FACT_KIND_ASSIGNED, owner=LONG)],
+        ),
+        "facts[0].owner",
+        "TOO_LONG",
+    ),
     Case(
         "preview: overlapping pauses",
         rpc.PreviewSlaRequest(
