@@ -154,17 +154,6 @@ class Reading(msgspec.Struct, frozen=True):
                 return clock
         return None
 
-    def verdict(self, name: str, at: int | None = None) -> bool | None:
-        """Whether the last closed cycle of a clock was met; with `at`, of those that had opened by then.
-
-        None when there is none, or it has no verdict.
-        """
-        closed = [cycle for cycle in self.cycles(name) if cycle.closed_at is not None]
-        if at is not None:
-            # What is told of a moment before the start counts as of the start (M6).
-            closed = [cycle for cycle in closed if cycle.opened_at <= at] or closed[:1]
-        return closed[-1].met if closed else None
-
     def cycles(self, name: str) -> list[ClockReading]:
         """The cycles of the clock of that name."""
         return [clock for clock in self.clocks if clock.terms.name == name]

@@ -283,6 +283,18 @@ class Answer(msgspec.Struct, frozen=True):
     reading: Reading
     changed: bool
 
+    def verdict(self, command: Complete) -> bool | None:
+        """slad's own verdict on the cycle that a completion is about (M3, K3); a late one may be an earlier one.
+
+        It is the last closed one that had opened by then. None when there is none, or it has no verdict.
+        """
+        stated = command.effective_at
+        at = None if stated is None else max(stated, self.tracking.started_at)
+        for cycle in reversed(self.reading.cycles(command.clock)):
+            if cycle.closed_at is not None and (at is None or cycle.opened_at <= at):
+                return cycle.met
+        return None
+
 
 Render = Callable[[Answer], bytes]
 """Makes the reply of an answer. Called before the commit, so that a repeated request id can be given the very

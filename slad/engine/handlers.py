@@ -118,7 +118,7 @@ def _complete(work: UnitOfWork, command: Complete) -> Outcome:
         fact = _NewFact(FactKind.COMPLETE, reported, name)
     _require_clock(work, command)
     outcome = _fact(work, command, fact, command.effective_at)
-    met = outcome.answer.reading.verdict(name, command.effective_at)
+    met = outcome.answer.verdict(command)
     if command.reported_met is not None and met not in (None, command.reported_met):
         return msgspec.structs.replace(
             outcome, note=f"verdict differs: reported met={command.reported_met}, is {met}"

@@ -199,7 +199,7 @@ class Completed:
     def __call__(self, answer: Answer) -> bytes:
         """The serialized CompleteSlaResponse."""
         command = self._command
-        met = answer.reading.verdict(command.clock, command.effective_at)
+        met = answer.verdict(command)
         reply = rpc.CompleteSlaResponse(changed=answer.changed, met=met is not False)
         reply.met_differs = met is not None and command.reported_met not in (None, met)
         if reply.met_differs and answer.changed:
