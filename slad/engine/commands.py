@@ -284,7 +284,7 @@ class Answer(msgspec.Struct, frozen=True):
     changed: bool
 
     def verdict(self, command: Complete) -> bool | None:
-        """slad's own verdict on the cycle that a completion is about (M3, K3); a late one may be an earlier one.
+        """slad's own verdict on the cycle that a completion is about (M3, K3), which need not be the last.
 
         It is the last closed one that had opened by then. None when there is none, or it has no verdict.
         """
