@@ -13,7 +13,7 @@ from slad_client.v1 import types_pb2 as types
 
 from slad.config.settings import LedgerSettings
 from tests.core.tickets import at
-from tests.slad_under_test import MONDAY_9, Slad, refused, slad_running, stamp, target
+from tests.slad_under_test import MONDAY_9, OFFICE, Slad, refused, slad_running, stamp, target
 
 MARCH = at("2026-03-01T00:00:00Z"), at("2026-04-01T00:00:00Z")
 MINUTE = 60_000
@@ -262,6 +262,22 @@ async def test_an_annotation_excuses_and_leaves_the_verdict(tmp_path: Path, engi
             ("Annotate", "resolution, cycle 1: vendor, excused"),
             ("Annotate", "resolution, cycle 1: ours, not excused"),
         ]
+
+
+async def test_an_open_cycle_has_the_annotation_that_was_known_then(tmp_path: Path) -> None:
+    async with slad_running(tmp_path) as slad:
+        await slad.start(targets=[target(None, 60)])
+        before = slad.now, await unfolded(slad)
+        await slad.advance(minutes=1)
+        await annotate(slad, reason_code="vendor")
+        between = slad.now, await unfolded(slad)
+        await slad.advance(minutes=1)
+        terms = {"targets": [target(None, 90)], "schedule": OFFICE}
+        await slad.backend.RetargetSla(rpc.RetargetSlaRequest(ticket_id="T-1", **terms))
+        await annotate(slad, reason_code="ours")
+        for as_of, known in (before, between):
+            assert await unfolded(slad, as_of=as_of) == known
+        assert [e.reason_code for _, (e,) in (before, between)] == ["", "vendor"]
 
 
 async def test_what_cannot_be_annotated(tmp_path: Path) -> None:
