@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -72,9 +73,8 @@ def open_socket(address: str, setting: str) -> tuple[socket.socket, str]:
         )[0]
         listener = socket.create_server(where[:2], family=family)
     except OSError as error:
-        raise AddressError(
-            f"cannot listen on {address}: {error.strerror or error}; try another {setting}"
-        ) from error
+        told = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
+        raise AddressError(f"cannot listen on {address}: {told}; try another {setting}") from error
     return listener, f"{host}:{listener.getsockname()[1]}"
 
 
@@ -109,10 +109,15 @@ def _bind(server: SladServer, address: str, credentials: grpc.ServerCredentials 
 
 
 def _make_way(path: Path) -> None:
-    """Removes a socket that a killed server left behind; refuses one that is answered."""
+    """Removes a socket that a killed server left behind; refuses one that is answered, or cannot be made."""
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        raise AddressError(f"cannot listen on unix:{path}: it is longer than {MAX_SOCKET_PATH} bytes")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
+        if not path.parent.exists():
+            text = f"cannot listen on unix:{path}: there is no directory {path.parent}"
+            raise AddressError(text) from None
         return
     except OSError as error:
         raise AddressError(f"cannot listen on unix:{path}: {error.strerror}") from error

@@ -73,6 +73,8 @@ class DirectoryLock:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path / LOCK_NAME, os.O_RDWR | MADE_HERE, 0o600)
             give_to_owner_of(path, path / LOCK_NAME)
+        except FileExistsError as error:
+            raise DatabaseError(f"data directory {path} cannot be used: it is not a directory") from error
         except OSError as error:
             raise DatabaseError(f"data directory {path} cannot be used: {explained(error, path)}") from error
         try:

@@ -158,11 +158,15 @@ def test_a_socket_left_behind_is_taken_over_a_live_one_is_not(tmp_path: Path) ->
     [
         (("--listen", "nonsense"), "neither host:port nor unix:PATH"),
         (("--listen", "127.0.0.1:99999"), "neither host:port nor unix:PATH"),
+        (("--listen", "unix:/none/slad.sock"), "there is no directory /none"),
+        (("--listen", f"unix:/{'x' * 107}"), "it is longer than 107 bytes"),
+        (("--console-listen", "unix:/none/console.sock"), "there is no directory /none"),
+        (("--data", __file__), f"data directory {__file__} cannot be used: it is not a directory"),
         (("--virtual-clock", "soon"), "not an ISO 8601 instant"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
-    process = SladProcess("--data", str(tmp_path), *arguments)
+    process = SladProcess("--listen", f"unix:{tmp_path}/slad.sock", "--data", str(tmp_path), *arguments)
     assert process.wait() in (2, 3)
     assert complaint in process.output
     assert "Traceback" not in process.output
