@@ -93,6 +93,17 @@ def test_the_license_is_in_every_package(distributions: tuple[Path, Path]) -> No
             assert [name for name in archive.getnames() if name.count("/") == 1 and name.endswith("/LICENSE")]
 
 
+def test_what_says_that_it_is_typed_is(distributions: tuple[Path, Path]) -> None:
+    typed = set()
+    for wheel in distributions[1].parent.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as file:
+            (metadata,) = (file.read(name).decode() for name in file.namelist() if name.endswith("/METADATA"))
+            has_marker = any(name.endswith("/py.typed") for name in file.namelist())
+        assert ("Classifier: Typing :: Typed" in metadata) == has_marker, wheel
+        typed |= {wheel.name.partition("-")[0]} if has_marker else set()
+    assert typed == {"slad_client"}
+
+
 def test_the_version_stands_in_one_place(distributions: tuple[Path, Path]) -> None:
     sdist, wheel = distributions
     assert wheel.name == f"slad-{__version__}-py3-none-any.whl"
