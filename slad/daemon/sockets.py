@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import stat
@@ -73,7 +72,9 @@ def open_socket(address: str, setting: str) -> tuple[socket.socket, str]:
         )[0]
         listener = socket.create_server(where[:2], family=family)
     except OSError as error:
-        told = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
+        # Without what Python adds; resolvers have numbers of their own.
+        number = error.errno or 0
+        told = os.strerror(number) if number > 0 else error.strerror or error
         raise AddressError(f"cannot listen on {address}: {told}; try another {setting}") from error
     return listener, f"{host}:{listener.getsockname()[1]}"
 
