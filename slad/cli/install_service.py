@@ -77,7 +77,12 @@ def install_service(template: bool, instance: str | None, only_print: bool) -> N
 def _command() -> Path:
     """The absolute path of the command: the one in its environment, not a link that pipx made to it."""
     installed = Path(sys.executable).with_name("slad")
-    return installed if installed.exists() else Path(sys.argv[0]).absolute()
+    command = installed if installed.exists() else Path(sys.argv[0]).absolute()
+    if not re.fullmatch(r"[\w/.+@-]+", str(command)):
+        raise _failure(
+            f"{command} has a character that a unit does not take as it stands; install slad elsewhere"
+        )
+    return command
 
 
 def _unit(file: str, command: Path) -> str:
