@@ -97,8 +97,8 @@ class _Source:
         return len(self._sent)
 
     def rows(self) -> Iterator[Row]:
-        """The rows that can be read; the others are kept for the report."""
-        for row in self._read(self._lines):
+        """The rows that can be read; the others are kept for the report. Raises CommandError."""
+        for row in self._read(_utf_8(self._lines)):
             if row.tracking is None:
                 self._wrong.append(row)
                 continue
@@ -134,8 +134,6 @@ class _Source:
 
     def raise_failure(self) -> None:
         """Raises the error that ended `messages`, if there was one."""
-        if isinstance(self._failure, UnicodeDecodeError):
-            raise CommandError("the file is not UTF-8") from self._failure
         if self._failure is not None:
             raise self._failure
 
@@ -243,6 +241,13 @@ def _written(file: Path | None) -> Iterator[TextIO]:
         raise CommandError(f"{file} cannot be written: {error.strerror}", EXIT_CANNOT_START) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _utf_8(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise CommandError("the file is not UTF-8; save it as UTF-8") from error
 
 
 def _as_utf8(stream: Any) -> TextIO:

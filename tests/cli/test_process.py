@@ -37,6 +37,14 @@ def test_what_a_terminal_cannot_show_is_shown_by_its_number() -> None:
     assert "holiday: \\u0416-é\n" in done.stdout.decode("latin-1")
 
 
+@pytest.mark.parametrize("name", ["desk.csv", "desk.jsonl"])
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes("tenant_id,ticket_id\nacme,Störung\n".encode("latin-1"))
+    done = slad("import", str(tmp_path / name), "--check")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"slad: the file is not UTF-8; save it as UTF-8\n"
+
+
 def test_tickets_are_utf_8_and_json_is_json_whatever_the_terminal_speaks() -> None:
     row = '{"start": {"tenant_id": "acme", "ticket_id": "Ж-é", "targets": [{"is_24x7": true}]}}\n'.encode()
     given = ("import", "-", "--check", "--json")
