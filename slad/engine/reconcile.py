@@ -174,7 +174,8 @@ def _instants(history: History) -> Iterator[tuple[FactKind, int]]:
 
 
 def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:
-    asked, known = fold(wanted.facts), record.tracking.history
+    asked = fold(wanted.facts, unjudged_response=wanted.unjudged_response)
+    known = record.tracking.history
     # A PSA may know of one reason at a time; only one that says more is held against every reason (K5).
     spell = (
         _spell_holds if len(asked.holds) > sum(1 for stop in asked.stops if stop.reason) else _spell_pauses

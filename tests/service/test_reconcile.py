@@ -596,6 +596,20 @@ def test_after_mending_slad_says_what_the_psa_says(tmp_path: Path) -> None:
 # --- what mending gets wrong
 
 
+async def test_a_response_that_the_resolution_left_unjudged_is_no_difference(tmp_path: Path) -> None:
+    """K7, of a ticket that was reopened: what slad exports of it is what it has."""
+    async with slad_running(tmp_path) as slad:
+        await slad.start(response_on_resolution=pb.SLA_RESPONSE_ON_RESOLUTION_UNJUDGED)
+        await complete(slad, "T-1", RESOLUTION)
+        await slad.advance(hours=1)
+        mode = pb.REOPEN_MODE_RESUME
+        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(ticket_id="T-1", mode=mode))
+        export = slad.backend.ExportSlaTrackings(rpc.ExportSlaTrackingsRequest())
+        rows = [row async for reply in export for row in reply.trackings]
+        assert [row.closed[0].resolved for row in rows] == [True]
+        assert await differences(slad, *rows) == []
+
+
 @pytest.mark.usefixtures("engine")
 async def test_mending_a_reopened_ticket_leaves_the_time_out_in_which_it_was_closed(tmp_path: Path) -> None:
     """M5, RESUME: the closed time does not count; a new target does not change that."""
