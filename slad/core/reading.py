@@ -94,11 +94,6 @@ class ClockReading(msgspec.Struct, frozen=True):
         return self.closed_at is None and self.halted_at is not None
 
     @property
-    def reaches_more(self) -> bool:
-        """Whether time can still reach a mark: the clock runs, or stops at an instant ahead of now (M6)."""
-        return self.halted_at is None or self.halted_at > self.now
-
-    @property
     def breached_at(self) -> int | None:
         """The instant of 100 %, if it has been reached (C6)."""
         due = self.due_at

@@ -238,12 +238,14 @@ def latest_known(tracking: Tracking, now: int) -> int:
 
 
 def next_wake(tracking: Tracking, reading: Reading) -> int | None:
-    """The earliest crossing that has not been announced and that time alone will bring."""
+    """The earliest crossing that has not been announced, and that time alone will bring or has brought.
+
+    Of a clock that stopped lately, as was told ahead of now (M6), some may be left: timers were late.
+    """
+    announced = {(fired.clock, fired.opened_at, fired.percent) for fired in tracking.fired if fired.fired_at}
     earliest: int | None = None
     for clock in reading.clocks:
-        if not clock.reaches_more:
-            continue
-        upcoming = clock.instants[0] if not tracking.fired else _first_unannounced(tracking, clock)
+        upcoming = _first_unannounced(clock, announced) if announced else clock.instants[0]
         if upcoming is None or (clock.halted_at is not None and upcoming > clock.halted_at):
             continue
         if earliest is None or upcoming < earliest:
@@ -251,14 +253,9 @@ def next_wake(tracking: Tracking, reading: Reading) -> int | None:
     return earliest
 
 
-def _first_unannounced(tracking: Tracking, clock: ClockReading) -> int | None:
+def _first_unannounced(clock: ClockReading, announced: set[tuple[int | str, int, int]]) -> int | None:
     name, opened_at = clock.key
-    announced = [
-        fired.percent
-        for fired in tracking.fired
-        if fired.clock == name and fired.opened_at == opened_at and fired.fired_at
-    ]
     for spec, instant in zip(clock.specs, clock.instants, strict=True):
-        if spec.percent not in announced:
+        if (name, opened_at, spec.percent) not in announced:
             return instant
     return None

@@ -320,6 +320,20 @@ def test_a_command_behind_which_the_clock_was_set_fires_what_was_due_before_it()
     assert state.wake_at is None
 
 
+@pytest.mark.parametrize("kind", [FactKind.RESPOND, FactKind.PAUSE, FactKind.CANCEL])
+def test_what_is_reached_before_a_stop_that_was_told_ahead_fires_however_late(kind: FactKind) -> None:
+    """C5, M6: timers went off only when the clock had stopped, and each fires up to its own instant."""
+    promise = terms(1, None, (1, 2, 3, 50))
+    state = machine.begin(tracking(MONDAY_9, promise), ALWAYS, MONDAY_9)
+    state = obey(state, kind, MONDAY_9, MONDAY_9 + 2_000)
+    fired = []
+    while state.wake_at is not None:
+        assert state.wake_at <= MONDAY_9 + 2_000
+        state = machine.fire(state.tracking, ALWAYS, MONDAY_9 + MINUTE_MS, until=state.wake_at)
+        fired += [event.crossing.percent for event in state.events if event.crossing]
+    assert fired == [1, 2, 3]
+
+
 def test_continuing_a_ticket_that_was_cancelled_twice_lets_it_live() -> None:
     """M1: a cancel that came late went before another; both are taken back."""
     cancelled = obey(begun(), FactKind.CANCEL, MONDAY_9 + 30 * MINUTE_MS)
