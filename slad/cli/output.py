@@ -142,7 +142,18 @@ def print_json(value: Any, *, one_line: bool = False) -> None:
     """Prints a message, or a value that JSON knows."""
     if isinstance(value, Message):
         value = as_dict(value)
-    click.echo(json.dumps(value, indent=None if one_line else 2, ensure_ascii=not fancy()))
+    click.echo(json_text(value, ensure_ascii=not fancy(), indent=None if one_line else 2))
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """JSON with every character escaped that a terminal would obey: callers choose values of attributes.
+
+    `options` are those of `json.dumps`.
+    """
+    plain = json.dumps(value, **options)
+    if plain.isprintable():
+        return plain
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in plain)
 
 
 def _print_yaml(value: Any) -> None:

@@ -18,6 +18,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.exits import CommandError
 from slad.cli.option_types import enum_word, parse_enum_word
+from slad.cli.output import json_text
 from slad.cli.parse_errors import problem
 from slad.cli.schedule_text import (
     add_holidays,
@@ -102,7 +103,7 @@ def write_jsonl(trackings: Iterable[rpc.SlaTrackingImport], file: TextIO) -> Non
     """Writes one tracking (slad.v1.SlaTrackingImport) a line."""
     for tracking in trackings:
         content = MessageToDict(tracking, preserving_proto_field_name=True)
-        file.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
+        file.write(json_text(content, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 # --- CSV

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +48,10 @@ LOOK_AGAIN_S: Final = 30.0
 
 SETTLE_S: Final = 0.5
 """What happens at once is shown at once."""
+
+
+FORM_S: Final = 10.0
+"""How long a form may take to arrive."""
 
 
 class Parts(NamedTuple):
@@ -215,7 +219,7 @@ class Pages:
         """Takes a token from a form."""
         if comes_from_elsewhere(request):
             raise Refused(Refusal.PERMISSION_DENIED, "HOST_NOT_LOCAL", "another site sent this form")
-        form = await request.post()
+        form = await _form(request)
         token = str(form.get("token", "")).strip()
         knows(token, request, self._calls)
         response = web.Response(status=303, headers={"Location": local_path(str(form.get("next", "/")))})
@@ -299,3 +303,14 @@ class Pages:
             middle=iso((begin + end) // 2),
             commands=commands(self.grpc_address, asked.tenant_id, asked.ticket_id),
         )
+
+
+async def _form(request: web.Request) -> Mapping[str, Any]:
+    """The form that a request holds. Raises web.HTTPException."""
+    try:
+        async with asyncio.timeout(FORM_S):
+            return await request.post()
+    except web.HTTPException:
+        raise
+    except Exception as error:  # of whatever kind: its encoding, its charset, its parts, or too slow
+        raise web.HTTPBadRequest(text=type(error).__name__) from None

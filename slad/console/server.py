@@ -54,6 +54,10 @@ SHUTDOWN_S: Final = 1.0
 
 STOPPING: Final = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping")
 
+_PROTOCOL_LOG: Final = logging.getLogger(f"{__name__}.protocol")
+"""What somebody sends who does not speak HTTP is answered; a traceback of each would fill the log."""
+_PROTOCOL_LOG.disabled = True
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -80,6 +84,7 @@ class Console:
             app,
             handler_cancellation=True,
             access_log=None,
+            logger=_PROTOCOL_LOG,
             keepalive_timeout=KEEPALIVE_S,
             shutdown_timeout=SHUTDOWN_S,
         )

@@ -121,7 +121,9 @@ def commands(address: str, tenant_id: str, ticket_id: str) -> list[str]:
     option = [] if address == "127.0.0.1:7523" else ["--address", address]
     request = json.dumps({"tenant_id": tenant_id, "ticket_id": ticket_id, "include_audit": True})
     where = ["-unix", address.removeprefix("unix:")] if address.startswith("unix:") else [address]
+    ids, options = [tenant_id, ticket_id], ["--audit", *option]
+    is_plain = not any(one.startswith("-") for one in ids)
     return [
-        shlex.join(["slad", "explain", tenant_id, ticket_id, "--audit", *option]),
+        shlex.join(["slad", "explain", *([*ids, *options] if is_plain else [*options, "--", *ids])]),
         shlex.join(["grpcurl", "-plaintext", "-d", request, *where, "slad.v1.SlaBackend/GetSlaTimeline"]),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +72,48 @@ async def test_one_that_does_not_begin_to_speak_tls_is_ended(
         tmp_path / "d", tls=TlsSettings(both, both), listen=(f"unix:{tmp_path}/s",)
     ) as desk:
         assert await is_closed(await opened(desk))
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ("", "GARBAGE"),
+        ("Content-Type: multipart/form-data", "token"),
+        ("Content-Type: multipart/form-data; boundary=x", "token"),
+        (f"Content-Type: {FORM}; charset=utf-99", "token"),
+        (f"Content-Type: {FORM}\r\nContent-Encoding: gzip", "token"),
+        (f"Content-Type: {FORM}\r\nOrigin: http://[::1", "token"),
+    ],
+)
+async def test_what_strangers_send_wrong_is_answered_and_fills_no_log(
+    tmp_path: Path, headers: str, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with desk_running(tmp_path) as desk:
+        reader, writer = await opened(desk)
+        begin = f"POST /sign-in HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n" if headers else ""
+        writer.write(f"{begin}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        code = int((await reader.readline()).split()[1])
+        assert 400 <= code < 500
+        writer.close()
+    assert not [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info]
+
+
+async def test_a_form_that_does_not_arrive_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slad.console.pages.FORM_S", 0.1)
+    async with desk_running(tmp_path) as desk:
+        reader, writer = await opened(desk)
+        head = (
+            f"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 9\r\n\r\n"
+        )
+        writer.write(head.encode())
+        async with asyncio.timeout(30):
+            assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
 
 
 def test_who_is_gone_is_nobody() -> None:

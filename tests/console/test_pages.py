@@ -25,6 +25,7 @@ from slad.config.kinds import SettingError
 from slad.config.settings import ConsoleSettings, Settings, TlsSettings
 from slad.console.server import PICTURE_POLICY, POLICY
 from slad.console.shell import Shell
+from slad.console.words import commands
 from slad.core.errors import Refusal, Refused
 from slad.core.instants import DAY_MS
 from tests.console.conftest import Desk, desk_running
@@ -80,6 +81,13 @@ async def test_a_page_that_could_not_be_drawn_is_drawn_again(
     async with desk_running(tmp_path, now=None) as desk:
         assert (await desk.get("/"))[0] == 503
         assert (await desk.get("/"))[0] == 200
+
+
+def test_the_commands_that_a_page_shows_take_no_id_for_an_option() -> None:
+    explain, grpcurl = commands("unix:/s", "acme", "--help")
+    assert explain == "slad explain --audit --address unix:/s -- acme --help"
+    assert "-unix /s slad.v1.SlaBackend/GetSlaTimeline" in grpcurl
+    assert commands("127.0.0.1:7523", "acme", "T-1")[0] == "slad explain acme T-1 --audit"
 
 
 async def test_the_policy_of_content_lets_nothing_of_elsewhere_and_nothing_inline(tmp_path: Path) -> None:
