@@ -64,7 +64,9 @@ class AddressGuard:
         meant = _meant(address)
         if any(candidate in network for network in self._allowed for candidate in (address, meant)):
             return True
-        return meant.is_global and not meant.is_multicast and not meant.is_reserved and not _tunnels(meant)
+        if meant.is_multicast or meant.is_reserved or _is_of_a_site(meant) or _tunnels(meant):
+            return False
+        return meant.is_global
 
 
 def _meant(address: Address) -> Address:
@@ -74,6 +76,11 @@ def _meant(address: Address) -> Address:
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address
+
+
+def _is_of_a_site(address: Address) -> bool:
+    """Whether it is as private as fc00::/7, in the way of before 2004."""
+    return isinstance(address, ipaddress.IPv6Address) and address.is_site_local
 
 
 def _tunnels(address: Address) -> bool:

@@ -137,7 +137,7 @@ class Webhook:
         keys = [_key(secret) for secret in (*self._settings.secret_file, *self._settings.secret_env)]
         found = signing.headers(message_id, int(time.time()), body, keys)
         if self._settings.authorization is not None:
-            found["Authorization"] = self._settings.authorization.read()
+            found["Authorization"] = _authorization(self._settings.authorization)
         return found
 
 
@@ -184,7 +184,7 @@ def _pause(retry_after: str | None, now_s: float) -> float | None:
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())
@@ -195,6 +195,13 @@ def _key(secret: Secret) -> bytes:
         return signing.decode_key(secret.read())
     except signing.KeyFormatError as error:
         raise SecretError(f"the secret {error}") from None
+
+
+def _authorization(secret: Secret) -> str:
+    value = secret.read()
+    if not (value.isascii() and value.isprintable()):
+        raise SecretError("the authorization is not one line of ASCII, and cannot be a header")
+    return value
 
 
 # --- settings
@@ -210,6 +217,12 @@ def prepare(settings: WebhookSettings) -> Callable[[Lineage], Sink]:
                 _key(secret)
             except SecretError as error:
                 raise SettingError(field, str(error)) from None
+    if (authorization := settings.authorization) is not None:
+        try:
+            _authorization(authorization)
+        except SecretError as error:
+            field = "authorization_file" if settings.authorization_file else "authorization_env"
+            raise SettingError(field, str(error)) from None
     return lambda lineage: Webhook(settings, lineage)
 
 

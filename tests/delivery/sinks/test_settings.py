@@ -138,6 +138,7 @@ def test_by_default_everything_from_the_oldest_event_on() -> None:
         (HOOK | {"ca_file": __file__}, f"sinks.x.ca_file: {__file__} cannot be used"),
         (HOOK | {"key_file": __file__}, "sinks.x.key_file: needs cert_file"),
         (HOOK | {"secret_file": __file__}, "sinks.x.secret_file: the secret is not Base64"),
+        (HOOK | {"authorization_file": __file__}, "sinks.x.authorization_file: the authorization is not one"),
         ({"type": "jsonl"}, "sinks.x.path: is missing"),
         ({"type": "jsonl", "path": "/nowhere/f"}, "sinks.x.path: /nowhere is not a directory"),
     ],

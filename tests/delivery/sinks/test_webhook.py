@@ -159,6 +159,10 @@ async def test_a_sink_may_begin_with_what_comes(tmp_path: Path, target: Endpoint
         (Reply(410), "answers 410: its url or credentials are wrong"),
         (Reply(429), "answers 429: it asks for a pause"),
         (Reply(429, {"Retry-After": "garbage"}), "answers 429: it asks for a pause"),
+        (
+            Reply(429, {"Retry-After": f"Mon, 01 Jan 2020 00:00:00 +{'9' * 20}"}),
+            "answers 429: it asks for a pause",
+        ),
         (Reply(500), "answers 500"),
         (Reply(502), "answers 502"),
         (Reply(503, {"Retry-After": "0"}), "answers 503"),
