@@ -43,6 +43,11 @@ LIVE_SIZE: Final = 500_000
 
 FACT_SIZE: Final = 100
 
+LIGHT: Final = 100
+"""Facts and fired thresholds of a ticket that is answered for on the event loop: a fifth of a millisecond."""
+
+HEAVY_REMEMBERED: Final = 4_096
+
 
 class TrackingPage(NamedTuple):
     """One page of a list; `next_key` is None on the last."""
@@ -100,7 +105,7 @@ class Queries:
 
     def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
         """How a ticket stands; its latest generation, unless another is named. Raises Refused."""
-        return self._answer(self._locate(tenant_id, ticket_id, generation), now)
+        return self.answer(self.locate(tenant_id, ticket_id, generation), now)
 
     def statuses(self, tenant_id: str, ticket_ids: Sequence[str], now: int) -> StatusPage:
         """How these tickets of a tenant stand, each its latest generation (X5)."""
@@ -136,8 +141,8 @@ class Queries:
 
         Raises Refused.
         """
-        record = self._locate(tenant_id, ticket_id, generation)
-        answer = self._answer(record, now)
+        record = self.locate(tenant_id, ticket_id, generation)
+        answer = self.answer(record, now)
         started_at, terms = record.tracking.started_at, record.tracking.terms
         history, until = answer.reading.history, max(now, until or now)
         if clock:
@@ -276,7 +281,8 @@ class Queries:
         answers = [(wake_at, self._readable(records.get(key), now)) for wake_at, key in giving_way(wakes)]
         return [(wake_at, answer) for wake_at, answer in answers if answer is not None]
 
-    def _locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
+    def locate(self, tenant_id: str, ticket_id: str, generation: int | None) -> Record:
+        """A generation of a ticket; None: the latest. Raises Refused."""
         if tenant_id:
             tenant_key = self._catalog.tenant_key(tenant_id)
         else:
@@ -296,12 +302,13 @@ class Queries:
     def _readable(self, record: Record | None, now: int) -> Answer | None:
         """How a ticket stands; None when it is not there or cannot be read."""
         try:
-            return self._answer(record, now) if record else None
+            return self.answer(record, now) if record else None
         except Unreadable as error:
             self._store.unreadable.note(error)
             return None
 
-    def _answer(self, record: Record, now: int) -> Answer:
+    def answer(self, record: Record, now: int) -> Answer:
+        """How it stands. Raises Unreadable."""
         tracking = record.tracking
         return Answer(
             TicketRef(self._catalog.tenant_id(record.tenant_key), record.ticket_id, record.generation),
@@ -323,11 +330,25 @@ class LoopQueries:
         self._store = store
         self._queries = Queries(store, catalog)
         self._reading = False
+        self._heavy: set[tuple[str, str]] = set()
+        """Tickets that were found to be too heavy for the loop; not even to be read there."""
 
-    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer:
-        """See `Queries.status`."""
+    def status(self, tenant_id: str, ticket_id: str, generation: int | None, now: int) -> Answer | None:
+        """See `Queries.status`. None: the ticket holds so much that it is to be asked for beside the loop.
+
+        Hundreds may ask within one iteration of the loop, for which a timer waits.
+        """
+        ticket = tenant_id, ticket_id
+        if ticket in self._heavy:
+            return None
         self._begin()
-        return self._queries.status(tenant_id, ticket_id, generation, now)
+        record = self._queries.locate(tenant_id, ticket_id, generation)
+        if len(record.tracking.facts) + len(record.tracking.fired) <= LIGHT:
+            return self._queries.answer(record, now)
+        if len(self._heavy) >= HEAVY_REMEMBERED:
+            self._heavy.clear()
+        self._heavy.add(ticket)
+        return None
 
     def _begin(self) -> None:
         if not self._reading:

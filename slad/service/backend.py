@@ -160,8 +160,12 @@ class SlaBackend:
     async def GetSlaStatus(self, request: rpc.GetSlaStatusRequest) -> bytes:
         """How a ticket stands now (T1, T2)."""
         query = self._requests.ticket_query(request)
-        answer = self._queries.status(*query, self._clock.now())
-        return replies.with_status(rpc.GetSlaStatusResponse(), answer)
+        now = self._clock.now()
+        if (answer := self._queries.status(*query, now)) is not None:
+            return replies.with_status(rpc.GetSlaStatusResponse(), answer)
+        return await self._dear(
+            lambda queries: replies.with_status(rpc.GetSlaStatusResponse(), queries.status(*query, now))
+        )
 
     async def BatchGetSlaStatus(self, request: rpc.BatchGetSlaStatusRequest) -> bytes:
         """How some tickets of a tenant stand now (X5)."""

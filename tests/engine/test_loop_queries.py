@@ -23,7 +23,9 @@ async def test_a_query_sees_all_that_its_caller_was_told_of(tmp_path: Path) -> N
     running = asyncio.create_task(slad.engine.run())
 
     def life(ticket_id: str) -> Life:
-        return queries.status("acme", ticket_id, None, NOW).reading.history.life
+        answer = queries.status("acme", ticket_id, None, NOW)
+        assert answer is not None
+        return answer.reading.history.life
 
     try:
         await slad.ask(Start(tenant_id="acme", ticket_id="T-1", policy_id="p", terms=promise(60)))

@@ -13,11 +13,13 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import DAY_MS
+from slad.engine import queries as engine_queries
+from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.service import replies
 from slad.storage.database import DataDirectory
 from slad.storage.store import Store
-from tests.slad_under_test import MONDAY_9, slad_running, stamp
+from tests.slad_under_test import MONDAY_9, Slad, slad_running, stamp
 
 DEAR = pb.BusinessHoursSchedule(timezone="Europe/Berlin")
 for day in range(7):
@@ -58,6 +60,40 @@ async def test_previews_timelines_and_lists_run_beside_the_loop(
         await slad.backend.ListSlaTrackings(rpc.ListSlaTrackingsRequest())
     assert threads.keys() == {"timeline_segment", "sla_status", "preview"}
     assert {name for names in threads.values() for name in names} == {"slad-reader_0"}
+
+
+async def test_a_ticket_that_holds_much_is_not_read_on_the_loop(
+    tmp_path: Path, threads: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_queries, "LIGHT", 20)
+    located: list[str] = []
+    locate = Queries.locate
+
+    def noted(queries: Queries, *ticket: Any) -> Any:
+        located.append(threading.current_thread().name)
+        return locate(queries, *ticket)
+
+    async def status(slad: Slad, ticket: str) -> pb.SlaStatus:
+        found = await slad.backend.GetSlaStatus(rpc.GetSlaStatusRequest(tenant_id="acme", ticket_id=ticket))
+        return found.status
+
+    async with slad_running(tmp_path) as slad:
+        for ticket in ("light", "heavy"):
+            await slad.start(ticket)
+        for _ in range(11):
+            pause = rpc.PauseSlaRequest(ticket_id="heavy", reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE)
+            await slad.backend.PauseSla(pause)
+            await slad.advance(minutes=1)
+            await slad.backend.ResumeSla(rpc.ResumeSlaRequest(ticket_id="heavy"))
+        monkeypatch.setattr(Queries, "locate", noted)
+        threads.clear()
+        for _ in range(2):
+            assert (await status(slad, "heavy")).total_pause_minutes == 11
+        assert located == ["MainThread", "slad-reader_0", "slad-reader_0"], "the second time it is known"
+        assert threads["sla_status"] == {"slad-reader_0"}
+        threads.clear()
+        assert (await status(slad, "light")).ticket_id == "light"
+        assert threads["sla_status"] == {"MainThread"}
 
 
 async def test_who_asks_for_much_waits_for_himself(tmp_path: Path) -> None:
