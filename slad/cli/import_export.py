@@ -234,7 +234,9 @@ def _written(file: Path | None) -> Iterator[TextIO]:
         return
     part = file.with_name(f"{file.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as stream:
+        part.unlink(missing_ok=True)
+        # A new file: what somebody else may have put there, such as a link, is not followed.
+        with part.open("x", encoding="utf-8", newline="") as stream:
             yield stream
         os.replace(part, file)
     except OSError as error:

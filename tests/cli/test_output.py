@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 from slad_client.v1 import sla_backend_pb2 as rpc
 
+from slad.cli.import_export import _written
 from slad.cli.output import json_text
 from slad.cli.tracking_files import write_jsonl
 
@@ -35,3 +37,13 @@ def test_an_export_to_a_terminal_controls_it_no_more() -> None:
     write_jsonl([row], file)
     assert json.loads(file.getvalue())["start"]["attributes"] == {"key": NASTY}
     assert is_harmless(file.getvalue())
+
+
+def test_an_export_follows_no_link_that_lies_in_its_way(tmp_path: Path) -> None:
+    precious, file = tmp_path / "precious", tmp_path / "desk.csv"
+    precious.write_text("precious", "utf-8")
+    (tmp_path / "desk.csv.part").symlink_to(precious)
+    with _written(file) as stream:
+        stream.write("tickets")
+    assert (file.read_text("utf-8"), file.is_symlink()) == ("tickets", False)
+    assert precious.read_text("utf-8") == "precious"
