@@ -238,6 +238,7 @@ async def test_a_promise_that_goes_on_in_the_next_generation_counts_once(tmp_pat
 
 
 async def test_an_annotation_excuses_and_leaves_the_verdict(tmp_path: Path, engine: str) -> None:
+    """An annotation never changes a verdict (A3)."""
     async with slad_running(tmp_path) as slad:
         await slad.start(targets=[target(None, 60)])
         await slad.start("T-2", targets=[target(None, 60)])
@@ -322,6 +323,7 @@ async def test_an_ended_generation_of_another_promise_can_be_annotated(tmp_path:
 
 
 async def test_open_time_that_pauses_took_is_told_by_reason(tmp_path: Path) -> None:
+    """Each row has it, and reports sum it up (A2)."""
     async with slad_running(tmp_path) as slad:
         await slad.start(targets=[target(None, 240)])
         await slad.advance(minutes=60)
@@ -469,6 +471,7 @@ async def test_what_a_report_refuses(tmp_path: Path) -> None:
 
 
 async def test_a_forecast_is_exact_and_paused_clocks_stand_still(tmp_path: Path, engine: str) -> None:
+    """A forecast leaves out paused clocks (A6)."""
     async with slad_running(tmp_path) as slad:
         for ticket, minutes in (("overdue", 30), ("soon", 90), ("later", 300), ("paused", 100)):
             await slad.start(ticket, targets=[target(None, minutes)])
