@@ -53,7 +53,7 @@ async def test_a_month_by_policy_clock_and_priority(tmp_path: Path) -> None:
         _, present = await desk.get("/report?tenant=acme")
         assert "Report 2026-03" in present, "the present month"
         _, unsaid = await desk.get("/report")
-        assert "Say which" in unsaid
+        assert "covers one tenant" in unsaid
 
 
 async def test_the_promises_behind_a_figure_lead_to_their_tickets(tmp_path: Path) -> None:

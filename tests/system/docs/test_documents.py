@@ -31,6 +31,7 @@ PLACES = (
 )
 """Where commands and options are told of."""
 RULE = re.compile(r"\b[ABCEKMTX][1-9]\b")
+CITATION = re.compile(r"\(([ABCEKMTX][1-9](?:(?:, |–)[ABCEKMTX][1-9])*)\)")
 
 
 def text(name: str) -> str:
@@ -166,7 +167,7 @@ def test_every_rule_that_is_cited_is_in_the_semantics() -> None:
         for place in ("slad", "clients/python/slad_client", "tests", "proto/slad")
         for path in (ROOT / place).rglob("*")
         if path.suffix in (".py", ".proto", ".sql")
-        for comment in re.findall(r"\(([ABCEKMTX][1-9](?:(?:, |–)[ABCEKMTX][1-9])*)\)", path.read_text("utf-8"))
+        for comment in CITATION.findall(path.read_text("utf-8"))
         for rule in RULE.findall(comment)
     }
     assert len(rules) >= 40
