@@ -1,4 +1,4 @@
-"""What a page says that cannot be shown: what is wrong, what to do, and the right status code."""
+"""What a page says when it cannot be shown: what is wrong, what to do, and the status code."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _CODES: Final = {
 }
 
 _ADVICE: Final = {
-    "TRACKING_NOT_FOUND": "Check the id, or search for how it begins. slad knows a ticket from its start on.",
+    "TRACKING_NOT_FOUND": "Check the id, or search for its beginning. slad knows no ticket before its start.",
     "GENERATION_NOT_FOUND": "Leave the generation out to see the latest one.",
     "TOKEN_REQUIRED": "Sign in with a token. An operator makes one with: slad tokens create --role read",
     "TOKEN_INVALID": "Sign in with another token. An operator makes one with: slad tokens create --role read",
     "TOKEN_EXPIRED": "Sign in with a new token. An operator makes one with: slad tokens create --role read",
-    "TENANT_NOT_ALLOWED": "Sign in with a token that is for this tenant, or for all.",
-    "ROLE_TOO_LOW": "Sign in with a token of the role that it needs.",
+    "TENANT_NOT_ALLOWED": "Sign in with a token for this tenant, or for all tenants.",
+    "ROLE_TOO_LOW": "Sign in with a token that has the role.",
     "HOST_NOT_LOCAL": "Open it as http://127.0.0.1 or http://localhost with the same port, or use a token.",
     "UNKNOWN_ENUM_VALUE": "Choose one of these, or leave it out.",
     "UNKNOWN_TIME_ZONE": "Give an IANA name such as Europe/Berlin, or choose UTC.",
-    "STOPPING": "slad is stopping. It is back when it has been started again; reload the page then.",
+    "STOPPING": "slad is stopping. Reload the page when it has started again.",
     "OVERLOADED": "Wait a moment and reload.",
     "TOO_MANY_STREAMS": "Close some pages of the console, or wait a moment and reload.",
     "MALFORMED_DATE": "Choose a month on the page of reports.",
@@ -59,14 +59,14 @@ class Trouble(NamedTuple):
 
 
 _TITLES: Final = {
-    400: "This address cannot be right",
+    400: "This address is wrong",
     401: "Sign in",
     403: "Not for this token",
     404: "Not found",
     405: "Not found",
-    409: "Not possible as things stand",
+    409: "Not possible now",
     500: "A fault of slad",
-    503: "Not now",
+    503: "Try again later",
 }
 
 
