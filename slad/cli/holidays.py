@@ -49,7 +49,7 @@ class Years(click.ParamType[tuple[int, ...]]):
 
 
 class Day(NamedTuple):
-    """A holiday, or a date of which the rest is closed."""
+    """A holiday, or a date with the rest of the day closed."""
 
     date: date
     name: str

@@ -243,7 +243,7 @@ def add_holiday(schedule: pb.BusinessHoursSchedule, text: str) -> None:
 
 
 def _has_rule(schedule: pb.BusinessHoursSchedule, dates: Dates) -> bool:
-    """Whether a rule for a part of a date would meet another one, of which it would undo a half."""
+    """Whether a rule for a part of a date would undo half of another one."""
     if dates.windows and any(holiday.holiday_date == dates.first for holiday in schedule.holidays):
         return True
     return any(
@@ -257,7 +257,7 @@ def _has_rule(schedule: pb.BusinessHoursSchedule, dates: Dates) -> bool:
 def _open_beside(
     dates: Dates, schedule: pb.BusinessHoursSchedule, text: str
 ) -> Iterator[pb.DateOverrideEntry]:
-    """What stays open on a date of which a part is closed. Raises ValueError if an override cannot say it."""
+    """What stays open on a date that is partly closed. Raises ValueError if an override cannot say it."""
     if dates.last or dates.is_yearly:
         raise ValueError(f"{text!r}: a part of a day can be closed on one date only; {PART_FORMS}")
     try:

@@ -111,7 +111,7 @@ def _bars() -> bool:
 
 
 def next_of_all(status: pb.SlaStatus) -> str:
-    """The threshold that fires next, of whichever clock."""
+    """The threshold that fires next, of any clock."""
     coming = [
         (time_text.ms(lane.clock.next_threshold.scheduled_at), lane)
         for lane in lanes(status)

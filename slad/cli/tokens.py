@@ -239,7 +239,7 @@ COLUMNS: Final[Columns] = [
 
 
 def _id(text: str) -> str:
-    """The id of a token, of which the whole may be given too."""
+    """The id of a token; the whole token may be given too."""
     return text.split("_")[1] if text.startswith("slad_") else text
 
 

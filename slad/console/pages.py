@@ -235,7 +235,7 @@ class Pages:
     # --- what they share
 
     def _asked(self, request: web.Request) -> Asked:
-        """Which ticket a page is about, if whoever asks may see it."""
+        """Which ticket a page is about, if the visitor may see it."""
         named, query = request.match_info, request.query
         fields: dict[str, Any] = {
             "tenant_id": named.get("tenant") or query.get("tenant", ""),

@@ -73,7 +73,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def stopping(again: str = "try again") -> Refused:
-    """What is said to whoever slad cannot serve any more."""
+    """The refusal of a caller that slad can no longer serve."""
     return Refused(Refusal.UNAVAILABLE, "STOPPING", f"slad is stopping; {again}")
 
 

@@ -27,7 +27,7 @@ class Before(msgspec.Struct, frozen=True):
 
 
 NEW: Final = Before(BLANK, {})
-"""A generation of which nothing has been told."""
+"""A generation without any events so far."""
 
 
 def told_of(tracking: Tracking, history: History, calendars: Calendars, now: int) -> Before:

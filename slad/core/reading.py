@@ -155,7 +155,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class TooManyCycles(ValueError):  # noqa: N818 - as DeadlineOutOfRange
-    """The cycles of a tracking have more thresholds than whoever reads them will take."""
+    """The cycles of a tracking have more thresholds than the reader allows."""
 
 
 CYCLE_THRESHOLDS: Final = 4

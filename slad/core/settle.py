@@ -40,7 +40,7 @@ class _Firing(msgspec.Struct, frozen=True):
     spec: ThresholdSpec
     about: CycleRef
     told_higher: bool = False
-    """A higher one of which people are told fires with it."""
+    """A higher one that is a notification fires with it."""
 
 
 _Firings = dict[tuple[CycleKey, int], Fired]

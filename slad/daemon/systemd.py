@@ -12,7 +12,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 STATUS_S: Final = 10.0
-"""How often STATUS is told anew, if the watchdog does not ask for more."""
+"""How often STATUS is sent, if the watchdog does not ask for more."""
 
 SIGNS: Final = 3
 """Signs of life in the time after which systemd would end the daemon: two may get lost."""

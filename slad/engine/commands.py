@@ -52,7 +52,7 @@ class ScheduleOffer(NamedTuple):
     digest: bytes
     body: bytes
     calendar: Calendar | None = None
-    """The compiled schedule, of a large one; None: whoever needs it compiles it."""
+    """The compiled schedule, if it is large; None: compile it when it is needed."""
 
 
 class ClockOffer(NamedTuple):

@@ -342,7 +342,7 @@ class SlaEngine:
                 self._advanced_events = 0
 
     def _tell_of_moved_wakes(self, work: UnitOfWork) -> None:
-        """How many wakes another time-zone database has moved, once all are derived anew (B5)."""
+        """How many wakes another time-zone database has moved, once all are derived again (B5)."""
         self._derived += work.derived
         self._moved += work.moved
         if self._derived and not work.derived:

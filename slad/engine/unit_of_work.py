@@ -41,7 +41,7 @@ class Write(msgspec.Struct, frozen=True):
     anew, or nothing but its firings changes."""
 
     changes_clocks: bool = True
-    """False: an annotation, of which nobody has to hear who carries the ticket."""
+    """False: an annotation, which the carrier of the ticket need not know."""
 
     @property
     def undo(self) -> Undo | None:
@@ -84,7 +84,7 @@ class UnitOfWork:
         self.crossings: list[Event] = []
         """The events of this batch that are about a threshold."""
         self.derived = 0
-        """Wakes that were derived anew, as the time-zone database is another."""
+        """Wakes that were derived again, because the time-zone database has changed."""
         self.moved = 0
         """Those of them that are at another instant now."""
         # The epoch: how often the database was restored.
@@ -104,7 +104,7 @@ class UnitOfWork:
         """Events that the thread that writes has to make."""
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self.carrier = carrier
-        """What whoever carries tickets adds to the batch."""
+        """What the carrier of tickets adds to the batch."""
 
     def foresee(self, commands: Sequence[Command]) -> None:
         """Looks up at once what `commands` will ask for one by one; they may then be carried out."""
@@ -186,7 +186,7 @@ class UnitOfWork:
             self.tickets.put(msgspec.structs.replace(former, wake_at=None), is_new=False)
 
     def put_and_tell(self, write: Write, audit: AuditEntry) -> None:
-        """Stores what a command did to a ticket, and lets whoever carries it know (see `put`)."""
+        """Stores what a command did to a ticket, and notifies its carrier (see `put`)."""
         if write.transition.tracking.engine == Engine.LOCAL or not write.changes_clocks:
             self.put(write, audit)
             return

@@ -138,7 +138,7 @@ def own_reason(field: str, code: str) -> str:
 
 
 def printable_text(field: str, value: str, most: int) -> str:
-    """A text of at most `most` characters, none of which controls anything."""
+    """A text of at most `most` characters, without control characters."""
     if len(value) > most:
         raise InvalidField(field, "TOO_LONG", f"{len(value)} characters, at most {most} are allowed")
     if value and not value.isprintable():

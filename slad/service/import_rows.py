@@ -83,7 +83,7 @@ def _fired(items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, now: int) 
 
 
 def _cycle_of(path: str, item: rpc.SlaFiredThreshold, terms: TermsOffer) -> CycleKey:
-    """The cycle of which a threshold fired (K4)."""
+    """The cycle whose threshold fired (K4)."""
     if not item.clock:
         return enum(f"{path}.phase", item.phase, Phase).value, 0
     if phase := PHASES.get(item.clock):

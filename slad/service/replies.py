@@ -145,7 +145,7 @@ def clock_statuses(reading: Reading, tracking: Tracking) -> Iterator[pb.SlaClock
 
 @lru_cache(maxsize=1024)
 def _promised(policy_id: str, priority_id: str, accounting: int, engine: int, timezone: str) -> bytes:
-    """What a status says of the terms, of which a desk has few."""
+    """What a status says about the terms; a desk has few different ones."""
     return pb.SlaStatus(
         policy_id=policy_id,
         priority_id=priority_id,

@@ -1,4 +1,4 @@
-"""Views of the database that callers hold. While one is held the WAL only grows: so it is let go in time."""
+"""Views of the database that callers hold. An open view lets the WAL grow, so each is closed in time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Views:
 
     @asynccontextmanager
     async def view(self) -> AsyncIterator[Store]:
-        """A view as of now. Raises Refused (RESOURCE_EXHAUSTED), also in the block, when it is let go."""
+        """A view as of now. Raises Refused (RESOURCE_EXHAUSTED), also in the block, if it must be closed."""
         task, size = asyncio.current_task(), self._wal_bytes()
         assert task is not None
         if self._held and size > 2 * self._most:

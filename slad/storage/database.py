@@ -315,12 +315,12 @@ remainder of the one that was stored before, so that it can be told whether that
 
 
 def wake_mark(wake_at: int) -> int:
-    """What stands for a wake while it is to be derived anew."""
+    """The value of a wake that has to be derived again."""
     return wake_at % WAKE_MARKS
 
 
 def _note_time_zones(connection: apsw.Connection) -> None:
-    """After a change of the time-zone database every stored wake may be wrong: derive them anew (B5)."""
+    """After a change of the time-zone database every stored wake may be wrong: derive them again (B5)."""
     current = version("tzdata")
     known = connection.execute("SELECT value FROM meta WHERE name = 'tzdata'").fetchone()
     if known == (current,):

@@ -43,7 +43,7 @@ def finish_restore(database: Path) -> Path | None:
 
 
 def refuse_leftovers(database: Path) -> None:
-    """Raises DatabaseError when there is no database, but something is left of one: none must begin anew."""
+    """Raises DatabaseError if there is no database but files of one are left: a new one must not begin."""
     names = sorted(path.name for path in database.parent.glob(f"{database.name}?*"))
     names = [name for name in names if not name.endswith("-shm")]
     if database.exists() or not names:

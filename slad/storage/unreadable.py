@@ -1,4 +1,4 @@
-"""Stored values that cannot be read: each is named, set aside by whoever meets it, and never told."""
+"""Stored values that cannot be read: the reader names each, leaves it out, and never returns it."""
 
 from __future__ import annotations
 

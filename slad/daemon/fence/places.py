@@ -127,7 +127,7 @@ class FilePlace:
             Path(path).unlink(missing_ok=True)
 
     def _share(self, file: int) -> None:
-        """Lets those use a file for whom the folder is: users elsewhere, and slad after root adopted."""
+        """Lets all users of the folder use a file: on other machines, and slad after root adopted."""
         os.fchmod(file, SHARED_MODE)
         if os.geteuid() == 0:
             folder = self._path.parent.stat()

@@ -49,7 +49,7 @@ class AddressGuard:
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
         self.forbidden: str | None = None
-        """The last address that was not allowed; to be reset by whoever looks at it."""
+        """The last address that was not allowed; its reader resets it."""
 
     def open_socket(self, info: AddressInfo) -> socket.socket:
         """A socket for a connection to this address. Raises ForbiddenAddress."""

@@ -129,7 +129,7 @@ class RedisStreams:
 
 
 class _Credentials(CredentialProvider):
-    """Reads the password anew for each connection, so that a changed one needs no restart."""
+    """Reads the password for each connection, so a changed one needs no restart."""
 
     def __init__(self, username: str | None, password: Secret) -> None:
         self._username = username

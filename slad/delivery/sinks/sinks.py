@@ -82,7 +82,7 @@ class Sinks:
         await self.reload(self._settings)
 
     async def reload(self, settings: Mapping[str, SinkSettings]) -> None:
-        """Opens new sinks, closes those that are gone, and opens those anew that are changed.
+        """Opens new sinks, closes those that are gone, and reopens those that have changed.
 
         Each goes on where its consumer is. Raises SettingError; then nothing has changed.
         """

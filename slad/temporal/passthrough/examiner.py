@@ -1,4 +1,4 @@
-"""Looks after tickets of which no report has come a grace after a threshold.
+"""Looks after tickets without a report, a grace after a threshold.
 
 What is due by the facts is fired then, whatever has become of the report: no event waits for a worker. And
 their workflow is looked at: is it still there? The cost follows the number of such tickets, not that of all.
@@ -52,7 +52,7 @@ AT_ONCE: Final = 16
 """Workflows that are looked at at the same time."""
 
 TIME_ZONES_CHANGED: Final = 0
-"""As `check_at`: the instants of the ticket are to be derived anew (see `slad.storage.database`)."""
+"""As `check_at`: derive the instants of the ticket again (see `slad.storage.database`)."""
 
 
 class Examiner:

@@ -22,7 +22,7 @@ from slad.storage.row_reader import Record
 
 
 class Report(NamedTuple):
-    """A threshold of which a worker says that it is reached."""
+    """A threshold that a worker reports as reached."""
 
     clock: str
     """The name of its clock."""

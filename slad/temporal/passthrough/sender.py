@@ -84,7 +84,7 @@ class EarlierWorkflowRuns(Exception):  # noqa: N818 - what is in the way
 
 
 class NotTakenOver(Exception):  # noqa: N818 - what is the case
-    """A worker other than slad's begins anew what was announced, instead of taking it over."""
+    """Another worker than slad's announced everything again, instead of taking it over."""
 
 
 class NobodyAnswers(Exception):  # noqa: N818 - what is the case

@@ -10,7 +10,7 @@ from slad.core.events import PauseReason, Phase
 
 WORKFLOW_TYPE: Final = "slaTicketWorkflow"
 EXECUTION_TIMEOUT: Final = timedelta(days=365)
-"""The life of a ticket's workflow, continued runs included, at the end of which Temporal ends it."""
+"""How long a ticket's workflow may live, continued runs included; then Temporal ends it."""
 
 QUERY_STATE: Final = "getState"
 """Answers a TicketState."""
