@@ -506,7 +506,7 @@ def get_sla_status(
     timeout: Span | None = None,
     retry: RetryPolicy | None = None,
 ) -> UnaryCall[rpc.GetSlaStatusResponse]:
-    """How a ticket stands now: its latest generation, or the one asked for (T1, T2).
+    """The status of a ticket now: its latest generation, or the one asked for (T1, T2).
 
     Raises InvalidArgument, NotFound, FailedPrecondition when the tenant is ambiguous, Unavailable,
     DeadlineExceeded.

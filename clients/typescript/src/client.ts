@@ -66,7 +66,7 @@ export class SladClient extends SlaCommands {
     yield* this.streamed(SlaBackendService.retargetSlaTrackings, request, options);
   }
 
-  /** How a ticket stands now: its latest generation, or the one asked for. */
+  /** The status of a ticket now: its latest generation, or the one asked for. */
   async getSlaStatus(request: Input<rpc.GetSlaStatusRequest>, options?: CallOptions): Promise<SlaStatus> {
     const reply = await this.query(SlaBackendService.getSlaStatus, request, options);
     return reply.status as SlaStatus;

@@ -225,14 +225,14 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSlaStatus(self, request, context):
-        """How a ticket stands now: its latest generation, or the one asked for.
+        """The status of a ticket now: its latest generation, or the one asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetSlaStatus(self, request, context):
-        """How many tickets of one tenant stand now: one call for a page of tickets.
+        """The status of many tickets of one tenant: one call for a page of tickets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -79,9 +79,9 @@ class SlaBackendStub:
     the stream make a batch; a stream that stays open is a pipeline.
     """
     GetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]
-    """How a ticket stands now: its latest generation, or the one asked for."""
+    """The status of a ticket now: its latest generation, or the one asked for."""
     BatchGetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]
-    """How many tickets of one tenant stand now: one call for a page of tickets."""
+    """The status of many tickets of one tenant: one call for a page of tickets."""
     RetargetSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
@@ -143,9 +143,9 @@ class SlaBackendAsyncStub(SlaBackendStub):
     the stream make a batch; a stream that stays open is a pipeline.
     """
     GetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]  # type: ignore[assignment]
-    """How a ticket stands now: its latest generation, or the one asked for."""
+    """The status of a ticket now: its latest generation, or the one asked for."""
     BatchGetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]  # type: ignore[assignment]
-    """How many tickets of one tenant stand now: one call for a page of tickets."""
+    """The status of many tickets of one tenant: one call for a page of tickets."""
     RetargetSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]  # type: ignore[assignment]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
     stay; everything else is derived anew from the new terms.
@@ -258,7 +258,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.GetSlaStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]]:
-        """How a ticket stands now: its latest generation, or the one asked for."""
+        """The status of a ticket now: its latest generation, or the one asked for."""
 
     @abc.abstractmethod
     def BatchGetSlaStatus(
@@ -266,7 +266,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]]:
-        """How many tickets of one tenant stand now: one call for a page of tickets."""
+        """The status of many tickets of one tenant: one call for a page of tickets."""
 
     @abc.abstractmethod
     def RetargetSla(

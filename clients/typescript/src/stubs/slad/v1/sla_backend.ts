@@ -6420,7 +6420,7 @@ export const SlaBackendService = {
     responseSerialize: (value: ExecuteSlaResponse): Buffer => Buffer.from(ExecuteSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExecuteSlaResponse => ExecuteSlaResponse.decode(value),
   },
-  /** How a ticket stands now: its latest generation, or the one asked for. */
+  /** The status of a ticket now: its latest generation, or the one asked for. */
   getSlaStatus: {
     path: "/slad.v1.SlaBackend/GetSlaStatus" as const,
     requestStream: false as const,
@@ -6431,7 +6431,7 @@ export const SlaBackendService = {
       Buffer.from(GetSlaStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSlaStatusResponse => GetSlaStatusResponse.decode(value),
   },
-  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  /** The status of many tickets of one tenant: one call for a page of tickets. */
   batchGetSlaStatus: {
     path: "/slad.v1.SlaBackend/BatchGetSlaStatus" as const,
     requestStream: false as const,
@@ -6641,9 +6641,9 @@ export interface SlaBackendServer extends UntypedServiceImplementation {
    * the stream make a batch; a stream that stays open is a pipeline.
    */
   executeSla: handleBidiStreamingCall<ExecuteSlaRequest, ExecuteSlaResponse>;
-  /** How a ticket stands now: its latest generation, or the one asked for. */
+  /** The status of a ticket now: its latest generation, or the one asked for. */
   getSlaStatus: handleUnaryCall<GetSlaStatusRequest, GetSlaStatusResponse>;
-  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  /** The status of many tickets of one tenant: one call for a page of tickets. */
   batchGetSlaStatus: handleUnaryCall<BatchGetSlaStatusRequest, BatchGetSlaStatusResponse>;
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
@@ -6809,7 +6809,7 @@ export interface SlaBackendClient extends Client {
     metadata: Metadata,
     options?: Partial<CallOptions>,
   ): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
-  /** How a ticket stands now: its latest generation, or the one asked for. */
+  /** The status of a ticket now: its latest generation, or the one asked for. */
   getSlaStatus(
     request: GetSlaStatusRequest,
     callback: (error: ServiceError | null, response: GetSlaStatusResponse) => void,
@@ -6825,7 +6825,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSlaStatusResponse) => void,
   ): ClientUnaryCall;
-  /** How many tickets of one tenant stand now: one call for a page of tickets. */
+  /** The status of many tickets of one tenant: one call for a page of tickets. */
   batchGetSlaStatus(
     request: BatchGetSlaStatusRequest,
     callback: (error: ServiceError | null, response: BatchGetSlaStatusResponse) => void,
