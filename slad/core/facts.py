@@ -146,6 +146,14 @@ def up_to(facts: tuple[Fact, ...], at: int) -> tuple[Fact, ...]:
     return facts[: bisect_right(facts, at, key=instant_of)]
 
 
+def first_difference(before: tuple[Fact, ...], after: tuple[Fact, ...]) -> int:
+    """The place of the first fact that is not the same in both; behind them all, where one has no more."""
+    for place, (was, now) in enumerate(zip(before, after, strict=False)):
+        if was is not now and was != now:
+            return place
+    return min(len(before), len(after))
+
+
 def instant_of(fact: Fact) -> int:
     """When a fact took effect, UTC epoch ms; the key by which facts are in order."""
     return fact.at

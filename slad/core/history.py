@@ -76,11 +76,6 @@ class History(msgspec.Struct, frozen=True):
         return self.response.at if self.response and self.response.judged else None
 
     @property
-    def resolution_at(self) -> int | None:
-        """When the ticket was resolved, UTC epoch ms."""
-        return self.resolution.at if self.resolution else None
-
-    @property
     def running_pause(self) -> Stop | None:
         """The pause that is on, if one is."""
         return self.stops[-1] if self.life is Life.PAUSED else None

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from slad.core.facts import first_difference
 from slad.core.history import History, Leading
 from slad.core.reading import Calendars, ClockReading, Reading, read
 from slad.core.stretches import BusinessTime
@@ -196,12 +197,9 @@ def changed_since(before: Tracking, after: Tracking) -> int | None:
         return EVER
     if before.facts is after.facts:
         return None
-    for was, now in zip(before.facts, after.facts, strict=False):
-        if was is not now and was != now:
-            return min(was.at, now.at)
-    common = min(len(before.facts), len(after.facts))
-    rest = before.facts[common:] or after.facts[common:]
-    return rest[0].at if rest else None
+    place = first_difference(before.facts, after.facts)
+    differing = (*before.facts[place : place + 1], *after.facts[place : place + 1])
+    return min((fact.at for fact in differing), default=None)
 
 
 def revisions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from slad.core.facts import Fact
+from slad.core.facts import Fact, first_difference
 from slad.core.tracking import Annotation, Tracking
 
 
@@ -30,8 +30,8 @@ def undo_of(before: Tracking, after: Tracking) -> Undo | None:
     ):
         if before.facts is after.facts:
             return None if annotations is None else Undo(annotations=annotations)
-        place = _first_difference(before.facts, after.facts)
-        if before.facts == (*after.facts[:place], *after.facts[place + 1 :]):
+        place = first_difference(before.facts, after.facts)
+        if before.facts[place:] == after.facts[place + 1 :]:
             return Undo(added=after.facts[place : place + 1], annotations=annotations)
     former = msgspec.structs.replace(before, fired=(), attributes={}, annotations=())
     return Undo(former=former, annotations=annotations)
@@ -48,10 +48,3 @@ def undone(tracking: Tracking, undo: Undo) -> Tracking:
             # Of equal facts it does not matter which one goes.
             facts.remove(fact)
     return msgspec.structs.replace(tracking, facts=tuple(facts), annotations=annotations)
-
-
-def _first_difference(before: tuple[Fact, ...], after: tuple[Fact, ...]) -> int:
-    for place, (was, now) in enumerate(zip(before, after, strict=False)):
-        if was is not now and was != now:
-            return place
-    return min(len(before), len(after))

@@ -283,38 +283,6 @@ class TimingWheel:
         self._now = now
         self._deal(moved)
 
-    def check_invariants(self) -> None:
-        """Asserts what the comment at the top of this module promises. O(n), for tests."""
-        now = self._now
-        assert not _EMPTY
-        assert 0 <= now < INSTANT_LIMIT_MS
-        found: dict[int, int] = {}
-        for level, mask in enumerate(self._masks):
-            shift = level * _DIGIT_BITS
-            above = now >> shift + _DIGIT_BITS
-            slots = self._slots[level * _SLOTS : (level + 1) * _SLOTS]
-            occupied = [digit for digit, slot in enumerate(slots) if slot is not _EMPTY]
-            assert mask == sum(1 << digit for digit in occupied)
-            for digit in occupied:
-                assert slots[digit]
-                assert digit > now >> shift & _DIGIT_MASK
-                prefix = above << _DIGIT_BITS | digit
-                assert all(deadline >> shift == prefix for deadline in slots[digit].values())
-                found.update(slots[digit])
-        assert len(found) == sum(self.occupancy())
-        for late, bucket in self._late.items():
-            assert late <= now
-            assert bucket
-            assert set(bucket.values()) == {late}
-            found.update(bucket)
-        assert found == self._deadlines
-        assert len(found) == sum(self.occupancy()) + self.overdue
-        heap = self._late_heap
-        assert set(self._late) <= set(heap)
-        assert all(heap[(child - 1) // 2] <= heap[child] for child in range(1, len(heap)))
-        assert not heap or heap[0] in self._late
-        assert len(heap) <= 2 * len(self._late) + _STALE_ALLOWANCE
-
     def _first_slot(self) -> tuple[int, int] | None:
         """Place and start (epoch ms) of the earliest occupied slot, None when the table is empty."""
         for level, mask in enumerate(self._masks):

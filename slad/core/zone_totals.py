@@ -48,7 +48,7 @@ class ZoneTotals:
         first, last = from_ms, to_ms
         if known is not None:
             first, last = min(from_ms, known.starts[0]), max(to_ms, known.end_ms)
-        if self._is_far(first, last):
+        if self._first_ruled_year is not None and last - first > NEAR_MS:
             return self._all()
         if known is None:
             known = self._walked(from_ms, 0, until_ms=to_ms)
@@ -76,9 +76,6 @@ class ZoneTotals:
             return known, total
         far = self._all()
         return far, far.total(start_ms)
-
-    def _is_far(self, from_ms: int, to_ms: int) -> bool:
-        return self._first_ruled_year is not None and to_ms - from_ms > NEAR_MS
 
     def _all(self) -> FarTotals:
         far = self._far

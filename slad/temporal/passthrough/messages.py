@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from slad.core.facts import READ_BY_CLOCKS, Fact, FactKind
+from slad.core.facts import READ_BY_CLOCKS, Fact, FactKind, first_difference
 from slad.core.tracking import Tracking
 from slad.storage.codec import Message
 from slad.storage.row_reader import Record
@@ -47,7 +47,7 @@ def _added(before: tuple[Fact, ...], after: tuple[Fact, ...]) -> Fact | None:
     """The one fact that was put among those `before`; None when it is not just one."""
     if len(after) != len(before) + 1:
         return None
-    place = next((i for i, fact in enumerate(before) if fact != after[i]), len(before))
+    place = first_difference(before, after)
     return after[place] if after[place + 1 :] == before[place:] else None
 
 
