@@ -9,17 +9,16 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, date
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
-from dateutil.parser import isoparse
 
 from slad.core.events import EventType
-from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, from_datetime
+from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, parse_instant
 from slad.core.terms import CLOCK_NAME
 
 
@@ -207,15 +206,6 @@ def _show_span(ms: int) -> str:
     if not ms:
         return "0s"
     return next(f"{ms // size}{unit}" for unit, size in UNITS.items() if ms % size == 0)
-
-
-def parse_instant(text: str) -> int:
-    """An ISO 8601 instant, UTC unless it says otherwise, as UTC epoch ms. Raises ValueError."""
-    try:
-        moment = isoparse(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an ISO 8601 instant, such as 2026-03-02T09:00:00Z") from None
-    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 Span = Annotated[int, Form("SPAN", _span, _show_span)]

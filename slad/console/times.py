@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import UTC, tzinfo
 from typing import Final, NamedTuple
 
-from dateutil.parser import isoparse
-
 from slad.core import time_text
 from slad.core.errors import InvalidField
-from slad.core.instants import MAX_INSTANT_MS, format_instant, from_datetime, to_datetime
+from slad.core.instants import MAX_INSTANT_MS, format_instant, parse_instant, to_datetime
 from slad.core.schedule import check_timezone
 
 READER, SCHEDULE, UTC_NAME = "reader", "schedule", "UTC"
@@ -69,9 +67,8 @@ def read_instant(field: str, text: str) -> int | None:
     if not text:
         return None
     try:
-        moment = isoparse(text)
-        at = from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
+        at = parse_instant(text)
+    except ValueError:
         at = -1
     if not 0 <= at <= MAX_INSTANT_MS:
         raise InvalidField(field, "MALFORMED_TIMESTAMP", "it is not an instant such as 2026-03-02T09:00:00Z")

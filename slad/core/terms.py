@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from slad.core.errors import InvalidField
 from slad.core.events import PHASES, Phase
 
 CLOCK_NAME: Final = re.compile("[a-z][a-z0-9_-]{0,63}")
@@ -17,6 +18,25 @@ CLOCK_NAME: Final = re.compile("[a-z][a-z0-9_-]{0,63}")
 BREACH_PERCENT: Final = 100
 MAX_PERCENT: Final = 1_000
 DEFAULT_NOTIFICATION_PERCENTS: Final = (50, 75, 90)
+
+
+MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
+"""Minutes that no deadline can have; keeps arithmetic within 64 bits."""
+
+
+def check_percent(field: str, percent: int) -> None:
+    """Raises InvalidField for what is no percent of a target (C4)."""
+    if not 1 <= percent <= MAX_PERCENT:
+        text = f"{percent} is not a percent from 1 to {MAX_PERCENT}"
+        raise InvalidField(field, "PERCENT_OUT_OF_RANGE", text)
+
+
+def check_minutes(field: str, minutes: int) -> None:
+    """Raises InvalidField for minutes that are no target (C1)."""
+    if minutes <= 0:
+        raise InvalidField(field, "NOT_POSITIVE", "a target is at least one minute; leave it out for none")
+    if minutes > MAX_MINUTES:
+        raise InvalidField(field, "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999")
 
 
 class ClockKind(IntEnum):

@@ -12,16 +12,15 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import InvalidField
 from slad.core.events import PHASES
 from slad.core.instants import MINUTE_MS
-from slad.core.terms import CLOCK_NAME, ClockKind, ClockTerms
+from slad.core.terms import CLOCK_NAME, ClockKind, ClockTerms, check_minutes
 from slad.engine.commands import ClockOffer, ScheduleOffer
 from slad.service.fields import (
     Fields,
     at_most,
-    check_minutes,
     enum,
+    escalation_percents,
     notification_percents,
     own_reason,
-    percent,
 )
 from slad.service.limits import MAX_CLOCKS
 
@@ -78,7 +77,7 @@ def _read(
         kind.value,
         message.target_minutes * MINUTE_MS,
         notification_percents(f"{path}.notification_thresholds", thresholds),
-        _escalations(path, message),
+        escalation_percents(path, message),
         0,
         paused_by,
         fields.optional_id(f"{path}.owner", message.owner),
@@ -97,15 +96,6 @@ def _own_schedule(
         return None, None
     schedule_id = fields.optional_id(f"{path}.schedule.schedule_id", message.schedule.schedule_id)
     return read_schedule(f"{path}.schedule", message.schedule), schedule_id
-
-
-def _escalations(path: str, message: pb.SlaClockTerms) -> tuple[int, int, int]:
-    levels = message.escalation_1_percent, message.escalation_2_percent, message.escalation_3_percent
-    for level, value in enumerate(levels, start=1):
-        # 0 is an absent level.
-        if value:
-            percent(f"{path}.escalation_{level}_percent", value)
-    return levels
 
 
 def _paused_by(path: str, message: pb.SlaClockTerms, fields: Fields) -> tuple[str, ...] | None:

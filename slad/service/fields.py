@@ -13,16 +13,17 @@ from typing import Final, TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from slad_client.v1 import types_pb2 as pb
 
 from slad.config.settings import DEFAULT_LIMITS, RequestLimits
 from slad.core.errors import InvalidField
 from slad.core.events import PauseReason
 from slad.core.facts import MAX_AHEAD_MS
 from slad.core.instants import MAX_INSTANT_MS, SECOND_MS
-from slad.core.terms import MAX_PERCENT
+from slad.core.terms import check_percent
 from slad.delivery.consumers import SINK_PREFIX
 from slad.engine.commands import RequestIdentity
-from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_LISTED_VALUES, MAX_MINUTES, MAX_REASON_CODE
+from slad.service.limits import DEFAULT_PAGE_SIZE, MAX_LISTED_VALUES, MAX_REASON_CODE
 
 E = TypeVar("E", bound=int)
 
@@ -101,24 +102,20 @@ def at_most(field: str, items: Sized, limit: int) -> None:
         raise InvalidField(field, "TOO_MANY", f"{len(items)} items, at most {limit} are allowed")
 
 
-def percent(field: str, value: int) -> int:
-    """A percent of a target (C4)."""
-    if not 1 <= value <= MAX_PERCENT:
-        raise InvalidField(field, "PERCENT_OUT_OF_RANGE", f"{value} is not a percent from 1 to {MAX_PERCENT}")
-    return value
-
-
 def notification_percents(field: str, values: Sequence[int]) -> tuple[int, ...]:
     """Percents of a target, ascending, each once (C4)."""
-    return tuple(sorted({percent(f"{field}[{index}]", value) for index, value in enumerate(values)}))
+    for index, value in enumerate(values):
+        check_percent(f"{field}[{index}]", value)
+    return tuple(sorted(set(values)))
 
 
-def check_minutes(field: str, minutes: int) -> None:
-    """Refuses minutes that are no target (C1)."""
-    if minutes <= 0:
-        raise InvalidField(field, "NOT_POSITIVE", "a target is at least one minute; leave it out for none")
-    if minutes > MAX_MINUTES:
-        raise InvalidField(field, "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999")
+def escalation_percents(path: str, message: pb.SlaPolicyTarget | pb.SlaClockTerms) -> tuple[int, int, int]:
+    """The percents of levels 1 to 3 (C4); 0: there is no such level."""
+    levels = message.escalation_1_percent, message.escalation_2_percent, message.escalation_3_percent
+    for level, percent in enumerate(levels, start=1):
+        if percent:
+            check_percent(f"{path}.escalation_{level}_percent", percent)
+    return levels
 
 
 def reason_code(field: str, reason: int, code: str) -> str:

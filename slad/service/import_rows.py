@@ -9,10 +9,10 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 
 from slad.core.errors import InvalidField
 from slad.core.events import PHASES, Phase
-from slad.core.terms import ClockKind
+from slad.core.terms import ClockKind, check_percent
 from slad.core.tracking import CycleKey, Fired
 from slad.engine.commands import Start, TermsOffer
-from slad.service.fields import at_most, enum, instant, not_ahead, percent
+from slad.service.fields import at_most, enum, instant, not_ahead
 from slad.service.limits import EARLIEST_START_MS, MAX_FIRED
 from slad.service.requests import RequestReader
 from slad.service.ticket_facts import facts_of_row
@@ -51,7 +51,7 @@ def _fired(items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, now: int) 
     for index, item in enumerate(items):
         path = f"fired[{index}]"
         cycle = _cycle_of(path, item, terms)
-        percent(f"{path}.percent", item.percent)
+        check_percent(f"{path}.percent", item.percent)
         if (cycle, item.percent) in seen:
             raise InvalidField(f"{path}.percent", "LISTED_TWICE", "this threshold is in the list already")
         seen.add((cycle, item.percent))

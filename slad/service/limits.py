@@ -37,9 +37,6 @@ DEFAULT_PAGE_SIZE: Final = 100
 EARLIEST_START_MS: Final = 946_684_800_000
 """2000-01-01T00:00:00Z: a start before it is a mistake of units or of time zones, not a ticket."""
 
-MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
-"""Minutes that no deadline can have; keeps arithmetic within 64 bits."""
-
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 

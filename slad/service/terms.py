@@ -16,6 +16,7 @@ from slad.core.errors import InvalidField
 from slad.core.events import PHASES
 from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
+from slad.core.terms import check_minutes
 from slad.engine.catalog import LruCache
 from slad.engine.commands import ScheduleOffer, TermsOffer
 from slad.engine.terms_change import TermsChange
@@ -23,11 +24,10 @@ from slad.service.clock_terms import read_clocks
 from slad.service.fields import (
     Fields,
     at_most,
-    check_minutes,
     duration_ms,
+    escalation_percents,
     instant,
     notification_percents,
-    percent,
 )
 from slad.service.limits import EARLIEST_START_MS
 from slad.storage.codec import encode_schedule
@@ -96,11 +96,7 @@ class TermsReader:
             response_ms=response_ms,
             resolution_ms=resolution_ms,
             notification_percents=(),
-            escalation_percents=(
-                target.escalation_1_percent,
-                target.escalation_2_percent,
-                target.escalation_3_percent,
-            ),
+            escalation_percents=escalation_percents(path, target),
             schedule=None,
             target_path=path,
             schedule_id=schedule_id,
@@ -162,10 +158,7 @@ class TermsReader:
         self._fields.optional_id(f"{path}.priority_id", target.priority_id)
         for phase in PHASES:
             _target(path, target, phase)
-        for level in (1, 2, 3):
-            # 0 is an absent level.
-            if value := getattr(target, f"escalation_{level}_percent"):
-                percent(f"{path}.escalation_{level}_percent", value)
+        escalation_percents(path, target)
 
     def _schedule(self, path: str, message: pb.BusinessHoursSchedule) -> ScheduleOffer | None:
         """The schedule of a message; None when it is 24x7."""

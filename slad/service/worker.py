@@ -8,8 +8,9 @@ from slad_client.v1 import worker_pb2 as rpc
 
 from slad.core.errors import InvalidField
 from slad.core.events import Phase
+from slad.core.terms import check_percent
 from slad.engine.engine import SlaEngine
-from slad.service.fields import Fields, at_most, enum, instant, percent
+from slad.service.fields import Fields, at_most, enum, instant
 from slad.temporal.passthrough.reports import Report, take_reports
 
 MAX_REPORTS: Final = 200
@@ -43,9 +44,9 @@ def _reports(request: rpc.ReportSlaThresholdsRequest) -> list[Report]:
     reports = []
     for index, item in enumerate(request.reports):
         path = f"reports[{index}]"
-        at = percent(f"{path}.percent", item.percent)
+        check_percent(f"{path}.percent", item.percent)
         if item.clock and item.phase:
             raise InvalidField(f"{path}.clock", "CONTRADICTORY", "say either the phase or the clock")
         clock = item.clock or enum(f"{path}.phase", item.phase, Phase).name.lower()
-        reports.append(Report(clock, instant(item, "cycle_opened_at", path) or 0, at))
+        reports.append(Report(clock, instant(item, "cycle_opened_at", path) or 0, item.percent))
     return reports

@@ -288,6 +288,12 @@ def test_instants_are_written_as_javascript_does() -> None:
     assert documents.read_instant("x", "2026-03-02 10:00:00+01:00") == NINE
 
 
+def test_an_instant_that_cannot_be_is_refused_whatever_is_wrong_with_it() -> None:
+    for text in ("soon", "2026-13-01", "9999-12-31T24:00"):
+        with pytest.raises(InvalidField, match="not an ISO 8601 instant"):
+            documents.read_instant("carried.startedAt", text)
+
+
 def test_the_names_are_alga_psas() -> None:
     assert names.workflow_id("acme", "T-1") == "sla-ticket-acme-T-1"
     assert set(wire.to_json(wire.PauseSignal(reason="awaiting_client"))) == {"reason"}

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.events import EventType, Phase
-from slad.core.instants import to_datetime
+from slad.core.instants import format_instant
 from slad.storage.store import Lineage
 
 CLOUD_EVENTS_TYPE: Final = "slad.v1."
@@ -38,8 +38,7 @@ def type_name(event: pb.SlaEvent) -> str:
 
 def instant(timestamp: Timestamp) -> str:
     """RFC 3339 in UTC, always with milliseconds, as JavaScript writes it."""
-    moment = to_datetime(timestamp.seconds * 1_000 + timestamp.nanos // 1_000_000)
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return format_instant(timestamp.seconds * 1_000 + timestamp.nanos // 1_000_000, with_ms=True)
 
 
 # --- CloudEvents

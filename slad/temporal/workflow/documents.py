@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
-from dateutil.parser import isoparse
 
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import InvalidField
@@ -17,9 +15,9 @@ from slad.core.events import PauseReason, Phase
 from slad.core.events import pause_reason as known_reason
 from slad.core.facts import Fact, FactKind
 from slad.core.history import History
-from slad.core.instants import MINUTE_MS, from_datetime, to_datetime
+from slad.core.instants import MINUTE_MS, format_instant, parse_instant
 from slad.core.schedule import ALWAYS, DateOverride, Schedule, build_schedule, format_date, format_hours
-from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, MAX_PERCENT, Terms
+from slad.core.terms import DEFAULT_NOTIFICATION_PERCENTS, Terms, check_minutes, check_percent
 from slad.core.tracking import Engine, Fired, PauseAccounting, Tracking
 from slad.temporal.workflow.names import PAUSE_REASONS, PHASE_NAMES
 from slad.temporal.workflow.wire import (
@@ -37,9 +35,6 @@ from slad.temporal.workflow.wire import (
     UpdateSignal,
 )
 from slad.temporal.workflow.wire import DateOverride as OverrideDocument
-
-MAX_MINUTES: Final = 10_000 * 366 * 24 * 60
-"""Minutes that no deadline can have; keeps arithmetic within 64 bits."""
 
 _EVERY_HOUR: Final = 0
 _BY_SCHEDULE: Final = 1
@@ -296,9 +291,9 @@ def _read_target(target: PolicyTarget, percents: tuple[int, ...] | None) -> Term
     )
     for level, percent in enumerate(levels, start=1):
         if percent:
-            _check_percent(f"policyTargets[0].escalation_{level}_percent", percent)
+            check_percent(f"policyTargets[0].escalation_{level}_percent", percent)
     for place, percent in enumerate(percents or ()):
-        _check_percent(f"notificationThresholds[{place}]", percent)
+        check_percent(f"notificationThresholds[{place}]", percent)
     return Terms(
         policy_id=target.sla_policy_id,
         priority_id=target.priority_id or "",
@@ -313,18 +308,8 @@ def _read_target(target: PolicyTarget, percents: tuple[int, ...] | None) -> Term
 def _minutes(name: str, minutes: int | None) -> int:
     if minutes is None or minutes <= 0:
         return 0
-    if minutes > MAX_MINUTES:
-        raise InvalidField(
-            f"policyTargets[0].{name}", "DEADLINE_OUT_OF_RANGE", "the deadline would fall past the year 9999"
-        )
+    check_minutes(f"policyTargets[0].{name}", minutes)
     return minutes * MINUTE_MS
-
-
-def _check_percent(path: str, percent: int) -> None:
-    if not 1 <= percent <= MAX_PERCENT:
-        raise InvalidField(
-            path, "PERCENT_OUT_OF_RANGE", f"{percent} is not a percent from 1 to {MAX_PERCENT}"
-        )
 
 
 def _carried(tracking: Tracking, carried: CarriedState) -> Tracking:
@@ -376,13 +361,11 @@ def pause_reason(name: str | None) -> PauseReason:
 def read_instant(path: str, text: str) -> int:
     """An ISO 8601 instant, UTC unless it says otherwise, as UTC epoch ms. Raises InvalidField."""
     try:
-        moment = isoparse(text)
-    except ValueError:
-        raise InvalidField(path, "MALFORMED_TIMESTAMP", f"{text[:40]!r} is not an ISO 8601 instant") from None
-    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return parse_instant(text)
+    except ValueError as error:
+        raise InvalidField(path, "MALFORMED_TIMESTAMP", str(error)) from None
 
 
 def instant_text(instant_ms: int) -> str:
     """UTC epoch ms as JavaScript writes it: `2026-03-02T09:00:00.000Z`."""
-    moment: datetime = to_datetime(instant_ms)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return format_instant(instant_ms, with_ms=True)
