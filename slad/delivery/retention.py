@@ -15,6 +15,7 @@ from slad.engine.event_codec import recorded_at
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.storage.database import StorageError
+from slad.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +79,11 @@ class Retention:
 
     async def _excess(self) -> int:
         """The sequence up to which events are too many, 0 for none."""
-        head, oldest = self._engine.sequence, await self._queries.oldest_event()
+        head, oldest = self._engine.sequence, await self._queries.read(Store.oldest_event)
         if oldest is None or head - oldest < self._settings.max_events:
             return 0
         # Sequences have gaps (after a restore a wide one), so it takes a count.
-        return await self._queries.nth_newest_event(self._settings.max_events) or 0
+        return await self._queries.read(Store.nth_newest_event, self._settings.max_events) or 0
 
     async def _prune_events(self, excess: int) -> int:
         now = self._clock.now()
@@ -101,7 +102,7 @@ class Retention:
 
     async def _prune_requests(self) -> int:
         now = self._clock.now()
-        page = await self._queries.oldest_requests(SWEEP_SIZE)
+        page = await self._queries.read(Store.oldest_requests, SWEEP_SIZE)
         gone = [key for key, at in page if now - at > self._settings.requests_ms]
         if gone:
             await self._engine.write(lambda work: work.rows.pruned_requests.append((gone[-1],)))

@@ -7,15 +7,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from slad.engine.catalog import Catalog
 from slad.engine.queries import Queries
 from slad.storage.row_reader import StoredEvent
-from slad.storage.rows import ParkedEventRow
 from slad.storage.store import Store
-from slad.storage.temporal_store import TemporalStore
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 EVENTS_BYTES: Final = 64 * 1024
@@ -45,54 +44,17 @@ class QueryThread:
         """The result of `query`, in the line of `holder`; None: slad's own. Raises what it raises."""
         return await self._in_turn(holder, partial(query, self._queries))
 
+    async def read(self, method: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of a method of `Store`, in slad's own line. Raises what it raises."""
+        return await self._in_turn(None, partial(method, self._store, *args, **kwargs))
+
     async def events_after(self, sequence: int, limit: int) -> list[StoredEvent]:
         """The next events of the event log (see `Store`), at most `limit`; fewer when they are large."""
-        return await self._read(self._store.events_after, sequence, limit, EVENTS_BYTES)
-
-    async def oldest_event(self) -> int | None:
-        """The sequence of the oldest retained event."""
-        return await self._read(self._store.oldest_event)
-
-    async def nth_newest_event(self, n: int) -> int | None:
-        """The sequence that has `n` newer events."""
-        return await self._read(self._store.nth_newest_event, n)
-
-    async def open_tickets(self) -> tuple[int, int]:
-        """How many tickets are open, and how many of them have a timer."""
-        return await self._read(self._store.open_tickets)
+        return await self.read(Store.events_after, sequence, limit, EVENTS_BYTES)
 
     async def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`."""
-        return await self._read(self._store.events_owed, sequence)
-
-    async def temporal(self, read: Callable[[TemporalStore], T]) -> T:
-        """The result of a look at what there is for Temporal."""
-        return await self._read(read, self._store.temporal())
-
-    async def free_bytes(self) -> int:
-        """What of the database file is free and will be used again."""
-        return await self._read(self._store.free_bytes)
-
-    async def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
-        """(request_key, recorded_at) of the oldest answers."""
-        return await self._read(self._store.oldest_requests, limit)
-
-    async def parked_events(self, consumer: str, after: int, limit: int) -> list[ParkedEventRow]:
-        """The next events parked for a consumer (see `Store`)."""
-        return await self._read(self._store.parked_events, consumer, after, limit)
-
-    async def parked_events_of(
-        self, consumer: str, tenant_id: str, ticket_id: str, limit: int
-    ) -> list[ParkedEventRow]:
-        """The first parked events of one ticket (see `Store`)."""
-        return await self._read(self._store.parked_events_of, consumer, tenant_id, ticket_id, limit)
-
-    async def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
-        """Whose events are parked for a consumer (see `Store`)."""
-        return await self._read(self._store.parked_tickets, consumer)
-
-    async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
-        return await self._in_turn(None, partial(read, *arguments))
+        return await self.read(Store.events_owed, sequence)
 
     async def _in_turn(self, holder: Hashable, read: Callable[[], T]) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()

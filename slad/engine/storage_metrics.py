@@ -9,6 +9,7 @@ from slad.core.instants import SECOND_MS
 from slad.core.metrics import Metric, MetricKind, Sample
 from slad.engine.query_thread import QueryThread
 from slad.storage.database import DataDirectory
+from slad.storage.store import Store
 from slad.storage.unreadable import UnreadableValues
 
 DATABASE = Metric("slad_database_size_bytes", MetricKind.GAUGE, "Size of slad.db.")
@@ -66,7 +67,7 @@ class StorageMetrics:
         return [
             *age,
             Sample(DATABASE, usage.database),
-            Sample(DATABASE_FREE, await self._queries.free_bytes()),
+            Sample(DATABASE_FREE, await self._queries.read(Store.free_bytes)),
             Sample(WAL, usage.wal),
             Sample(DISK_FREE, usage.disk_free),
             Sample(LAST_BACKUP, usage.last_backup_s),

@@ -10,6 +10,7 @@ from slad.core.metrics import Metric, MetricKind, Sample
 from slad.core.status import TimerStatus
 from slad.engine.census import Census
 from slad.engine.query_thread import QueryThread
+from slad.storage.store import Store
 
 OPEN = Metric(
     "slad_open_tickets",
@@ -46,7 +47,7 @@ class TicketMetrics:
     async def samples(self) -> Iterable[Sample]:
         """The numbers as they were when they were last counted: a minute ago, statuses of many longer."""
         if time.monotonic() >= self._stale_at_s:
-            self._counted = await self._queries.open_tickets()
+            self._counted = await self._queries.read(Store.open_tickets)
             self._stale_at_s = time.monotonic() + COUNTED_EVERY_S
         total, armed = self._counted
         found = [Sample(OPEN, armed, ("armed",)), Sample(OPEN, total - armed, ("none",))]

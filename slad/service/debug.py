@@ -35,6 +35,7 @@ from slad.service.access import caller, holder
 from slad.service.calls import CallMeter, CallMeters
 from slad.service.fields import page_size
 from slad.storage.database import SQLITE_VERSION, DataDirectory, StorageError
+from slad.storage.store import Store
 
 DEFAULT_TIMERS: Final = 20
 MAX_TIMERS: Final = 200
@@ -62,7 +63,7 @@ class SlaDebug:
         """Everything at once; the disk's part is absent when the disk does not answer."""
         reply = rpc.GetSlaInternalsResponse(calls=map(_call_count, self._called()))
         try:
-            usage, free = self.directory.usage(), await self.queries.free_bytes()
+            usage, free = self.directory.usage(), await self.queries.read(Store.free_bytes)
             reply.database.file_bytes = usage.database
             reply.database.free_bytes = free
             reply.database.wal_bytes = usage.wal

@@ -33,7 +33,7 @@ class SlaPassThrough:
         """How things stand."""
         reply = rpc.GetSlaPassThroughResponse()
         if self._pass_through is not None:
-            view = await self._queries.temporal(self._pass_through.view)
+            view = await self._queries.read(self._pass_through.view)
             reply = rpc.GetSlaPassThroughResponse(
                 enabled=True,
                 engine=view.mode,

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -143,23 +143,21 @@ def check(path: Path) -> None:
         connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             must_be_slads(path, connection)
-            complaints = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+            complaints = Store(connection).complaints()
         finally:
             connection.close()
     except apsw.Error as error:
         raise DatabaseError(f"{path} is damaged: {error}") from error
-    if complaints != ["ok"]:
+    if complaints:
         raise DatabaseError(f"{path} is damaged: {'; '.join(complaints)}")
 
 
-@contextmanager
-def inspect(data: Path) -> Iterator[Store]:
+def inspect(data: Path) -> AbstractContextManager[Store]:
     """The database of `data` as it is at this moment, to be read while slad runs or not.
 
     Raises DatabaseError, also for what goes wrong while it is read.
     """
-    with look_into(data / DATABASE_NAME) as store:
-        yield store
+    return look_into(data / DATABASE_NAME)
 
 
 @contextmanager

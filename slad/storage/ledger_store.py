@@ -12,6 +12,7 @@ from slad.core.ledger import EntryKey, LedgerEntry, Revision, Verdict
 from slad.core.tracking import TicketRef
 from slad.storage import select
 from slad.storage.codec import AuditEntry
+from slad.storage.reading_connection import ReadingConnection
 from slad.storage.row_reader import RowReader, readable
 from slad.storage.rows import LedgerRow
 
@@ -125,11 +126,11 @@ class StoredEntry(NamedTuple):
     tzdata: str
 
 
-class LedgerStore:
-    """The ledger on a reading connection. Used by one thread at a time."""
+class LedgerStore(ReadingConnection):
+    """The ledger; used by one thread at a time."""
 
     def __init__(self, connection: apsw.Connection, read: RowReader) -> None:
-        self._execute = connection.execute
+        super().__init__(connection)
         self._read = read
 
     def known(self, tracking_key: int, since: int) -> dict[EntryKey, Revision]:
@@ -214,7 +215,7 @@ class LedgerStore:
 
     def last_audit(self, as_of: int) -> int:
         """The key of the last command that was carried out by `as_of` (UTC epoch ms); 0: none."""
-        return self._number(LAST_AUDIT_UP_TO, as_of)
+        return self._number(LAST_AUDIT_UP_TO, as_of) or 0
 
     def audit_after(self, tracking_key: int, audit_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of a tracking after another one, the newest first."""
@@ -222,7 +223,7 @@ class LedgerStore:
 
     def was_there(self, tracking_key: int, audit_key: int) -> bool:
         """Whether a tracking had been made by the time of a command."""
-        return bool(self._number(HAS_AUDIT_UP_TO, tracking_key, audit_key))
+        return bool(self._value(HAS_AUDIT_UP_TO, tracking_key, audit_key))
 
     def ended_after(self, tenant_key: int, audit_key: int) -> list[int]:
         """The trackings of a tenant that have ended, and had a command after another one."""
@@ -231,10 +232,6 @@ class LedgerStore:
     def keys_down_from(self, tracking_key: int, limit: int) -> list[int]:
         """The keys of trackings from one down."""
         return [key for (key,) in self._execute(KEYS_DOWN_FROM, (tracking_key, limit))]
-
-    def _number(self, query: str, *bindings: int) -> int:
-        row = self._execute(query, bindings).fetchone()
-        return int(row[0]) if row else 0
 
 
 def row_of(

@@ -15,6 +15,7 @@ from slad.core.status import TrackingState
 from slad.storage import select, temporal_store
 from slad.storage.codec import AuditEntry
 from slad.storage.ledger_store import LedgerStore
+from slad.storage.reading_connection import ReadingConnection
 from slad.storage.row_reader import Record, RowReader, StoredAnswer, StoredEvent, readable
 from slad.storage.rows import ConsumerRow, ParkedEventRow, TokenRow
 from slad.storage.temporal_store import TemporalStore
@@ -35,16 +36,15 @@ class SequenceGap(NamedTuple):
     end: int
 
 
-class Store:
-    """A reading connection; used by one thread at a time.
+class Store(ReadingConnection):
+    """The database but for what is Temporal's, and the ledger; used by one thread at a time.
 
     Raises apsw.Error when the file cannot be read, and Unreadable for a value that is not as it was written.
     What reads many values leaves such ones out.
     """
 
     def __init__(self, connection: apsw.Connection, unreadable: UnreadableValues | None = None) -> None:
-        self._execute = connection.execute
-        self._connection = connection
+        super().__init__(connection)
         self.unreadable = UnreadableValues() if unreadable is None else unreadable
         """What it could not read."""
         self._read = RowReader(self.tenant_id, self.unreadable)
@@ -75,10 +75,6 @@ class Store:
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
-
     def latest(self, tenant_key: int, ticket_id: str) -> Record | None:
         """The latest generation of a ticket."""
         return self._tracking(select.LATEST, ticket_id, tenant_key)
@@ -102,36 +98,28 @@ class Store:
 
     def wakes(self, start: int, end: int, limit: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) with wake_at in [start, end), the earliest `limit`."""
-        rows: list[Any] = self._execute(select.WAKES, (start, end, limit)).fetchall()
-        return rows
+        return self._rows(select.WAKES, start, end, limit)
 
     def wakes_of_tenant(self, tenant_key: int, limit: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) of a tenant's live tickets, the earliest `limit`. Looks at all of them."""
-        rows: list[Any] = self._execute(select.WAKES_OF_TENANT, (tenant_key, limit)).fetchall()
-        return rows
+        return self._rows(select.WAKES_OF_TENANT, tenant_key, limit)
 
     def tickets_like(
         self, prefix: str, tenant_keys: Sequence[int] | None, limit: int
     ) -> list[tuple[str, int]]:
         """(ticket_id, tenant_key) of the tickets whose ids begin with `prefix`; None: of all tenants."""
         end = prefix + chr(sys.maxunicode)
-        found = (
-            self._execute(select.TICKETS_LIKE, (prefix, end, limit))
-            if tenant_keys is None
-            else self._execute(select.TICKETS_OF_TENANTS_LIKE, (prefix, end, json.dumps(tenant_keys), limit))
-        )
-        rows: list[Any] = found.fetchall()
-        return rows
+        if tenant_keys is None:
+            return self._rows(select.TICKETS_LIKE, prefix, end, limit)
+        return self._rows(select.TICKETS_OF_TENANTS_LIKE, prefix, end, json.dumps(tenant_keys), limit)
 
     def wakes_at(self, instant: int) -> list[tuple[int, int]]:
         """(wake_at, tracking_key) of all that wake at `instant`."""
-        rows: list[Any] = self._execute(select.WAKES_AT, (instant,)).fetchall()
-        return rows
+        return self._rows(select.WAKES_AT, instant)
 
     def wake_of(self, tracking_key: int) -> int | None:
         """The stored wake of one tracking; None also when there is no such tracking."""
-        row = self._execute(select.WAKE_OF, (tracking_key,)).fetchone()
-        return row[0] if row else None
+        return self._number(select.WAKE_OF, tracking_key)
 
     def answer(self, tenant_id: str, request_id: str) -> StoredAnswer | None:
         """The first answer to a request id, if it is known (M6)."""
@@ -184,37 +172,32 @@ class Store:
 
     def oldest_requests(self, limit: int) -> list[tuple[int, int]]:
         """(request_key, recorded_at) of the oldest answers."""
-        rows: list[Any] = self._execute(select.OLDEST_REQUESTS, (limit,)).fetchall()
-        return rows
+        return self._rows(select.OLDEST_REQUESTS, limit)
 
     def oldest_event(self) -> int | None:
         """The sequence of the oldest retained event."""
-        sequence: int | None = self._scalar(select.OLDEST_EVENT)
-        return sequence
+        return self._number(select.OLDEST_EVENT)
 
     def nth_newest_event(self, n: int) -> int | None:
         """The sequence that has `n` newer events. Counts them."""
-        sequence: int | None = self._scalar(select.NTH_NEWEST_EVENT, n)
-        return sequence
+        return self._number(select.NTH_NEWEST_EVENT, n)
 
     def open_tickets(self) -> tuple[int, int]:
         """How many tickets are neither completed nor cancelled, and how many have a timer. Counts them."""
-        row = self._connection.execute(select.OPEN_TICKETS, (TrackingState.ACTIVE,)).fetchone()
-        assert row is not None
-        return row[0], row[1]
+        ((total, with_timer),) = self._rows(select.OPEN_TICKETS, TrackingState.ACTIVE)
+        return total, with_timer
 
     def events_owed(self, sequence: int) -> int:
         """How many events there are after `sequence`. Counts them."""
-        return int(self._scalar(select.EVENTS_OWED, sequence))
+        return int(self._value(select.EVENTS_OWED, sequence))
 
     def is_empty(self) -> bool:
         """Whether there has never been a tracking, or all are removed."""
-        return not self._scalar(select.HAS_TRACKINGS)
+        return not self._value(select.HAS_TRACKINGS)
 
     def newest_audit(self) -> int | None:
         """When the last command was carried out, UTC epoch ms."""
-        instant: int | None = self._scalar(select.NEWEST_AUDIT)
-        return instant
+        return self._number(select.NEWEST_AUDIT)
 
     def known_until(self) -> int | None:
         """Every command acknowledged before this instant (UTC epoch ms) is here; None: none ever was."""
@@ -226,7 +209,7 @@ class Store:
         floor = self.meta("sequence_floor")
         if not isinstance(floor, int):
             return None
-        return SequenceGap(self._scalar(select.NEWEST_EVENT_UP_TO, floor) or 0, floor)
+        return SequenceGap(self._number(select.NEWEST_EVENT_UP_TO, floor) or 0, floor)
 
     def lineage(self) -> Lineage:
         """Which database this is, and which life of it."""
@@ -239,7 +222,7 @@ class Store:
 
     def meta(self, name: str) -> str | int | None:
         """What slad has noted about the database as a whole."""
-        value: str | int | None = self._scalar(select.META, name)
+        value: str | int | None = self._value(select.META, name)
         return value
 
     def schema_version(self) -> int:
@@ -254,12 +237,8 @@ class Store:
 
     def consumers(self) -> list[ConsumerRow]:
         """All registered consumers."""
-        return [
-            ConsumerRow(*row)
-            for row in self._execute(
-                "SELECT name, acknowledged, created_at, acknowledged_at, tenants FROM consumer ORDER BY name"
-            )
-        ]
+        query = "SELECT name, acknowledged, created_at, acknowledged_at, tenants FROM consumer ORDER BY name"
+        return [ConsumerRow(*row) for row in self._execute(query)]
 
     def tokens(self) -> list[TokenRow]:
         """All tokens, also those that are revoked, in the order of their creation."""
@@ -290,8 +269,7 @@ class Store:
 
     def parked_tickets(self, consumer: str) -> list[tuple[str, str, int, int]]:
         """(tenant_id, ticket_id, sequence, released) of all that is parked for a consumer."""
-        rows: list[Any] = self._execute(select.PARKED_TICKETS, (consumer,)).fetchall()
-        return rows
+        return self._rows(select.PARKED_TICKETS, consumer)
 
     def audit_of(self, tracking_key: int) -> list[tuple[int, AuditEntry]]:
         """(recorded_at, entry) of the commands of one tracking, in order."""
@@ -335,13 +313,11 @@ class Store:
 
     def schedule_key(self, digest: bytes) -> int | None:
         """The key of the schedule with this content."""
-        value: int | None = self._scalar(select.SCHEDULE_KEY, digest)
-        return value
+        return self._number(select.SCHEDULE_KEY, digest)
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant."""
-        value: int | None = self._scalar(select.TENANT_KEY, tenant_id)
-        return value
+        return self._number(select.TENANT_KEY, tenant_id)
 
     def tenant_keys(self, first: int, limit: int) -> list[int]:
         """The keys of the next tenants from `first` on, ascending."""
@@ -349,7 +325,7 @@ class Store:
 
     def tenant_id(self, tenant_key: int) -> str | None:
         """The name of a tenant."""
-        value: str | None = self._scalar(select.TENANT_ID, tenant_key)
+        value: str | None = self._value(select.TENANT_ID, tenant_key)
         return value
 
     def of_tenant(
@@ -380,10 +356,6 @@ class Store:
             size = next(size for size in select.AT_ONCE if size >= len(keys))
             nothing = (None,) * (len(keys[0]) * (size - len(keys)))
             yield from self._execute(queries[size], (*chain.from_iterable(keys), *nothing))
-
-    def _scalar(self, query: str, *bindings: int | str | bytes) -> Any:
-        row = self._execute(query, bindings).fetchone()
-        return row[0] if row else None
 
     def _tracking(self, query: str, *bindings: int | str) -> Record | None:
         row = self._execute(query, bindings).fetchone()

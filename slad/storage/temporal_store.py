@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import apsw
 
+from slad.storage.reading_connection import ReadingConnection
 from slad.storage.row_reader import RowReader, Waiting
 from slad.storage.rows import ParkedRow, TemporalTicketRow
 
@@ -20,73 +21,55 @@ WAITING: Final = (
     "SELECT (SELECT count(*) FROM temporal_outbox),"
     " (SELECT recorded_at FROM temporal_outbox ORDER BY message_key LIMIT 1)"
 )
-BY_WORKFLOW: Final = (
-    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket WHERE workflow_id = ?"
-)
-BY_TRACKING: Final = (
-    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket WHERE tracking_key = ?"
-)
-TO_CHECK: Final = (
-    "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket"
-    " WHERE check_at <= ? ORDER BY check_at LIMIT ?"
-)
+_TICKETS: Final = "SELECT tracking_key, workflow_id, wake_at, check_at FROM temporal_ticket"
+BY_WORKFLOW: Final = f"{_TICKETS} WHERE workflow_id = ?"
+BY_TRACKING: Final = f"{_TICKETS} WHERE tracking_key = ?"
+TO_CHECK: Final = f"{_TICKETS} WHERE check_at <= ? ORDER BY check_at LIMIT ?"
 EARLIEST_WAKE: Final = "SELECT min(wake_at) FROM temporal_ticket WHERE wake_at IS NOT NULL"
 CARRIED: Final = "SELECT count(*) FROM temporal_ticket"
 LATE: Final = "SELECT count(*) FROM temporal_ticket WHERE wake_at < ?"
-PARKED: Final = (
-    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked ORDER BY parked_at LIMIT ?"
-)
-PARKED_AFTER: Final = (
-    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked"
-    " WHERE workflow_id > ? ORDER BY workflow_id LIMIT ?"
-)
-PARKED_OF: Final = (
-    "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked WHERE workflow_id = ?"
-)
+_PARKED: Final = "SELECT workflow_id, tracking_key, parked_at, reason FROM temporal_parked"
+PARKED: Final = f"{_PARKED} ORDER BY parked_at LIMIT ?"
+PARKED_AFTER: Final = f"{_PARKED} WHERE workflow_id > ? ORDER BY workflow_id LIMIT ?"
+PARKED_OF: Final = f"{_PARKED} WHERE workflow_id = ?"
 EARLIEST_CHECK: Final = "SELECT min(check_at) FROM temporal_ticket WHERE check_at IS NOT NULL"
 HAS_TABLES: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'temporal_outbox'"
 IN_USE: Final = "SELECT EXISTS (SELECT 1 FROM temporal_ticket) OR EXISTS (SELECT 1 FROM temporal_outbox)"
 COUNT_PARKED: Final = "SELECT count(*) FROM temporal_parked"
 
 
-class TemporalStore:
-    """A reading connection; used by one thread at a time. Raises apsw.Error when the file cannot be read."""
+class TemporalStore(ReadingConnection):
+    """What there is for Temporal; used by one thread at a time."""
 
     def __init__(self, connection: apsw.Connection, read: RowReader) -> None:
-        self._execute = connection.execute
-        self._connection = connection
+        super().__init__(connection)
         self._read = read
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
 
     def is_in_use(self) -> bool:
         """Whether Temporal carries any ticket, or has yet to be told anything. Of any schema."""
-        return self._scalar(HAS_TABLES) is not None and bool(self._scalar(IN_USE))
+        return self._value(HAS_TABLES) is not None and bool(self._value(IN_USE))
 
     def next_of(self, workflow_id: str) -> Waiting | None:
         """The oldest message for a workflow. Raises Unreadable."""
-        row: Any = self._execute(NEXT_OF, (workflow_id,)).fetchone()
+        row = self._row(NEXT_OF, workflow_id)
         return self._read.message(row) if row else None
 
     def waiting_after(self, message_key: int, limit: int) -> list[tuple[int, str]]:
         """(message_key, workflow_id) of the next messages after a key, in order."""
-        rows: list[Any] = self._execute(WAITING_AFTER, (message_key, limit)).fetchall()
-        return rows
+        return self._rows(WAITING_AFTER, message_key, limit)
 
     def waiting(self) -> tuple[int, int | None]:
         """(how many messages wait, when the oldest was recorded). Counts them."""
-        row: Any = self._execute(WAITING).fetchone()
-        return row[0], row[1]
+        ((count, oldest_at),) = self._rows(WAITING)
+        return count, oldest_at
 
     def by_workflow(self, workflow_id: str) -> TemporalTicketRow | None:
         """The live tracking that a workflow carries."""
-        return _ticket(self._execute(BY_WORKFLOW, (workflow_id,)).fetchone())
+        return _ticket(self._row(BY_WORKFLOW, workflow_id))
 
     def by_tracking(self, tracking_key: int) -> TemporalTicketRow | None:
         """The live tracking with this key, if a workflow carries it."""
-        return _ticket(self._execute(BY_TRACKING, (tracking_key,)).fetchone())
+        return _ticket(self._row(BY_TRACKING, tracking_key))
 
     def to_check(self, now: int, limit: int) -> list[TemporalTicketRow]:
         """The tickets at which it is time to look."""
@@ -94,23 +77,19 @@ class TemporalStore:
 
     def earliest_check(self) -> int | None:
         """When it is next time to look at a ticket."""
-        instant: int | None = self._scalar(EARLIEST_CHECK)
-        return instant
+        return self._number(EARLIEST_CHECK)
 
     def earliest_wake(self) -> int | None:
         """The next threshold of all."""
-        instant: int | None = self._scalar(EARLIEST_WAKE)
-        return instant
+        return self._number(EARLIEST_WAKE)
 
     def carried(self) -> int:
         """How many live trackings Temporal carries. Counts them."""
-        count: int = self._scalar(CARRIED)
-        return count
+        return int(self._value(CARRIED))
 
     def late(self, before: int) -> int:
         """How many of them have a threshold before an instant that was not reported. Counts them."""
-        count: int = self._scalar(LATE, before)
-        return count
+        return int(self._value(LATE, before))
 
     def parked(self, limit: int) -> list[ParkedRow]:
         """The parked workflows, the longest parked first."""
@@ -122,17 +101,12 @@ class TemporalStore:
 
     def parked_of(self, workflow_id: str) -> ParkedRow | None:
         """A workflow, if it is parked."""
-        row: Any = self._execute(PARKED_OF, (workflow_id,)).fetchone()
+        row = self._row(PARKED_OF, workflow_id)
         return ParkedRow(*row) if row else None
 
     def count_parked(self) -> int:
         """How many workflows are parked."""
-        count: int = self._scalar(COUNT_PARKED)
-        return count
-
-    def _scalar(self, query: str, *bindings: int | str) -> Any:
-        row: Any = self._execute(query, bindings).fetchone()
-        return row[0] if row else None
+        return int(self._value(COUNT_PARKED))
 
 
 def _ticket(row: Any) -> TemporalTicketRow | None:

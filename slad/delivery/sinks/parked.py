@@ -22,6 +22,7 @@ from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedEventRow
+from slad.storage.store import Store
 from slad.storage.unreadable import Unreadable
 
 T = TypeVar("T")
@@ -66,7 +67,9 @@ class ParkedEvents:
 
     async def load(self) -> None:
         """Reads what is parked. To be called once, before anything else."""
-        for tenant_id, ticket_id, sequence, released in await self._queries.parked_tickets(self._consumer):
+        for tenant_id, ticket_id, sequence, released in await self._queries.read(
+            Store.parked_tickets, self._consumer
+        ):
             ticket = TicketKey(tenant_id, ticket_id)
             self._hold(ticket, sequence)
             if released:
@@ -99,7 +102,7 @@ class ParkedEvents:
 
     async def page(self, after: int, limit: int) -> list[ParkedEventRow]:
         """The next parked events after a sequence, in order."""
-        return await self._queries.parked_events(self._consumer, after, limit)
+        return await self._queries.read(Store.parked_events, self._consumer, after, limit)
 
     async def first(self, ticket: TicketKey) -> list[ParkedEventRow]:
         """The first parked events of a ticket, in order, up to one that is damaged.
@@ -107,7 +110,7 @@ class ParkedEvents:
         A released ticket that begins with such a one waits again.
         """
         try:
-            return await self._queries.parked_events_of(self._consumer, *ticket, PAGE)
+            return await self._queries.read(Store.parked_events_of, self._consumer, *ticket, PAGE)
         except Unreadable:
             await self._alone(self._hold_back(ticket))
             return []

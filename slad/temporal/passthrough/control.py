@@ -121,10 +121,11 @@ class TemporalPassThrough:
 
     # --- what an operator asks
 
-    def view(self, store: TemporalStore) -> PassThroughView:
+    def view(self, store: Store) -> PassThroughView:
         """How things stand; counts what `store` holds. For any thread."""
         settings, trouble = self._settings.connection, self._link.standing.trouble
-        waiting, oldest = store.waiting()
+        found = store.temporal()
+        waiting, oldest = found.waiting()
         return PassThroughView(
             self._settings.routing.mode,
             settings.address,
@@ -134,10 +135,10 @@ class TemporalPassThrough:
             trouble.message if trouble else "",
             waiting,
             oldest,
-            store.carried(),
-            store.late(self._clock.now() - self._settings.routing.grace_ms),
-            store.count_parked(),
-            store.parked(SHOWN_PARKED),
+            found.carried(),
+            found.late(self._clock.now() - self._settings.routing.grace_ms),
+            found.count_parked(),
+            found.parked(SHOWN_PARKED),
         )
 
     async def hand_over(self, to: Engine, tracking_keys: list[int]) -> Moved:

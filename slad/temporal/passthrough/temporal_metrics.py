@@ -7,7 +7,7 @@ from typing import Final
 
 from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.engine.query_thread import QueryThread
-from slad.storage.temporal_store import TemporalStore
+from slad.storage.store import Store
 from slad.temporal.passthrough.routing import Routing
 
 REACHABLE = Metric(
@@ -54,11 +54,12 @@ class TemporalMetrics:
             return ()
         now = self._now()
 
-        def count(store: TemporalStore) -> tuple[tuple[int, int | None], int, int, int]:
-            late = store.late(now - routing.settings.grace_ms)
-            return store.waiting(), store.carried(), late, store.count_parked()
+        def count(store: Store) -> tuple[tuple[int, int | None], int, int, int]:
+            found = store.temporal()
+            late = found.late(now - routing.settings.grace_ms)
+            return found.waiting(), found.carried(), late, found.count_parked()
 
-        (waiting, oldest_at), carried, late, parked = await self._queries.temporal(count)
+        (waiting, oldest_at), carried, late, parked = await self._queries.read(count)
         waited_ms = 0 if oldest_at is None else max(0, now - oldest_at)
         return [
             Sample(REACHABLE, int(routing.standing.is_reachable)),
