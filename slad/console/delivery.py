@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from slad_client.v1 import admin_pb2
+
 from slad.console.calls import Calls
 from slad.console.now import sees_everything
 from slad.console.words import Word, event_details, event_kind, word
@@ -59,14 +61,10 @@ async def delivery(calls: Calls, who: Caller) -> DeliveryView:
         if sink.parked:
             reply = await calls.call(who, "SlaAdmin.ListParkedSlaEvents", sink=sink.sink, page_size=PARKED)
             parked = [_parked(event) for event in reply.events]
-        state = Word(word(_state_name(sink), "SLA_SINK_STATE_"), _SINK_KINDS.get(sink.state, ""))
+        name = word(admin_pb2.SlaSinkState.Name(sink.state), "SLA_SINK_STATE_")
+        state = Word(name, _SINK_KINDS.get(sink.state, ""))
         sinks.append(SinkView(sink, state, parked))
     return DeliveryView(consumers, sinks, await calls.call(who, "SlaPassThrough.GetSlaPassThrough"))
-
-
-def _state_name(sink: Any) -> str:
-    name: str = sink.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[sink.state].name
-    return name
 
 
 def _parked(parked: Any) -> ParkedView:

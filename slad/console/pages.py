@@ -21,7 +21,7 @@ from slad.console.now import Boards, NowView
 from slad.console.report_pages import ReportPages
 from slad.console.shell import Shell, html
 from slad.console.ticket import Asked, TicketView, look, zoom_of
-from slad.console.times import Times, iso, read_instant
+from slad.console.times import Times, read_instant
 from slad.console.visitor import (
     COOKIE,
     comes_from_elsewhere,
@@ -32,6 +32,7 @@ from slad.console.visitor import (
 from slad.console.words import commands, state_word, ticket_path
 from slad.core.access import Caller, Tenants
 from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.instants import format_instant
 from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
@@ -285,7 +286,7 @@ class Pages:
             query = {
                 "generation": asked.generation,
                 "zoom": asked.zoom if asked.zoom != WHOLE else "",
-                "at": iso(asked.at) if asked.at is not None and asked.zoom != WHOLE else "",
+                "at": format_instant(asked.at) if asked.at is not None and asked.zoom != WHOLE else "",
                 "zone": asked.zone,
             }
             return ticket_path(asked.tenant_id, asked.ticket_id, page, **{**query, **changes})
@@ -298,9 +299,9 @@ class Pages:
             word=state_word(view.status),
             link=link,
             zooms=(WHOLE, *ZOOMS),
-            earlier=iso(max(0, begin)),
-            later=iso(end),
-            middle=iso((begin + end) // 2),
+            earlier=format_instant(max(0, begin)),
+            later=format_instant(end),
+            middle=format_instant((begin + end) // 2),
             commands=commands(self.grpc_address, asked.tenant_id, asked.ticket_id),
         )
 

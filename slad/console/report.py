@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import Any, Final, NamedTuple
 
@@ -133,8 +132,8 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _optional(row: Any, name: str, told: Callable[[Any], Any] = lambda value: value) -> Any:
-    return told(getattr(row, name)) if row.HasField(name) else ""
+def _optional(row: Any, name: str) -> Any:
+    return getattr(row, name) if row.HasField(name) else ""
 
 
 def verdict(entry: pb.SlaLedgerEntry) -> str:

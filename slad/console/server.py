@@ -18,7 +18,7 @@ from slad.console.breaches import RecentBreaches
 from slad.console.connections import Connections
 from slad.console.errors import trouble
 from slad.console.pages import Pages, Parts
-from slad.core.errors import InvalidField, Refusal, Refused
+from slad.core.errors import InvalidField, Refused, stopping
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,6 @@ KEEPALIVE_S: Final = 30.0
 
 SHUTDOWN_S: Final = 1.0
 """How long answers under way may take when slad stops."""
-
-STOPPING: Final = Refused(Refusal.UNAVAILABLE, "STOPPING", "slad is stopping")
 
 _PROTOCOL_LOG: Final = logging.getLogger(f"{__name__}.protocol")
 """What somebody sends who does not speak HTTP is answered; a traceback of each would fill the log."""
@@ -140,7 +138,7 @@ class Console:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._is_stopping:
-            return self._pages.shell.trouble(request, trouble(STOPPING))
+            return self._pages.shell.trouble(request, trouble(stopping()))
         try:
             return await handler(request)
         except (web.HTTPRedirection, ConnectionError):

@@ -13,11 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from slad import __version__
 from slad.console.calls import Calls
 from slad.console.errors import RETRY_AFTER_S, Trouble
-from slad.console.times import Times, iso, times
+from slad.console.times import Times, times
 from slad.console.visitor import COOKIE, ZONE_COOKIE, visitor
 from slad.console.words import STATUSES, status_word, ticket_path
 from slad.core.access import Caller
 from slad.core.errors import Refusal, Refused
+from slad.core.instants import format_instant
 from slad.core.time_text import open_span, span
 from slad.engine.giving_way import giving_way
 from slad.engine.queries import Queries
@@ -49,7 +50,7 @@ class Shell:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(iso=iso, span=span, open_span=open_span, word=status_word)
+        self._templates.filters.update(iso=format_instant, span=span, open_span=open_span, word=status_word)
         self._templates.globals.update(
             ticket_path=ticket_path,
             version=__version__,

@@ -12,6 +12,7 @@ from slad.console.svg import svg
 from slad.console.times import Times, times
 from slad.console.words import Word, clock_words, event_clock, event_details, event_kind, lateness, meaning
 from slad.core.errors import InvalidField
+from slad.core.events import PHASES
 from slad.core.picture import Mark, Picture, lane, life_span
 from slad.core.terms import ClockKind
 from slad.core.time_text import span
@@ -24,8 +25,6 @@ from slad.storage.codec import AuditEntry
 
 MAX_ROWS: Final = 300
 """Events and commands that a page lists, the latest; `slad explain` has all."""
-
-UNNAMED: Final = ("response", "resolution")
 
 
 class Asked(NamedTuple):
@@ -165,7 +164,7 @@ def _clocks(answer: Answer, status: pb.SlaStatus) -> Iterator[ClockView]:
             clock.due_at.ToMilliseconds() if is_open and clock.HasField("due_at") else None,
             upcoming.scheduled_at.ToMilliseconds() if runs else None,
             meaning(upcoming) if runs else "",
-            "" if told.name in UNNAMED else _told_cycles(told),
+            "" if told.name in PHASES else _told_cycles(told),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from slad.core import time_text
 from slad.core.errors import InvalidField
-from slad.core.instants import MAX_INSTANT_MS, format_instant, parse_instant, to_datetime
+from slad.core.instants import MAX_INSTANT_MS, parse_instant, to_datetime
 from slad.core.schedule import check_timezone
 
 READER, SCHEDULE, UTC_NAME = "reader", "schedule", "UTC"
@@ -38,11 +38,6 @@ class Times(NamedTuple):
     def relative(self, at: int) -> str:
         """`in 2 h 5 min`, `3 min ago`."""
         return time_text.relative(at, self.now)
-
-
-def iso(at: int) -> str:
-    """As `<time datetime>` has it."""
-    return format_instant(at)
 
 
 def times(asked: str, reader: str, schedule: str, now: int) -> Times:
