@@ -11,7 +11,7 @@ from slad_client.v1 import test_clock_pb2_grpc
 from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.help import example
-from slad.cli.option_types import Moment, Span, TypedInstant
+from slad.cli.option_types import INSTANT, SPAN, TypedInstant
 from slad.cli.output import Printer, counted, output_option
 
 REAL: Final = "its clock is real; only `slad serve --virtual-clock` has a clock that can be moved"
@@ -35,7 +35,7 @@ def show_command(daemon: Daemon, out: Printer) -> None:
 
 
 @clock.command("advance", epilog=example("slad clock advance 90m"))
-@click.argument("span", type=Span())
+@click.argument("span", type=SPAN)
 @reply_option
 @daemon_options
 def advance_command(daemon: Daemon, span: int, out: Printer) -> None:
@@ -46,7 +46,7 @@ def advance_command(daemon: Daemon, span: int, out: Printer) -> None:
 
 
 @clock.command("to", epilog=example("slad clock to 2026-03-02T17:00Z"))
-@click.argument("instant", type=Moment())
+@click.argument("instant", type=INSTANT)
 @reply_option
 @daemon_options
 def to_command(daemon: Daemon, instant: TypedInstant, out: Printer) -> None:

@@ -23,15 +23,13 @@ _PAUSES: Final = (
 )
 
 
-def event_table(events: Iterable[pb.SlaEvent], timezone: str = "", *, with_ticket: bool = True) -> Table:
-    """Events one below the other. `timezone` is that of the schedule, where it is known."""
-    header = ["SEQUENCE", "WHEN", *(["TENANT", "TICKET"] if with_ticket else []), "EVENT", ""]
+def event_table(events: Iterable[pb.SlaEvent], timezone: str) -> Table:
+    """The events of a ticket one below the other. `timezone` is that of its schedule."""
     rows: list[list[Cell]] = []
     for event in events:
-        ticket = [event.tenant_id, event.ticket_id] if with_ticket else []
         when = time_text.instant(time_text.ms(event.occurred_at), timezone)
-        rows.append([str(event.sequence), when, *ticket, kind(event), details(event)])
-    return table(header, rows)
+        rows.append([str(event.sequence), when, kind(event), details(event)])
+    return table(["SEQUENCE", "WHEN", "EVENT", ""], rows)
 
 
 def event_line(event: pb.SlaEvent) -> Text:

@@ -86,7 +86,7 @@ def timeline_parts(
     yield from drawing_parts(whole, by_lane, marks, nows, time_text.ms(status.as_of), status.timezone)
     if reply.events:
         yield ""
-        yield event_table(reply.events, status.timezone, with_ticket=False)
+        yield event_table(reply.events, status.timezone)
     if reply.audit:
         yield ""
         yield _audit_table(reply.audit, status.timezone)

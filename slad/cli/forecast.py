@@ -13,7 +13,7 @@ from slad_client.v1 import attainment_pb2 as pb
 from slad.cli import time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.help import example
-from slad.cli.option_types import Moment, TypedInstant
+from slad.cli.option_types import INSTANT, TypedInstant
 from slad.cli.output import Cell, Printer, note, output_option, table, wide
 from slad.cli.report_options import Grouping, grouping_options, groups_of
 
@@ -23,7 +23,7 @@ from slad.cli.report_options import Grouping, grouping_options, groups_of
 )
 @click.argument("tenant_id", metavar="TENANT")
 @click.option(
-    "--until", type=Moment(), metavar="INSTANT", help="Up to this instant. By default 24 hours from now."
+    "--until", type=INSTANT, metavar="INSTANT", help="Up to this instant. By default 24 hours from now."
 )
 @grouping_options
 @output_option("table", "wide", "json", "yaml")

@@ -14,7 +14,7 @@ from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import EXIT_NOT_THERE, CommandError
 from slad.cli.help import example
-from slad.cli.option_types import Span, enum_word
+from slad.cli.option_types import SPAN, enum_word
 from slad.cli.output import Printer, output_option
 from slad.core.instants import SECOND_MS
 
@@ -25,7 +25,7 @@ ASK_AGAIN_S: Final = 0.1
 
 
 @click.command(epilog=example("slad health --wait 30s"))
-@click.option("--wait", type=Span(), metavar="SPAN", help="Wait up to this long for the daemon to serve.")
+@click.option("--wait", type=SPAN, metavar="SPAN", help="Wait up to this long for the daemon to serve.")
 @output_option("table", "json", "yaml")
 @daemon_options
 def health(daemon: Daemon, wait: int | None, out: Printer) -> None:

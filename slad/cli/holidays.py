@@ -17,6 +17,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli import time_text
 from slad.cli.exits import EXIT_CANNOT_START, CommandError
 from slad.cli.help import example
+from slad.cli.option_types import Parsed
 from slad.cli.output import note, print_json
 from slad.cli.schedule_text import add_holiday, parse_hours
 
@@ -27,25 +28,16 @@ ENGLISH: Final = "en_US"
 _FROM: Final = re.compile(r"\(from (\d{1,2})(?::(\d\d))?\s?(am|pm)\)")
 
 
-class Years(click.ParamType[tuple[int, ...]]):
-    """Years: `2026`, `2026-2028`, `2026,2028`."""
-
-    name = "years"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Parses `value`."""
-        if isinstance(value, tuple):
-            return value
-        years: list[int] = []
-        for part in str(value).split(","):
-            match = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", part)
-            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-            if not first <= last < first + 100:
-                self.fail(f"{value!r} are not years, such as 2026, 2026-2028 or 2026,2028", param, ctx)
-            years += range(first, last + 1)
-        return tuple(sorted(set(years)))
+def parse_years(text: str) -> tuple[int, ...]:
+    """`2026`, `2026-2028`, `2026,2028`, ascending. Raises ValueError."""
+    years: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < first + 100:
+            raise ValueError(f"{text!r} are not years, such as 2026, 2026-2028 or 2026,2028")
+        years.update(range(first, last + 1))
+    return tuple(sorted(years))
 
 
 class Day(NamedTuple):
@@ -70,7 +62,10 @@ class Day(NamedTuple):
 @click.argument("country")
 @click.option("--subdivision", default="", metavar="CODE", help="A state or region, such as BY, or Bayern.")
 @click.option(
-    "--years", type=Years(), metavar="YEARS", help="2026 or 2026-2028; by default this year and the next."
+    "--years",
+    type=Parsed("years", parse_years),
+    metavar="YEARS",
+    help="2026 or 2026-2028; by default this year and the next.",
 )
 @click.option(
     "--category",

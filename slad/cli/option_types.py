@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,32 +14,25 @@ from slad.cli import time_text
 from slad.cli.time_text import parse_moment, parse_span
 from slad.core.instants import MINUTE_MS
 
+T = TypeVar("T")
+
 MANY = 10
 """So many words are told by the help, not by the name of the value."""
 
 
-class Span(click.ParamType[int]):
-    """A length of time, as ms."""
+class Parsed(click.ParamType[T]):
+    """What `parse` makes of a text. The ValueError that it raises says what is wrong."""
 
-    name = "span"
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parses `value`."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        """Parses `value`, unless it is a default."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
         try:
-            return value if isinstance(value, int) else parse_span(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class OpenSpan(click.ParamType[int]):
-    """A span of open time, as minutes. A day of it would have no fixed length, so there are no days."""
-
-    name = "span"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parses `value`."""
-        try:
-            return value if isinstance(value, int) else parse_open_span(str(value))
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -70,41 +64,15 @@ class TypedInstant(NamedTuple):
         return self.moment.astimezone() if where is None else self.moment.replace(tzinfo=where)
 
 
-class Moment(click.ParamType[TypedInstant]):
-    """An instant: ISO 8601, `now`, `-2h` or `+30m` from now, `09:30` of today."""
-
-    name = "instant"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> TypedInstant:
-        """Parses `value`."""
-        if isinstance(value, TypedInstant):
-            return value
-        text = str(value).strip()
-        try:
-            return TypedInstant(parse_moment(text))
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is not an instant, such as 2026-03-02T09:00, 2026-03-02T09:00Z, 09:00, now or -2h",
-                param,
-                ctx,
-            )
-
-
-class Percents(click.ParamType[tuple[int, ...]]):
-    """Percents, separated by commas."""
-
-    name = "percents"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Parses `value`."""
-        try:
-            return value if isinstance(value, tuple) else parse_percents(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def parse_typed_instant(text: str) -> TypedInstant:
+    """ISO 8601, `now`, `-2h` or `+30m` from now, `09:30` of today. Raises ValueError."""
+    text = text.strip()
+    try:
+        return TypedInstant(parse_moment(text))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is not an instant, such as 2026-03-02T09:00, 2026-03-02T09:00Z, 09:00, now or -2h"
+        ) from None
 
 
 def parse_percents(text: str) -> tuple[int, ...]:
@@ -113,6 +81,18 @@ def parse_percents(text: str) -> tuple[int, ...]:
         return tuple(int(part.strip().removesuffix("%")) for part in text.split(","))
     except ValueError:
         raise ValueError(f"{text!r} is not a list of percents, such as 50,75,90") from None
+
+
+SPAN: Final = Parsed("span", parse_span)
+"""A length of time, as ms."""
+
+OPEN_SPAN: Final = Parsed("span", parse_open_span)
+"""A span of open time, as minutes. A day of it would have no fixed length, so there are no days."""
+
+INSTANT: Final = Parsed("instant", parse_typed_instant)
+
+PERCENTS: Final = Parsed("percents", parse_percents)
+"""Percents, separated by commas."""
 
 
 class EnumWords(click.ParamType[tuple[int, ...]]):
@@ -124,9 +104,7 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
     name = "words"
 
     def __init__(self, enum_type: EnumDescriptor, prefix: str, *, everything: str = "") -> None:
-        self._numbers = {
-            enum_word(value.name, prefix): value.number for value in enum_type.values if value.number
-        }
+        self._numbers = enum_words(enum_type, prefix)
         self._everything = everything
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -162,13 +140,16 @@ class EnumWords(click.ParamType[tuple[int, ...]]):
 
 def parse_enum_word(text: str, enum_type: Any, prefix: str) -> int:
     """`at-risk`, also `AT_RISK`, as the number of its value. Raises ValueError, which names all words."""
-    numbers = {
-        enum_word(value.name, prefix): value.number for value in enum_type.DESCRIPTOR.values if value.number
-    }
+    numbers = enum_words(enum_type.DESCRIPTOR, prefix)
     word = text.strip().lower().replace("_", "-")
     if word not in numbers:
         raise ValueError(f"{text.strip()!r} is not one of {', '.join(numbers)}")
-    return int(numbers[word])
+    return numbers[word]
+
+
+def enum_words(enum_type: EnumDescriptor, prefix: str) -> dict[str, int]:
+    """The words of all values but the unspecified one, with their numbers."""
+    return {enum_word(value.name, prefix): value.number for value in enum_type.values if value.number}
 
 
 def enum_word(name: str, prefix: str) -> str:

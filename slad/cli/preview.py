@@ -16,7 +16,7 @@ from slad.cli.clock_text import UNNAMED
 from slad.cli.exits import CommandError
 from slad.cli.explain import drawing_parts, now_at
 from slad.cli.help import example
-from slad.cli.option_types import Moment, TypedInstant
+from slad.cli.option_types import INSTANT, TypedInstant
 from slad.cli.output import Printer, note, output_option, table
 from slad.cli.reason_text import reason_fields
 from slad.cli.terms_options import TypedTerms, terms_options
@@ -39,7 +39,7 @@ from slad.service.requests import RequestReader
 @click.option(
     "--start",
     "started_at",
-    type=Moment(),
+    type=INSTANT,
     metavar="INSTANT",
     help="When the clocks start, by default now. An instant without a zone is in the zone of --tz.",
 )
@@ -64,7 +64,7 @@ from slad.service.requests import RequestReader
     metavar="OWNER@INSTANT",
     help="Who gets the ticket, level-2@2026-03-02T12:00; may repeat.",
 )
-@click.option("--as-of", type=Moment(), metavar="INSTANT", help="Show the clocks as they stand at this time.")
+@click.option("--as-of", type=INSTANT, metavar="INSTANT", help="Show the clocks as they stand at this time.")
 @output_option("table", "wide", "json", "yaml")
 def preview(
     terms: TypedTerms,

@@ -9,7 +9,7 @@ import click
 from slad.cli import time_text
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_UNSOUND, CommandError
 from slad.cli.help import example
-from slad.cli.option_types import Span
+from slad.cli.option_types import SPAN
 from slad.cli.settings import data_option
 from slad.core.instants import format_instant
 from slad.engine.time_source import WallClock
@@ -32,7 +32,7 @@ def replica() -> None:
 @data_option
 @click.option(
     "--max-age",
-    type=Span(),
+    type=SPAN,
     metavar="SPAN",
     default="5m",
     show_default=True,

@@ -18,9 +18,9 @@ from slad.cli.attainment_file import cells_of, export_entries, figure_of, has
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import CommandError
 from slad.cli.help import example
-from slad.cli.option_types import EnumWords, Moment, TypedInstant
+from slad.cli.option_types import INSTANT, EnumWords, Parsed, TypedInstant
 from slad.cli.output import Cell, Printer, counted, fancy, note, output_option, show, table, wide
-from slad.cli.report_options import Grouping, Month, grouping_options, groups_of, period
+from slad.cli.report_options import Grouping, grouping_options, groups_of, parse_month, period
 from slad.core.instants import MINUTE_MS
 
 BAR_CELLS: Final = 10
@@ -44,10 +44,13 @@ _SPANS: Final = ("elapsed_p50", "elapsed_p90", "elapsed_max")
 )
 @click.argument("tenant_id", metavar="TENANT")
 @click.option(
-    "--month", type=Month(), metavar="MONTH", help="The month, such as 2026-10. By default this one."
+    "--month",
+    type=Parsed("month", parse_month),
+    metavar="MONTH",
+    help="The month, such as 2026-10. By default this one.",
 )
-@click.option("--from", "begin", type=Moment(), metavar="INSTANT", help="The period begins here. Needs --to.")
-@click.option("--to", "end", type=Moment(), metavar="INSTANT", help="The period ends before this instant.")
+@click.option("--from", "begin", type=INSTANT, metavar="INSTANT", help="The period begins here. Needs --to.")
+@click.option("--to", "end", type=INSTANT, metavar="INSTANT", help="The period ends before this instant.")
 @click.option(
     "--instant",
     type=click.Choice(list(_INSTANTS)),
@@ -58,7 +61,7 @@ _SPANS: Final = ("elapsed_p50", "elapsed_p90", "elapsed_max")
 @grouping_options
 @click.option("--clock", "clocks", multiple=True, metavar="NAME", help="Only this clock; may repeat.")
 @click.option(
-    "--as-of", type=Moment(), metavar="INSTANT", help="As was known at this instant. By default now."
+    "--as-of", type=INSTANT, metavar="INSTANT", help="As was known at this instant. By default now."
 )
 @click.option("--unfold", is_flag=True, help="List the promises that are counted, one a line.")
 @click.option(

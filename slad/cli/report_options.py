@@ -13,9 +13,11 @@ from slad_client.v1 import attainment_pb2 as pb
 
 from slad.cli import time_text
 from slad.cli.exits import CommandError
-from slad.cli.option_types import TypedInstant
+from slad.cli.option_types import Parsed, TypedInstant, enum_word, enum_words
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PREFIX: Final = "SLA_GROUP_KEY_"
 
 _MONTH: Final = re.compile(r"(\d{4})-(\d{2})")
 
@@ -29,48 +31,32 @@ class Grouping(NamedTuple):
     @property
     def names(self) -> list[str]:
         """A word for each value of a group, in their order."""
-        return [_word(key) for key in self.keys] + list(self.attributes)
+        return [enum_word(pb.SlaGroupKey.Name(key), _PREFIX) for key in self.keys] + list(self.attributes)
 
 
-class Groups(click.ParamType[Grouping]):
-    """`policy,priority,month`, and attributes of tickets by their names."""
-
-    name = "groups"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Grouping:
-        """Parses `value`. The daemon knows which attributes there are."""
-        if isinstance(value, Grouping):
-            return value
-        words = [word.strip() for word in str(value).split(",") if word.strip()]
-        keys = {_word(number): number for number in pb.SlaGroupKey.values() if number}
-        return Grouping(
-            tuple(keys[word] for word in words if word in keys),
-            tuple(word for word in words if word not in keys),
-        )
+def parse_groups(text: str) -> Grouping:
+    """`policy,priority,month`, and attributes of tickets by their names: the daemon knows which there are."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    keys = enum_words(pb.SlaGroupKey.DESCRIPTOR, _PREFIX)
+    return Grouping(
+        tuple(pb.SlaGroupKey.ValueType(keys[word]) for word in words if word in keys),
+        tuple(word for word in words if word not in keys),
+    )
 
 
-class Month(click.ParamType[tuple[int, int]]):
-    """`2026-10`, as (year, month)."""
-
-    name = "month"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Parses `value`."""
-        if isinstance(value, tuple):
-            return value
-        match = _MONTH.fullmatch(str(value).strip())
-        if match is None or not 1 <= int(match[2]) <= 12 or not int(match[1]):
-            self.fail(f"{value!r} is not a month, such as 2026-10", param, ctx)
-        return int(match[1]), int(match[2])
+def parse_month(text: str) -> tuple[int, int]:
+    """`2026-10`, as (year, month). Raises ValueError."""
+    match = _MONTH.fullmatch(text.strip())
+    if match is None or not 1 <= int(match[2]) <= 12 or not int(match[1]):
+        raise ValueError(f"{text!r} is not a month, such as 2026-10")
+    return int(match[1]), int(match[2])
 
 
 def grouping_options(command: Command) -> Command:
     """Adds --by and --timezone; the command gets `by: Grouping` and `timezone: str`."""
     by = click.option(
         "--by",
-        type=Groups(),
+        type=Parsed("groups", parse_groups),
         default=Grouping(),
         metavar="GROUPS",
         help="A row for each clock, policy, priority, owner, day, week, month, or attribute of tickets; "
@@ -115,11 +101,6 @@ def period(
 def _this_month(timezone: str) -> tuple[int, int]:
     today = time_text.wall_clock().astimezone(time_text.zone(timezone))
     return today.year, today.month
-
-
-def _word(key: int) -> str:
-    name = pb.SlaGroupKey.Name(pb.SlaGroupKey.ValueType(key))
-    return name.removeprefix("SLA_GROUP_KEY_").lower()
 
 
 def groups_of(group: Sequence[str]) -> list[str]:

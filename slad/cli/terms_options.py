@@ -15,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.cli.clock_text import MAX_ESCALATIONS, parse_clock
 from slad.cli.exits import CommandError
-from slad.cli.option_types import OpenSpan, Percents
+from slad.cli.option_types import OPEN_SPAN, PERCENTS
 from slad.cli.request_file import read_message
 from slad.cli.schedule_text import add_holiday, parse_hours
 from slad.core.errors import InvalidField
@@ -198,13 +198,13 @@ def terms_options(command: Command) -> Command:
         help="JSON or YAML with the fields of the request. The other options override it.",
     )
     @click.option(
-        "--response", type=OpenSpan(), metavar="SPAN", help="The response target in open time: 1h30m."
+        "--response", type=OPEN_SPAN, metavar="SPAN", help="The response target in open time: 1h30m."
     )
     @click.option(
         "--resolution",
         "--target",
         "resolution",
-        type=OpenSpan(),
+        type=OPEN_SPAN,
         metavar="SPAN",
         help="The resolution target in open time: 8h.",
     )
@@ -228,14 +228,14 @@ def terms_options(command: Command) -> Command:
     @click.option("--24x7", "always", is_flag=True, help="Time counts around the clock.")
     @click.option(
         "--notify",
-        type=Percents(),
+        type=PERCENTS,
         default=(),
         metavar="PERCENTS",
         help="When to warn, in percent of the target; by default 50,75,90.",
     )
     @click.option(
         "--escalate",
-        type=Percents(),
+        type=PERCENTS,
         default=(),
         metavar="PERCENTS",
         help="When levels 1 to 3 are escalated to: 70,90,110.",

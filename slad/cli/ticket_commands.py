@@ -18,7 +18,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import CommandError, printable
 from slad.cli.help import example
-from slad.cli.option_types import Moment, TypedInstant, enum_word
+from slad.cli.option_types import INSTANT, TypedInstant, enum_words
 from slad.cli.output import Printer, output_option
 from slad.cli.terms_options import TermsRequest, TypedTerms, terms_options
 from slad.cli.ticket_argument import TypedTicket, ticket_argument
@@ -26,16 +26,8 @@ from slad.cli.ticket_view import status_parts, ticket_id
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_ON_EXISTING: Final = {
-    enum_word(value.name, "ON_EXISTING_"): value.number
-    for value in pb.OnExisting.DESCRIPTOR.values
-    if value.number
-}
-_ON_RESOLUTION: Final = {
-    enum_word(value.name, "SLA_RESPONSE_ON_RESOLUTION_"): value.number
-    for value in pb.SlaResponseOnResolution.DESCRIPTOR.values
-    if value.number
-}
+_ON_EXISTING: Final = enum_words(pb.OnExisting.DESCRIPTOR, "ON_EXISTING_")
+_ON_RESOLUTION: Final = enum_words(pb.SlaResponseOnResolution.DESCRIPTOR, "SLA_RESPONSE_ON_RESOLUTION_")
 
 
 class Call(NamedTuple):
@@ -120,7 +112,7 @@ def _read_now(ctx: click.Context, param: click.Parameter, value: TypedInstant | 
 
 at_option: Final = click.option(
     "--at",
-    type=Moment(),
+    type=INSTANT,
     callback=_read_now,
     metavar="INSTANT",
     help="When it happened, by default now: 2026-03-02T09:00, 09:00, -2h.",
@@ -139,7 +131,7 @@ suppress_past_option: Final = click.option(
 )
 @terms_options
 @click.option(
-    "--start", "started_at", type=Moment(), metavar="INSTANT", help="When the clocks start, by default now."
+    "--start", "started_at", type=INSTANT, metavar="INSTANT", help="When the clocks start, by default now."
 )
 @click.option(
     "--on-existing",

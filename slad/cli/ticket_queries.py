@@ -15,7 +15,7 @@ from slad.cli import time_text
 from slad.cli.daemon_connection import Daemon, daemon_options
 from slad.cli.exits import CommandError
 from slad.cli.help import example
-from slad.cli.option_types import EnumWords, Moment, Span, TypedInstant
+from slad.cli.option_types import INSTANT, SPAN, EnumWords, TypedInstant
 from slad.cli.output import Cell, Columns, Printer, note, output_option, wide
 from slad.cli.ticket_argument import TypedTicket, generation_option, ticket_argument
 from slad.cli.ticket_view import (
@@ -71,10 +71,10 @@ def status(daemon: Daemon, ticket: TypedTicket, generation: int | None, out: Pri
     help="Only tickets with these statuses; separate several by commas.",
 )
 @click.option(
-    "--due-before", type=Moment(), metavar="INSTANT", help="Only tickets with a clock due before this time."
+    "--due-before", type=INSTANT, metavar="INSTANT", help="Only tickets with a clock due before this time."
 )
 @click.option(
-    "--due-within", type=Span(), metavar="SPAN", help="Only tickets with a clock due within 2h, 30m, …"
+    "--due-within", type=SPAN, metavar="SPAN", help="Only tickets with a clock due within 2h, 30m, …"
 )
 @click.option(
     "--sort",

@@ -17,9 +17,9 @@ from slad.core.time_text import clock, open_span, relative, span, zone
 
 __all__ = ["clock", "open_span", "relative", "span", "zone"]
 
-_UNITS_MS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
-_SPAN: Final = re.compile(r"(?:\d{1,9}\s*(?:d|h|min|m|s)\s*)+")
-_PART: Final = re.compile(r"(\d+)\s*(d|h|min|m|s)")
+_UNITS_MS: Final = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_SPAN: Final = re.compile(r"(?:\d{1,9}\s*(?:d|h|min|ms|m|s)\s*)+")
+_PART: Final = re.compile(r"(\d+)\s*(d|h|min|ms|m|s)")
 
 
 def user_zone() -> tzinfo | None:

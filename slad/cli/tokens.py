@@ -7,7 +7,6 @@ this), otherwise to the database itself; or, with --address, to any daemon, with
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,13 +25,13 @@ from slad.cli import time_text
 from slad.cli.daemon_connection import TIMEOUT_S, Daemon, daemon_options
 from slad.cli.exits import EXIT_CANNOT_START, EXIT_NOT_FOUND, EXIT_REFUSED, CommandError, printable
 from slad.cli.help import example
-from slad.cli.option_types import enum_word
+from slad.cli.option_types import SPAN, enum_word
 from slad.cli.output import Columns, Printer, output_option
-from slad.cli.settings import KindType, data_option
-from slad.config.kinds import Span, kind_of
+from slad.cli.settings import data_option
 from slad.core.access import TRUSTED
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.daemon.sockets import control_address, is_answered
+from slad.engine.time_source import WallClock
 from slad.service.access import become
 from slad.service.fields import Fields
 from slad.service.server import SLA_TOKENS
@@ -43,8 +42,6 @@ from slad.storage.journal import CannotWrite, Journal
 from slad.storage.lock import DatabaseError
 from slad.storage.rows import Batch, TokenRow
 from slad.storage.store import Store
-
-SPAN: Final = KindType(kind_of(Span))
 
 ROLES: Final = {"read": rpc.SLA_ROLE_READ, "write": rpc.SLA_ROLE_WRITE, "admin": rpc.SLA_ROLE_ADMIN}
 
@@ -115,7 +112,7 @@ def create_command(
     if not tenants and not all_tenants:
         raise click.UsageError("give --tenant or --all-tenants")
     if expires is not None:
-        request.expires_at.FromMilliseconds(_now() + expires)
+        request.expires_at.FromMilliseconds(WallClock().now() + expires)
     reply = call("CreateSlaToken", request)
     _show(reply)
 
@@ -174,7 +171,7 @@ def _offline(data: Path) -> Iterator[Call]:
             async def save(row: TokenRow) -> None:
                 journal.commit(Batch(tokens=[row]))
 
-            service = SlaTokens(Fields(), Tokens(store.tokens(), save, _now))
+            service = SlaTokens(Fields(), Tokens(store.tokens(), save, WallClock().now))
             yield lambda name, request: asyncio.run(_called(service, name, request))
     except (DatabaseError, CannotWrite) as error:
         told = f"{data}: {error}" if isinstance(error, CannotWrite) else str(error)
@@ -241,7 +238,3 @@ COLUMNS: Final[Columns] = [
 def _id(text: str) -> str:
     """The id of a token; the whole token may be given too."""
     return text.split("_")[1] if text.startswith("slad_") else text
-
-
-def _now() -> int:
-    return int(time.time() * 1_000)

@@ -7,15 +7,15 @@ import logging
 import re
 import sys
 import time
-from typing import Final, TextIO
+from typing import Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def set_up(style: str, level: str, stream: TextIO = sys.stderr) -> None:
-    """Sends all logs to `stream`; `style` is text, json, or auto (text if `stream` is a terminal)."""
-    handler = logging.StreamHandler(stream)
-    as_text = stream.isatty() if style == "auto" else style == "text"
+def set_up(style: str, level: str) -> None:
+    """Sends all logs to standard error; `style` is text, json, or auto: text if that is a terminal."""
+    handler = logging.StreamHandler()
+    as_text = sys.stderr.isatty() if style == "auto" else style == "text"
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

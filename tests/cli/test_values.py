@@ -17,7 +17,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.cli import time_text
 from slad.cli.exits import CommandError
 from slad.cli.main import main
-from slad.cli.option_types import EnumWords, Moment, OpenSpan, TypedInstant, parse_moment, parse_span
+from slad.cli.option_types import INSTANT, OPEN_SPAN, EnumWords, TypedInstant, parse_moment, parse_span
 from slad.cli.request_file import read_message
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.core.tickets import at
@@ -32,6 +32,7 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_spans() -> None:
     assert parse_span("45s") == 45_000
+    assert parse_span("1s 250ms") == 1_250
     assert parse_span("1h30m") == parse_span("90 min") == 90 * MINUTE_MS
     assert parse_span("1d 2h") == DAY_MS + 2 * HOUR_MS
     for wrong in ("", "1", "h", "1h-", "1.5h"):
@@ -40,10 +41,10 @@ def test_spans() -> None:
 
 
 def test_open_spans_have_no_days_and_are_whole_minutes() -> None:
-    assert OpenSpan()("8h") == 480
+    assert OPEN_SPAN("8h") == 480
     for wrong in ("2d", "30s", "0m", "soon"):
         with pytest.raises(click.BadParameter):
-            OpenSpan()(wrong)
+            OPEN_SPAN(wrong)
 
 
 def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +57,7 @@ def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TypedInstant(parse_moment("09:00")).aware() == NOW.replace(hour=3, minute=30)
     for wrong in ("yesterday", "25:00", "2026-13-01", "-soon", "9"):
         with pytest.raises(click.BadParameter):
-            Moment()(wrong)
+            INSTANT(wrong)
 
 
 def test_an_instant_is_shown_in_the_zone_of_the_user_with_that_of_the_schedule(
