@@ -19,7 +19,7 @@ from slad.cli.settings import configured_by, data_option
 from slad.config.reader import CONNECTION_KEYS, Configuration
 from slad.core.instants import format_instant
 from slad.daemon import certificates
-from slad.engine.doctor import CheckResult, Verdict, examine, examine_files, expiry
+from slad.engine.doctor import CheckResult, Severity, examine, examine_files, expiry
 from slad.engine.replica_checks import LITESTREAM_CONFIGURATIONS, examine_litestream, examine_replication
 from slad.engine.time_source import WallClock
 from slad.storage import backup as backups
@@ -28,7 +28,7 @@ from slad.storage.lock import DatabaseError
 from slad.storage.quarantine import set_aside
 from slad.storage.store import Store
 
-_MARKS = {Verdict.OK: "ok  ", Verdict.WARNING: "WARN", Verdict.FAILURE: "FAIL"}
+_MARKS = {Severity.OK: "ok  ", Severity.WARNING: "WARN", Severity.FAILURE: "FAIL"}
 
 
 @click.command(
@@ -179,21 +179,21 @@ def _certificate(certificate: Path, key: Path) -> Iterator[CheckResult]:
     try:
         ends_at = certificates.examine(certificate, key)
     except certificates.CertificateError as error:
-        yield CheckResult(Verdict.FAILURE, "certificate", str(error))
+        yield CheckResult(Severity.FAILURE, "certificate", str(error))
         return
     late = expiry(f"the certificate {certificate}", ends_at, WallClock().now())
-    yield late or CheckResult(Verdict.OK, "certificate", f"good until {format_instant(ends_at)}")
+    yield late or CheckResult(Severity.OK, "certificate", f"good until {format_instant(ends_at)}")
 
 
 def _report(result: CheckResult, as_json: bool) -> bool:
     """Prints a check as soon as it is made; whether nothing is wrong."""
-    verdict, check, text = result
+    severity, check, text = result
     if as_json:
-        found = {"verdict": verdict.name, "check": check, "text": text}
+        found = {"verdict": severity.name, "check": check, "text": text}
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        click.echo(f"{_MARKS[verdict]}  {check}: {text}")
-    return verdict is not Verdict.FAILURE
+        click.echo(f"{_MARKS[severity]}  {check}: {text}")
+    return severity is not Severity.FAILURE
 
 
 def _temporal(configuration: Configuration) -> list[CheckResult]:
@@ -202,7 +202,7 @@ def _temporal(configuration: Configuration) -> list[CheckResult]:
         from slad.temporal.passthrough.checkup import examine_link  # noqa: PLC0415
     except ImportError:
         text = "Temporal's client is not installed: pip install 'slad[temporal]'"
-        return [CheckResult(Verdict.FAILURE, "temporal", text)]
+        return [CheckResult(Severity.FAILURE, "temporal", text)]
     return asyncio.run(examine_link(configuration.temporal().connection))
 
 

@@ -42,7 +42,7 @@ NAMED: Final = 100
 """Damaged values that are named one by one."""
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     """How a check came out."""
 
     OK = "ok"
@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 class CheckResult(NamedTuple):
     """One check; `text` says what was found and, unless it is well, what to do."""
 
-    verdict: Verdict
+    severity: Severity
     check: str
     text: str
 
@@ -83,23 +83,23 @@ def examine_files(database: Path) -> Iterator[CheckResult]:
     directory = database.parent
     if not (os.access(database, os.W_OK) and os.access(directory, os.W_OK)):
         text = f"{directory} cannot be written by this user; slad serves from it only as a user who can"
-        yield CheckResult(Verdict.WARNING, "access", text)
+        yield CheckResult(Severity.WARNING, "access", text)
     found = {path: path.stat() for path in (directory, database)}
     open_to = [path for path, status in found.items() if status.st_mode & OTHERS]
     if open_to:
         paths = " and ".join(f"{path} (mode {found[path].st_mode & 0o777:04o})" for path in open_to)
         text = f"more than their owner may use {paths}: chmod 0700 the directory, 0600 the file"
-        yield CheckResult(Verdict.WARNING, "access", text)
+        yield CheckResult(Severity.WARNING, "access", text)
     if found[directory].st_uid != found[database].st_uid:
         text = f"{database} belongs to {owner_of(database)}, {directory} to {owner_of(directory)}; chown one"
-        yield CheckResult(Verdict.WARNING, "access", text)
+        yield CheckResult(Severity.WARNING, "access", text)
     disk = os.statvfs(directory)
     free = disk.f_bavail * disk.f_frsize
     text = f"{free // MEBIBYTE} MiB are free"
     if free < SCARCE_MIB * MEBIBYTE:
-        yield CheckResult(Verdict.WARNING, "space", f"{text}; commands are refused when the disk is full")
+        yield CheckResult(Severity.WARNING, "space", f"{text}; commands are refused when the disk is full")
     else:
-        yield CheckResult(Verdict.OK, "space", text)
+        yield CheckResult(Severity.OK, "space", text)
 
 
 def expiry(what: str, expires_at: int, now: int) -> CheckResult | None:
@@ -108,26 +108,26 @@ def expiry(what: str, expires_at: int, now: int) -> CheckResult | None:
         return None
     verb = "expired" if expires_at <= now else "expires"
     text = f"{what} {verb} on {format_instant(expires_at)}; replace it"
-    return CheckResult(Verdict.WARNING, "expiry", text)
+    return CheckResult(Severity.WARNING, "expiry", text)
 
 
 def _integrity(store: Store) -> CheckResult:
     complaints = store.complaints()
     if complaints:
         text = f"the database is damaged, restore a backup: {'; '.join(complaints)}"
-        return CheckResult(Verdict.FAILURE, "integrity", text)
-    return CheckResult(Verdict.OK, "integrity", "sound")
+        return CheckResult(Severity.FAILURE, "integrity", text)
+    return CheckResult(Severity.OK, "integrity", "sound")
 
 
 def _schema(store: Store) -> CheckResult:
     found, known = store.schema_version(), migrations()[-1][0]
     if found > known:
         text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
-        return CheckResult(Verdict.FAILURE, "schema", text)
+        return CheckResult(Severity.FAILURE, "schema", text)
     if found < known:
         text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
-        return CheckResult(Verdict.WARNING, "schema", text)
-    return CheckResult(Verdict.OK, "schema", f"{found}")
+        return CheckResult(Severity.WARNING, "schema", text)
+    return CheckResult(Severity.OK, "schema", f"{found}")
 
 
 def _values(store: Store) -> Iterator[CheckResult]:
@@ -135,25 +135,25 @@ def _values(store: Store) -> Iterator[CheckResult]:
     for error in store.unreadable_values():
         count += 1
         if count <= NAMED:
-            yield CheckResult(Verdict.FAILURE, error.table, f"{error.what} cannot be read: {error.why}")
+            yield CheckResult(Severity.FAILURE, error.table, f"{error.what} cannot be read: {error.why}")
     if not count:
-        yield CheckResult(Verdict.OK, "values", "every stored value is as it was written")
+        yield CheckResult(Severity.OK, "values", "every stored value is as it was written")
         return
     text = (
         f"{count} stored values cannot be read and are left out; restore a backup, or stop slad and set them "
         "aside: slad doctor --quarantine"
     )
-    yield CheckResult(Verdict.FAILURE, "values", text)
+    yield CheckResult(Severity.FAILURE, "values", text)
 
 
 def _zones(store: Store) -> CheckResult:
     used, installed = store.meta("tzdata"), version("tzdata")
     if used == installed:
-        return CheckResult(Verdict.OK, "time zones", f"tzdata {installed}")
+        return CheckResult(Severity.OK, "time zones", f"tzdata {installed}")
     text = (
         f"deadlines come from tzdata {used}, but {installed} is installed; the next start derives them again"
     )
-    return CheckResult(Verdict.WARNING, "time zones", text)
+    return CheckResult(Severity.WARNING, "time zones", text)
 
 
 def _hours(store: Store) -> Iterator[CheckResult]:
@@ -162,15 +162,15 @@ def _hours(store: Store) -> Iterator[CheckResult]:
         text = (
             f"{short} schedules have a window from 00:00 to 23:59, a minute short of a whole day; write 24:00"
         )
-        yield CheckResult(Verdict.WARNING, "hours", text)
+        yield CheckResult(Severity.WARNING, "hours", text)
 
 
 def _clock(store: Store, now: int) -> CheckResult:
     newest = store.newest_audit()
     if newest is not None and newest > now + LATE_MS:
         text = f"set back? It says {format_instant(now)}, the newest command is of {format_instant(newest)}"
-        return CheckResult(Verdict.WARNING, "clock", text)
-    return CheckResult(Verdict.OK, "clock", format_instant(now))
+        return CheckResult(Severity.WARNING, "clock", text)
+    return CheckResult(Severity.OK, "clock", format_instant(now))
 
 
 def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
@@ -200,14 +200,14 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
                 wrong.append(f"{record.ticket_id} (stored {stored_at}, derived {wake_at})")
     if wrong:
         text = f"{len(wrong)} stored wakes differ from the facts, such as {', '.join(wrong[:EXAMPLES])}"
-        yield CheckResult(Verdict.FAILURE, "timers", text)
+        yield CheckResult(Severity.FAILURE, "timers", text)
     else:
         yield CheckResult(
-            Verdict.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts"
+            Severity.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts"
         )
     if overdue:
         text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
-        yield CheckResult(Verdict.WARNING, "overdue", text)
+        yield CheckResult(Severity.WARNING, "overdue", text)
 
 
 def _pass_through(store: Store, now: int) -> Iterator[CheckResult]:
@@ -219,12 +219,12 @@ def _pass_through(store: Store, now: int) -> Iterator[CheckResult]:
     if oldest is not None:
         text += f", {waiting} messages wait for it, the oldest for {(now - oldest) // SECOND_MS} s"
     stuck = oldest is not None and oldest < now - STUCK_MS
-    yield CheckResult(Verdict.WARNING if stuck else Verdict.OK, "pass-through", text)
+    yield CheckResult(Severity.WARNING if stuck else Severity.OK, "pass-through", text)
     parked = temporal.parked(EXAMPLES)
     if parked:
         names = ", ".join(f"{row.workflow_id} ({row.reason})" for row in parked)
         text = f"{temporal.count_parked()} workflows are parked, such as {names}; see `slad temporal release`"
-        yield CheckResult(Verdict.WARNING, "parked workflows", text)
+        yield CheckResult(Severity.WARNING, "parked workflows", text)
 
 
 def _tokens(store: Store, now: int) -> Iterator[CheckResult]:
@@ -242,4 +242,4 @@ def _consumers(store: Store) -> Iterator[CheckResult]:
         text = f"{lag} events behind" + (
             f", {parked} parked: `slad sinks parked` shows them" if parked else ""
         )
-        yield CheckResult(Verdict.WARNING if parked else Verdict.OK, f"consumer {consumer.name}", text)
+        yield CheckResult(Severity.WARNING if parked else Severity.OK, f"consumer {consumer.name}", text)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from slad.core.instants import HOUR_MS, SECOND_MS, format_instant
-from slad.engine.doctor import CheckResult, Verdict
+from slad.engine.doctor import CheckResult, Severity
 from slad.storage.database import REPLICA_KNOWS
 
 STILL_MS: Final = 60 * SECOND_MS
@@ -61,21 +61,21 @@ def examine_replication(database: Path, *, is_external: bool, now: int) -> Itera
                 "Litestream replicates this database while slad merges the WAL, so that it may have to copy "
                 'the whole database again: set storage.checkpoints = "external"'
             )
-            yield CheckResult(Verdict.WARNING, "checkpoints", text)
+            yield CheckResult(Severity.WARNING, "checkpoints", text)
         return
     wal = database.with_name(f"{database.name}-wal")
     written_at = _modified(wal) if wal.exists() else None
     if read_at is None:
         text = "slad leaves the WAL to Litestream, which has never been here; it grows without end"
-        yield CheckResult(Verdict.FAILURE, "checkpoints", text)
+        yield CheckResult(Severity.FAILURE, "checkpoints", text)
     elif written_at is not None and written_at > read_at + STILL_MS:
         text = (
             f"Litestream has read nothing since {format_instant(read_at)}, though slad wrote: what came "
             "since is in no replica, and the WAL grows"
         )
-        yield CheckResult(Verdict.FAILURE, "checkpoints", text)
+        yield CheckResult(Severity.FAILURE, "checkpoints", text)
     else:
-        yield CheckResult(Verdict.OK, "checkpoints", f"Litestream has read up to {format_instant(read_at)}")
+        yield CheckResult(Severity.OK, "checkpoints", f"Litestream has read up to {format_instant(read_at)}")
     yield _replica(database.with_name(REPLICA_KNOWS), now)
 
 
@@ -89,23 +89,23 @@ def examine_litestream(configuration: Path, database: Path) -> Iterator[CheckRes
         return
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         text = f"{configuration} cannot be read: {' '.join(str(error).split())}"
-        yield CheckResult(Verdict.WARNING, "litestream", text)
+        yield CheckResult(Severity.WARNING, "litestream", text)
         return
     wrong = [bound for bound in BOUNDS if not bound.least <= values[bound.key] <= bound.most]
     for bound in wrong:
         text = f"{configuration}: {bound.key} is {values[bound.key]}; {bound.otherwise}"
-        yield CheckResult(Verdict.WARNING, "litestream", f"{text} (ops/litestream/litestream.yml)")
+        yield CheckResult(Severity.WARNING, "litestream", f"{text} (ops/litestream/litestream.yml)")
     if not wrong:
-        yield CheckResult(Verdict.OK, "litestream", f"{configuration} makes no threshold late")
+        yield CheckResult(Severity.OK, "litestream", f"{configuration} makes no threshold late")
 
 
 def _replica(marker: Path, now: int) -> CheckResult:
     if not marker.exists():
         text = "no replica was ever read back: run slad replica check, and let its timer do so"
-        return CheckResult(Verdict.WARNING, "replica", text)
+        return CheckResult(Severity.WARNING, "replica", text)
     known = _modified(marker)
     text = f"when it was last read back, the replica knew everything before {format_instant(known)}"
-    return CheckResult(Verdict.OK if known > now - OLD_MS else Verdict.FAILURE, "replica", text)
+    return CheckResult(Severity.OK if known > now - OLD_MS else Severity.FAILURE, "replica", text)
 
 
 def _newest(folder: Path) -> int | None:

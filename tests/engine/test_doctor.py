@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from slad.core.instants import DAY_MS
-from slad.engine.doctor import CheckResult, Verdict, examine, examine_files
+from slad.engine.doctor import CheckResult, Severity, examine, examine_files
 from slad.storage.backup import inspect
 from slad.storage.database import DataDirectory
 from slad.storage.journal import Journal
@@ -26,7 +26,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def warned(database: Path) -> list[CheckResult]:
-    return [result for result in examine_files(database) if result.verdict is not Verdict.OK]
+    return [result for result in examine_files(database) if result.severity is not Severity.OK]
 
 
 def test_a_directory_as_slad_makes_it_is_well(database: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slad.core.instants import HOUR_MS, MINUTE_MS
-from slad.engine.doctor import CheckResult, Verdict
+from slad.engine.doctor import CheckResult, Severity
 from slad.engine.replica_checks import examine_litestream, examine_replication
 from slad.storage.database import REPLICA_KNOWS, mark
 from tests.paths import ROOT
@@ -46,7 +46,7 @@ def test_a_database_that_nobody_replicates_needs_no_word(database: Path) -> None
 def test_litestream_and_slad_that_both_merge(database: Path) -> None:
     litestream_read(database, NOW)
     check = found(database, is_external=False)["checkpoints"]
-    assert check.verdict is Verdict.WARNING
+    assert check.severity is Severity.WARNING
     assert 'set storage.checkpoints = "external"' in check.text
     litestream_read(database, NOW - 2 * HOUR_MS)
     assert found(database, is_external=False) == {}, "it was here once, and left"
@@ -54,16 +54,16 @@ def test_litestream_and_slad_that_both_merge(database: Path) -> None:
 
 def test_nobody_who_merges(database: Path) -> None:
     check = found(database, is_external=True)["checkpoints"]
-    assert (check.verdict, check.text[-22:]) == (Verdict.FAILURE, "; it grows without end")
+    assert (check.severity, check.text[-22:]) == (Severity.FAILURE, "; it grows without end")
 
 
 def test_a_litestream_that_stands_still(database: Path) -> None:
     touch(database.with_name("slad.db-wal"), NOW)
     litestream_read(database, NOW - 30_000)
-    assert found(database, is_external=True)["checkpoints"].verdict is Verdict.OK
+    assert found(database, is_external=True)["checkpoints"].severity is Severity.OK
     litestream_read(database, NOW - 61_000)
     check = found(database, is_external=True)["checkpoints"]
-    assert check.verdict is Verdict.FAILURE
+    assert check.severity is Severity.FAILURE
     assert check.text.startswith(
         "Litestream has read nothing since 2027-01-15T07:58:59Z, though slad wrote: what"
     )
@@ -72,20 +72,20 @@ def test_a_litestream_that_stands_still(database: Path) -> None:
 def test_a_quiet_database_is_no_litestream_that_stands_still(database: Path) -> None:
     touch(database.with_name("slad.db-wal"), NOW - 5 * HOUR_MS)
     litestream_read(database, NOW - 5 * HOUR_MS)
-    assert found(database, is_external=True)["checkpoints"].verdict is Verdict.OK
+    assert found(database, is_external=True)["checkpoints"].severity is Severity.OK
 
 
 def test_a_replica_that_was_never_read_back_and_one_that_does_not_move(database: Path) -> None:
-    assert found(database, is_external=True)["replica"].verdict is Verdict.WARNING
+    assert found(database, is_external=True)["replica"].severity is Severity.WARNING
     mark(database.parent, REPLICA_KNOWS, NOW - HOUR_MS)
-    assert found(database, is_external=True)["replica"].verdict is Verdict.OK
+    assert found(database, is_external=True)["replica"].severity is Severity.OK
     mark(database.parent, REPLICA_KNOWS, NOW - 3 * HOUR_MS)
     check = found(database, is_external=True)["replica"]
-    assert (check.verdict, check.text[-20:]) == (Verdict.FAILURE, "2027-01-15T05:00:00Z")
+    assert (check.severity, check.text[-20:]) == (Severity.FAILURE, "2027-01-15T05:00:00Z")
 
 
 def test_the_configuration_that_is_shipped_makes_no_threshold_late(database: Path) -> None:
-    assert [check.verdict for check in examine_litestream(SHIPPED, database)] == [Verdict.OK]
+    assert [check.severity for check in examine_litestream(SHIPPED, database)] == [Severity.OK]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_settings_that_make_thresholds_late(database: Path, setting: str, compla
     file = database.with_name("litestream.yml")
     file.write_text(f"dbs:\n  - path: {database}\n    {setting}\n  - path: /another.db\n")
     (check,) = examine_litestream(file, database)
-    assert check.verdict is Verdict.WARNING
+    assert check.severity is Severity.WARNING
     assert complaint in check.text
 
 
@@ -113,4 +113,4 @@ def test_a_configuration_of_other_databases_or_that_is_none(database: Path) -> N
     assert list(examine_litestream(file, database)) == []
     file.write_text("dbs: 7\n")
     (check,) = examine_litestream(file, database)
-    assert (check.verdict, "litestream.yml cannot be read" in check.text) == (Verdict.WARNING, True)
+    assert (check.severity, "litestream.yml cannot be read" in check.text) == (Severity.WARNING, True)

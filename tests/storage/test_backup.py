@@ -18,7 +18,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.instants import HOUR_MS, MINUTE_MS
-from slad.engine.doctor import Verdict, examine
+from slad.engine.doctor import Severity, examine
 from slad.storage import backup as backups
 from slad.storage.backup import back_up, back_up_into, inspect, restore, verify
 from slad.storage.database import DataDirectory
@@ -153,24 +153,24 @@ async def test_the_doctor_finds_all_well_and_then_what_is_wrong(tmp_path: Path) 
         await slad.backend.PauseSla(rpc.PauseSlaRequest(reason=1, **IDS))
         with inspect(tmp_path) as store:
             findings = list(examine(store, slad.now))
-        assert {finding.verdict for finding in findings} == {Verdict.OK}
+        assert {finding.severity for finding in findings} == {Severity.OK}
         with inspect(tmp_path) as store:
             late = list(examine(store, slad.now + HOUR_MS))
-        assert [f.check for f in late if f.verdict is Verdict.WARNING] == ["overdue"]
+        assert [f.check for f in late if f.severity is Severity.WARNING] == ["overdue"]
         with inspect(tmp_path) as store:
             early = list(examine(store, slad.now - 10 * MINUTE_MS))
-        assert [f.check for f in early if f.verdict is Verdict.WARNING] == ["clock"]
+        assert [f.check for f in early if f.severity is Severity.WARNING] == ["clock"]
     connection = apsw.Connection(str(tmp_path / "slad.db"))
     connection.execute("UPDATE tracking SET wake_at = wake_at + 60000 WHERE ticket_id = 'B'")
     with inspect(tmp_path) as store:
         sick = {f.check: f for f in examine(store, MONDAY_9 + 31 * MINUTE_MS)}
-    assert sick["timers"].verdict is Verdict.FAILURE
+    assert sick["timers"].severity is Severity.FAILURE
     assert "1 stored wakes differ from the facts, such as B" in sick["timers"].text
     connection.execute("UPDATE meta SET value = '2000.1' WHERE name = 'tzdata'")
     connection.close()
     with inspect(tmp_path) as store:
         sick = {f.check: f for f in examine(store, MONDAY_9 + 31 * MINUTE_MS)}
-    assert sick["time zones"].verdict is Verdict.WARNING
+    assert sick["time zones"].severity is Severity.WARNING
     assert "timers" not in sick, "they are derived anew anyway"
 
 
@@ -181,7 +181,7 @@ async def test_the_doctor_warns_of_a_day_that_ends_a_minute_early(tmp_path: Path
         await slad.start(schedule=short)
         with inspect(tmp_path) as store:
             (found,) = (finding for finding in examine(store, slad.now) if finding.check == "hours")
-    assert found.verdict is Verdict.WARNING
+    assert found.severity is Severity.WARNING
     assert found.text.startswith("1 schedules have a window from 00:00 to 23:59")
 
 
@@ -251,7 +251,7 @@ async def test_a_database_that_cannot_be_written_is_sound_all_the_same(
         await slad.start("A")
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with inspect(tmp_path) as store:
-        assert all(verdict is Verdict.OK for verdict, _, _ in examine(store, MONDAY_9))
+        assert all(verdict is Severity.OK for verdict, _, _ in examine(store, MONDAY_9))
     assert not [name for name in os.listdir(tmp_path) if name.startswith("slad.db-")]
 
 

@@ -15,7 +15,7 @@ from slad_client.v1 import types_pb2 as pb
 
 from slad.core.facts import FactKind
 from slad.core.instants import MINUTE_MS
-from slad.engine.doctor import Verdict, examine
+from slad.engine.doctor import Severity, examine
 from slad.storage.backup import inspect
 from slad.storage.checksums import message_checksum
 from slad.storage.codec import Message, encode
@@ -125,7 +125,7 @@ async def test_doctor_names_it_and_goes_on(damaged: tuple[str, Path]) -> None:
     name, data = damaged
     with inspect(data) as store:
         results = list(examine(store, MONDAY_9))
-    wrong = [result for result in results if result.verdict is Verdict.FAILURE]
+    wrong = [result for result in results if result.severity is Severity.FAILURE]
     # A consumer whose tenants cannot be read is for none: nothing is lost.
     assert bool(wrong) == (name != "consumer")
     assert results[-1].check == "consumer psa", "every check was made"

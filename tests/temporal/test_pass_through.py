@@ -20,7 +20,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from slad.core.errors import Refusal, Refused
 from slad.core.instants import MINUTE_MS, SECOND_MS
-from slad.engine.doctor import Verdict, examine
+from slad.engine.doctor import Severity, examine
 from slad.engine.time_source import WallClock
 from slad.storage.store import Store
 from slad.temporal.faults import Concern, TemporalFault
@@ -513,7 +513,7 @@ async def test_the_doctor_knows_whose_wakes_are_temporal_s(server: DevServer, tm
         await start(tried)
         await tried.drained()
         findings = list(examine(Store(apsw.Connection(str(tmp_path / "slad.db"))), _now()))
-        assert {finding.verdict for finding in findings} == {Verdict.OK}
+        assert {finding.severity for finding in findings} == {Severity.OK}
         (found,) = [finding for finding in findings if finding.check == "pass-through"]
         assert found.text == "1 tickets carried by Temporal"
 

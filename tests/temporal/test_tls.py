@@ -21,7 +21,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import WorkflowExecutionStatus
 
 from slad.config.settings import ConnectionSettings, RoutingSettings, TemporalSettings
-from slad.engine.doctor import Verdict
+from slad.engine.doctor import Severity
 from slad.temporal.passthrough.checkup import examine_link
 from slad.temporal.workflow.names import workflow_id
 from tests.slad_under_test import daemon_running
@@ -98,10 +98,10 @@ async def in_front_of(address: str, context: ssl.SSLContext) -> AsyncIterator[st
         await asyncio.sleep(0)
 
 
-async def verdict(settings: ConnectionSettings) -> tuple[Verdict, str]:
+async def verdict(settings: ConnectionSettings) -> tuple[Severity, str]:
     """What the doctor says of the connection."""
     first, *_ = await examine_link(settings)
-    return first.verdict, first.text
+    return first.severity, first.text
 
 
 async def test_a_ticket_goes_to_temporal_over_mtls(tmp_path: Path, papers: Papers) -> None:
@@ -110,7 +110,7 @@ async def test_a_ticket_goes_to_temporal_over_mtls(tmp_path: Path, papers: Paper
         async with in_front_of(server.address, papers.context()) as address:
             connection = papers.settings(address)
             assert await verdict(connection) == (
-                Verdict.OK, f"{address}, namespace default can be used, over TLS",
+                Severity.OK, f"{address}, namespace default can be used, over TLS",
             )  # fmt: skip
             settings = TemporalSettings(RoutingSettings("temporal"), connection)
             async with daemon_running(tmp_path / "data", now=None, temporal=settings) as slad:
@@ -132,7 +132,7 @@ async def test_what_is_wrong_with_the_papers_is_told(papers: Papers) -> None:
             (replace(good, tls_ca=certificate), "its certificate is not trusted"),
         ):
             found = await verdict(settings)
-            assert found[0] is Verdict.FAILURE
+            assert found[0] is Severity.FAILURE
             assert says in found[1], settings
 
 
@@ -140,7 +140,7 @@ async def test_a_server_without_tls_is_told(tmp_path: Path, papers: Papers) -> N
     with dev_server(tmp_path) as server:
         await server.client()
         found = await verdict(papers.settings(server.address))
-        assert found[0] is Verdict.FAILURE
+        assert found[0] is Severity.FAILURE
         assert "it does not speak TLS" in found[1]
 
 
@@ -191,7 +191,7 @@ async def frontend_running(papers: Papers) -> AsyncIterator[tuple[Frontend, Conn
 
 async def test_the_api_key_goes_with_every_call(papers: Papers) -> None:
     async with frontend_running(papers) as (frontend, settings):
-        assert (await verdict(replace(settings, api_key="secret-1")))[0] is Verdict.OK
+        assert (await verdict(replace(settings, api_key="secret-1")))[0] is Severity.OK
     assert len(frontend.calls) >= 3
     assert {call["temporal-namespace"] for call in frontend.calls[1:]} == {"desk"}
 
@@ -201,7 +201,7 @@ async def test_a_key_that_is_not_taken_is_told(papers: Papers, code: grpc.Status
     async with frontend_running(papers) as (frontend, settings):
         frontend.refuses_with = code
         found = await verdict(replace(settings, api_key="secret-2"))
-    assert found[0] is Verdict.FAILURE
+    assert found[0] is Severity.FAILURE
     assert "see temporal.api_key" in found[1]
     assert frontend.calls == []
 

@@ -13,7 +13,7 @@ import msgspec
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.tracking import Tracking
-from slad.engine.doctor import Verdict, examine
+from slad.engine.doctor import Severity, examine
 from slad.storage import epoch
 from slad.storage.codec import decode_tracking
 from slad.storage.database import DATABASE_NAME, DataDirectory
@@ -83,7 +83,7 @@ def reopened(data: Path, now: int) -> State:
         connection = apsw.Connection(os.fspath(data / DATABASE_NAME))
         store = Store(connection)
         for finding in examine(store.snapshot(), now):
-            assert finding.verdict is not Verdict.FAILURE, finding
+            assert finding.severity is not Severity.FAILURE, finding
         state = read_state(connection)
         store.close()
     finally:
