@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
+from slad.core.errors import BadTarget
 from slad.core.events import PHASES
 from slad.core.reading import Calendars, counted_until
 from slad.core.terms import Terms
 from slad.core.tracking import Tracking
 
 
-class NoOpenTime(ValueError):  # noqa: N818 - as ClockOutOfRange
+class NoOpenTime(BadTarget):
     """The clock of that name would count nothing until its fixed due date."""
-
-    def __init__(self, clock: str) -> None:
-        super().__init__(clock)
-        self.clock = clock
 
 
 def with_open_time(

@@ -25,6 +25,14 @@ class InvalidField(ValueError):  # noqa: N818 - as it reads where it is raised
         return InvalidField(f"{prefix}.{self.field}" if self.field else prefix, self.reason, self.message)
 
 
+class BadTarget(ValueError):  # noqa: N818 - as InvalidField
+    """The clock of that name cannot have the target that it is given."""
+
+    def __init__(self, clock: str) -> None:
+        super().__init__(clock)
+        self.clock = clock
+
+
 class DeadlineOutOfRange(ArithmeticError):  # noqa: N818 - as the contract calls it
     """A deadline would fall past the end of year 9999 (B6)."""
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from slad.core.due_dates import with_open_time
-from slad.core.errors import DeadlineOutOfRange, InvalidField, Refusal, Refused
+from slad.core.errors import BadTarget, InvalidField, Refusal, Refused
 from slad.core.events import Event, EventType
 from slad.core.facts import LIFE, MAX_AHEAD_MS, Fact, FactKind, Life, insert, up_to
 from slad.core.happened import NEW, carried_over, continued, happened, told_of
@@ -41,12 +41,8 @@ class ReopenMode(IntEnum):
     RESTART = 2
 
 
-class ClockOutOfRange(DeadlineOutOfRange):
+class ClockOutOfRange(BadTarget):
     """A threshold of the clock of that name would fall past year 9999 (B6)."""
-
-    def __init__(self, clock: str) -> None:
-        super().__init__(clock)
-        self.clock = clock
 
 
 def begin(tracking: Tracking, calendars: Calendars, now: int, *, suppress_past: bool = False) -> Transition:

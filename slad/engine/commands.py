@@ -10,10 +10,10 @@ import msgspec
 
 from slad.core.calendar import Calendar
 from slad.core.due_dates import NoOpenTime
-from slad.core.errors import InvalidField
+from slad.core.errors import BadTarget, InvalidField
 from slad.core.events import RESPONSE, PauseReason
 from slad.core.facts import Fact
-from slad.core.machine import ClockOutOfRange, ReopenMode
+from slad.core.machine import ReopenMode
 from slad.core.reading import Reading
 from slad.core.schedule import Schedule
 from slad.core.status import TrackingState
@@ -55,6 +55,18 @@ class ScheduleOffer(NamedTuple):
     """The compiled schedule, if it is large; None: compile it when it is needed."""
 
 
+KeyOf = Callable[[ScheduleOffer | None], int]
+"""The key of a schedule; None: every hour counts."""
+
+
+def place_for(priority_id: str, priorities: list[str]) -> int | None:
+    """The place of the target for a priority among targets with these; None: there is none.
+
+    A target without a priority stands for any that is not listed.
+    """
+    return next((priorities.index(wanted) for wanted in (priority_id, "") if wanted in priorities), None)
+
+
 class ClockOffer(NamedTuple):
     """A named clock as a caller states it."""
 
@@ -91,7 +103,7 @@ class TermsOffer(msgspec.Struct, frozen=True):
         """The named clock of that name."""
         return next((offer.terms for offer in self.clocks if offer.terms.name == name), None)
 
-    def under(self, key_of: Callable[[ScheduleOffer | None], int], policy_id: str) -> Terms:
+    def under(self, key_of: KeyOf, policy_id: str) -> Terms:
         """The terms, given what keys their schedules have and the policy that they come from.
 
         Without notification thresholds of their own they have the default ones (C4).
@@ -111,9 +123,7 @@ class TermsOffer(msgspec.Struct, frozen=True):
             self.resolution_due_at,
         )
 
-    def named(
-        self, key_of: Callable[[ScheduleOffer | None], int], schedule_key: int
-    ) -> tuple[ClockTerms, ...]:
+    def named(self, key_of: KeyOf, schedule_key: int) -> tuple[ClockTerms, ...]:
         """The named clocks, given the key of the ticket's own schedule."""
         return tuple(
             msgspec.structs.replace(
@@ -123,7 +133,7 @@ class TermsOffer(msgspec.Struct, frozen=True):
             for clock in self.clocks
         )
 
-    def refused(self, error: ClockOutOfRange | NoOpenTime) -> InvalidField:
+    def refused(self, error: BadTarget) -> InvalidField:
         """The error for a target that cannot be, with the path of its field (B6)."""
         if isinstance(error, NoOpenTime):
             return InvalidField(

@@ -8,12 +8,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from slad.core import machine
-from slad.core.due_dates import NoOpenTime
-from slad.core.errors import Refusal, Refused
+from slad.core.errors import BadTarget, Refusal, Refused
 from slad.core.events import PHASES, RESPONSE
 from slad.core.facts import READ_BY_CLOCKS, FactKind, insert, reported_code
 from slad.core.instants import format_instant
-from slad.core.machine import ClockOutOfRange, ReopenMode
+from slad.core.machine import ReopenMode
 from slad.core.settle import Transition
 from slad.core.status import TrackingState
 from slad.core.terms import Terms
@@ -65,7 +64,7 @@ def _start(work: UnitOfWork, command: Start) -> Outcome:
             )
         else:
             transition = machine.begin(tracking, calendars, work.now, suppress_past=command.suppress_past)
-    except (ClockOutOfRange, NoOpenTime) as error:
+    except BadTarget as error:
         raise command.terms.refused(error) from None
     generation = latest.generation + 1 if latest is not None else 1
     write = Write(TicketRef(command.tenant_id, command.ticket_id, generation), None, transition, heir_of)
@@ -162,7 +161,7 @@ def _retarget(work: UnitOfWork, command: Retarget) -> Outcome:
             started_at=command.started_at,
             suppress_past=command.suppress_past,
         )
-    except (ClockOutOfRange, NoOpenTime) as error:
+    except BadTarget as error:
         raise command.terms.refused(error) from None
     return outcome_of(tenant_id, record, transition)
 
@@ -224,7 +223,7 @@ def _mend(work: UnitOfWork, command: Mend) -> Outcome:
         transition = machine.align(
             live.tracking, wanted, work.catalog.calendar, work.now, suppress_past=start.suppress_past
         )
-    except (ClockOutOfRange, NoOpenTime) as error:
+    except BadTarget as error:
         raise start.terms.refused(error) from None
     return outcome_of(command.tenant_id, live, transition)
 

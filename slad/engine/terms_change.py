@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from slad.core import machine
-from slad.core.due_dates import NoOpenTime
-from slad.core.errors import InvalidField
-from slad.core.machine import ClockOutOfRange
+from slad.core.errors import BadTarget, InvalidField
 from slad.core.reading import Calendars, Reading
 from slad.core.settle import Transition
 from slad.core.terms import ClockTerms, Terms, ThresholdSpec
 from slad.core.tracking import CycleKey, Tracking
 from slad.engine.catalog import EVERY_HOUR
-from slad.engine.commands import Command, ScheduleOffer, TermsOffer
-
-KeyOf = Callable[[ScheduleOffer | None], int]
-"""The key of a schedule; None: every hour counts."""
+from slad.engine.commands import Command, KeyOf, ScheduleOffer, TermsOffer, place_for
 
 
 class Selection(NamedTuple):
@@ -108,14 +103,12 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
         return TermsOffer("", 0, 0, (), (0, 0, 0), self.schedule, "", clocks)
 
     def _target(self, priority_id: str) -> TermsOffer:
-        # A target without a priority stands for any that is not listed.
-        for wanted in (priority_id, ""):
-            for target in self.targets:
-                if target.priority_id == wanted:
-                    return target
-        raise InvalidField("targets", "NO_TARGET", f"no target has priority_id {priority_id!r}")
+        place = place_for(priority_id, [target.priority_id for target in self.targets])
+        if place is None:
+            raise InvalidField("targets", "NO_TARGET", f"no target has priority_id {priority_id!r}")
+        return self.targets[place]
 
-    def refused(self, error: ClockOutOfRange | NoOpenTime, priority_id: str) -> InvalidField:
+    def refused(self, error: BadTarget, priority_id: str) -> InvalidField:
         """The error for a target that cannot be, with the path of its field."""
         if self.clocks is not None and error.clock in {offer.terms.name for offer in self.clocks.clocks}:
             return self.clocks.refused(error)
@@ -156,7 +149,7 @@ def changed_terms(
     terms = change.applied_to(tracking.terms, key_of)
     try:
         return machine.retarget(tracking, terms, calendars, now, suppress_past=suppress_past)
-    except (ClockOutOfRange, NoOpenTime) as error:
+    except BadTarget as error:
         raise change.refused(error, terms.priority_id) from None
 
 

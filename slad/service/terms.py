@@ -18,7 +18,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import build_schedule
 from slad.core.terms import check_minutes
 from slad.engine.catalog import LruCache
-from slad.engine.commands import ScheduleOffer, TermsOffer
+from slad.engine.commands import ScheduleOffer, TermsOffer, place_for
 from slad.engine.terms_change import TermsChange
 from slad.service.clock_terms import read_clocks
 from slad.service.fields import (
@@ -145,12 +145,11 @@ class TermsReader:
             self._check_target(f"targets[{index}]", target)
         if not request.priority_id:
             return 0, targets[0]
-        # A target without a priority stands for any that is not listed.
-        for wanted in (request.priority_id, ""):
-            for index, target in enumerate(targets):
-                if target.priority_id == wanted:
-                    return index, target
-        raise InvalidField("priority_id", "NO_TARGET", f"no target has priority_id {request.priority_id!r}")
+        place = place_for(request.priority_id, [target.priority_id for target in targets])
+        if place is None:
+            text = f"no target has priority_id {request.priority_id!r}"
+            raise InvalidField("priority_id", "NO_TARGET", text)
+        return place, targets[place]
 
     def _check_target(self, path: str, target: pb.SlaPolicyTarget) -> None:
         self._fields.optional_id(f"{path}.target_id", target.target_id)
