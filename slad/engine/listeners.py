@@ -45,8 +45,6 @@ class Listeners:
 
     events_committed: Callable[[list[EventRow]], None] = _nobody
     """The events of a turn, in order."""
-    messages_committed: Callable[[set[str]], None] = _nobody
-    """For which workflows there is something to do."""
     turn_begins: Callable[[], None] = _nobody
     """At least once a second, but for the time that a commit takes."""
     writable_changes: Callable[[bool], None] = _nobody

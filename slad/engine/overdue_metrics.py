@@ -1,4 +1,4 @@
-"""The cycles that are overdue, and how far the ledger is filled (docs/metrics.md)."""
+"""The cycles that are overdue (docs/metrics.md)."""
 
 from __future__ import annotations
 

@@ -23,18 +23,7 @@ RETRY_DELAY_S: Final = 1
 MAX_TEXT: Final = 1_000
 """Characters of a message or a path; a status travels in headers, which hold 16 KiB in all."""
 
-_CODES: Final[dict[Refusal, int]] = {
-    Refusal.DATA_LOSS: code_pb2.DATA_LOSS,
-    Refusal.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
-    Refusal.PERMISSION_DENIED: code_pb2.PERMISSION_DENIED,
-    Refusal.NOT_FOUND: code_pb2.NOT_FOUND,
-    Refusal.ALREADY_EXISTS: code_pb2.ALREADY_EXISTS,
-    Refusal.FAILED_PRECONDITION: code_pb2.FAILED_PRECONDITION,
-    Refusal.OUT_OF_RANGE: code_pb2.OUT_OF_RANGE,
-    Refusal.RESOURCE_EXHAUSTED: code_pb2.RESOURCE_EXHAUSTED,
-    Refusal.UNAVAILABLE: code_pb2.UNAVAILABLE,
-    Refusal.UNIMPLEMENTED: code_pb2.UNIMPLEMENTED,
-}
+_CODES: Final = {kind: code_pb2.Code.Value(kind.name) for kind in Refusal}
 
 
 def status_of(error: Exception) -> status_pb2.Status:

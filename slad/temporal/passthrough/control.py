@@ -15,7 +15,6 @@ from slad.core.tracking import Engine
 from slad.engine.engine import SlaEngine
 from slad.engine.outgoing import Outgoing
 from slad.engine.time_source import TimeSource
-from slad.engine.unit_of_work import UnitOfWork
 from slad.storage.rows import ParkedRow
 from slad.storage.store import Lineage, Store
 from slad.storage.temporal_store import TemporalStore
@@ -153,11 +152,11 @@ class TemporalPassThrough:
         One that Temporal refuses again meanwhile is parked again, and not released a second time.
         """
         if workflow_id is not None:
-            return await self._engine.write(lambda work: release(work, [workflow_id]))
+            return await self._engine.write(partial(release, [workflow_id]))
         released, last = 0, ""
         while rows := self._outbox.parked_after(last, RELEASED_AT_ONCE):
             names = [row.workflow_id for row in rows]
-            released += await self._engine.write(partial(_release_all, names))
+            released += await self._engine.write(partial(release, names))
             last = names[-1]
         return released
 
@@ -192,7 +191,3 @@ async def _kept_going(run: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("the pass-through to Temporal continues shortly")
         await asyncio.sleep(RESTART_S)
-
-
-def _release_all(names: list[str], work: UnitOfWork) -> int:
-    return release(work, names)

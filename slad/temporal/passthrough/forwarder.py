@@ -80,8 +80,6 @@ class Forwarder:
         self._link = link
         self._mender = mender
         self._tries: Counter[str] = Counter()
-        self.sent = 0
-        """Messages that Temporal has taken from this run of the daemon."""
 
     async def run(self) -> None:
         """Serves until it is cancelled."""
@@ -139,7 +137,6 @@ class Forwarder:
                 if await self._has_to_pause(waiting, fault):
                     return self._pause(name)
             else:
-                self.sent += 1
                 self._tries.pop(name, None)
                 await self._engine.write(partial(_taken, waiting.message_key))
 

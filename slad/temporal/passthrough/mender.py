@@ -43,8 +43,6 @@ class Mender:
         self._link = link
         self._restart = restart
         self._repairs: Counter[str] = Counter()
-        self.repaired = 0
-        """Workflows that were started again."""
 
     async def mend(self, name: str, tracking_key: int) -> bool:
         """Looks at the workflow of a ticket, and does something about it if it does not run.
@@ -62,7 +60,6 @@ class Mender:
         elif self._restart and self._repairs[name] < MAX_REPAIRS:
             log.warning("workflow %s has ended or vanished under a live ticket; it is started again", name)
             self._repairs[name] += 1
-            self.repaired += 1
             await self._engine.write(partial(restart_workflow, name=name, tracking_key=tracking_key))
         else:
             log.error("workflow %s has ended or vanished under a live ticket; it is parked", name)

@@ -53,7 +53,7 @@ def tell_anew(name: str, work: UnitOfWork) -> bool:
     return True
 
 
-def release(work: UnitOfWork, names: Sequence[str]) -> int:
+def release(names: Sequence[str], work: UnitOfWork) -> int:
     """Goes on with those of these workflows that are parked; how many there were.
 
     What one was parked for may be mended by other terms, so it is told how its ticket stands now.
