@@ -67,60 +67,29 @@ def fault_of(settings: ConnectionSettings, error: Exception) -> TemporalFault:
     if of_link is not None:
         return TemporalFault(Concern.LINK, of_link)
     if error.status is RPCStatusCode.NOT_FOUND:
-        return TemporalFault(Concern.WORKFLOW_GONE, _gone())
-    too_large = any(words in error.message.lower() for words in TOO_LARGE)
-    return TemporalFault(Concern.MESSAGE, _too_large() if too_large else _refused(error.status))
+        gone = Refused(Refusal.NOT_FOUND, GONE, "the workflow has ended or is not there")
+        return TemporalFault(Concern.WORKFLOW_GONE, gone)
+    if any(words in error.message.lower() for words in TOO_LARGE):
+        text = "the schedule or the facts of the ticket are more than Temporal accepts in one message"
+        refused = Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_PAYLOAD_TOO_LARGE", text)
+    else:
+        text = f"Temporal refuses the message ({error.status.name}); see the log of slad"
+        refused = Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_REFUSED", text)
+    return TemporalFault(Concern.MESSAGE, refused)
 
 
 def _of_link(settings: ConnectionSettings, error: RPCError) -> Refused | None:
+    where, namespace = f"Temporal at {settings.address}", repr(settings.namespace)
     if error.status in LINK_TROUBLE:
         return unreachable(settings, error.status.name)
     if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED):
-        return _denied(settings)
+        text = f"{where} does not allow slad to use namespace {namespace}"
+        return Refused(Refusal.FAILED_PRECONDITION, DENIED, text)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        return _busy()
+        return Refused(
+            Refusal.RESOURCE_EXHAUSTED, "TEMPORAL_BUSY", "Temporal accepts no more calls at the moment"
+        )
     if error.status is RPCStatusCode.NOT_FOUND and NAMESPACE_NOT_FOUND in error.raw_grpc_status:
-        return _no_namespace(settings)
+        text = f"{where} has no namespace {namespace}"
+        return Refused(Refusal.FAILED_PRECONDITION, "TEMPORAL_NAMESPACE_MISSING", text)
     return None
-
-
-def _no_namespace(settings: ConnectionSettings) -> Refused:
-    return Refused(
-        Refusal.FAILED_PRECONDITION,
-        "TEMPORAL_NAMESPACE_MISSING",
-        f"Temporal at {settings.address} has no namespace {settings.namespace!r}",
-    )
-
-
-def _gone() -> Refused:
-    return Refused(Refusal.NOT_FOUND, "TEMPORAL_WORKFLOW_GONE", "the workflow has ended or is not there")
-
-
-def _denied(settings: ConnectionSettings) -> Refused:
-    return Refused(
-        Refusal.FAILED_PRECONDITION,
-        DENIED,
-        f"Temporal at {settings.address} does not allow slad to use namespace {settings.namespace!r}",
-    )
-
-
-def _busy() -> Refused:
-    return Refused(
-        Refusal.RESOURCE_EXHAUSTED, "TEMPORAL_BUSY", "Temporal accepts no more calls at the moment"
-    )
-
-
-def _too_large() -> Refused:
-    return Refused(
-        Refusal.FAILED_PRECONDITION,
-        "TEMPORAL_PAYLOAD_TOO_LARGE",
-        "the schedule or the facts of the ticket are more than Temporal accepts in one message",
-    )
-
-
-def _refused(status: RPCStatusCode) -> Refused:
-    return Refused(
-        Refusal.FAILED_PRECONDITION,
-        "TEMPORAL_REFUSED",
-        f"Temporal refuses the message ({status.name}); see the log of slad",
-    )
