@@ -105,12 +105,13 @@ class Consumers:
                 c.row.created_at,
                 c.row.acknowledged_at,
                 c.tenants,
-                await self._behind_since(c.acknowledged),
+                await self.behind_since(c.acknowledged),
             )
             for name, c in sorted(self._consumers.items())
         ]
 
-    async def _behind_since(self, acknowledged: int) -> int | None:
+    async def behind_since(self, acknowledged: int) -> int | None:
+        """When the oldest event after a sequence was committed, UTC epoch ms; None: there is none."""
         oldest = await self._hub.next_event(acknowledged) if self._hub.owed(acknowledged) else None
         return oldest and recorded_at(oldest.body)
 

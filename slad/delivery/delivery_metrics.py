@@ -8,7 +8,6 @@ from typing import Final
 from slad.core.metrics import MS_PER_SECOND, Metric, MetricKind, Sample
 from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
-from slad.engine.event_codec import recorded_at
 
 LAG = Metric("slad_consumer_lag_events", MetricKind.GAUGE, "Events not yet acknowledged.", ("consumer",))
 LAG_TIME = Metric(
@@ -39,13 +38,10 @@ class DeliveryMetrics:
         """The values now. Of each consumer that is behind, one event is looked up."""
         found = []
         for row, acknowledged, streams in self._consumers.rows():
-            name = row.name
-            lag, behind_ms = self._hub.owed(acknowledged), 0
-            oldest = await self._hub.next_event(acknowledged) if lag else None
-            if oldest is not None:
-                behind_ms = max(0, self._now() - recorded_at(oldest.body))
+            name, since = row.name, await self._consumers.behind_since(acknowledged)
+            behind_ms = 0 if since is None else max(0, self._now() - since)
             found += [
-                Sample(LAG, lag, (name,)),
+                Sample(LAG, self._hub.owed(acknowledged), (name,)),
                 Sample(LAG_TIME, behind_ms / MS_PER_SECOND, (name,)),
                 Sample(STREAMS, streams, (name,)),
             ]

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from slad_client.v1 import types_pb2 as pb
 
@@ -91,6 +91,13 @@ def set_ms(message: Timestamp | Duration, ms: int) -> None:
     message.seconds, rest = divmod(ms, 1_000)
     if rest:
         message.nanos = rest * 1_000_000
+
+
+def set_instants(message: Message, **instants: int | None) -> None:
+    """Sets Timestamp fields by their names (UTC epoch ms); those of None stay absent."""
+    for field, instant in instants.items():
+        if instant is not None:
+            set_ms(getattr(message, field), instant)
 
 
 def decode_event(body: bytes) -> pb.SlaEvent | None:

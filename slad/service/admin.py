@@ -11,6 +11,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.errors import InvalidField
 from slad.delivery.consumers import Consumers, ConsumerView
 from slad.delivery.sinks.sinks import Sinks, SinkView
+from slad.engine.event_codec import set_instants, set_ms
 from slad.engine.query_thread import QueryThread
 from slad.service.access import caller
 from slad.service.fields import Fields, at_most, page_size, sequence
@@ -92,11 +93,12 @@ def _consumer(view: ConsumerView) -> rpc.SlaConsumer:
         lag=view.lag,
         streams=view.streams,
     )
-    message.created_at.FromMilliseconds(view.created_at)
-    if view.acknowledged_at is not None:
-        message.acknowledged_at.FromMilliseconds(view.acknowledged_at)
-    if view.behind_since is not None:
-        message.behind_since.FromMilliseconds(view.behind_since)
+    set_instants(
+        message,
+        created_at=view.created_at,
+        acknowledged_at=view.acknowledged_at,
+        behind_since=view.behind_since,
+    )
     return message
 
 
@@ -115,13 +117,12 @@ def _sink(view: SinkView) -> rpc.SlaSink:
         parked=view.parked,
         last_error=tally.last_error,
     )
-    for timestamp, instant in (
-        (message.last_failed_at, tally.last_failed_at),
-        (message.last_delivered_at, tally.last_delivered_at),
-        (message.next_attempt_at, tally.next_attempt_at),
-    ):
-        if instant is not None:
-            timestamp.FromMilliseconds(instant)
+    set_instants(
+        message,
+        last_failed_at=tally.last_failed_at,
+        last_delivered_at=tally.last_delivered_at,
+        next_attempt_at=tally.next_attempt_at,
+    )
     return message
 
 
@@ -132,5 +133,5 @@ def _parked(row: ParkedEventRow) -> rpc.ParkedSlaEvent:
         reason=row.reason,
         replaying=bool(row.released),
     )
-    message.parked_at.FromMilliseconds(row.parked_at)
+    set_ms(message.parked_at, row.parked_at)
     return message

@@ -8,7 +8,7 @@ from slad_client.v1 import attainment_pb2 as pb
 
 from slad.core.ledger import LedgerEntry
 from slad.engine.attainment import Attainment, OpenCycle, Report, ReportRow
-from slad.engine.event_codec import set_ms
+from slad.engine.event_codec import set_instants, set_ms
 from slad.engine.forecast import Forecast, ForecastRow
 from slad.engine.giving_way import giving_way
 from slad.engine.grouping import Group
@@ -107,11 +107,7 @@ def _entry(entry: LedgerEntry, **fields: object) -> pb.SlaLedgerEntry:
         excused=entry.excused,
         **fields,  # type: ignore[arg-type]
     )
-    set_ms(message.opened_at, entry.opened_at)
-    if entry.due_at is not None:
-        set_ms(message.due_at, entry.due_at)
-    if entry.closed_at is not None:
-        set_ms(message.closed_at, entry.closed_at)
+    set_instants(message, opened_at=entry.opened_at, due_at=entry.due_at, closed_at=entry.closed_at)
     message.target.FromMilliseconds(entry.target_ms)
     message.elapsed.FromMilliseconds(entry.elapsed_ms)
     message.paused.FromMilliseconds(entry.paused_ms)
@@ -167,8 +163,7 @@ def _forecast_cycle(cycle: OpenCycle) -> pb.SlaForecastCycle:
         priority_id=entry.priority_id,
         owner=entry.owner,
     )
-    if clock.due_at is not None:
-        set_ms(message.due_at, clock.due_at)
+    set_instants(message, due_at=clock.due_at)
     if cycle.is_overdue:
         message.overdue_by.FromMilliseconds(clock.elapsed_ms - clock.target_ms)
     return message

@@ -16,7 +16,7 @@ from slad.core.status import TrackingState
 from slad.core.tracking import Tracking
 from slad.engine.commands import Answer, RequestIdentity
 from slad.engine.engine import SlaEngine
-from slad.engine.event_codec import set_ms
+from slad.engine.event_codec import set_instants
 from slad.engine.execute import execute
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
@@ -151,10 +151,7 @@ def _differences(ticket_id: str, found: Iterable[ClockDifference]) -> bytes:
             fired=difference.fired,
             retracted=difference.retracted,
         )
-        if difference.due_before is not None:
-            set_ms(added.due_before, difference.due_before)
-        if difference.due_after is not None:
-            set_ms(added.due_after, difference.due_after)
+        set_instants(added, due_before=difference.due_before, due_after=difference.due_after)
     return reply.SerializeToString()
 
 

@@ -25,7 +25,7 @@ from slad.delivery.consumers import Consumers
 from slad.delivery.hub import EventHub
 from slad.engine.commands import Answer
 from slad.engine.engine import SlaEngine
-from slad.engine.event_codec import set_ms
+from slad.engine.event_codec import set_instants, set_ms
 from slad.engine.giving_way import giving_way
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
@@ -147,9 +147,7 @@ class SlaDebug:
                 lag=hub.owed(acknowledged),
                 streams=streams,
             )
-            set_ms(consumer.created_at, row.created_at)
-            if row.acknowledged_at is not None:
-                set_ms(consumer.acknowledged_at, row.acknowledged_at)
+            set_instants(consumer, created_at=row.created_at, acknowledged_at=row.acknowledged_at)
 
 
 def _call_count(meter: CallMeter) -> rpc.SlaCallCount:

@@ -17,7 +17,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.schedule import Schedule, format_date, format_hours
 from slad.core.terms import ClockTerms, Terms
 from slad.core.tracking import Fired
-from slad.engine.event_codec import set_ms
+from slad.engine.event_codec import set_instants, set_ms
 from slad.engine.protobuf_bytes import embedded, tag_of
 from slad.engine.queries import LiveTracking, Queries
 from slad.engine.query_thread import QueryThread
@@ -79,8 +79,7 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
     set_ms(start.started_at, tracking.started_at)
     response_met = history.response.reported if history.response else None
     row = rpc.SlaTrackingImport(start=start, response_met=response_met)
-    if history.response_at is not None:
-        set_ms(row.response_completed_at, history.response_at)
+    set_instants(row, response_completed_at=history.response_at)
     _add_stops(row, history)
     row.facts.extend(_fact(fact) for fact in history.readable if fact.kind in _FACT_KINDS)
     row.fired.extend(map(_fired, tracking.fired))
@@ -93,15 +92,12 @@ def _add_stops(row: rpc.SlaTrackingImport, history: History) -> None:
         pause = row.pauses.add(reason=pb.SlaPauseReason.ValueType(reason))
         if reason is PauseReason.OTHER:
             pause.reason_code = hold.reason
-        set_ms(pause.paused_at, hold.from_ms)
-        if hold.to_ms is not None:
-            set_ms(pause.resumed_at, hold.to_ms)
+        set_instants(pause, paused_at=hold.from_ms, resumed_at=hold.to_ms)
     resolutions = {fact.at for fact in history.readable if fact.kind == FactKind.RESOLVE}
     for stop in history.stops:
         if stop.reason is None and stop.to_ms is not None:
             closed = row.closed.add(resolved=stop.from_ms in resolutions)
-            set_ms(closed.closed_at, stop.from_ms)
-            set_ms(closed.reopened_at, stop.to_ms)
+            set_instants(closed, closed_at=stop.from_ms, reopened_at=stop.to_ms)
 
 
 _FACT_KINDS: Final = {
@@ -137,11 +133,12 @@ def _fired(fired: Fired) -> rpc.SlaFiredThreshold:
         message.clock = fired.clock
     else:
         message.phase = pb.SlaPhase.ValueType(fired.clock)
-    if fired.opened_at:
-        set_ms(message.cycle_opened_at, fired.opened_at)
-    set_ms(message.scheduled_at, fired.scheduled_at)
-    if fired.fired_at:
-        set_ms(message.fired_at, fired.fired_at)
+    set_instants(
+        message,
+        cycle_opened_at=fired.opened_at or None,
+        scheduled_at=fired.scheduled_at,
+        fired_at=fired.fired_at or None,
+    )
     return message
 
 

@@ -9,6 +9,7 @@ from slad_client.v1 import pass_through_pb2 as rpc
 from slad.core.errors import Refusal, Refused
 from slad.core.status import TrackingState
 from slad.core.tracking import Engine
+from slad.engine.event_codec import set_instants, set_ms
 from slad.engine.query_thread import QueryThread
 from slad.service.fields import Fields, enum, page_key, page_token
 
@@ -48,11 +49,10 @@ class SlaPassThrough:
                 late=view.late,
                 parked=view.parked,
             )
-            if view.oldest_waiting_at is not None:
-                reply.oldest_waiting_at.FromMilliseconds(view.oldest_waiting_at)
+            set_instants(reply, oldest_waiting_at=view.oldest_waiting_at)
             for row in view.parked_first:
                 parked = reply.parked_workflows.add(workflow_id=row.workflow_id, reason=row.reason)
-                parked.parked_at.FromMilliseconds(row.parked_at)
+                set_ms(parked.parked_at, row.parked_at)
         return reply.SerializeToString()
 
     async def HandOverSlaTrackings(self, request: rpc.HandOverSlaTrackingsRequest) -> bytes:

@@ -9,6 +9,7 @@ from slad_client.v1 import tokens_pb2 as rpc
 from slad.core.access import Role, Tenants
 from slad.core.errors import InvalidField
 from slad.core.instants import DAY_MS
+from slad.engine.event_codec import set_instants
 from slad.engine.giving_way import giving_way
 from slad.service.access import caller
 from slad.service.fields import Fields, at_most, duration_ms, enum, instant
@@ -80,11 +81,11 @@ def _token(row: TokenRow) -> rpc.SlaToken:
         tenant_ids=sorted(tenants or ()),
         all_tenants=tenants is None,
     )
-    message.created_at.FromMilliseconds(row.created_at)
-    if row.expires_at is not None:
-        message.expires_at.FromMilliseconds(row.expires_at)
-    if row.rotated_at is not None:
-        message.rotated_at.FromMilliseconds(row.rotated_at)
-    if row.revoked_at is not None:
-        message.revoked_at.FromMilliseconds(row.revoked_at)
+    set_instants(
+        message,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        rotated_at=row.rotated_at,
+        revoked_at=row.revoked_at,
+    )
     return message
