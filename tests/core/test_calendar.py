@@ -24,9 +24,13 @@ from slad.core.schedule import ALWAYS, Holiday, Schedule, Window
 from slad.core.zones import load_zone
 from tests.core.naive_hours import Entry, NaiveHours, ms
 from tests.core.tickets import schedule_of
-from tests.paths import ROOT
+from tests.paths import ROOT, VECTORS
 
-VECTORS = json.loads((ROOT / "tests" / "vectors" / "business_time.json").read_text())["cases"]
+CASES = [
+    case
+    for name in ("business_time", "date_overrides")
+    for case in json.loads((VECTORS / f"{name}.json").read_text())["cases"]
+]
 
 WORKDAYS: tuple[Entry, ...] = tuple((day, "09:00", "17:00", True) for day in range(1, 6))
 ALL_WEEK: tuple[Entry, ...] = tuple((day, "00:00", "24:00", True) for day in range(7))
@@ -59,7 +63,7 @@ def deadline(made: Calendar, start: str, minutes: float) -> str:
 @pytest.mark.parametrize("questions", [0, NEAR_AFTER], ids=["by layers", "laid out"])
 def test_all_vectors(questions: int) -> None:
     wrong = []
-    for number, case in enumerate(VECTORS):
+    for number, case in enumerate(CASES):
         made, start = compile_calendar(schedule_of(case["schedule"])), ms(case["start"])
         for _ in range(questions):
             made.advance_many(start, [MINUTE_MS])
@@ -71,7 +75,7 @@ def test_all_vectors(questions: int) -> None:
             found, expected = made.open_between(start, ms(case["end"])), case["expect_minutes"] * MINUTE_MS
         if found != expected:
             wrong.append((number, case["kind"], case["schedule"]["timezone"], found, expected))
-    assert len(VECTORS) == 1200
+    assert len(CASES) == 1_400
     assert wrong == []
 
 
@@ -632,7 +636,7 @@ ANSWERS = """
 from slad.core.calendar import compile_calendar
 from slad.core.near_weeks import NEAR_AFTER
 from slad.core.schedule import build_schedule
-from tests.paths import ROOT
+from tests.paths import ROOT, VECTORS
 def answers():
     made = compile_calendar(build_schedule(
         timezone="Europe/Berlin", is_24x7=False,

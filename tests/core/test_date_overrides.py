@@ -1,22 +1,16 @@
-"""Date overrides by worked examples: the shared vectors, and the corners of B8 one by one."""
+"""Date overrides by worked examples: the corners of B8 one by one (the vectors are in test_calendar.py)."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from slad.core.calendar import Calendar, compile_calendar
 from slad.core.errors import InvalidField
-from slad.core.instants import DAY_MS, MINUTE_MS, format_instant
-from slad.core.near_weeks import NEAR_AFTER
+from slad.core.instants import DAY_MS, format_instant
 from slad.core.schedule import MAX_DATE_OVERRIDES, Schedule, build_schedule
 from tests.core.naive_hours import Entry, NaiveHours, Override, ms
-from tests.core.tickets import schedule_of
-from tests.paths import VECTORS
-
-CASES = json.loads((VECTORS / "date_overrides.json").read_text())["cases"]
 
 WORKDAYS: tuple[Entry, ...] = tuple((day, "09:00", "17:00", True) for day in range(1, 6))
 
@@ -43,25 +37,6 @@ def open_hours(made: Calendar, first: str, last: str) -> list[str]:
         for part in parts
         if part.is_open
     ]
-
-
-@pytest.mark.parametrize("questions", [0, NEAR_AFTER], ids=["by layers", "laid out"])
-def test_all_vectors(questions: int) -> None:
-    wrong = []
-    for number, case in enumerate(CASES):
-        made, start = compile_calendar(schedule_of(case["schedule"])), ms(case["start"])
-        for _ in range(questions):
-            made.advance_many(start, [MINUTE_MS])
-        if case["kind"] == "deadline":
-            (found,) = made.advance_many(start, [case["minutes"] * MINUTE_MS])
-            expected = ms(case["expect"])
-            assert made.advance(start, case["minutes"] * MINUTE_MS) == found
-        else:
-            found, expected = made.open_between(start, ms(case["end"])), case["expect_minutes"] * MINUTE_MS
-        if found != expected:
-            wrong.append((number, case["kind"], found, expected))
-    assert len(CASES) == 200
-    assert wrong == []
 
 
 @pytest.mark.parametrize(

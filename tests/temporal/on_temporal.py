@@ -7,7 +7,6 @@ AdvanceTime finds every threshold reported at its instant.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
-import pytest
 from google.protobuf.empty_pb2 import Empty
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
@@ -28,7 +26,7 @@ from slad.engine.time_source import VirtualClock
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.slad_under_test import MONDAY_9, Slad, daemon_running
-from tests.temporal.time_skipping import JARS, PROGRAM
+from tests.temporal.time_skipping import JARS, PROGRAM, java_of_the_test_server
 
 PATIENCE = timedelta(seconds=60)
 
@@ -46,13 +44,7 @@ class TestServers:
     __test__ = False
 
     def __init__(self) -> None:
-        java = shutil.which("java")
-        if java is None or not any(JARS.glob("temporal-test-server-*.jar")):
-            pytest.skip(
-                "Temporal's test server is missing; fetch it with Java 17 and Maven: mvn -q -B "
-                "-f tests/temporal/test_server/pom.xml dependency:copy-dependencies "
-                "-DoutputDirectory=$PWD/.tools/temporal-test-server"
-            )
+        java = java_of_the_test_server()
         self._process = subprocess.Popen(
             [java, "-XX:TieredStopAtLevel=1", "-Xmx1g", "-cp", f"{JARS}/*", str(PROGRAM)],
             stdin=subprocess.PIPE,

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
 import msgspec
 from temporalio.client import WorkflowHandle
 
@@ -61,15 +60,7 @@ async def daemon_lives(server: TimeSkipping, daemon: Recorder, record: Record) -
     await overdue.pause(181)
     await record("daemon-overdue-and-paused", handle)
 
-    failures = 2
-
-    async def fail(_request: Any, context: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
-
-    daemon.judge = fail
+    daemon.refuse(times=2)
     away = Ticket(server.client, await server.now(), "away")
     handle = await away.start(terms(100, None))
     await server.sleep_until(away.at(80))

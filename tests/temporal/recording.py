@@ -55,6 +55,16 @@ class Recorder(worker_pb2_grpc.SlaWorkerServicer):
                 )
         return rpc.ReportSlaThresholdsResponse(outcomes=outcomes)
 
+    def refuse(self, times: int) -> None:
+        """Is away (UNAVAILABLE) for so many calls."""
+        left = iter(range(times))
+
+        async def judge(_: rpc.ReportSlaThresholdsRequest, context: Any) -> None:
+            if next(left, None) is not None:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+
+        self.judge = judge
+
     def of(self, ticket_id: str) -> list[tuple[str, int]]:
         """(phase, percent) of a ticket's reports, in order."""
         return [(r.phase, r.percent) for r in self.reports if r.ticket_id == ticket_id]

@@ -208,15 +208,7 @@ async def test_a_daemon_that_is_away_gets_the_report_when_it_is_back(
     tmp_path: Path, daemon: Recorder
 ) -> None:
     """Tried once within the workflow task, then by an activity, whose retries add no history."""
-    failures = 3
-
-    async def fail(_request: Any, context: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
-
-    daemon.judge = fail
+    daemon.refuse(times=3)
     async with time_skipping(NINE, tmp_path) as server, worker(server, daemon):
         ticket = Ticket(server.client, NINE)
         await ticket.start(terms(100, None))

@@ -47,9 +47,8 @@ class TimeSkipping:
         await self.sleep(milliseconds=max(0, instant_ms - await self.now()))
 
 
-@asynccontextmanager
-async def time_skipping(begins: int, directory: Path) -> AsyncIterator[TimeSkipping]:
-    """A server whose time begins at `begins` (UTC epoch ms)."""
+def java_of_the_test_server() -> str:
+    """Java, where it and what the server needs is there; else the test skips."""
     java = shutil.which("java")
     if java is None or not any(JARS.glob("temporal-test-server-*.jar")):
         pytest.skip(
@@ -57,6 +56,13 @@ async def time_skipping(begins: int, directory: Path) -> AsyncIterator[TimeSkipp
             "-f tests/temporal/test_server/pom.xml dependency:copy-dependencies "
             "-DoutputDirectory=$PWD/.tools/temporal-test-server"
         )
+    return java
+
+
+@asynccontextmanager
+async def time_skipping(begins: int, directory: Path) -> AsyncIterator[TimeSkipping]:
+    """A server whose time begins at `begins` (UTC epoch ms)."""
+    java = java_of_the_test_server()
     wrapper = directory / "temporal-test-server"
     command = f"'{java}' -XX:TieredStopAtLevel=1 -Xmx1g -cp '{JARS}/*' '{PROGRAM}' \"$1\" {begins}"
     wrapper.write_text(f"#!/bin/sh\nexec {command} 2>/dev/null\n")
