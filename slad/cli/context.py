@@ -62,12 +62,11 @@ def add_command(
         raise CommandError(f"{name!r} is not a name of a context: letters, digits, and _ . - are allowed")
     if address is None:
         raise CommandError("give the --address of the daemon: host:port or unix:PATH")
-    for file in filter(None, (token_file, ca, client_certificate, client_key)):
+    files = token_file, ca, client_certificate, client_key
+    for file in filter(None, files):
         if not file.is_file():
             raise CommandError(f"there is no file {file}")
-    paths = (
-        str(file.absolute()) if file else "" for file in (token_file, ca, client_certificate, client_key)
-    )
+    paths = (str(file.absolute()) if file else "" for file in files)
     added = contexts.load().with_added(name, Context(_absolute(checked_address(address)), *paths))
     contexts.save(added.using(name) if use else added)
     click.echo(f"added {name}" + (", which is in use now" if use else f"; `slad context use {name}` uses it"))

@@ -14,14 +14,6 @@ from slad.core.picture import threshold_label
 from slad.core.status import TimerStatus
 from slad.core.time_text import open_span
 
-STATUSES: Final = {
-    TimerStatus.ON_TRACK: "on track",
-    TimerStatus.AT_RISK: "at risk",
-    TimerStatus.RESPONSE_BREACHED: "response breached",
-    TimerStatus.RESOLUTION_BREACHED: "resolution breached",
-    TimerStatus.PAUSED: "paused",
-}
-
 _NOT_IN_PATHS: Final = frozenset({".", ".."})
 """Browsers take these for directories, however they are written."""
 
@@ -36,6 +28,9 @@ class Word(NamedTuple):
 def word(name: str, prefix: str) -> str:
     """`SLA_EVENT_TYPE_PAUSE_CHANGED` → `pause changed`."""
     return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+STATUSES: Final = {status: word(status.name, "") for status in TimerStatus}
 
 
 def state_word(status: pb.SlaStatus) -> Word:

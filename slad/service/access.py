@@ -25,6 +25,7 @@ from slad.core.access import STRANGER, TRUSTED, Caller, Role
 from slad.core.errors import InvalidField, Refusal, Refused
 from slad.core.instants import SECOND_MS
 from slad.engine.commands import Command
+from slad.service.channelz import CHANNELZ
 from slad.service.endings import end, endable
 from slad.service.places import Kind
 from slad.service.tokens import Tokens
@@ -122,13 +123,7 @@ RULES: Final[Mapping[str, Rule]] = {
     # Probes have no token; it tells only SERVING or not.
     "grpc.health.v1.Health.Check": Rule(None, Reach.NOTHING),
     "grpc.health.v1.Health.Watch": Rule(None, Reach.NOTHING, kind=Kind.PROBE),
-    "grpc.channelz.v1.Channelz.GetTopChannels": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetServers": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetServer": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetServerSockets": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetChannel": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetSubchannel": Rule(_ADMIN, Reach.EVERYTHING),
-    "grpc.channelz.v1.Channelz.GetSocket": Rule(_ADMIN, Reach.EVERYTHING),
+    **{method.full_name: Rule(_ADMIN, Reach.EVERYTHING) for method in CHANNELZ.methods},
 }
 """By full name."""
 

@@ -244,36 +244,26 @@ def row_of(
     tzdata: str,
 ) -> LedgerRow:
     """What is stored of a revision of a closed cycle."""
-    entry = revision.entry
-    assert entry.closed_at is not None
-    assert entry.verdict is not None
-    return LedgerRow(
-        tracking_key,
-        tenant_key,
-        ticket_id,
-        generation,
-        revision.number,
-        revision.recorded_at,
-        _text(attributes),
-        tzdata,
-        entry.clock,
-        entry.cycle_key,
-        entry.cycle,
-        entry.opened_at,
-        entry.policy_id,
-        entry.priority_id,
-        entry.owner,
-        entry.due_at,
-        entry.closed_at,
-        entry.target_ms,
-        entry.elapsed_ms,
-        entry.paused_ms,
-        _text(entry.paused_by),
-        entry.verdict.value,
-        None if entry.reported_met is None else int(entry.reported_met),
-        entry.reason_code,
-        entry.note,
-        int(entry.excused),
+    *cycle, paused_by, verdict, reported_met, reason_code, note, excused = revision.entry
+    assert verdict is not None
+    return LedgerRow._make(
+        [
+            tracking_key,
+            tenant_key,
+            ticket_id,
+            generation,
+            revision.number,
+            revision.recorded_at,
+            _text(attributes),
+            tzdata,
+            *cycle,
+            _text(paused_by),
+            verdict.value,
+            None if reported_met is None else int(reported_met),
+            reason_code,
+            note,
+            int(excused),
+        ]
     )
 
 

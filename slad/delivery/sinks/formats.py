@@ -82,6 +82,11 @@ PAYLOAD: Final = {
 ATTRIBUTE: Final = "attributes."
 """`attributes.NAME` is an attribute of the tracking."""
 
+
+def _of_threshold(field: str) -> Callable[[pb.SlaEvent], Any]:
+    return lambda event: getattr(event.threshold, field) if event.HasField("threshold") else None
+
+
 _SOURCES: Final[Mapping[str, Callable[[pb.SlaEvent], Any]]] = {
     "event_id": lambda event: event.event_id,
     "sequence": lambda event: event.sequence,
@@ -92,13 +97,11 @@ _SOURCES: Final[Mapping[str, Callable[[pb.SlaEvent], Any]]] = {
     "phase": lambda event: _PHASES.get(event.phase),
     "clock": lambda event: event.clock or None,
     "cycle": lambda event: event.cycle or None,
-    "threshold_percent": lambda event: event.threshold.percent if event.HasField("threshold") else None,
+    "threshold_percent": _of_threshold("percent"),
     "escalation_level": lambda event: event.threshold.escalation_level or None,
-    "breach": lambda event: event.threshold.breach if event.HasField("threshold") else None,
-    "superseded": lambda event: event.threshold.superseded if event.HasField("threshold") else None,
-    "notification_superseded": lambda event: (
-        event.threshold.notification_superseded if event.HasField("threshold") else None
-    ),
+    "breach": _of_threshold("breach"),
+    "superseded": _of_threshold("superseded"),
+    "notification_superseded": _of_threshold("notification_superseded"),
     "met": lambda event: event.met if event.HasField("met") else None,
     "occurred_at": lambda event: instant(event.occurred_at),
     "recorded_at": lambda event: instant(event.recorded_at),

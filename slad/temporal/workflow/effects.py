@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from msgspec import Struct
 
     from slad.core.errors import InvalidField
-    from slad.core.events import Event, EventType, Phase
+    from slad.core.events import Event, EventType
     from slad.core.instants import from_datetime
     from slad.temporal.workflow import wire
     from slad.temporal.workflow.documents import instant_text
@@ -172,46 +172,28 @@ class AlgaOutlet:
 def _calls(tenant_id: str, ticket_id: str, event: Event) -> list[tuple[Activity, Struct]]:
     """AlgaPSA's activities for an event, in AlgaPSA's order."""
     assert event.phase
+    ticket = {"tenant_id": tenant_id, "ticket_id": ticket_id}
     phase, crossing = PHASE_NAMES[event.phase], event.crossing
+
+    def audit(name: str, **data: Any) -> tuple[Activity, Struct]:
+        return Activity.AUDIT, AuditInput(**ticket, event_type=name, event_data=data)
+
     if crossing is None:
-        name = "sla_response_completed" if event.phase is Phase.RESPONSE else "sla_resolution_completed"
-        return [
-            (
-                Activity.AUDIT,
-                AuditInput(
-                    tenant_id=tenant_id, ticket_id=ticket_id, event_type=name, event_data={"met": event.met}
-                ),
-            )
-        ]
-    threshold = ThresholdInput(
-        tenant_id=tenant_id, ticket_id=ticket_id, phase=phase, threshold_percent=crossing.percent
-    )
-    reached = event.type is EventType.THRESHOLD_REACHED
+        return [audit(f"sla_{phase}_completed", met=event.met)]
+    if event.type is EventType.THRESHOLD_RETRACTED:
+        at = instant_text(crossing.scheduled_at)
+        name = "sla_threshold_retracted"
+        told = audit(name, phase=phase, thresholdPercent=crossing.percent, scheduledAt=at)
+        status = StatusInput(**ticket, phase=phase, breached=False)
+        return [(Activity.UPDATE_STATUS, status), told] if crossing.breach else [told]
+    threshold = ThresholdInput(**ticket, phase=phase, threshold_percent=crossing.percent)
     calls: list[tuple[Activity, Struct]] = []
-    if reached and crossing.notification:
+    if crossing.notification:
         calls.append((Activity.NOTIFY, threshold))
     if crossing.breach:
-        status = StatusInput(tenant_id=tenant_id, ticket_id=ticket_id, phase=phase, breached=reached)
-        calls.append((Activity.UPDATE_STATUS, status))
-    if reached and crossing.escalation_level:
+        calls.append((Activity.UPDATE_STATUS, StatusInput(**ticket, phase=phase, breached=True)))
+    if crossing.escalation_level:
         calls.append((Activity.ESCALATE, threshold))
-    if not reached:
-        data = {
-            "phase": phase,
-            "thresholdPercent": crossing.percent,
-            "scheduledAt": instant_text(crossing.scheduled_at),
-        }
-        calls.append(
-            (
-                Activity.AUDIT,
-                AuditInput(
-                    tenant_id=tenant_id,
-                    ticket_id=ticket_id,
-                    event_type="sla_threshold_retracted",
-                    event_data=data,
-                ),
-            )
-        )
     return calls
 
 
