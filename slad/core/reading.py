@@ -52,6 +52,8 @@ class ClockReading(msgspec.Struct, frozen=True):
     """Crossings up to and including this instant have happened."""
     key: CycleKey
     """What makes it the same cycle whatever facts arrive (K4)."""
+    counted_ms: int
+    """What of `elapsed_ms` has counted by `now`: less while the end of the cycle is ahead (M6)."""
 
     @property
     def name(self) -> str:
@@ -113,7 +115,7 @@ class ClockReading(msgspec.Struct, frozen=True):
 
     def has_counted(self, percent: int) -> bool:
         """Whether so much of the target has counted by now."""
-        return self.elapsed_ms * 100 >= self.target_ms * percent
+        return self.counted_ms * 100 >= self.target_ms * percent
 
     def still_holds(self, instant: int | None, scheduled_at: int, known: int) -> bool:
         """Whether a crossing announced for `scheduled_at`, and by the facts now at `instant`, is to stand.
@@ -203,6 +205,7 @@ def read(
                     run.halted_at,
                     now if run.halted_at is None or now < run.halted_at else run.halted_at,
                     key or (clock.name, cycle.opened_at),
+                    run.counted_ms,
                 )
             )
     clocks = tuple(found)
@@ -228,6 +231,7 @@ class _Run(msgspec.Struct, frozen=True):
     stretches: Unstopped | Counted
     elapsed_ms: int
     halted_at: int | None
+    counted_ms: int
 
 
 def _ran_alike(cycle: Cycle, clock: ClockTerms, other: Cycle, others: ClockTerms) -> bool:
@@ -254,9 +258,17 @@ def _run(
     if stops:
         stops = within(stops, opened_at, closed_at)
     if not stops:
-        return _Run(Unstopped(opened_at), calendar.open_between(opened_at, until), closed_at)
+        return _ran(Unstopped(opened_at), calendar, until, closed_at, max(opened_at, now))
     # AlgaPSA knows the two clocks that need no name, and its accounting is theirs alone (K5).
     accounting = tracking.accounting if clock.is_unnamed else PauseAccounting.BUSINESS_TIME
     stretches = STRETCHES[accounting](calendar, opened_at, stops, until)
     halted_at = closed_at if stops[-1].to_ms is not None else stops[-1].from_ms
-    return _Run(stretches, stretches.elapsed(calendar, until), halted_at)
+    return _ran(stretches, calendar, until, halted_at, max(opened_at, now))
+
+
+def _ran(
+    stretches: Unstopped | Counted, calendar: BusinessTime, until: int, halted_at: int | None, now: int
+) -> _Run:
+    elapsed_ms = stretches.elapsed(calendar, until)
+    counted_ms = elapsed_ms if until <= now else stretches.elapsed(calendar, now)
+    return _Run(stretches, elapsed_ms, halted_at, counted_ms)

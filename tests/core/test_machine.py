@@ -334,6 +334,23 @@ def test_what_is_reached_before_a_stop_that_was_told_ahead_fires_however_late(ki
     assert fired == [1, 2, 3]
 
 
+@pytest.mark.parametrize("percents", [(1, 2), (1, 2, 10)])
+def test_new_terms_judge_what_has_counted_by_now_though_the_end_is_told_ahead(
+    percents: tuple[int, ...],
+) -> None:
+    """M5, M6: 10 % of the longer target is not reached yet, whether the new terms name it or not."""
+    state = machine.begin(tracking(MONDAY_9, terms(1, None, (10,))), ALWAYS, MONDAY_9)
+    state = machine.fire(state.tracking, ALWAYS, MONDAY_9 + 6_000)
+    state = obey(state, FactKind.RESPOND, MONDAY_9 + 9_000, MONDAY_9 + 13_000)
+    state = machine.retarget(state.tracking, terms(2, None, percents), ALWAYS, MONDAY_9 + 9_500)
+    retracted = [
+        event.crossing.percent
+        for event in state.events
+        if event.type is EventType.THRESHOLD_RETRACTED and event.crossing
+    ]
+    assert retracted == [10]
+
+
 def test_continuing_a_ticket_that_was_cancelled_twice_lets_it_live() -> None:
     """M1: a cancel that came late went before another; both are taken back."""
     cancelled = obey(begun(), FactKind.CANCEL, MONDAY_9 + 30 * MINUTE_MS)
