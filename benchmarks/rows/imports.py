@@ -97,8 +97,8 @@ ROW = Row(
     run,
     90,
     retired="20,000 a second and 0.30 of apsw. That is 50 µs for a row of which up to fourteen thresholds "
-    "are decided, in Python. The targets that stay are 83 µs for a row. By a profile of November 2026 it takes "
-    "some 120 µs of the event loop's CPU: 29 to read and check it, 43 to decide, 36 for its rows of events, "
-    "ledger and audit, 12 for the rest; the thread that writes takes 24 more. A second process could take over "
-    "the first two, but would have to know what a turn has decided so far.",
+    "are decided, in Python. The targets that stay are 83 µs for a row. By a profile of November 2026 it "
+    "takes some 120 µs of the event loop's CPU: 29 to read and check it, 43 to decide, 36 for its rows of "
+    "events, ledger and audit, 12 for the rest; the thread that writes takes 24 more. A second process could "
+    "take over the first two, but would have to know what a turn has decided so far.",
 )
