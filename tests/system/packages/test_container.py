@@ -110,9 +110,9 @@ def running(image: Image, mounted: dict[str, Path]) -> Iterator[subprocess.Popen
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        # Killed, it would leave what runs in it behind.
+        process.terminate()
+        process.wait(PATIENCE_S)
 
 
 def test_it_is_small_rights_and_says_what_it_needs(image: Image) -> None:
