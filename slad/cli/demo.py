@@ -35,7 +35,7 @@ from slad.cli.explain import horizon, timeline_parts
 from slad.cli.help import example
 from slad.cli.output import Cell, Printer, console, fancy, output_option, show, table
 from slad.cli.ticket_view import bar, lanes, left, word
-from slad.config.settings import is_installed
+from slad.config.extras import has_console
 from slad.core.instants import to_datetime
 
 FRAMES_A_SECOND: Final = 12
@@ -137,7 +137,7 @@ class _Day:
 
 def _show_in_browser(seconds: float) -> None:
     """Plays the morning at once and the afternoon before the reader's eyes, then stands still."""
-    if not (is_installed("aiohttp") and is_installed("jinja2")):
+    if not has_console():
         raise CommandError("the console is not installed: pip install 'slad[console]'", EXIT_CANNOT_START)
     address = f"127.0.0.1:{_free_port()}"
     with _own_daemon("--console-listen", address) as channel:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from slad.config.addresses import split_host_port
 from slad.core.events import EventType
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_instant, parse_instant
 from slad.core.terms import CLOCK_NAME
@@ -225,6 +226,11 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _host_port(text: str) -> str:
+    split_host_port(text)
+    return text
+
+
 def _readable(text: str) -> Path:
     path = _path(text)
     try:
@@ -258,6 +264,9 @@ ReadableFile = Annotated[Path, Form("FILE", _readable)]
 """A file that can be read when the setting is."""
 
 Address = Annotated[str, Form("ADDR")]
+
+HostPort = Annotated[str, Form("ADDR", _host_port)]
+"""An address of TCP alone."""
 """Where to listen."""
 
 FencePlace = Annotated[str, Form("PLACE", _fence_place)]

@@ -6,19 +6,20 @@ of the TOML file, the flag `--log-level` and the variable `SLAD_LOG_LEVEL`.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from slad.config.addresses import AddressError, check, split_host_port
+from slad.config.addresses import AddressError, check
+from slad.config.extras import has_console, is_installed
 from slad.config.kinds import (
     Address,
     ClockName,
     Directory,
     FencePlace,
     File,
+    HostPort,
     HttpUrl,
     Instant,
     SecretText,
@@ -68,7 +69,7 @@ class MetricsSettings(Table, frozen=True):
     """Where metrics are to be had, and what they tell apart."""
 
     listen: Annotated[
-        Address | None,
+        HostPort | None,
         "Serve Prometheus metrics over HTTP at host:port, such as 127.0.0.1:7524. By default nowhere.",
     ] = None
     clocks: Annotated[
@@ -77,11 +78,6 @@ class MetricsSettings(Table, frozen=True):
     ] = ()
 
     def __post_init__(self) -> None:
-        if self.listen is not None:
-            try:
-                split_host_port(self.listen)
-            except AddressError as error:
-                raise SettingError("listen", str(error)) from None
         if len(self.clocks) > MAX_CLOCKS_TOLD_APART:
             raise SettingError(
                 "clocks", f"{len(self.clocks)} names, at most {MAX_CLOCKS_TOLD_APART} are allowed"
@@ -98,7 +94,7 @@ class ConsoleSettings(Table, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
-        if self.listen is not None and not (is_installed("aiohttp") and is_installed("jinja2")):
+        if self.listen is not None and not has_console():
             raise SettingError("listen", "the console is not installed: pip install 'slad[console]'")
 
 
@@ -397,11 +393,3 @@ class Settings(Table, frozen=True, kw_only=True):
                 check(address, with_tls=self.tls.cert is not None)
             except AddressError as error:
                 raise SettingError(key, str(error)) from None
-
-
-def is_installed(package: str) -> bool:
-    """Whether `package` can be imported."""
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:  # the package that it would lie in
-        return False

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
-from collections.abc import AsyncGenerator, Hashable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +36,7 @@ from slad.delivery.hub import EventHub
 from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
+from slad.service.places import Shares
 
 MAX_QUERY: Final = 1_000
 """Characters of what is searched for."""
@@ -75,7 +75,7 @@ class Pages:
         self._boards = Boards(parts.calls, parts.queries, parts.hub, breaches, parts.clock)
         self.grpc_address = ""
         """What the commands that a page shows call."""
-        self._streams: Counter[Hashable] = Counter()
+        self._live = Shares(MAX_STREAMS, MAX_STREAMS_OF_CALLER)
         self._ending = asyncio.Event()
         self._fragments: dict[tuple[int, str], tuple[NowView, asyncio.Future[str]]] = {}
 
@@ -196,22 +196,13 @@ class Pages:
     async def _stream(
         self, request: web.Request, who: Caller, fragments: AsyncGenerator[str]
     ) -> web.StreamResponse:
-        caller = who.tenants or who.token_id
-        most = MAX_STREAMS_OF_CALLER if caller else MAX_STREAMS
-        if self._streams[caller] >= most or self._streams.total() >= MAX_STREAMS:
-            message = f"{MAX_STREAMS} pages are live already, or {most} of yours"
-            raise Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)
         stream = LiveStream(request)
-        self._streams[caller] += 1
         try:
-            with self._calls.stream(who):
+            with self._live.taken(who.tenants or who.token_id, _too_many), self._calls.stream(who):
                 await stream.send(fragments, self._ending)
         except Refused:
             if not stream.response.prepared:
                 raise
-        finally:
-            self._streams[caller] -= 1
-            self._streams += Counter()  # without those that have none
         return stream.response
 
     # --- signing in
@@ -315,3 +306,8 @@ async def _form(request: web.Request) -> Mapping[str, Any]:
         raise
     except Exception as error:  # of whatever kind: its encoding, its charset, its parts, or too slow
         raise web.HTTPBadRequest(text=type(error).__name__) from None
+
+
+def _too_many(most: int, whose: str) -> Refused:
+    message = f"{most} pages {whose} are live already"
+    return Refused(Refusal.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", message)

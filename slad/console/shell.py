@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -25,6 +24,7 @@ from slad.engine.queries import Queries
 from slad.engine.query_thread import QueryThread
 from slad.engine.time_source import TimeSource
 from slad.service.access import become, holder
+from slad.service.places import Shares
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Shell:
         self._calls = calls
         self._queries = queries
         self._clock = clock
-        self._waiting: Counter[Hashable] = Counter()
+        self._waiting = Shares(MAX_WAITING, MAX_WAITING_OF_CALLER)
         self._templates = Environment(
             loader=PackageLoader("slad.console"),
             autoescape=True,
@@ -103,17 +103,8 @@ class Shell:
 
     async def read(self, query: Callable[[Queries], T]) -> T:
         """What `query` makes on the thread that reads. Raises what it raises, and Refused (OVERLOADED)."""
-        caller = holder()
-        most = MAX_WAITING_OF_CALLER if caller else MAX_WAITING
-        if self._waiting[caller] >= most or self._waiting.total() >= MAX_WAITING:
-            message = f"{MAX_WAITING} pages wait already, or {most} of yours"
-            raise Refused(Refusal.UNAVAILABLE, "OVERLOADED", message)
-        self._waiting[caller] += 1
-        try:
+        with self._waiting.taken(caller := holder(), _overloaded):
             return await self._queries.run(query, caller)
-        finally:
-            self._waiting[caller] -= 1
-            self._waiting += Counter()  # without those that have none
 
     def trouble(self, request: web.Request, told: Trouble) -> web.Response:
         """The page that says why another one cannot be shown; it waits for no thread."""
@@ -128,3 +119,7 @@ class Shell:
 def html(text: str, code: int = 200) -> web.Response:
     """An answer that is a page."""
     return web.Response(text=text, status=code, content_type="text/html", charset="utf-8")
+
+
+def _overloaded(most: int, whose: str) -> Refused:
+    return Refused(Refusal.UNAVAILABLE, "OVERLOADED", f"{most} pages {whose} wait already")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum, auto
 from typing import Final
 
@@ -13,6 +13,9 @@ from slad.core.errors import Refusal, Refused
 
 RETRY_S: Final = 5
 """What a caller is told to wait who finds no place."""
+
+IN_ALL: Final = "in all"
+OF_YOURS: Final = "of yours"
 
 
 class Kind(Enum):
@@ -30,23 +33,23 @@ class Kind(Enum):
     """A stream that shows no tickets: a watch of health, which needs no token, or a reflection."""
 
 
-class Places:
-    """Places for calls of one kind: `most`, as `setting` says, and for a caller `share` (`_per_caller`)."""
+class Shares:
+    """`most` of something at once, and `share` of it for each holder; a falsy one is nobody in particular."""
 
-    def __init__(self, what: str, setting: str, most: int, share: int) -> None:
-        self._what = what
-        self._setting = setting
+    def __init__(self, most: int, share: int) -> None:
         self._most = most
         self._share = share
         self._taken: Counter[Hashable] = Counter()
 
     @contextmanager
-    def taken(self, holder: Hashable) -> Iterator[None]:
-        """A place of `holder`'s. Raises Refused (RESOURCE_EXHAUSTED) when there is none."""
+    def taken(self, holder: Hashable, full: Callable[[int, str], Refused]) -> Iterator[None]:
+        """One of them for `holder`. Raises what `full` makes of how many there are, and whose: "of yours"
+        or "in all".
+        """
         if self._taken.total() >= self._most:
-            raise self._full("in all", self._setting, self._most)
-        if self._taken[holder] >= self._share:
-            raise self._full("of yours", f"{self._setting}_per_caller", self._share)
+            raise full(self._most, IN_ALL)
+        if holder and self._taken[holder] >= self._share:
+            raise full(self._share, OF_YOURS)
         self._taken[holder] += 1
         try:
             yield
@@ -55,7 +58,21 @@ class Places:
             if not self._taken[holder]:
                 del self._taken[holder]
 
-    def _full(self, whose: str, setting: str, most: int) -> Refused:
+
+class Places:
+    """Places for calls of one kind: `most`, as `setting` says, and for a caller `share` (`_per_caller`)."""
+
+    def __init__(self, what: str, setting: str, most: int, share: int) -> None:
+        self._what = what
+        self._setting = setting
+        self._shares = Shares(most, share)
+
+    def taken(self, holder: Hashable) -> AbstractContextManager[None]:
+        """A place of `holder`'s. Raises Refused (RESOURCE_EXHAUSTED) when there is none."""
+        return self._shares.taken(holder, self._full)
+
+    def _full(self, most: int, whose: str) -> Refused:
+        setting = f"{self._setting}_per_caller" if whose is OF_YOURS else self._setting
         return Refused(
             Refusal.RESOURCE_EXHAUSTED,
             "TOO_MANY_STREAMS",

@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 from msgspec import Meta
 
 from slad.cli.main import main
-from slad.config import settings as slad_settings
 from slad.config.kinds import EventTypeName, File, Instant, NetworkText, SettingError, Span, kind_of
 from slad.config.reader import DEFAULT, FLAG, SETTINGS, ConfigurationError, Value, configure
 from slad.config.settings import Settings
@@ -229,7 +228,7 @@ def test_metrics_tell_a_bounded_number_of_clocks_apart(tmp_path: Path) -> None:
 def test_traces_without_opentelemetry_are_a_wrong_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"traces.endpoint": Value("http://127.0.0.1:4317", FLAG)}
     assert configure(given).settings().traces.endpoint == "http://127.0.0.1:4317"
-    monkeypatch.setattr(slad_settings, "find_spec", lambda name: None)
+    monkeypatch.setattr("slad.config.extras.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'slad\[otel\]'"):
         configure(given).settings()
     assert configure({}).settings().traces.endpoint is None
