@@ -145,43 +145,48 @@ def test_the_command_line(tmp_path: Path) -> None:
         options = ["--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--config", str(config)]
         with slad_process(*options) as daemon:
             (address,) = daemon.addresses
-            with grpc.insecure_channel(address) as channel:
-                stub = sla_backend_pb2_grpc.SlaBackendStub(channel)
-                for name in ("A", "B", "C"):
-                    request = backend.StartSlaTrackingRequest(tenant_id="acme", ticket_id=name)
-                    request.targets.add(response_time_minutes=60, is_24x7=True)
-                    stub.StartSlaTracking(request, timeout=30)
+
+            def start(ticket_id: str) -> None:
+                request = backend.StartSlaTrackingRequest(tenant_id="acme", ticket_id=ticket_id)
+                request.targets.add(response_time_minutes=60, is_24x7=True)
+                with grpc.insecure_channel(address) as channel:
+                    sla_backend_pb2_grpc.SlaBackendStub(channel).StartSlaTracking(request, timeout=30)
 
             def sinks(*arguments: str) -> str:
                 done = command("sinks", *arguments, "--address", address)
                 assert done.returncode == 0, done.stderr
                 return done.stdout
 
-            def standing() -> dict[str, Any]:
-                (sink,) = json.loads(sinks("list", "--json"))
-                return sink  # type: ignore[no-any-return]
+            def until(**fields: str) -> None:
+                sink: dict[str, Any] = {}
+                while {name: sink.get(name) for name in fields} != fields:
+                    (sink,) = json.loads(sinks("list", "--json"))
 
-            while (standing()["lag"], standing()["parked"], standing()["failures"]) != ("0", "1", "2"):
-                pass
+            # One after the other, so that the success after which B gets its second chance is A's.
+            start("B")
+            until(parked="1", failures="1")
+            start("A")
+            until(delivered="1", failures="2")
+            start("C")
+            until(delivered="2", lag="0")
             header, row = sinks("list").splitlines()
             assert header.split()[:7] == ["SINK", "TYPE", "STATE", "LAG", "DELIVERED", "FAILURES", "PARKED"]
             assert row.split()[:7] == ["hook", "webhook", "ready", "0", "2", "2", "1"]
             header, row = sinks("parked", "hook").splitlines()
             assert header.split() == ["SEQUENCE", "TENANT", "TICKET", "TYPE", "PARKED", "ATTEMPTS", "REASON"]
-            assert row.split()[:4] == ["2", "acme", "B", "started"]
+            assert row.split()[:4] == ["1", "acme", "B", "started"]
             assert row.endswith("2         answers 422: it does not take this event")
             (parked,) = map(json.loads, sinks("parked", "hook", "--json").splitlines())
             assert parked["event"]["ticket_id"] == "B"
 
             target.behaviour = lambda request: Reply()
-            assert sinks("replay", "hook", "2") == "1 event will be delivered again\n"
-            while standing()["parked"] != "0":
-                pass
+            assert sinks("replay", "hook", "1") == "1 event will be delivered again\n"
+            until(parked="0")
             assert sinks("discard", "hook", "--all") == "discarded 0 events\n"
             assert sinks("parked", "hook").splitlines()[1:] == []
-            gone = command("sinks", "replay", "hook", "2", "--address", address)
+            gone = command("sinks", "replay", "hook", "1", "--address", address)
             assert gone.returncode == 6
-            assert gone.stderr.startswith("slad: sink 'hook' has not parked event 2")
+            assert gone.stderr.startswith("slad: sink 'hook' has not parked event 1")
             assert command("sinks", "parked", "none", "--address", address).returncode == 6
             assert command("sinks", "replay", "hook", "--address", address).returncode == 2
             assert command("sinks", "discard", "hook", "2", "--all", "--address", address).returncode == 2
