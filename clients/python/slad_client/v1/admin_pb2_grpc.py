@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SlaAdminStub(object):
-    """The operator's side of slad.
+    """Consumers and sinks, for the operator.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class SlaAdminStub(object):
 
 
 class SlaAdminServicer(object):
-    """The operator's side of slad.
+    """Consumers and sinks, for the operator.
     """
 
     def ListSlaConsumers(self, request, context):
@@ -79,35 +79,35 @@ class SlaAdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RemoveSlaConsumer(self, request, context):
-        """Forgets a consumer, and with it its claim on the events that it has not acknowledged.
+        """Removes a consumer. slad no longer keeps events for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSlaSinks(self, request, context):
-        """The sinks that are configured: targets that the daemon itself delivers events to, and how they stand.
+        """The configured sinks (targets to which the daemon delivers events) and their state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListParkedSlaEvents(self, request, context):
-        """Events that a sink's target refused, with those that wait behind them, in order.
+        """Events that a sink's target refused, and those that wait behind them, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayParkedSlaEvents(self, request, context):
-        """Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows.
+        """Delivers parked events again. The reply means that this is stored; the delivery follows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiscardParkedSlaEvents(self, request, context):
-        """Gives parked events up for good. What waited behind them is delivered.
+        """Discards parked events permanently. Events that waited behind them are delivered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_SlaAdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SlaAdmin(object):
-    """The operator's side of slad.
+    """Consumers and sinks, for the operator.
     """
 
     @staticmethod

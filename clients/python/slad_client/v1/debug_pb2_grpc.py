@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SlaDebugStub(object):
-    """What a daemon holds in memory. It only looks, and is quick: it may be asked at any time.
+    """What a daemon holds in memory. The calls change nothing and are quick, so they are safe at any time.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class SlaDebugStub(object):
 
 
 class SlaDebugServicer(object):
-    """What a daemon holds in memory. It only looks, and is quick: it may be asked at any time.
+    """What a daemon holds in memory. The calls change nothing and are quick, so they are safe at any time.
     """
 
     def GetSlaInternals(self, request, context):
-        """How the daemon is, in one reply: timers, writer, events, disk, memory, calls.
+        """The state of the daemon in one reply: timers, writer, events, disk, memory, calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSlaTimers(self, request, context):
-        """What fires next, of all tickets that the caller may see, the earliest first.
+        """The next timers of all tickets that the caller may see, the earliest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_SlaDebugServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SlaDebug(object):
-    """What a daemon holds in memory. It only looks, and is quick: it may be asked at any time.
+    """What a daemon holds in memory. The calls change nothing and are quick, so they are safe at any time.
     """
 
     @staticmethod

@@ -49,7 +49,7 @@ class GetSlaPassThroughResponse(google.protobuf.message.Message):
     PARKED_FIELD_NUMBER: builtins.int
     PARKED_WORKFLOWS_FIELD_NUMBER: builtins.int
     enabled: builtins.bool
-    """False: slad runs without Temporal, and no ticket is there; the rest is empty."""
+    """False: slad runs without Temporal, and the other fields are empty."""
     engine: builtins.str
     """Which tickets go to Temporal when they start: temporal, by-tenant, or local for none."""
     address: builtins.str
@@ -58,16 +58,16 @@ class GetSlaPassThroughResponse(google.protobuf.message.Message):
     reachable: builtins.bool
     """Whether Temporal could be used when it was last asked."""
     reason: builtins.str
-    """If not: why, as docs/errors.md has it, and in words."""
+    """If not: the reason (see docs/errors.md), and a message."""
     message: builtins.str
     waiting: builtins.int
-    """Messages that Temporal has yet to take, and when the oldest of them was committed."""
+    """Messages that wait for Temporal, and when the oldest was committed."""
     carried: builtins.int
     """Live trackings that Temporal carries."""
     late: builtins.int
-    """Those of them with a threshold overdue for longer than the grace, and no report of it."""
+    """Carried trackings with a threshold that is overdue for longer than the grace, without a report."""
     parked: builtins.int
-    """Workflows to which nothing is sent before they are released."""
+    """Parked workflows. slad sends them nothing until they are released."""
     @property
     def oldest_waiting_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -101,7 +101,7 @@ Global___GetSlaPassThroughResponse: typing_extensions.TypeAlias = GetSlaPassThro
 
 @typing.final
 class SlaParkedWorkflow(google.protobuf.message.Message):
-    """A workflow to which nothing is sent before it is released."""
+    """A workflow to which slad sends nothing until it is released."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -110,7 +110,7 @@ class SlaParkedWorkflow(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     workflow_id: builtins.str
     reason: builtins.str
-    """As docs/errors.md has it."""
+    """See docs/errors.md."""
     @property
     def parked_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -136,11 +136,11 @@ class HandOverSlaTrackingsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     to: slad_client.v1.types_pb2.SlaEngine.ValueType
-    """The engine that is to have them."""
+    """The engine that receives them."""
     tenant_id: builtins.str
     """Empty: those of all tenants."""
     page_size: builtins.int
-    """At most 1,000; 0 is 200. That many trackings are looked at, not all of which have to be moved."""
+    """At most 1,000; 0: 200. This many trackings are examined. Some of them may not need to be moved."""
     page_token: builtins.str
     def __init__(
         self,
@@ -163,7 +163,7 @@ class HandOverSlaTrackingsResponse(google.protobuf.message.Message):
     REFUSED_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     moved: builtins.int
-    """Trackings that have changed their engine."""
+    """Trackings that were moved."""
     next_page_token: builtins.str
     """Empty on the last page."""
     @property
@@ -194,7 +194,7 @@ class SlaHandoverRefusal(google.protobuf.message.Message):
     tenant_id: builtins.str
     ticket_id: builtins.str
     reason: builtins.str
-    """As docs/errors.md has it."""
+    """See docs/errors.md."""
     def __init__(
         self,
         *,

@@ -57,22 +57,22 @@ class SlaPassThroughServicer(object):
     """
 
     def GetSlaPassThrough(self, request, context):
-        """How things stand between slad and Temporal. Asks slad only.
+        """The state of the pass-through, as slad knows it. This does not call Temporal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HandOverSlaTrackings(self, request, context):
-        """Gives live trackings to another engine, a page a call: those that it has already are passed over, so
-        the whole may be begun again at any time.
+        """Moves live trackings to another engine, one page for each call. Those that it already has are skipped, so
+        you can begin again at any time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseSlaWorkflows(self, request, context):
-        """Goes on with parked workflows: they are started again with what slad knows of their tickets.
+        """Starts parked workflows again, with slad's present state of their tickets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,13 +28,13 @@ class SlaPassThroughStub:
     @typing.overload
     def __new__(cls, channel: grpc.aio.Channel) -> SlaPassThroughAsyncStub: ...
     GetSlaPassThrough: grpc.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.GetSlaPassThroughRequest, slad_client.v1.pass_through_pb2.GetSlaPassThroughResponse]
-    """How things stand between slad and Temporal. Asks slad only."""
+    """The state of the pass-through, as slad knows it. This does not call Temporal."""
     HandOverSlaTrackings: grpc.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.HandOverSlaTrackingsRequest, slad_client.v1.pass_through_pb2.HandOverSlaTrackingsResponse]
-    """Gives live trackings to another engine, a page a call: those that it has already are passed over, so
-    the whole may be begun again at any time.
+    """Moves live trackings to another engine, one page for each call. Those that it already has are skipped, so
+    you can begin again at any time.
     """
     ReleaseSlaWorkflows: grpc.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsRequest, slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsResponse]
-    """Goes on with parked workflows: they are started again with what slad knows of their tickets."""
+    """Starts parked workflows again, with slad's present state of their tickets."""
 
 @typing.type_check_only
 class SlaPassThroughAsyncStub(SlaPassThroughStub):
@@ -42,13 +42,13 @@ class SlaPassThroughAsyncStub(SlaPassThroughStub):
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     GetSlaPassThrough: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.GetSlaPassThroughRequest, slad_client.v1.pass_through_pb2.GetSlaPassThroughResponse]  # type: ignore[assignment]
-    """How things stand between slad and Temporal. Asks slad only."""
+    """The state of the pass-through, as slad knows it. This does not call Temporal."""
     HandOverSlaTrackings: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.HandOverSlaTrackingsRequest, slad_client.v1.pass_through_pb2.HandOverSlaTrackingsResponse]  # type: ignore[assignment]
-    """Gives live trackings to another engine, a page a call: those that it has already are passed over, so
-    the whole may be begun again at any time.
+    """Moves live trackings to another engine, one page for each call. Those that it already has are skipped, so
+    you can begin again at any time.
     """
     ReleaseSlaWorkflows: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsRequest, slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsResponse]  # type: ignore[assignment]
-    """Goes on with parked workflows: they are started again with what slad knows of their tickets."""
+    """Starts parked workflows again, with slad's present state of their tickets."""
 
 class SlaPassThroughServicer(metaclass=abc.ABCMeta):
     """The connection to Temporal and its backlog, and moving tickets between the engines."""
@@ -59,7 +59,7 @@ class SlaPassThroughServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.pass_through_pb2.GetSlaPassThroughRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.pass_through_pb2.GetSlaPassThroughResponse, collections.abc.Awaitable[slad_client.v1.pass_through_pb2.GetSlaPassThroughResponse]]:
-        """How things stand between slad and Temporal. Asks slad only."""
+        """The state of the pass-through, as slad knows it. This does not call Temporal."""
 
     @abc.abstractmethod
     def HandOverSlaTrackings(
@@ -67,8 +67,8 @@ class SlaPassThroughServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.pass_through_pb2.HandOverSlaTrackingsRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.pass_through_pb2.HandOverSlaTrackingsResponse, collections.abc.Awaitable[slad_client.v1.pass_through_pb2.HandOverSlaTrackingsResponse]]:
-        """Gives live trackings to another engine, a page a call: those that it has already are passed over, so
-        the whole may be begun again at any time.
+        """Moves live trackings to another engine, one page for each call. Those that it already has are skipped, so
+        you can begin again at any time.
         """
 
     @abc.abstractmethod
@@ -77,6 +77,6 @@ class SlaPassThroughServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsResponse, collections.abc.Awaitable[slad_client.v1.pass_through_pb2.ReleaseSlaWorkflowsResponse]]:
-        """Goes on with parked workflows: they are started again with what slad knows of their tickets."""
+        """Starts parked workflows again, with slad's present state of their tickets."""
 
 def add_SlaPassThroughServicer_to_server(servicer: SlaPassThroughServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

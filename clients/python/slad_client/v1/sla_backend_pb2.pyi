@@ -4,25 +4,25 @@ isort:skip_file
 The service that a PSA calls.
 
 Promises
-  A reply means: durable. It leaves after the commit that holds the change and its events; a refused
-  command changes nothing.
+  A reply means that the change is durable: slad sends it after the commit of the change and its events.
+  A refused command changes nothing.
   Every command may carry
     request_id    A repeated request_id returns the first answer and changes nothing, so any command may
                   be sent again after a timeout. The same id with other content is FAILED_PRECONDITION,
                   reason REQUEST_ID_REUSED. Ids belong to the tenant_id of the request.
-    effective_at  When the fact happened, if that was earlier than now: not before the start, not more
-                  than 5 s ahead. By default now. Facts that arrive late are applied where they belong in
-                  time. (Not RetargetSla: new terms hold for the whole of the clock.)
-  tenant_id may be left empty (except at the start) when the ticket is live under one tenant only.
-  With a token for some tenants, these are all that there are: in lists, watches and exports too.
+    effective_at  When the fact happened. By default now; not before the start, not more than 5 s ahead.
+                  Late facts are applied at the instant at which they happened. RetargetSla has none: new
+                  terms count for the whole clock.
+  tenant_id may be left empty (except at the start) if the ticket is live under one tenant only.
+  A token for some tenants sees only these, also in lists, watches and exports.
 
 Errors
   google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT a
   BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
-    INVALID_ARGUMENT     The request can never be right.
-    UNAUTHENTICATED      A token is needed, or is no good (tokens.proto).
+    INVALID_ARGUMENT     The request is wrong and will never succeed.
+    UNAUTHENTICATED      A token is missing or not valid (tokens.proto).
     PERMISSION_DENIED    The token is not for that tenant, or its role is too low.
-    NOT_FOUND            No tracking of that ticket.
+    NOT_FOUND            The ticket has no tracking.
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for
                          something else.
@@ -30,9 +30,9 @@ Errors
     RESOURCE_EXHAUSTED   The disk is full, or a limit is reached.
     UNAVAILABLE          slad is stopping, overloaded or cannot write: send it again, with the same
                          request_id.
-    DATA_LOSS            What slad has stored of the ticket is damaged, so it tells nothing of it. Another try
-                         does not help: the operator has to restore or set aside what is damaged.
-    INTERNAL             A fault of slad; its log says more.
+    DATA_LOSS            The stored data of the ticket is damaged. Sending again does not help: the operator
+                         must restore it or set it aside.
+    INTERNAL             An error in slad. Its log says more.
 """
 
 import builtins
@@ -72,7 +72,7 @@ class _SlaFactKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The same without a verdict."""
 
 class SlaFactKind(_SlaFactKind, metaclass=_SlaFactKindEnumTypeWrapper):
-    """What a fact is that clocks other than response and resolution read."""
+    """Facts that open and close the cycles of named clocks."""
 
 SLA_FACT_KIND_UNSPECIFIED: SlaFactKind.ValueType  # 0
 SLA_FACT_KIND_CUSTOMER_MESSAGE: SlaFactKind.ValueType  # 1
@@ -93,9 +93,9 @@ class _SlaDifferenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapp
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SLA_DIFFERENCE_KIND_UNSPECIFIED: _SlaDifferenceKind.ValueType  # 0
     SLA_DIFFERENCE_KIND_MISSING: _SlaDifferenceKind.ValueType  # 1
-    """The PSA has it open; slad does not track it."""
+    """The ticket is open in the PSA, and slad does not track it."""
     SLA_DIFFERENCE_KIND_ORPHANED: _SlaDifferenceKind.ValueType  # 2
-    """slad tracks it; the PSA does not have it open."""
+    """slad tracks the ticket, and it is not open in the PSA."""
     SLA_DIFFERENCE_KIND_DIFFERENT_TARGET: _SlaDifferenceKind.ValueType  # 3
     SLA_DIFFERENCE_KIND_DIFFERENT_PAUSE: _SlaDifferenceKind.ValueType  # 4
     SLA_DIFFERENCE_KIND_DIFFERENT_COMPLETION: _SlaDifferenceKind.ValueType  # 5
@@ -105,9 +105,9 @@ class SlaDifferenceKind(_SlaDifferenceKind, metaclass=_SlaDifferenceKindEnumType
 
 SLA_DIFFERENCE_KIND_UNSPECIFIED: SlaDifferenceKind.ValueType  # 0
 SLA_DIFFERENCE_KIND_MISSING: SlaDifferenceKind.ValueType  # 1
-"""The PSA has it open; slad does not track it."""
+"""The ticket is open in the PSA, and slad does not track it."""
 SLA_DIFFERENCE_KIND_ORPHANED: SlaDifferenceKind.ValueType  # 2
-"""slad tracks it; the PSA does not have it open."""
+"""slad tracks the ticket, and it is not open in the PSA."""
 SLA_DIFFERENCE_KIND_DIFFERENT_TARGET: SlaDifferenceKind.ValueType  # 3
 SLA_DIFFERENCE_KIND_DIFFERENT_PAUSE: SlaDifferenceKind.ValueType  # 4
 SLA_DIFFERENCE_KIND_DIFFERENT_COMPLETION: SlaDifferenceKind.ValueType  # 5
@@ -158,13 +158,13 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
     priority_id: builtins.str
     on_existing: slad_client.v1.types_pb2.OnExisting.ValueType
     suppress_past: builtins.bool
-    """Thresholds already past are recorded without an event."""
+    """Record past thresholds without an event."""
     pause_accounting: slad_client.v1.types_pb2.PauseAccounting.ValueType
     request_id: builtins.str
     response_on_resolution: slad_client.v1.types_pb2.SlaResponseOnResolution.ValueType
     @property
     def targets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPolicyTarget]:
-        """The target whose priority_id is the request's counts; without a priority_id, the first."""
+        """The target with the priority_id of the request counts. Without a priority_id: the first."""
 
     @property
     def schedule(self) -> slad_client.v1.types_pb2.BusinessHoursSchedule:
@@ -172,13 +172,13 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Percents at which people are told, 1 to 1000; 100 is always one. When none are given: as they were, if this
-        takes over a cancelled tracking of the same policy_id (CONTINUE_CANCELLED), otherwise 50, 75, 90.
+        """Percents at which people are told, 1 to 1000. 100 is always one. Empty: 50, 75, 90, or if this continues a
+        cancelled tracking of the same policy_id (CONTINUE_CANCELLED), those of that tracking.
         """
 
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """By default now. The past is normal, back to the year 2000; thresholds already past fire at once."""
+        """By default now. May be in the past, back to the year 2000. Past thresholds fire at once."""
 
     @property
     def attributes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -186,13 +186,13 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def continue_within(self) -> google.protobuf.duration_pb2.Duration:
-        """With CONTINUE_CANCELLED and CONTINUE_OR_NEW: take over only what was cancelled at most this long before now.
-        Absent: however long ago.
+        """With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
+        ago. Absent: no limit.
         """
 
     @property
     def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]:
-        """Up to 16 clocks beside response and resolution, by name."""
+        """Up to 16 named clocks, in addition to response and resolution."""
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class StartSlaTrackingResponse(google.protobuf.message.Message):
     CREATED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     created: builtins.bool
-    """False: the tracking was live already, or completed (see OnExisting), and is as it was; `status` says which."""
+    """False: the tracking was already live, or completed (see OnExisting), and did not change."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -287,7 +287,7 @@ class PauseSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: it was paused for that reason already."""
+    """False: it was already paused for that reason."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -317,7 +317,7 @@ class ResumeSlaRequest(google.protobuf.message.Message):
     ticket_id: builtins.str
     request_id: builtins.str
     reason: slad_client.v1.types_pb2.SlaPauseReason.ValueType
-    """Lets go of this reason alone; unspecified: of every reason."""
+    """End the pause for this reason only. Unspecified: for every reason."""
     reason_code: builtins.str
     """With reason OTHER."""
     @property
@@ -379,12 +379,12 @@ class CompleteSlaRequest(google.protobuf.message.Message):
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
     """This or `clock` is required. RESOLUTION closes every clock, and ends the tracking."""
     met: builtins.bool
-    """The caller's own verdict, recorded beside slad's."""
+    """The caller's own verdict. slad records it in addition to its own."""
     request_id: builtins.str
     clock: builtins.str
     """Instead of phase: the name of the clock whose open cycle is to close."""
     discard: builtins.bool
-    """Close the cycle without a verdict, such as one that a mere "thank you" opened. Not of the resolution."""
+    """Close the cycle without a verdict, for example if a "thank you" opened it. Not for the resolution."""
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -418,11 +418,11 @@ class CompleteSlaResponse(google.protobuf.message.Message):
     MET_DIFFERS_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: the clock was closed already, or no cycle of it is open."""
+    """False: the clock was already closed, or has no open cycle."""
     met: builtins.bool
-    """slad's verdict; true as well where there is none, as nothing was missed."""
+    """slad's verdict. Also true if there is no verdict, because nothing was missed."""
     met_differs: builtins.bool
-    """The caller sent a verdict, and slad's is another."""
+    """The caller sent a verdict, and slad's differs."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -479,7 +479,7 @@ class RecordSlaMessageResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: no clock reads anything into it."""
+    """False: the message affects no clock."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -507,7 +507,7 @@ class AssignSlaRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     ticket_id: builtins.str
     owner: builtins.str
-    """A person or team, by the caller's own id; empty: nobody."""
+    """The caller's id of a person or team. Empty: nobody."""
     request_id: builtins.str
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
@@ -534,7 +534,7 @@ class AssignSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: it had that owner already."""
+    """False: it already had that owner."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -585,7 +585,7 @@ class CancelSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: it was cancelled already."""
+    """False: it was already cancelled."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -603,15 +603,12 @@ Global___CancelSlaResponse: typing_extensions.TypeAlias = CancelSlaResponse
 
 @typing.final
 class ExecuteSlaRequest(google.protobuf.message.Message):
-    """The commands of one message, carried out together as far as that goes.
+    """A message of commands. It is not a transaction: each command is checked, authorised, carried out, refused and
+    remembered by its request_id as if it were sent by its own RPC. A refused command does not affect the others.
 
-    Each stands alone: it is checked, authorised, carried out, refused and remembered by its request_id as if it
-    were sent by its own RPC. One that is refused touches no other. It is no transaction.
-
-    Commands of one ticket are carried out in the order in which they are sent on a stream. Results come in the
-    order of the commands, each after the commit that holds it; a stream that has 1,024 commands without a result
-    is not read on. Results of a stream that broke are found by sending the commands again, each with the same
-    request_id.
+    slad carries out the commands of one ticket in the order of the stream. Results come in the order of the
+    commands, each after its commit. slad stops reading a stream that has 1,024 commands without a result. If a
+    stream breaks, send the commands again with the same request_ids to get their results.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -619,13 +616,13 @@ class ExecuteSlaRequest(google.protobuf.message.Message):
     COMMANDS_FIELD_NUMBER: builtins.int
     OMIT_STATUS_FIELD_NUMBER: builtins.int
     omit_status: builtins.bool
-    """Leave the status out of the replies: who drains an outbox needs none. A repeated request_id returns the
-    first answer, as it was made then.
+    """Leave the status out of the replies, for example when draining an outbox. A repeated request_id returns the
+    first answer unchanged.
     """
     @property
     def commands(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaCommand]:
-        """At most 1,000: more end the stream (INVALID_ARGUMENT) once what came before is answered. A message of more
-        than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
+        """At most 1,000: more end the stream (INVALID_ARGUMENT) after the earlier messages are answered. A message of
+        more than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
         """
 
     def __init__(
@@ -697,8 +694,8 @@ Global___SlaCommand: typing_extensions.TypeAlias = SlaCommand
 
 @typing.final
 class ExecuteSlaResponse(google.protobuf.message.Message):
-    """The results of the commands of a stream, one each, in their order. The results of one request come in one
-    response, or in several if they are too large for one: count results, not messages.
+    """One result for each command of a stream, in order. The results of a request that are too large for one
+    response come in several: count results, not messages.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -718,7 +715,7 @@ Global___ExecuteSlaResponse: typing_extensions.TypeAlias = ExecuteSlaResponse
 
 @typing.final
 class SlaResult(google.protobuf.message.Message):
-    """What became of a command: the reply of its own RPC, or the status with which that would have ended."""
+    """The result of a command: the reply of its own RPC, or the status with which that RPC would have ended."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -857,11 +854,11 @@ class BatchGetSlaStatusResponse(google.protobuf.message.Message):
     UNREADABLE_FIELD_NUMBER: builtins.int
     @property
     def statuses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaStatus]:
-        """In the order of ticket_ids, without those that are in not_found or unreadable."""
+        """In the order of ticket_ids, without those in not_found or unreadable."""
 
     @property
     def not_found(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tickets of which the tenant has no tracking, in the order of ticket_ids."""
+        """Tickets without a tracking of this tenant, in the order of ticket_ids."""
 
     @property
     def unreadable(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -881,7 +878,7 @@ Global___BatchGetSlaStatusResponse: typing_extensions.TypeAlias = BatchGetSlaSta
 
 @typing.final
 class RetargetSlaRequest(google.protobuf.message.Message):
-    """Terms as at the start; nothing of the old ones is kept, so send them all."""
+    """Terms as at the start. They replace all old terms, so send them all."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -911,13 +908,15 @@ class RetargetSlaRequest(google.protobuf.message.Message):
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Moves the start: not before the year 2000, not after the first pause, completion or other fact, not more
-        than 5 s ahead. Facts stay. Absent: the start stays.
+        """The new start. It may not be before the year 2000, after the first pause, completion or other fact, or more
+        than 5 s ahead. Absent: the start stays.
         """
 
     @property
     def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaClockTerms]:
-        """As at the start: a clock that stays keeps its cycles and firings, by its name; one that is not here is gone."""
+        """As at the start. A clock that keeps its name keeps its cycles and firings. A clock that is not listed is
+        removed.
+        """
 
     def __init__(
         self,
@@ -948,7 +947,7 @@ class RetargetSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: the terms were these already."""
+    """False: the terms were already the same."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -974,14 +973,14 @@ class SlaTrackingSelection(google.protobuf.message.Message):
     POLICY_ID_FIELD_NUMBER: builtins.int
     TICKET_IDS_FIELD_NUMBER: builtins.int
     schedule_id: builtins.str
-    """Those that count by the schedule of this schedule_id, be it with one named clock, as their start or last
-    retarget gave it. A schedule in the request then replaces that one wherever they count by it, and no other.
+    """Trackings with a clock that counts by this schedule_id, as their start or last retarget gave it. A schedule
+    in the request then replaces only that schedule.
     """
     policy_id: builtins.str
-    """Those of this policy."""
+    """Trackings of this policy."""
     @property
     def ticket_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """These, at most 100,000. A ticket that is not live is left out."""
+        """These tickets, at most 100,000. Those that are not live are left out."""
 
     def __init__(
         self,
@@ -1015,7 +1014,7 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
     suppress_past: builtins.bool
     """Thresholds already past under the new terms are recorded without an event."""
     dry_run: builtins.bool
-    """Change nothing; tell what would become of each ticket."""
+    """Change nothing, but report what would change."""
     request_id: builtins.str
     @property
     def which(self) -> Global___SlaTrackingSelection:
@@ -1023,14 +1022,14 @@ class RetargetSlaTrackingsRequest(google.protobuf.message.Message):
 
     @property
     def schedule(self) -> slad_client.v1.types_pb2.BusinessHoursSchedule:
-        """What changes, at least one field. What is absent stays as each tracking has it.
+        """Give at least one of the fields that change terms. Absent terms stay as each tracking has them.
 
-        Trackings whose target is 24x7 stay so, unless targets are given too.
+        Trackings with a 24x7 target keep it unless targets are given too.
         """
 
     @property
     def targets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPolicyTarget]:
-        """The target of each tracking's priority_id counts; one without a priority_id stands for all others."""
+        """For each tracking, the target with its priority_id counts. A target without a priority_id is for all others."""
 
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
@@ -1061,7 +1060,7 @@ Global___RetargetSlaTrackingsRequest: typing_extensions.TypeAlias = RetargetSlaT
 
 @typing.final
 class RetargetSlaTrackingsResponse(google.protobuf.message.Message):
-    """Sent as it goes; the last one has done = total."""
+    """Progress. The last message has done = total."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1070,16 +1069,16 @@ class RetargetSlaTrackingsResponse(google.protobuf.message.Message):
     DIFFERENCES_FIELD_NUMBER: builtins.int
     REFUSED_FIELD_NUMBER: builtins.int
     done: builtins.int
-    """Trackings dealt with so far."""
+    """Trackings processed so far."""
     total: builtins.int
     """Trackings that are selected."""
     @property
     def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaTermsDifference]:
-        """Open clocks whose deadline or thresholds change, since the message before."""
+        """Open clocks whose deadline or thresholds change, since the previous message."""
 
     @property
     def refused(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RefusedSlaRetarget]:
-        """Trackings that cannot take the new terms, and are as they were, since the message before."""
+        """Trackings that cannot take the new terms and stay as they were, since the previous message."""
 
     def __init__(
         self,
@@ -1096,7 +1095,7 @@ Global___RetargetSlaTrackingsResponse: typing_extensions.TypeAlias = RetargetSla
 
 @typing.final
 class SlaTermsDifference(google.protobuf.message.Message):
-    """What becomes of one clock of a tracking that is retargeted."""
+    """How a retarget changes one clock of a tracking."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1118,7 +1117,7 @@ class SlaTermsDifference(google.protobuf.message.Message):
 
     @property
     def due_after(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Absent: there is no such clock any more."""
+        """Absent: the clock was removed."""
 
     @property
     def fired(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
@@ -1212,7 +1211,7 @@ class ReopenSlaResponse(google.protobuf.message.Message):
     CHANGED_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     changed: builtins.bool
-    """False: the ticket was live already."""
+    """False: the ticket was already live."""
     @property
     def status(self) -> slad_client.v1.types_pb2.SlaStatus: ...
     def __init__(
@@ -1241,7 +1240,7 @@ class ListSlaTrackingsRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """Empty: of all tenants."""
     page_size: builtins.int
-    """1 to 1000; 0: 100. A page may hold fewer, also none, although there are more: go by next_page_token."""
+    """1 to 1000; 0: 100. A page may hold fewer or none although there are more: rely on next_page_token."""
     page_token: builtins.str
     @property
     def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[slad_client.v1.types_pb2.SlaTrackingState.ValueType]:
@@ -1308,14 +1307,14 @@ class GetSlaTimelineRequest(google.protobuf.message.Message):
     generation: builtins.int
     """By default the latest."""
     include_audit: builtins.bool
-    """Also the commands that were carried out."""
+    """Also include the commands that were carried out."""
     clock: builtins.str
-    """The segments of one clock, by its name: its schedule, the pauses that it heeds, and "no cycle" in between.
+    """Show the segments of this clock: its schedule, the pauses that stop it, and "no cycle" between cycles.
     Empty: those of the ticket.
     """
     @property
     def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Of a live ticket: also what lies ahead, up to this instant, if nothing changes."""
+        """For a live ticket: also include the future up to this instant, if nothing changes."""
 
     def __init__(
         self,
@@ -1353,11 +1352,11 @@ class GetSlaTimelineResponse(google.protobuf.message.Message):
 
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaEvent]:
-        """In order; those that are retained."""
+        """The retained events, in order."""
 
     @property
     def audit(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaAuditEntry]:
-        """In order; only when asked for. The latest, if they are too many for a reply."""
+        """In order, only with include_audit. If they are too many for a reply, the latest."""
 
     def __init__(
         self,
@@ -1402,7 +1401,7 @@ class PreviewSlaRequest(google.protobuf.message.Message):
 
     @property
     def pauses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[slad_client.v1.types_pb2.SlaPause]:
-        """In order, not overlapping; a last one may be running."""
+        """In order, not overlapping. The last may be running."""
 
     @property
     def as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -1505,7 +1504,7 @@ Global___SlaFact: typing_extensions.TypeAlias = SlaFact
 
 @typing.final
 class SlaTrackingImport(google.protobuf.message.Message):
-    """A ticket as another system knows it: its start, and what has happened since."""
+    """A ticket as another system knows it: its start and its later facts."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1525,17 +1524,17 @@ class SlaTrackingImport(google.protobuf.message.Message):
     def response_completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def closed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaClosedTime]:
-        """Time between an end and a reopening: it does not count, and is no pause. In order, apart from each other
-        and from the pauses.
+        """Time between an end and a reopening, which does not count. In order, not overlapping each other or the
+        pauses.
         """
 
     @property
     def fired(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFiredThreshold]:
-        """What was announced before: a threshold that is still true does not fire again."""
+        """Thresholds that were announced before. One that is still true does not fire again."""
 
     @property
     def facts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaFact]:
-        """Messages, owners, and what else closed the cycles of clocks; in order."""
+        """Messages, owners, and closed cycles of clocks, in order."""
 
     def __init__(
         self,
@@ -1560,7 +1559,7 @@ Global___SlaTrackingImport: typing_extensions.TypeAlias = SlaTrackingImport
 
 @typing.final
 class SlaClosedTime(google.protobuf.message.Message):
-    """A stretch in which a ticket was closed, and after which it was reopened."""
+    """A stretch in which a ticket was closed until it was reopened."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1568,7 +1567,7 @@ class SlaClosedTime(google.protobuf.message.Message):
     REOPENED_AT_FIELD_NUMBER: builtins.int
     RESOLVED_FIELD_NUMBER: builtins.int
     resolved: builtins.bool
-    """It was closed by its resolution, which closed the cycles of its clocks with a verdict."""
+    """The ticket was closed by its resolution, so the cycles of its clocks have a verdict."""
     @property
     def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -1589,7 +1588,7 @@ Global___SlaClosedTime: typing_extensions.TypeAlias = SlaClosedTime
 
 @typing.final
 class SlaFiredThreshold(google.protobuf.message.Message):
-    """What has been announced of one threshold of one clock."""
+    """A threshold of one clock that was announced."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1619,7 +1618,7 @@ class SlaFiredThreshold(google.protobuf.message.Message):
 
     @property
     def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When its cycle opened, of a clock with several cycles."""
+        """For a clock with several cycles: when the cycle opened."""
 
     def __init__(
         self,
@@ -1660,8 +1659,8 @@ Global___ExportSlaTrackingsRequest: typing_extensions.TypeAlias = ExportSlaTrack
 
 @typing.final
 class ExportSlaTrackingsResponse(google.protobuf.message.Message):
-    """Each tracking is as it was when its message was made; stop the PSA to have all of them of one moment. What
-    is not in it: ended trackings, generations before the live one, the audit, events.
+    """Each tracking is as of the moment of its message. To export all of one moment, stop the PSA. Ended trackings,
+    earlier generations, the audit and events are not exported.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1681,8 +1680,8 @@ Global___ExportSlaTrackingsResponse: typing_extensions.TypeAlias = ExportSlaTrac
 
 @typing.final
 class ImportSlaTrackingsRequest(google.protobuf.message.Message):
-    """Every row is judged and stored on its own: what the stream held before it broke is there, whole, and the
-    same stream again makes no doubles.
+    """Every row is checked and stored on its own. Rows from before a break of the stream are stored. Sending the same
+    stream again makes no duplicates.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1709,14 +1708,14 @@ class ImportSlaTrackingsResponse(google.protobuf.message.Message):
     REJECTED_FIELD_NUMBER: builtins.int
     REJECTED_COUNT_FIELD_NUMBER: builtins.int
     created: builtins.int
-    """Trackings that are new."""
+    """New trackings."""
     kept: builtins.int
-    """Trackings that were there already, and are as they were."""
+    """Trackings that already existed, and did not change."""
     rejected_count: builtins.int
-    """All of them."""
+    """The number of all rejected rows."""
     @property
     def rejected(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RejectedSlaTracking]:
-        """The first 10,000 of them."""
+        """The first 10,000 rejected rows."""
 
     def __init__(
         self,
@@ -1733,7 +1732,7 @@ Global___ImportSlaTrackingsResponse: typing_extensions.TypeAlias = ImportSlaTrac
 
 @typing.final
 class RejectedSlaTracking(google.protobuf.message.Message):
-    """A row that was not taken; the others were."""
+    """A row that was rejected. It does not affect the other rows."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1745,7 +1744,7 @@ class RejectedSlaTracking(google.protobuf.message.Message):
     """The row's place in the whole stream, from 0."""
     ticket_id: builtins.str
     field: builtins.str
-    """The path within the row, as in start.schedule.timezone."""
+    """The path within the row, such as start.schedule.timezone."""
     reason: builtins.str
     def __init__(
         self,
@@ -1762,15 +1761,15 @@ Global___RejectedSlaTracking: typing_extensions.TypeAlias = RejectedSlaTracking
 
 @typing.final
 class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
-    """The open tickets of one tenant, all of them: what slad tracks beyond the list is ORPHANED. Compared with
-    one consistent view of slad, taken at the first message and announced by the initial metadata. Nothing is
-    mended until the whole list has been read; a malformed row ends the call before that. What has changed in
-    slad since the view was taken is not mended. The view is not held for ever: a stream on which nothing comes
-    for 300 s is ended (UNAVAILABLE, LIST_SILENT).
+    """All open tickets of one tenant. A ticket that slad tracks and the list does not have is ORPHANED. slad compares
+    the list with one consistent view, which it takes at the first message and announces by the initial metadata.
+    It mends nothing until it has read the whole list; a malformed row ends the call before that. It does not
+    mend what has changed in slad since the view was taken. A stream without a message for 300 s is ended
+    (UNAVAILABLE, LIST_SILENT).
 
-    A stream that was cut off can hardly be told from one that has ended, so who mends has to say `explicit_end`.
+    A stream that was cut off looks like one that has ended, so `apply` needs `explicit_end`.
 
-    A row without notification_thresholds says nothing of them: they are neither compared nor changed.
+    If a row has no notification_thresholds, they are neither compared nor changed.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1786,7 +1785,7 @@ class ReconcileSlaTrackingsRequest(google.protobuf.message.Message):
     apply: builtins.bool
     """Mend what differs; needs explicit_end. Read from the first message of the stream."""
     explicit_end: builtins.bool
-    """The list is whole when a message has said `end`; a stream that ends before is refused, and nothing mended.
+    """The list is complete when a message says `end`. A stream that ends before that is refused, and mends nothing.
     Read from the first message of the stream.
     """
     end: builtins.bool
@@ -1823,7 +1822,7 @@ class ReconcileSlaTrackingsResponse(google.protobuf.message.Message):
     DIFFERENCES_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
     truncated: builtins.bool
-    """There are more than the 10,000 that are listed; only what is listed was mended. Do it again."""
+    """There are more than the 10,000 that are listed. Only those were mended, so reconcile again."""
     @property
     def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaDifference]: ...
     def __init__(
@@ -1839,7 +1838,7 @@ Global___ReconcileSlaTrackingsResponse: typing_extensions.TypeAlias = ReconcileS
 
 @typing.final
 class SlaDifference(google.protobuf.message.Message):
-    """One thing that the PSA and slad see differently."""
+    """One difference between the PSA and slad."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1855,7 +1854,7 @@ class SlaDifference(google.protobuf.message.Message):
     psa_value: builtins.str
     slad_value: builtins.str
     mended: builtins.bool
-    """slad's side was brought in line."""
+    """slad's side was corrected."""
     def __init__(
         self,
         *,
@@ -1873,15 +1872,14 @@ Global___SlaDifference: typing_extensions.TypeAlias = SlaDifference
 
 @typing.final
 class WatchSlaEventsRequest(google.protobuf.message.Message):
-    """With a consumer name: the durable stream of that consumer. It is created by its first watch, starts at
-    the oldest retained event (or after after_sequence), and is remembered with its acknowledgement: later
-    watches go on from there. Events come at least once, in order. One stream of a consumer is live; others
-    of the same name wait and take over when it ends. An event that a consumer has not acknowledged is never
-    removed.
+    """With a consumer name, the stream is durable. The first watch creates the consumer and starts at the oldest
+    retained event (or after after_sequence). Later watches continue after its last acknowledgement. Events come
+    at least once, in order. One stream of a consumer is live; others of the same name wait and take over when it
+    ends. An event that a consumer has not acknowledged is never removed.
 
-    A stream is open when its initial metadata arrive; they tell the newest sequence, slad-head-sequence.
+    A stream is open when its initial metadata arrive. They contain the newest sequence as slad-head-sequence.
 
-    Without a name: a look, from after_sequence or from now; nothing is remembered.
+    Without a name, the watch starts after after_sequence or now, and slad remembers nothing.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1919,7 +1917,7 @@ Global___WatchSlaEventsRequest: typing_extensions.TypeAlias = WatchSlaEventsRequ
 
 @typing.final
 class WatchSlaEventsResponse(google.protobuf.message.Message):
-    """What there is goes at once, up to 512 events in a message."""
+    """Available events are sent at once, up to 512 in a message."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

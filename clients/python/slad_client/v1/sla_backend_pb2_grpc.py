@@ -175,35 +175,36 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseSla(self, request, context):
-        """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing.
+        """Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+        repeated reason changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSla(self, request, context):
-        """Lets one reason go, or all of them. Idempotent.
+        """Ends the pause for one reason, or for all. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteSla(self, request, context):
-        """Closes one clock, or with the resolution all of them and the tracking.
+        """Closes one clock. The resolution closes all clocks and ends the tracking.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordSlaMessage(self, request, context):
-        """Somebody wrote on the ticket. An agent's message is the response if none was recorded.
+        """Records a message on the ticket. An agent's message is the response if none was recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AssignSla(self, request, context):
-        """The ticket has another owner. The same owner again changes nothing.
+        """Records the ticket's owner. The same owner again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,22 +218,22 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExecuteSla(self, request_iterator, context):
-        """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-        the stream make a batch; a stream that stays open is a pipeline.
+        """Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+        or keep the stream open as a pipeline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSlaStatus(self, request, context):
-        """The status of a ticket now: its latest generation, or the one asked for.
+        """The present status of a ticket: of its latest generation, or of the given one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetSlaStatus(self, request, context):
-        """The status of many tickets of one tenant: one call for a page of tickets.
+        """The status of many tickets of one tenant in one call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,15 +241,15 @@ class SlaBackendServicer(object):
 
     def RetargetSla(self, request, context):
         """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-        stay; everything else is derived anew from the new terms.
+        stay. Everything else is derived again from the new terms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetargetSlaTrackings(self, request, context):
-        """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-        what the request leaves out stays. The same call again finishes one that was cut off.
+        """Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+        RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -269,22 +270,22 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSlaTimeline(self, request, context):
-        """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events.
+        """Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewSla(self, request, context):
-        """What the clocks of such a ticket would say. Touches nothing.
+        """Computes the clocks of a hypothetical ticket. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AnnotateSla(self, request, context):
-        """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-        too: that holds for its closing.
+        """Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+        applies when it closes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,7 +306,7 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ForecastSla(self, request, context):
-        """What is overdue, and what will be by an instant if nothing changes.
+        """Cycles that are overdue, or will be by an instant if nothing changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -340,7 +341,7 @@ class SlaBackendServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AckSlaEvents(self, request, context):
-        """Says that a consumer has dealt with every event up to and including `sequence`.
+        """Acknowledges every event up to and including `sequence` for a consumer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,25 +4,25 @@ isort:skip_file
 The service that a PSA calls.
 
 Promises
-  A reply means: durable. It leaves after the commit that holds the change and its events; a refused
-  command changes nothing.
+  A reply means that the change is durable: slad sends it after the commit of the change and its events.
+  A refused command changes nothing.
   Every command may carry
     request_id    A repeated request_id returns the first answer and changes nothing, so any command may
                   be sent again after a timeout. The same id with other content is FAILED_PRECONDITION,
                   reason REQUEST_ID_REUSED. Ids belong to the tenant_id of the request.
-    effective_at  When the fact happened, if that was earlier than now: not before the start, not more
-                  than 5 s ahead. By default now. Facts that arrive late are applied where they belong in
-                  time. (Not RetargetSla: new terms hold for the whole of the clock.)
-  tenant_id may be left empty (except at the start) when the ticket is live under one tenant only.
-  With a token for some tenants, these are all that there are: in lists, watches and exports too.
+    effective_at  When the fact happened. By default now; not before the start, not more than 5 s ahead.
+                  Late facts are applied at the instant at which they happened. RetargetSla has none: new
+                  terms count for the whole clock.
+  tenant_id may be left empty (except at the start) if the ticket is live under one tenant only.
+  A token for some tenants sees only these, also in lists, watches and exports.
 
 Errors
   google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT a
   BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
-    INVALID_ARGUMENT     The request can never be right.
-    UNAUTHENTICATED      A token is needed, or is no good (tokens.proto).
+    INVALID_ARGUMENT     The request is wrong and will never succeed.
+    UNAUTHENTICATED      A token is missing or not valid (tokens.proto).
     PERMISSION_DENIED    The token is not for that tenant, or its role is too low.
-    NOT_FOUND            No tracking of that ticket.
+    NOT_FOUND            The ticket has no tracking.
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for
                          something else.
@@ -30,9 +30,9 @@ Errors
     RESOURCE_EXHAUSTED   The disk is full, or a limit is reached.
     UNAVAILABLE          slad is stopping, overloaded or cannot write: send it again, with the same
                          request_id.
-    DATA_LOSS            What slad has stored of the ticket is damaged, so it tells nothing of it. Another try
-                         does not help: the operator has to restore or set aside what is damaged.
-    INTERNAL             A fault of slad; its log says more.
+    DATA_LOSS            The stored data of the ticket is damaged. Sending again does not help: the operator
+                         must restore it or set it aside.
+    INTERNAL             An error in slad. Its log says more.
 """
 
 import abc
@@ -63,51 +63,53 @@ class SlaBackendStub:
     StartSlaTracking: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.StartSlaTrackingRequest, slad_client.v1.sla_backend_pb2.StartSlaTrackingResponse]
     """Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting)."""
     PauseSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PauseSlaRequest, slad_client.v1.sla_backend_pb2.PauseSlaResponse]
-    """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
+    """Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+    repeated reason changes nothing.
+    """
     ResumeSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ResumeSlaRequest, slad_client.v1.sla_backend_pb2.ResumeSlaResponse]
-    """Lets one reason go, or all of them. Idempotent."""
+    """Ends the pause for one reason, or for all. Idempotent."""
     CompleteSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CompleteSlaRequest, slad_client.v1.sla_backend_pb2.CompleteSlaResponse]
-    """Closes one clock, or with the resolution all of them and the tracking."""
+    """Closes one clock. The resolution closes all clocks and ends the tracking."""
     RecordSlaMessage: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest, slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]
-    """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+    """Records a message on the ticket. An agent's message is the response if none was recorded."""
     AssignSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AssignSlaRequest, slad_client.v1.sla_backend_pb2.AssignSlaResponse]
-    """The ticket has another owner. The same owner again changes nothing."""
+    """Records the ticket's owner. The same owner again changes nothing."""
     CancelSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]
     """Ends the tracking without a verdict."""
     ExecuteSla: grpc.StreamStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest, slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]
-    """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-    the stream make a batch; a stream that stays open is a pipeline.
+    """Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+    or keep the stream open as a pipeline.
     """
     GetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]
-    """The status of a ticket now: its latest generation, or the one asked for."""
+    """The present status of a ticket: of its latest generation, or of the given one."""
     BatchGetSlaStatus: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]
-    """The status of many tickets of one tenant: one call for a page of tickets."""
+    """The status of many tickets of one tenant in one call."""
     RetargetSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-    stay; everything else is derived anew from the new terms.
+    stay. Everything else is derived again from the new terms.
     """
     RetargetSlaTrackings: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]
-    """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-    what the request leaves out stays. The same call again finishes one that was cut off.
+    """Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+    RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
     """
     ReopenSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReopenSlaRequest, slad_client.v1.sla_backend_pb2.ReopenSlaResponse]
     """Lets an ended ticket run again as its next generation."""
     ListSlaTrackings: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ListSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ListSlaTrackingsResponse]
     """Trackings, page by page, in the order in which they were created."""
     GetSlaTimeline: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaTimelineRequest, slad_client.v1.sla_backend_pb2.GetSlaTimelineResponse]
-    """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events."""
+    """Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events."""
     PreviewSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PreviewSlaRequest, slad_client.v1.sla_backend_pb2.PreviewSlaResponse]
-    """What the clocks of such a ticket would say. Touches nothing."""
+    """Computes the clocks of a hypothetical ticket. Changes nothing."""
     AnnotateSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.AnnotateSlaRequest, slad_client.v1.attainment_pb2.AnnotateSlaResponse]
-    """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-    too: that holds for its closing.
+    """Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+    applies when it closes.
     """
     ReportSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ReportSlaRequest, slad_client.v1.attainment_pb2.ReportSlaResponse]
     """What share of a tenant's promises was kept in a period."""
     UnfoldSlaReport: grpc.UnaryStreamMultiCallable[slad_client.v1.attainment_pb2.UnfoldSlaReportRequest, slad_client.v1.attainment_pb2.UnfoldSlaReportResponse]
     """The cycles that a report counts."""
     ForecastSla: grpc.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ForecastSlaRequest, slad_client.v1.attainment_pb2.ForecastSlaResponse]
-    """What is overdue, and what will be by an instant if nothing changes."""
+    """Cycles that are overdue, or will be by an instant if nothing changes."""
     ImportSlaTrackings: grpc.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]
     """Takes over the open tickets of another system."""
     ExportSlaTrackings: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]
@@ -117,7 +119,7 @@ class SlaBackendStub:
     WatchSlaEvents: grpc.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.WatchSlaEventsRequest, slad_client.v1.sla_backend_pb2.WatchSlaEventsResponse]
     """The events, in order, as they are committed. See WatchSlaEventsRequest."""
     AckSlaEvents: grpc.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AckSlaEventsRequest, slad_client.v1.sla_backend_pb2.AckSlaEventsResponse]
-    """Says that a consumer has dealt with every event up to and including `sequence`."""
+    """Acknowledges every event up to and including `sequence` for a consumer."""
 
 @typing.type_check_only
 class SlaBackendAsyncStub(SlaBackendStub):
@@ -127,51 +129,53 @@ class SlaBackendAsyncStub(SlaBackendStub):
     StartSlaTracking: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.StartSlaTrackingRequest, slad_client.v1.sla_backend_pb2.StartSlaTrackingResponse]  # type: ignore[assignment]
     """Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting)."""
     PauseSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PauseSlaRequest, slad_client.v1.sla_backend_pb2.PauseSlaResponse]  # type: ignore[assignment]
-    """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
+    """Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+    repeated reason changes nothing.
+    """
     ResumeSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ResumeSlaRequest, slad_client.v1.sla_backend_pb2.ResumeSlaResponse]  # type: ignore[assignment]
-    """Lets one reason go, or all of them. Idempotent."""
+    """Ends the pause for one reason, or for all. Idempotent."""
     CompleteSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CompleteSlaRequest, slad_client.v1.sla_backend_pb2.CompleteSlaResponse]  # type: ignore[assignment]
-    """Closes one clock, or with the resolution all of them and the tracking."""
+    """Closes one clock. The resolution closes all clocks and ends the tracking."""
     RecordSlaMessage: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest, slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]  # type: ignore[assignment]
-    """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+    """Records a message on the ticket. An agent's message is the response if none was recorded."""
     AssignSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AssignSlaRequest, slad_client.v1.sla_backend_pb2.AssignSlaResponse]  # type: ignore[assignment]
-    """The ticket has another owner. The same owner again changes nothing."""
+    """Records the ticket's owner. The same owner again changes nothing."""
     CancelSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.CancelSlaRequest, slad_client.v1.sla_backend_pb2.CancelSlaResponse]  # type: ignore[assignment]
     """Ends the tracking without a verdict."""
     ExecuteSla: grpc.aio.StreamStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest, slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]  # type: ignore[assignment]
-    """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-    the stream make a batch; a stream that stays open is a pipeline.
+    """Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+    or keep the stream open as a pipeline.
     """
     GetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaStatusRequest, slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]  # type: ignore[assignment]
-    """The status of a ticket now: its latest generation, or the one asked for."""
+    """The present status of a ticket: of its latest generation, or of the given one."""
     BatchGetSlaStatus: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest, slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]  # type: ignore[assignment]
-    """The status of many tickets of one tenant: one call for a page of tickets."""
+    """The status of many tickets of one tenant in one call."""
     RetargetSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaRequest, slad_client.v1.sla_backend_pb2.RetargetSlaResponse]  # type: ignore[assignment]
     """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-    stay; everything else is derived anew from the new terms.
+    stay. Everything else is derived again from the new terms.
     """
     RetargetSlaTrackings: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]  # type: ignore[assignment]
-    """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-    what the request leaves out stays. The same call again finishes one that was cut off.
+    """Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+    RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
     """
     ReopenSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ReopenSlaRequest, slad_client.v1.sla_backend_pb2.ReopenSlaResponse]  # type: ignore[assignment]
     """Lets an ended ticket run again as its next generation."""
     ListSlaTrackings: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ListSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ListSlaTrackingsResponse]  # type: ignore[assignment]
     """Trackings, page by page, in the order in which they were created."""
     GetSlaTimeline: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.GetSlaTimelineRequest, slad_client.v1.sla_backend_pb2.GetSlaTimelineResponse]  # type: ignore[assignment]
-    """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events."""
+    """Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events."""
     PreviewSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.PreviewSlaRequest, slad_client.v1.sla_backend_pb2.PreviewSlaResponse]  # type: ignore[assignment]
-    """What the clocks of such a ticket would say. Touches nothing."""
+    """Computes the clocks of a hypothetical ticket. Changes nothing."""
     AnnotateSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.AnnotateSlaRequest, slad_client.v1.attainment_pb2.AnnotateSlaResponse]  # type: ignore[assignment]
-    """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-    too: that holds for its closing.
+    """Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+    applies when it closes.
     """
     ReportSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ReportSlaRequest, slad_client.v1.attainment_pb2.ReportSlaResponse]  # type: ignore[assignment]
     """What share of a tenant's promises was kept in a period."""
     UnfoldSlaReport: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.attainment_pb2.UnfoldSlaReportRequest, slad_client.v1.attainment_pb2.UnfoldSlaReportResponse]  # type: ignore[assignment]
     """The cycles that a report counts."""
     ForecastSla: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.attainment_pb2.ForecastSlaRequest, slad_client.v1.attainment_pb2.ForecastSlaResponse]  # type: ignore[assignment]
-    """What is overdue, and what will be by an instant if nothing changes."""
+    """Cycles that are overdue, or will be by an instant if nothing changes."""
     ImportSlaTrackings: grpc.aio.StreamUnaryMultiCallable[slad_client.v1.sla_backend_pb2.ImportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ImportSlaTrackingsResponse]  # type: ignore[assignment]
     """Takes over the open tickets of another system."""
     ExportSlaTrackings: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.ExportSlaTrackingsRequest, slad_client.v1.sla_backend_pb2.ExportSlaTrackingsResponse]  # type: ignore[assignment]
@@ -181,7 +185,7 @@ class SlaBackendAsyncStub(SlaBackendStub):
     WatchSlaEvents: grpc.aio.UnaryStreamMultiCallable[slad_client.v1.sla_backend_pb2.WatchSlaEventsRequest, slad_client.v1.sla_backend_pb2.WatchSlaEventsResponse]  # type: ignore[assignment]
     """The events, in order, as they are committed. See WatchSlaEventsRequest."""
     AckSlaEvents: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.sla_backend_pb2.AckSlaEventsRequest, slad_client.v1.sla_backend_pb2.AckSlaEventsResponse]  # type: ignore[assignment]
-    """Says that a consumer has dealt with every event up to and including `sequence`."""
+    """Acknowledges every event up to and including `sequence` for a consumer."""
 
 class SlaBackendServicer(metaclass=abc.ABCMeta):
     """SLA clocks for tickets."""
@@ -200,7 +204,9 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.PauseSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.PauseSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.PauseSlaResponse]]:
-        """Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing."""
+        """Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+        repeated reason changes nothing.
+        """
 
     @abc.abstractmethod
     def ResumeSla(
@@ -208,7 +214,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.ResumeSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.ResumeSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.ResumeSlaResponse]]:
-        """Lets one reason go, or all of them. Idempotent."""
+        """Ends the pause for one reason, or for all. Idempotent."""
 
     @abc.abstractmethod
     def CompleteSla(
@@ -216,7 +222,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.CompleteSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.CompleteSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.CompleteSlaResponse]]:
-        """Closes one clock, or with the resolution all of them and the tracking."""
+        """Closes one clock. The resolution closes all clocks and ends the tracking."""
 
     @abc.abstractmethod
     def RecordSlaMessage(
@@ -224,7 +230,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.RecordSlaMessageRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.RecordSlaMessageResponse]]:
-        """Somebody wrote on the ticket. An agent's message is the response if none was recorded."""
+        """Records a message on the ticket. An agent's message is the response if none was recorded."""
 
     @abc.abstractmethod
     def AssignSla(
@@ -232,7 +238,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.AssignSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.AssignSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.AssignSlaResponse]]:
-        """The ticket has another owner. The same owner again changes nothing."""
+        """Records the ticket's owner. The same owner again changes nothing."""
 
     @abc.abstractmethod
     def CancelSla(
@@ -248,8 +254,8 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[slad_client.v1.sla_backend_pb2.ExecuteSlaRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[slad_client.v1.sla_backend_pb2.ExecuteSlaResponse], collections.abc.AsyncIterator[slad_client.v1.sla_backend_pb2.ExecuteSlaResponse]]:
-        """Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-        the stream make a batch; a stream that stays open is a pipeline.
+        """Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+        or keep the stream open as a pipeline.
         """
 
     @abc.abstractmethod
@@ -258,7 +264,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.GetSlaStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.GetSlaStatusResponse]]:
-        """The status of a ticket now: its latest generation, or the one asked for."""
+        """The present status of a ticket: of its latest generation, or of the given one."""
 
     @abc.abstractmethod
     def BatchGetSlaStatus(
@@ -266,7 +272,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.BatchGetSlaStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.BatchGetSlaStatusResponse]]:
-        """The status of many tickets of one tenant: one call for a page of tickets."""
+        """The status of many tickets of one tenant in one call."""
 
     @abc.abstractmethod
     def RetargetSla(
@@ -275,7 +281,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.RetargetSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.RetargetSlaResponse]]:
         """Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-        stay; everything else is derived anew from the new terms.
+        stay. Everything else is derived again from the new terms.
         """
 
     @abc.abstractmethod
@@ -284,8 +290,8 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse], collections.abc.AsyncIterator[slad_client.v1.sla_backend_pb2.RetargetSlaTrackingsResponse]]:
-        """Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-        what the request leaves out stays. The same call again finishes one that was cut off.
+        """Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+        RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
         """
 
     @abc.abstractmethod
@@ -310,7 +316,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.GetSlaTimelineRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.GetSlaTimelineResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.GetSlaTimelineResponse]]:
-        """Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events."""
+        """Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events."""
 
     @abc.abstractmethod
     def PreviewSla(
@@ -318,7 +324,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.PreviewSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.PreviewSlaResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.PreviewSlaResponse]]:
-        """What the clocks of such a ticket would say. Touches nothing."""
+        """Computes the clocks of a hypothetical ticket. Changes nothing."""
 
     @abc.abstractmethod
     def AnnotateSla(
@@ -326,8 +332,8 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.attainment_pb2.AnnotateSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.attainment_pb2.AnnotateSlaResponse, collections.abc.Awaitable[slad_client.v1.attainment_pb2.AnnotateSlaResponse]]:
-        """Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-        too: that holds for its closing.
+        """Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+        applies when it closes.
         """
 
     @abc.abstractmethod
@@ -352,7 +358,7 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.attainment_pb2.ForecastSlaRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.attainment_pb2.ForecastSlaResponse, collections.abc.Awaitable[slad_client.v1.attainment_pb2.ForecastSlaResponse]]:
-        """What is overdue, and what will be by an instant if nothing changes."""
+        """Cycles that are overdue, or will be by an instant if nothing changes."""
 
     @abc.abstractmethod
     def ImportSlaTrackings(
@@ -392,6 +398,6 @@ class SlaBackendServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.sla_backend_pb2.AckSlaEventsRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.sla_backend_pb2.AckSlaEventsResponse, collections.abc.Awaitable[slad_client.v1.sla_backend_pb2.AckSlaEventsResponse]]:
-        """Says that a consumer has dealt with every event up to and including `sequence`."""
+        """Acknowledges every event up to and including `sequence` for a consumer."""
 
 def add_SlaBackendServicer_to_server(servicer: SlaBackendServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

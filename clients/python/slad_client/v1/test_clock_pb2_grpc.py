@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class TestClockStub(object):
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     def __init__(self, channel):
@@ -49,8 +49,8 @@ class TestClockStub(object):
 
 
 class TestClockServicer(object):
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     def GetTime(self, request, context):
@@ -60,7 +60,7 @@ class TestClockServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AdvanceTime(self, request, context):
-        """Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+        """Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
         committed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -89,8 +89,8 @@ def add_TestClockServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TestClock(object):
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     @staticmethod

@@ -21,8 +21,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TestClockStub:
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     @typing.overload
@@ -31,26 +31,26 @@ class TestClockStub:
     def __new__(cls, channel: grpc.aio.Channel) -> TestClockAsyncStub: ...
     GetTime: grpc.UnaryUnaryMultiCallable[slad_client.v1.test_clock_pb2.GetTimeRequest, slad_client.v1.test_clock_pb2.GetTimeResponse]
     AdvanceTime: grpc.UnaryUnaryMultiCallable[slad_client.v1.test_clock_pb2.AdvanceTimeRequest, slad_client.v1.test_clock_pb2.AdvanceTimeResponse]
-    """Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+    """Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
     committed.
     """
 
 @typing.type_check_only
 class TestClockAsyncStub(TestClockStub):
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     GetTime: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.test_clock_pb2.GetTimeRequest, slad_client.v1.test_clock_pb2.GetTimeResponse]  # type: ignore[assignment]
     AdvanceTime: grpc.aio.UnaryUnaryMultiCallable[slad_client.v1.test_clock_pb2.AdvanceTimeRequest, slad_client.v1.test_clock_pb2.AdvanceTimeResponse]  # type: ignore[assignment]
-    """Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+    """Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
     committed.
     """
 
 class TestClockServicer(metaclass=abc.ABCMeta):
-    """Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
-    the events that real time would bring.
+    """Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+    of real time.
     """
 
     @abc.abstractmethod
@@ -66,7 +66,7 @@ class TestClockServicer(metaclass=abc.ABCMeta):
         request: slad_client.v1.test_clock_pb2.AdvanceTimeRequest,
         context: _ServicerContext,
     ) -> typing.Union[slad_client.v1.test_clock_pb2.AdvanceTimeResponse, collections.abc.Awaitable[slad_client.v1.test_clock_pb2.AdvanceTimeResponse]]:
-        """Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+        """Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
         committed.
         """
 

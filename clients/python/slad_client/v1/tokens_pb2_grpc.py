@@ -26,13 +26,13 @@ if _version_not_supported:
 
 
 class SlaTokensStub(object):
-    """The tokens by which callers are known. They send one as metadata: "authorization: Bearer slad_...".
+    """The tokens of callers. A caller sends its token as metadata: "authorization: Bearer slad_...".
 
-    From the first token on, every caller over TCP needs one. Callers over a Unix socket are trusted without:
-    who may open it is a matter of its mode. A token that is sent counts there too.
+    Once a token exists, every caller over TCP needs one. Callers over a Unix socket need none, because the mode of
+    the socket decides who may open it. A token that is sent there counts too.
 
-    All of it is for the role ADMIN. A token that is for some tenants only sees, makes and changes only tokens
-    that are for some of these. What is changed here holds when the reply arrives.
+    These calls need the role ADMIN. A token for some tenants sees, makes and changes only tokens for these tenants.
+    A change is effective when the reply arrives.
     """
 
     def __init__(self, channel):
@@ -64,38 +64,38 @@ class SlaTokensStub(object):
 
 
 class SlaTokensServicer(object):
-    """The tokens by which callers are known. They send one as metadata: "authorization: Bearer slad_...".
+    """The tokens of callers. A caller sends its token as metadata: "authorization: Bearer slad_...".
 
-    From the first token on, every caller over TCP needs one. Callers over a Unix socket are trusted without:
-    who may open it is a matter of its mode. A token that is sent counts there too.
+    Once a token exists, every caller over TCP needs one. Callers over a Unix socket need none, because the mode of
+    the socket decides who may open it. A token that is sent there counts too.
 
-    All of it is for the role ADMIN. A token that is for some tenants only sees, makes and changes only tokens
-    that are for some of these. What is changed here holds when the reply arrives.
+    These calls need the role ADMIN. A token for some tenants sees, makes and changes only tokens for these tenants.
+    A change is effective when the reply arrives.
     """
 
     def CreateSlaToken(self, request, context):
-        """Makes a token. Its secret is in the reply, and nowhere else ever after.
+        """Makes a token. Only this reply contains its secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSlaTokens(self, request, context):
-        """All tokens, also expired and revoked ones; never a secret.
+        """All tokens, including expired and revoked ones, without secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeSlaToken(self, request, context):
-        """Makes a token worthless for good, and ends the streams that were opened with it. Idempotent.
+        """Makes a token permanently invalid, and ends its streams. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateSlaToken(self, request, context):
-        """Gives a token a new secret. Streams that were opened with the old one end with its grace.
+        """Gives a token a new secret. Streams that use the old secret end with its grace period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,13 +133,13 @@ def add_SlaTokensServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SlaTokens(object):
-    """The tokens by which callers are known. They send one as metadata: "authorization: Bearer slad_...".
+    """The tokens of callers. A caller sends its token as metadata: "authorization: Bearer slad_...".
 
-    From the first token on, every caller over TCP needs one. Callers over a Unix socket are trusted without:
-    who may open it is a matter of its mode. A token that is sent counts there too.
+    Once a token exists, every caller over TCP needs one. Callers over a Unix socket need none, because the mode of
+    the socket decides who may open it. A token that is sent there counts too.
 
-    All of it is for the role ADMIN. A token that is for some tenants only sees, makes and changes only tokens
-    that are for some of these. What is changed here holds when the reply arrives.
+    These calls need the role ADMIN. A token for some tenants sees, makes and changes only tokens for these tenants.
+    A change is effective when the reply arrives.
     """
 
     @staticmethod

@@ -6,8 +6,8 @@ The values that slad and its callers exchange.
 Conventions
   Instants are google.protobuf.Timestamp (UTC, kept to the millisecond; finer digits are dropped),
   spans are google.protobuf.Duration, counts of minutes are int64. A value that may be absent is
-  `optional` or a message. Every enum has a zero value *_UNSPECIFIED; a request that leaves it there
-  gets the default named at the field, or is refused where there is none.
+  `optional` or a message. Every enum has a zero value *_UNSPECIFIED. A request that leaves it there
+  gets the default that the field names, or is refused if there is no default.
   Ids are the caller's own strings: 1 to 200 printable characters, compared exactly.
 """
 
@@ -39,7 +39,7 @@ class _SlaPhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     SLA_PHASE_RESPONSE: _SlaPhase.ValueType  # 1
     """The first answer to the person who asked."""
     SLA_PHASE_RESOLUTION: _SlaPhase.ValueType  # 2
-    """The ticket solved."""
+    """The ticket is solved."""
 
 class SlaPhase(_SlaPhase, metaclass=_SlaPhaseEnumTypeWrapper):
     """The two obligations of a ticket. Each has its own clock; both run side by side from the start."""
@@ -48,7 +48,7 @@ SLA_PHASE_UNSPECIFIED: SlaPhase.ValueType  # 0
 SLA_PHASE_RESPONSE: SlaPhase.ValueType  # 1
 """The first answer to the person who asked."""
 SLA_PHASE_RESOLUTION: SlaPhase.ValueType  # 2
-"""The ticket solved."""
+"""The ticket is solved."""
 Global___SlaPhase: typing_extensions.TypeAlias = SlaPhase
 
 class _SlaTimerStatus:
@@ -59,28 +59,28 @@ class _SlaTimerStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SLA_TIMER_STATUS_UNSPECIFIED: _SlaTimerStatus.ValueType  # 0
     SLA_TIMER_STATUS_ON_TRACK: _SlaTimerStatus.ValueType  # 1
-    """Nothing of the below."""
+    """None of the others applies."""
     SLA_TIMER_STATUS_AT_RISK: _SlaTimerStatus.ValueType  # 2
     """A running clock has 25 % of its target left, or less."""
     SLA_TIMER_STATUS_RESPONSE_BREACHED: _SlaTimerStatus.ValueType  # 3
-    """The response clock is open past 100 %, or was completed too late."""
+    """The response clock is open and past 100 %, or was completed too late."""
     SLA_TIMER_STATUS_RESOLUTION_BREACHED: _SlaTimerStatus.ValueType  # 4
     """The same for the resolution clock."""
     SLA_TIMER_STATUS_PAUSED: _SlaTimerStatus.ValueType  # 5
     """The ticket is paused; nothing counts and nothing fires."""
 
 class SlaTimerStatus(_SlaTimerStatus, metaclass=_SlaTimerStatusEnumTypeWrapper):
-    """How a ticket stands, in one word. The first that applies, in the order PAUSED, RESPONSE_BREACHED,
+    """The status of a ticket in one word: the first that applies of PAUSED, RESPONSE_BREACHED,
     RESOLUTION_BREACHED, AT_RISK, ON_TRACK.
     """
 
 SLA_TIMER_STATUS_UNSPECIFIED: SlaTimerStatus.ValueType  # 0
 SLA_TIMER_STATUS_ON_TRACK: SlaTimerStatus.ValueType  # 1
-"""Nothing of the below."""
+"""None of the others applies."""
 SLA_TIMER_STATUS_AT_RISK: SlaTimerStatus.ValueType  # 2
 """A running clock has 25 % of its target left, or less."""
 SLA_TIMER_STATUS_RESPONSE_BREACHED: SlaTimerStatus.ValueType  # 3
-"""The response clock is open past 100 %, or was completed too late."""
+"""The response clock is open and past 100 %, or was completed too late."""
 SLA_TIMER_STATUS_RESOLUTION_BREACHED: SlaTimerStatus.ValueType  # 4
 """The same for the resolution clock."""
 SLA_TIMER_STATUS_PAUSED: SlaTimerStatus.ValueType  # 5
@@ -123,22 +123,22 @@ class _SlaPauseReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SLA_PAUSE_REASON_UNSPECIFIED: _SlaPauseReason.ValueType  # 0
     SLA_PAUSE_REASON_AWAITING_CLIENT: _SlaPauseReason.ValueType  # 1
-    """The next step is the client's."""
+    """The ticket waits for the client."""
     SLA_PAUSE_REASON_STATUS_PAUSE: _SlaPauseReason.ValueType  # 2
-    """The ticket's status is one that stops the clock."""
+    """The ticket has a status that stops the clock."""
     SLA_PAUSE_REASON_OTHER: _SlaPauseReason.ValueType  # 3
-    """A reason of the caller's own; its code says which."""
+    """The caller's own reason; reason_code says which."""
 
 class SlaPauseReason(_SlaPauseReason, metaclass=_SlaPauseReasonEnumTypeWrapper):
     """Why a ticket is paused."""
 
 SLA_PAUSE_REASON_UNSPECIFIED: SlaPauseReason.ValueType  # 0
 SLA_PAUSE_REASON_AWAITING_CLIENT: SlaPauseReason.ValueType  # 1
-"""The next step is the client's."""
+"""The ticket waits for the client."""
 SLA_PAUSE_REASON_STATUS_PAUSE: SlaPauseReason.ValueType  # 2
-"""The ticket's status is one that stops the clock."""
+"""The ticket has a status that stops the clock."""
 SLA_PAUSE_REASON_OTHER: SlaPauseReason.ValueType  # 3
-"""A reason of the caller's own; its code says which."""
+"""The caller's own reason; reason_code says which."""
 Global___SlaPauseReason: typing_extensions.TypeAlias = SlaPauseReason
 
 class _SlaClockKind:
@@ -164,7 +164,7 @@ class _SlaClockKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """From the moment at which the ticket's owner becomes `owner` until the owner changes."""
 
 class SlaClockKind(_SlaClockKind, metaclass=_SlaClockKindEnumTypeWrapper):
-    """How a clock reads what happens to a ticket into cycles. A cycle opens, counts open time, and closes."""
+    """When the cycles of a clock open and close. A cycle counts open time while it is open."""
 
 SLA_CLOCK_KIND_UNSPECIFIED: SlaClockKind.ValueType  # 0
 SLA_CLOCK_KIND_RESPONSE: SlaClockKind.ValueType  # 1
@@ -210,17 +210,17 @@ class _SlaResponseOnResolutionEnumTypeWrapper(google.protobuf.internal.enum_type
     SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: _SlaResponseOnResolution.ValueType  # 0
     """As COUNTS."""
     SLA_RESPONSE_ON_RESOLUTION_COUNTS: _SlaResponseOnResolution.ValueType  # 1
-    """It counts as given at the resolution, and is judged so."""
+    """It counts as given at the resolution."""
     SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: _SlaResponseOnResolution.ValueType  # 2
     """It is closed without a verdict."""
 
 class SlaResponseOnResolution(_SlaResponseOnResolution, metaclass=_SlaResponseOnResolutionEnumTypeWrapper):
-    """What becomes of a response that was never recorded when the resolution comes."""
+    """How a response that was never recorded is judged when the resolution comes."""
 
 SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: SlaResponseOnResolution.ValueType  # 0
 """As COUNTS."""
 SLA_RESPONSE_ON_RESOLUTION_COUNTS: SlaResponseOnResolution.ValueType  # 1
-"""It counts as given at the resolution, and is judged so."""
+"""It counts as given at the resolution."""
 SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: SlaResponseOnResolution.ValueType  # 2
 """It is closed without a verdict."""
 Global___SlaResponseOnResolution: typing_extensions.TypeAlias = SlaResponseOnResolution
@@ -245,12 +245,10 @@ class _OnExistingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     is returned as it is, `created = false`. Otherwise as KEEP.
     """
     ON_EXISTING_CONTINUE_OR_NEW: _OnExisting.ValueType  # 5
-    """As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
-    generation, and its clocks begin anew.
-    """
+    """As CONTINUE_CANCELLED, but a completed ticket starts its next generation, whose clocks begin from zero."""
 
 class OnExisting(_OnExisting, metaclass=_OnExistingEnumTypeWrapper):
-    """What a start does when the ticket has a tracking already."""
+    """What a start does if the ticket already has a tracking."""
 
 ON_EXISTING_UNSPECIFIED: OnExisting.ValueType  # 0
 """As KEEP."""
@@ -266,9 +264,7 @@ thresholds, so that a policy change by cancel and start does not restart the clo
 is returned as it is, `created = false`. Otherwise as KEEP.
 """
 ON_EXISTING_CONTINUE_OR_NEW: OnExisting.ValueType  # 5
-"""As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
-generation, and its clocks begin anew.
-"""
+"""As CONTINUE_CANCELLED, but a completed ticket starts its next generation, whose clocks begin from zero."""
 Global___OnExisting: typing_extensions.TypeAlias = OnExisting
 
 class _ReopenMode:
@@ -279,16 +275,16 @@ class _ReopenModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     REOPEN_MODE_UNSPECIFIED: _ReopenMode.ValueType  # 0
     REOPEN_MODE_RESUME: _ReopenMode.ValueType  # 1
-    """The clock goes on where it stood; the time during which the ticket was closed does not count."""
+    """The clock continues where it stood. The time while the ticket was closed does not count."""
     REOPEN_MODE_RESTART: _ReopenMode.ValueType  # 2
     """The clock starts from zero at the reopening."""
 
 class ReopenMode(_ReopenMode, metaclass=_ReopenModeEnumTypeWrapper):
-    """How a reopened ticket counts on."""
+    """How the clock of a reopened ticket continues."""
 
 REOPEN_MODE_UNSPECIFIED: ReopenMode.ValueType  # 0
 REOPEN_MODE_RESUME: ReopenMode.ValueType  # 1
-"""The clock goes on where it stood; the time during which the ticket was closed does not count."""
+"""The clock continues where it stood. The time while the ticket was closed does not count."""
 REOPEN_MODE_RESTART: ReopenMode.ValueType  # 2
 """The clock starts from zero at the reopening."""
 Global___ReopenMode: typing_extensions.TypeAlias = ReopenMode
@@ -304,8 +300,8 @@ class _SlaEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     SLA_EVENT_TYPE_THRESHOLD_REACHED: _SlaEventType.ValueType  # 2
     """A clock reached one of its thresholds; `threshold` says which."""
     SLA_EVENT_TYPE_THRESHOLD_RETRACTED: _SlaEventType.ValueType  # 3
-    """A threshold that had fired is not true after all: the terms changed, or a fact arrived late.
-    `threshold` is as it was when it fired. It fires again if it comes true again.
+    """A threshold that had fired is no longer true, because the terms changed or a fact arrived late.
+    `threshold` is as it was when it fired. It fires again if it becomes true again.
     """
     SLA_EVENT_TYPE_PAUSED: _SlaEventType.ValueType  # 4
     SLA_EVENT_TYPE_RESUMED: _SlaEventType.ValueType  # 5
@@ -320,13 +316,13 @@ class _SlaEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     SLA_EVENT_TYPE_CLOCK_OPENED: _SlaEventType.ValueType  # 11
     """A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which."""
     SLA_EVENT_TYPE_CLOCK_CLOSED: _SlaEventType.ValueType  # 12
-    """Such a cycle closed; `met` says how, absent when there is no verdict."""
+    """Such a cycle closed; `met` says how. It is absent if there is no verdict."""
     SLA_EVENT_TYPE_CLOCK_RETRACTED: _SlaEventType.ValueType  # 13
-    """Such a cycle never was: a fact arrived late."""
+    """A late fact showed that such a cycle never existed."""
     SLA_EVENT_TYPE_OWNER_CHANGED: _SlaEventType.ValueType  # 14
-    """The ticket has another owner; `owner` says who, empty for nobody."""
+    """The ticket has another owner: `owner`. Empty: nobody."""
     SLA_EVENT_TYPE_PAUSE_CHANGED: _SlaEventType.ValueType  # 15
-    """A paused ticket is now paused for other reasons; `pause_reason` is the first that is held."""
+    """A paused ticket is now paused for other reasons. `pause_reason` is the earliest of them."""
 
 class SlaEventType(_SlaEventType, metaclass=_SlaEventTypeEnumTypeWrapper):
     """What happened to a tracking."""
@@ -336,8 +332,8 @@ SLA_EVENT_TYPE_STARTED: SlaEventType.ValueType  # 1
 SLA_EVENT_TYPE_THRESHOLD_REACHED: SlaEventType.ValueType  # 2
 """A clock reached one of its thresholds; `threshold` says which."""
 SLA_EVENT_TYPE_THRESHOLD_RETRACTED: SlaEventType.ValueType  # 3
-"""A threshold that had fired is not true after all: the terms changed, or a fact arrived late.
-`threshold` is as it was when it fired. It fires again if it comes true again.
+"""A threshold that had fired is no longer true, because the terms changed or a fact arrived late.
+`threshold` is as it was when it fired. It fires again if it becomes true again.
 """
 SLA_EVENT_TYPE_PAUSED: SlaEventType.ValueType  # 4
 SLA_EVENT_TYPE_RESUMED: SlaEventType.ValueType  # 5
@@ -352,13 +348,13 @@ SLA_EVENT_TYPE_REOPENED: SlaEventType.ValueType  # 10
 SLA_EVENT_TYPE_CLOCK_OPENED: SlaEventType.ValueType  # 11
 """A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which."""
 SLA_EVENT_TYPE_CLOCK_CLOSED: SlaEventType.ValueType  # 12
-"""Such a cycle closed; `met` says how, absent when there is no verdict."""
+"""Such a cycle closed; `met` says how. It is absent if there is no verdict."""
 SLA_EVENT_TYPE_CLOCK_RETRACTED: SlaEventType.ValueType  # 13
-"""Such a cycle never was: a fact arrived late."""
+"""A late fact showed that such a cycle never existed."""
 SLA_EVENT_TYPE_OWNER_CHANGED: SlaEventType.ValueType  # 14
-"""The ticket has another owner; `owner` says who, empty for nobody."""
+"""The ticket has another owner: `owner`. Empty: nobody."""
 SLA_EVENT_TYPE_PAUSE_CHANGED: SlaEventType.ValueType  # 15
-"""A paused ticket is now paused for other reasons; `pause_reason` is the first that is held."""
+"""A paused ticket is now paused for other reasons. `pause_reason` is the earliest of them."""
 Global___SlaEventType: typing_extensions.TypeAlias = SlaEventType
 
 class _SlaEngine:
@@ -398,7 +394,7 @@ class _SlaTimelineKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     """Closed by the schedule, or by the ticket itself between its end and its reopening."""
 
 class SlaTimelineKind(_SlaTimelineKind, metaclass=_SlaTimelineKindEnumTypeWrapper):
-    """What a stretch of a ticket's life was to its clock."""
+    """How the clock treated a stretch of a ticket's life."""
 
 SLA_TIMELINE_KIND_UNSPECIFIED: SlaTimelineKind.ValueType  # 0
 SLA_TIMELINE_KIND_COUNTED: SlaTimelineKind.ValueType  # 1
@@ -420,7 +416,7 @@ class _PauseAccountingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     PAUSE_ACCOUNTING_BUSINESS_TIME: _PauseAccounting.ValueType  # 1
     """The open time inside a pause does not count, and nothing else changes."""
     PAUSE_ACCOUNTING_ALGA_WALL_CLOCK: _PauseAccounting.ValueType  # 2
-    """Compatibility with AlgaPSA's numbers: every finished pause moves what is still ahead by its
+    """Compatible with AlgaPSA's numbers: every finished pause moves the deadlines and thresholds ahead by its
     wall-clock length, floored to whole minutes.
     """
 
@@ -432,7 +428,7 @@ PAUSE_ACCOUNTING_UNSPECIFIED: PauseAccounting.ValueType  # 0
 PAUSE_ACCOUNTING_BUSINESS_TIME: PauseAccounting.ValueType  # 1
 """The open time inside a pause does not count, and nothing else changes."""
 PAUSE_ACCOUNTING_ALGA_WALL_CLOCK: PauseAccounting.ValueType  # 2
-"""Compatibility with AlgaPSA's numbers: every finished pause moves what is still ahead by its
+"""Compatible with AlgaPSA's numbers: every finished pause moves the deadlines and thresholds ahead by its
 wall-clock length, floored to whole minutes.
 """
 Global___PauseAccounting: typing_extensions.TypeAlias = PauseAccounting
@@ -474,9 +470,9 @@ class SlaPolicyTarget(google.protobuf.message.Message):
     """Every hour counts for this target, whatever the schedule says."""
     @property
     def response_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """A fixed due date, in place of the minutes: the first response is due then. It becomes open time when it
-        arrives (from the start, less the pauses so far) and counts as minutes do from then on: a later pause
-        moves the deadline. Both, or an instant up to which there is no open time, are refused.
+        """A fixed due date of the first response, instead of minutes. When it arrives, slad converts it to open time
+        (from the start, without the pauses so far). From then on it counts as minutes do, so a later pause
+        moves the deadline. Refused: both, or a due date before which there is no open time.
         """
 
     @property
@@ -485,7 +481,7 @@ class SlaPolicyTarget(google.protobuf.message.Message):
 
     @property
     def response_open_time(self) -> google.protobuf.duration_pb2.Duration:
-        """The open time that response_due_at has become, as exports tell it; absent: slad derives it."""
+        """The open time to which response_due_at was converted, as exports give it. Absent: slad derives it."""
 
     @property
     def resolution_open_time(self) -> google.protobuf.duration_pb2.Duration: ...
@@ -523,7 +519,7 @@ Global___SlaPolicyTarget: typing_extensions.TypeAlias = SlaPolicyTarget
 
 @typing.final
 class SlaClockTerms(google.protobuf.message.Message):
-    """One clock of a ticket beside, or instead of a setting of, response and resolution."""
+    """One named clock of a ticket, or what stops its response or resolution clock."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -540,7 +536,7 @@ class SlaClockTerms(google.protobuf.message.Message):
     OWNER_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Lower-case letters, digits, - and _, beginning with a letter; up to 64 characters, unique in the request.
-    "response" and "resolution" may be listed for their paused_by alone; nothing else is taken from there.
+    An entry "response" or "resolution" sets only paused_by of that clock; its other fields are ignored.
     """
     kind: Global___SlaClockKind.ValueType
     """Required."""
@@ -553,14 +549,14 @@ class SlaClockTerms(google.protobuf.message.Message):
     escalation_2_percent: builtins.int
     escalation_3_percent: builtins.int
     owner: builtins.str
-    """Of OWNERSHIP: whose time it counts; empty: anybody's."""
+    """For OWNERSHIP: the owner whose time counts. Empty: any owner."""
     @property
     def schedule(self) -> Global___BusinessHoursSchedule:
         """By default the schedule of the tracking."""
 
     @property
     def notification_thresholds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """When none are given: those of the request. 100 is always one."""
+        """Empty: those of the request. 100 is always one."""
 
     @property
     def paused_by(self) -> Global___SlaPausedBy:
@@ -597,10 +593,10 @@ class SlaPausedBy(google.protobuf.message.Message):
     NEVER_FIELD_NUMBER: builtins.int
     REASONS_FIELD_NUMBER: builtins.int
     never: builtins.bool
-    """None does."""
+    """No pause stops it."""
     @property
     def reasons(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Those for these reasons: AWAITING_CLIENT, STATUS_PAUSE, or codes of the caller's own."""
+        """Pauses for these reasons stop it: AWAITING_CLIENT, STATUS_PAUSE, or the caller's own codes."""
 
     def __init__(
         self,
@@ -664,7 +660,7 @@ Global___BusinessHoursSchedule: typing_extensions.TypeAlias = BusinessHoursSched
 
 @typing.final
 class BusinessHoursEntry(google.protobuf.message.Message):
-    """One weekly window. Several a day are allowed; where they overlap, time counts once."""
+    """One weekly window. A day may have several. Where they overlap, time counts once."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -683,7 +679,7 @@ class BusinessHoursEntry(google.protobuf.message.Message):
     refused.
     """
     is_enabled: builtins.bool
-    """A disabled entry counts nothing."""
+    """A disabled entry is ignored."""
     def __init__(
         self,
         *,
@@ -700,7 +696,7 @@ Global___BusinessHoursEntry: typing_extensions.TypeAlias = BusinessHoursEntry
 
 @typing.final
 class Holiday(google.protobuf.message.Message):
-    """A local date on which nothing counts, with the windows that start on it."""
+    """A local date on which no weekly window starts."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -729,8 +725,8 @@ Global___Holiday: typing_extensions.TypeAlias = Holiday
 
 @typing.final
 class DateOverride(google.protobuf.message.Message):
-    """Local dates with other hours than the week's: half days, extra open days, summer hours, a closure. On each
-    date of the range its windows replace the weekly ones that start on that date, and a holiday there is lifted.
+    """Local dates with other hours than the week: half days, extra open days, summer hours, a closure. On each date
+    of the range, these windows replace the weekly windows that start on it. A holiday on that date is ignored.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -746,7 +742,7 @@ class DateOverride(google.protobuf.message.Message):
     to_date: builtins.str
     """The last date of the range, at most 365 dates in all. Empty: from_date."""
     is_recurring: builtins.bool
-    """The same months and days every year, by month and day alone; the range may run over the turn of the year."""
+    """The same months and days every year. The range may include the turn of the year."""
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DateOverrideEntry]:
         """None: the dates are closed, as on a holiday."""
@@ -792,7 +788,7 @@ Global___DateOverrideEntry: typing_extensions.TypeAlias = DateOverrideEntry
 
 @typing.final
 class SlaThreshold(google.protobuf.message.Message):
-    """A point of a clock, in percent of its target. What it stands for may be several things at once."""
+    """A point of a clock, in percent of its target. It can stand for several things at once."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -813,15 +809,15 @@ class SlaThreshold(google.protobuf.message.Message):
     breach: builtins.bool
     """100 %: the target is missed if the clock is still open."""
     superseded: builtins.bool
-    """A higher threshold of the same clock fired together with it; a notifier may skip this one."""
+    """A higher threshold of the same clock fired together with it. A notifier may skip this one."""
     notification_superseded: builtins.bool
-    """In an event: one of those is a notification, so people need not be told of this one. An escalation alone
-    does not spare it.
+    """In an event: at least one of those higher thresholds is a notification, so people need not be told of this
+    one. If they are only escalations, this is false.
     """
     @property
     def scheduled_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The exact instant of the crossing. Of a threshold that has not fired: where it would fall if nothing
-        changes (while paused: were the ticket resumed now). Absent when it cannot fire any more.
+        """The exact instant of the crossing. If the threshold has not fired: the instant at which it will fire if
+        nothing changes (while paused: if the ticket were resumed now). Absent if it cannot fire any more.
         """
 
     @property
@@ -877,7 +873,7 @@ class SlaClock(google.protobuf.message.Message):
 
     @property
     def due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The instant of 100 %. While paused: the deadline were the ticket resumed now."""
+        """The instant of 100 %. While paused: the deadline if the ticket were resumed now."""
 
     @property
     def completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -897,8 +893,8 @@ class SlaClock(google.protobuf.message.Message):
 
     @property
     def agreed_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The fixed due date that the target was given as; absent when it was minutes. Pauses since then have
-        moved due_at, not this.
+        """The fixed due date that was given as the target. Absent if the target was given in minutes. Later pauses
+        move due_at, not this.
         """
 
     def __init__(
@@ -932,7 +928,7 @@ Global___SlaClock: typing_extensions.TypeAlias = SlaClock
 
 @typing.final
 class SlaClockStatus(google.protobuf.message.Message):
-    """How one clock of a ticket stands: its open cycle, else the last one."""
+    """The status of one clock of a ticket: of its open cycle, or of its last one if none is open."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -950,16 +946,16 @@ class SlaClockStatus(google.protobuf.message.Message):
     name: builtins.str
     kind: Global___SlaClockKind.ValueType
     status: Global___SlaTimerStatus.ValueType
-    """In one word, as of SlaStatus.status: PAUSED, RESPONSE_BREACHED for the response clock and
-    RESOLUTION_BREACHED for any other that is past 100 % or was closed too late, AT_RISK, ON_TRACK.
+    """As SlaStatus.status. A clock that is past 100 % or was closed too late is RESPONSE_BREACHED if it is the
+    response clock, and otherwise RESOLUTION_BREACHED.
     """
     cycle: builtins.int
     """The number of the cycle, from 1; 0: the clock has had none."""
     is_paused: builtins.bool
-    """A pause that it heeds is on, and the cycle is open."""
+    """The cycle is open, and a pause stops it."""
     cycles_closed: builtins.int
     cycles_met: builtins.int
-    """Of the closed ones; those that are neither have no verdict."""
+    """Closed cycles that were met. A cycle that was neither met nor missed has no verdict."""
     cycles_missed: builtins.int
     @property
     def opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
@@ -995,7 +991,7 @@ Global___SlaClockStatus: typing_extensions.TypeAlias = SlaClockStatus
 
 @typing.final
 class SlaStatus(google.protobuf.message.Message):
-    """How a tracking stands."""
+    """The status of a tracking."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1048,13 +1044,13 @@ class SlaStatus(google.protobuf.message.Message):
     state: Global___SlaTrackingState.ValueType
     status: Global___SlaTimerStatus.ValueType
     response_remaining_minutes: builtins.int
-    """Open minutes left until 100 %, floored; negative once past; absent for a clock that is closed or has
+    """Open minutes left until 100 %, floored. Negative after that. Absent for a clock that is closed or has
     no target.
     """
     resolution_remaining_minutes: builtins.int
     is_paused: builtins.bool
     pause_reason: Global___SlaPauseReason.ValueType
-    """The reason of the running pause."""
+    """The reason for the running pause."""
     total_pause_minutes: builtins.int
     """Wall-clock minutes paused so far, a running pause included."""
     engine: Global___SlaEngine.ValueType
@@ -1081,15 +1077,15 @@ class SlaStatus(google.protobuf.message.Message):
 
     @property
     def as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The instant for which all of this holds."""
+        """The instant that this status describes."""
 
     @property
     def clocks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SlaClockStatus]:
-        """Of a ticket that has clocks beside response and resolution: every clock, those two first."""
+        """Every clock, response and resolution first. Empty if the ticket has no named clocks."""
 
     @property
     def pause_reasons(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The codes of all reasons for which the ticket is paused, the one that was given first in front."""
+        """The codes of all reasons for which the ticket is paused, the earliest first."""
 
     def __init__(
         self,
@@ -1180,14 +1176,14 @@ class SlaEvent(google.protobuf.message.Message):
     sequence: builtins.int
     """The place in the one order of all events of this daemon. Gaps are possible."""
     event_id: builtins.str
-    """A UUID that is the same however often the event is delivered: drop what you have seen."""
+    """A UUID, the same for each delivery of the event: drop the ids that you have seen."""
     type: Global___SlaEventType.ValueType
     tenant_id: builtins.str
     ticket_id: builtins.str
     policy_id: builtins.str
     generation: builtins.int
     phase: Global___SlaPhase.ValueType
-    """For THRESHOLD_* and PHASE_COMPLETED; of COMPLETED it is RESOLUTION."""
+    """For THRESHOLD_* and PHASE_COMPLETED. For COMPLETED it is RESOLUTION."""
     pause_reason: Global___SlaPauseReason.ValueType
     """For PAUSED and PAUSE_CHANGED."""
     met: builtins.bool
@@ -1197,9 +1193,7 @@ class SlaEvent(google.protobuf.message.Message):
     PHASE_COMPLETED, COMPLETED and CLOCK_*.
     """
     cycle: builtins.int
-    """The number of its cycle, from 1, as of this event: a late fact may change it. A cycle is known by its clock
-    and cycle_opened_at.
-    """
+    """The number of its cycle, from 1. A late fact may change it, so clock and cycle_opened_at identify a cycle."""
     pause_reason_code: builtins.str
     """The code of pause_reason."""
     owner: builtins.str
@@ -1224,9 +1218,8 @@ class SlaEvent(google.protobuf.message.Message):
     def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def due_dates(self) -> Global___SlaDueDates:
-        """All deadlines once the change is done that this event is of. Every change that may move a deadline tells them
-        once, with its last event that is not THRESHOLD_* or OWNER_CHANGED. Whoever keeps the newest knows what
-        GetSlaStatus says.
+        """All deadlines after the change. Every change that may move a deadline gives them once, in its last event
+        that is not THRESHOLD_* or OWNER_CHANGED. The newest are the deadlines that GetSlaStatus returns.
         """
 
     def __init__(
@@ -1265,7 +1258,7 @@ Global___SlaEvent: typing_extensions.TypeAlias = SlaEvent
 
 @typing.final
 class SlaDueDates(google.protobuf.message.Message):
-    """The deadlines of all open cycles; none: no clock counts."""
+    """The deadlines of all open cycles. Empty: no cycle is open."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1294,7 +1287,7 @@ class SlaDueDate(google.protobuf.message.Message):
     clock: builtins.str
     @property
     def cycle_opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Of a clock that may have several cycles."""
+        """Only for a clock that can have several cycles."""
 
     @property
     def due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -1365,16 +1358,16 @@ class SlaAuditEntry(google.protobuf.message.Message):
     """
     request_id: builtins.str
     changed: builtins.bool
-    """False: it was acknowledged, and left everything as it was."""
+    """False: the command succeeded without changing anything."""
     note: builtins.str
-    """What else is worth knowing, such as a verdict that differs from the caller's."""
+    """A remark, such as a verdict that differs from the caller's."""
     token_id: builtins.str
-    """The token that it came with (see SlaTokens); empty: without one."""
+    """The caller's token (see SlaTokens). Empty: the caller sent none."""
     @property
     def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Absent: none was given."""
+        """Absent: the command had none."""
 
     def __init__(
         self,

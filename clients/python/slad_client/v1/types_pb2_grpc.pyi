@@ -6,8 +6,8 @@ The values that slad and its callers exchange.
 Conventions
   Instants are google.protobuf.Timestamp (UTC, kept to the millisecond; finer digits are dropped),
   spans are google.protobuf.Duration, counts of minutes are int64. A value that may be absent is
-  `optional` or a message. Every enum has a zero value *_UNSPECIFIED; a request that leaves it there
-  gets the default named at the field, or is refused where there is none.
+  `optional` or a message. Every enum has a zero value *_UNSPECIFIED. A request that leaves it there
+  gets the default that the field names, or is refused if there is no default.
   Ids are the caller's own strings: 1 to 200 printable characters, compared exactly.
 """
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SlaWorkerStub(object):
-    """For the workers of an engine outside the daemon, such as `slad temporal-worker`. They say that a threshold
-    has come; the daemon, which holds the facts, judges whether that is so, and announces it.
+    """For workers outside the daemon, such as `slad temporal-worker`. They report that a threshold was reached. The
+    daemon checks this against its facts, and announces the threshold.
     """
 
     def __init__(self, channel):
@@ -44,15 +44,15 @@ class SlaWorkerStub(object):
 
 
 class SlaWorkerServicer(object):
-    """For the workers of an engine outside the daemon, such as `slad temporal-worker`. They say that a threshold
-    has come; the daemon, which holds the facts, judges whether that is so, and announces it.
+    """For workers outside the daemon, such as `slad temporal-worker`. They report that a threshold was reached. The
+    daemon checks this against its facts, and announces the threshold.
     """
 
     def ReportSlaThresholds(self, request, context):
-        """Reports thresholds that were reached. May be sent again at will: what is known already changes nothing.
+        """Reports thresholds that were reached. A repeated report changes nothing.
 
-        When it returns, what it says was TAKEN is durable, its events included.
-        NOT_FOUND: the ticket is not tracked here; there is no use in sending the report again.
+        When it returns, everything TAKEN is durable, including its events.
+        NOT_FOUND: the ticket is not tracked here. Do not send the report again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,8 +75,8 @@ def add_SlaWorkerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SlaWorker(object):
-    """For the workers of an engine outside the daemon, such as `slad temporal-worker`. They say that a threshold
-    has come; the daemon, which holds the facts, judges whether that is so, and announces it.
+    """For workers outside the daemon, such as `slad temporal-worker`. They report that a threshold was reached. The
+    daemon checks this against its facts, and announces the threshold.
     """
 
     @staticmethod

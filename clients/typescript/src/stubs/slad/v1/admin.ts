@@ -21,14 +21,14 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { SlaEvent } from "./types.js";
 
-/** How the target of a sink stands. */
+/** The state of a sink's target. */
 export const SlaSinkState = {
   SLA_SINK_STATE_UNSPECIFIED: "SLA_SINK_STATE_UNSPECIFIED",
-  /** SLA_SINK_STATE_READY - The last attempt went well, or there was none yet. */
+  /** SLA_SINK_STATE_READY - The last attempt succeeded, or there was none yet. */
   SLA_SINK_STATE_READY: "SLA_SINK_STATE_READY",
   /** SLA_SINK_STATE_RETRYING - The last attempt failed; another one follows soon. */
   SLA_SINK_STATE_RETRYING: "SLA_SINK_STATE_RETRYING",
-  /** SLA_SINK_STATE_OPEN - Several attempts in a row failed, or were refused: the circuit is open, one event is tried now and then. */
+  /** SLA_SINK_STATE_OPEN - Several attempts in a row failed or were refused: the circuit is open, and slad tries one event now and then. */
   SLA_SINK_STATE_OPEN: "SLA_SINK_STATE_OPEN",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -83,22 +83,22 @@ export function slaSinkStateToNumber(object: SlaSinkState): number {
 /** A durable reader of events. */
 export interface SlaConsumer {
   consumer: string;
-  /** Everything up to this sequence has been dealt with. */
+  /** The consumer has acknowledged everything up to this sequence. */
   acknowledged_sequence: number;
   /** The newest event. */
   head_sequence: number;
-  /** Events that are there and not yet acknowledged. */
+  /** Stored events that are not yet acknowledged. */
   lag: number;
-  /** Streams that are open: one is live, the others stand by. */
+  /** Open streams: one is live, the others stand by. */
   streams: number;
   created_at:
     | Date
     | undefined;
-  /** Absent when it has never acknowledged anything. */
+  /** Absent if it has never acknowledged anything. */
   acknowledged_at:
     | Date
     | undefined;
-  /** When the oldest event was committed that it has not acknowledged; absent when there is none. */
+  /** When its oldest unacknowledged event was committed. Absent if there is none. */
   behind_since: Date | undefined;
 }
 
@@ -122,27 +122,27 @@ export interface SlaSink {
   sink: string;
   /** "redis", "webhook", "jsonl". */
   type: string;
-  /** Where events go, without anything secret. */
+  /** Where events go, without secrets. */
   target: string;
-  /** The name under which it is listed among the consumers. */
+  /** Its name in the list of consumers. */
   consumer: string;
   state: SlaSinkState;
   /** Everything up to this sequence is delivered or parked. */
   acknowledged_sequence: number;
-  /** Events that are there and not yet acknowledged. */
+  /** Stored events that are not yet acknowledged. */
   lag: number;
   delivered: number;
   /** Attempts that failed. */
   failures: number;
   /** Events that are parked now. */
   parked: number;
-  /** Why the last attempt that failed did; empty if none has. */
+  /** Why the last failed attempt failed. Empty if none has failed. */
   last_error: string;
   last_failed_at: Date | undefined;
   last_delivered_at:
     | Date
     | undefined;
-  /** While it waits after a failure. */
+  /** Only while it waits after a failure. */
   next_attempt_at: Date | undefined;
 }
 
@@ -161,49 +161,49 @@ export interface ListParkedSlaEventsRequest {
   page_size: number;
 }
 
-/** An event that is not delivered, nor any later one of its ticket. */
+/** An event that is held back, as are all later ones of its ticket. */
 export interface ParkedSlaEvent {
   event: SlaEvent | undefined;
   parked_at:
     | Date
     | undefined;
-  /** How often its delivery was tried; 0: it waits behind another event of its ticket. */
+  /** The number of attempts to deliver it. 0: it waits behind another event of its ticket. */
   attempts: number;
   /** Why it is parked. */
   reason: string;
-  /** It is to be delivered again, but has not been yet. */
+  /** It will be delivered again, but has not been yet. */
   replaying: boolean;
 }
 
 export interface ListParkedSlaEventsResponse {
   events: ParkedSlaEvent[];
-  /** There are more, after the last one's sequence. */
+  /** There are more events after the last one's sequence. */
   more: boolean;
 }
 
 export interface ReplayParkedSlaEventsRequest {
   sink: string;
-  /** These, and whatever else is parked of their tickets, so that the order of a ticket's events is kept. */
+  /** These, and all other parked events of their tickets, so that the order of a ticket's events is kept. */
   sequences: number[];
-  /** All that are parked; then `sequences` is empty. */
+  /** All parked events; `sequences` must be empty. */
   all: boolean;
 }
 
 export interface ReplayParkedSlaEventsResponse {
-  /** How many events are delivered again. */
+  /** The number of events that will be delivered again. */
   events: number;
 }
 
 export interface DiscardParkedSlaEventsRequest {
   sink: string;
-  /** Just these. */
+  /** Only these. */
   sequences: number[];
-  /** All that are parked; then `sequences` is empty. */
+  /** All parked events; `sequences` must be empty. */
   all: boolean;
 }
 
 export interface DiscardParkedSlaEventsResponse {
-  /** How many events were given up. */
+  /** The number of discarded events. */
   events: number;
 }
 
@@ -1422,7 +1422,7 @@ export const DiscardParkedSlaEventsResponse: MessageFns<DiscardParkedSlaEventsRe
   },
 };
 
-/** The operator's side of slad. */
+/** Consumers and sinks, for the operator. */
 export type SlaAdminService = typeof SlaAdminService;
 export const SlaAdminService = {
   /** All registered consumers of events, and how far behind they are. */
@@ -1437,7 +1437,7 @@ export const SlaAdminService = {
       Buffer.from(ListSlaConsumersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSlaConsumersResponse => ListSlaConsumersResponse.decode(value),
   },
-  /** Forgets a consumer, and with it its claim on the events that it has not acknowledged. */
+  /** Removes a consumer. slad no longer keeps events for it. */
   removeSlaConsumer: {
     path: "/slad.v1.SlaAdmin/RemoveSlaConsumer" as const,
     requestStream: false as const,
@@ -1449,7 +1449,7 @@ export const SlaAdminService = {
       Buffer.from(RemoveSlaConsumerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveSlaConsumerResponse => RemoveSlaConsumerResponse.decode(value),
   },
-  /** The sinks that are configured: targets that the daemon itself delivers events to, and how they stand. */
+  /** The configured sinks (targets to which the daemon delivers events) and their state. */
   listSlaSinks: {
     path: "/slad.v1.SlaAdmin/ListSlaSinks" as const,
     requestStream: false as const,
@@ -1460,7 +1460,7 @@ export const SlaAdminService = {
       Buffer.from(ListSlaSinksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSlaSinksResponse => ListSlaSinksResponse.decode(value),
   },
-  /** Events that a sink's target refused, with those that wait behind them, in order. */
+  /** Events that a sink's target refused, and those that wait behind them, in order. */
   listParkedSlaEvents: {
     path: "/slad.v1.SlaAdmin/ListParkedSlaEvents" as const,
     requestStream: false as const,
@@ -1472,7 +1472,7 @@ export const SlaAdminService = {
       Buffer.from(ListParkedSlaEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListParkedSlaEventsResponse => ListParkedSlaEventsResponse.decode(value),
   },
-  /** Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows. */
+  /** Delivers parked events again. The reply means that this is stored; the delivery follows. */
   replayParkedSlaEvents: {
     path: "/slad.v1.SlaAdmin/ReplayParkedSlaEvents" as const,
     requestStream: false as const,
@@ -1484,7 +1484,7 @@ export const SlaAdminService = {
       Buffer.from(ReplayParkedSlaEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReplayParkedSlaEventsResponse => ReplayParkedSlaEventsResponse.decode(value),
   },
-  /** Gives parked events up for good. What waited behind them is delivered. */
+  /** Discards parked events permanently. Events that waited behind them are delivered. */
   discardParkedSlaEvents: {
     path: "/slad.v1.SlaAdmin/DiscardParkedSlaEvents" as const,
     requestStream: false as const,
@@ -1502,15 +1502,15 @@ export const SlaAdminService = {
 export interface SlaAdminServer extends UntypedServiceImplementation {
   /** All registered consumers of events, and how far behind they are. */
   listSlaConsumers: handleUnaryCall<ListSlaConsumersRequest, ListSlaConsumersResponse>;
-  /** Forgets a consumer, and with it its claim on the events that it has not acknowledged. */
+  /** Removes a consumer. slad no longer keeps events for it. */
   removeSlaConsumer: handleUnaryCall<RemoveSlaConsumerRequest, RemoveSlaConsumerResponse>;
-  /** The sinks that are configured: targets that the daemon itself delivers events to, and how they stand. */
+  /** The configured sinks (targets to which the daemon delivers events) and their state. */
   listSlaSinks: handleUnaryCall<ListSlaSinksRequest, ListSlaSinksResponse>;
-  /** Events that a sink's target refused, with those that wait behind them, in order. */
+  /** Events that a sink's target refused, and those that wait behind them, in order. */
   listParkedSlaEvents: handleUnaryCall<ListParkedSlaEventsRequest, ListParkedSlaEventsResponse>;
-  /** Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows. */
+  /** Delivers parked events again. The reply means that this is stored; the delivery follows. */
   replayParkedSlaEvents: handleUnaryCall<ReplayParkedSlaEventsRequest, ReplayParkedSlaEventsResponse>;
-  /** Gives parked events up for good. What waited behind them is delivered. */
+  /** Discards parked events permanently. Events that waited behind them are delivered. */
   discardParkedSlaEvents: handleUnaryCall<DiscardParkedSlaEventsRequest, DiscardParkedSlaEventsResponse>;
 }
 
@@ -1531,7 +1531,7 @@ export interface SlaAdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSlaConsumersResponse) => void,
   ): ClientUnaryCall;
-  /** Forgets a consumer, and with it its claim on the events that it has not acknowledged. */
+  /** Removes a consumer. slad no longer keeps events for it. */
   removeSlaConsumer(
     request: RemoveSlaConsumerRequest,
     callback: (error: ServiceError | null, response: RemoveSlaConsumerResponse) => void,
@@ -1547,7 +1547,7 @@ export interface SlaAdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RemoveSlaConsumerResponse) => void,
   ): ClientUnaryCall;
-  /** The sinks that are configured: targets that the daemon itself delivers events to, and how they stand. */
+  /** The configured sinks (targets to which the daemon delivers events) and their state. */
   listSlaSinks(
     request: ListSlaSinksRequest,
     callback: (error: ServiceError | null, response: ListSlaSinksResponse) => void,
@@ -1563,7 +1563,7 @@ export interface SlaAdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSlaSinksResponse) => void,
   ): ClientUnaryCall;
-  /** Events that a sink's target refused, with those that wait behind them, in order. */
+  /** Events that a sink's target refused, and those that wait behind them, in order. */
   listParkedSlaEvents(
     request: ListParkedSlaEventsRequest,
     callback: (error: ServiceError | null, response: ListParkedSlaEventsResponse) => void,
@@ -1579,7 +1579,7 @@ export interface SlaAdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListParkedSlaEventsResponse) => void,
   ): ClientUnaryCall;
-  /** Lets parked events be delivered again. The reply comes when this is noted down; the delivery follows. */
+  /** Delivers parked events again. The reply means that this is stored; the delivery follows. */
   replayParkedSlaEvents(
     request: ReplayParkedSlaEventsRequest,
     callback: (error: ServiceError | null, response: ReplayParkedSlaEventsResponse) => void,
@@ -1595,7 +1595,7 @@ export interface SlaAdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReplayParkedSlaEventsResponse) => void,
   ): ClientUnaryCall;
-  /** Gives parked events up for good. What waited behind them is delivered. */
+  /** Discards parked events permanently. Events that waited behind them are delivered. */
   discardParkedSlaEvents(
     request: DiscardParkedSlaEventsRequest,
     callback: (error: ServiceError | null, response: DiscardParkedSlaEventsResponse) => void,

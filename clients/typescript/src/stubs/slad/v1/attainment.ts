@@ -67,12 +67,12 @@ export function slaVerdictToNumber(object: SlaVerdict): number {
   }
 }
 
-/** Which instant of a cycle decides into which period it falls. */
+/** The instant that decides to which period a cycle belongs. */
 export const SlaReportBy = {
   SLA_REPORT_BY_UNSPECIFIED: "SLA_REPORT_BY_UNSPECIFIED",
   /** SLA_REPORT_BY_DUE - The instant of 100 %. The default: what was promised for October counts in October. */
   SLA_REPORT_BY_DUE: "SLA_REPORT_BY_DUE",
-  /** SLA_REPORT_BY_CLOSED - Open cycles are in no period then. */
+  /** SLA_REPORT_BY_CLOSED - Open cycles are then in no period. */
   SLA_REPORT_BY_CLOSED: "SLA_REPORT_BY_CLOSED",
   SLA_REPORT_BY_OPENED: "SLA_REPORT_BY_OPENED",
   UNRECOGNIZED: "UNRECOGNIZED",
@@ -125,14 +125,14 @@ export function slaReportByToNumber(object: SlaReportBy): number {
   }
 }
 
-/** By what the rows of a report are told apart. */
+/** What the rows of a report are grouped by. */
 export const SlaGroupKey = {
   SLA_GROUP_KEY_UNSPECIFIED: "SLA_GROUP_KEY_UNSPECIFIED",
   /** SLA_GROUP_KEY_CLOCK - The name of the clock. */
   SLA_GROUP_KEY_CLOCK: "SLA_GROUP_KEY_CLOCK",
   SLA_GROUP_KEY_POLICY: "SLA_GROUP_KEY_POLICY",
   SLA_GROUP_KEY_PRIORITY: "SLA_GROUP_KEY_PRIORITY",
-  /** SLA_GROUP_KEY_OWNER - Who had the ticket when the cycle closed; of an open cycle, who has it. */
+  /** SLA_GROUP_KEY_OWNER - The owner of the ticket when the cycle closed. For an open cycle: the present owner. */
   SLA_GROUP_KEY_OWNER: "SLA_GROUP_KEY_OWNER",
   /** SLA_GROUP_KEY_DAY - Local date, 2026-10-05. */
   SLA_GROUP_KEY_DAY: "SLA_GROUP_KEY_DAY",
@@ -305,17 +305,17 @@ export interface AnnotateSlaRequest {
   cycle?:
     | number
     | undefined;
-  /** Why, as a code of the caller's own; up to 100 printable characters. */
+  /** The caller's own code for the cause; up to 100 printable characters. */
   reason_code: string;
   /** Up to 1000 printable characters. */
   note: string;
-  /** A miss is not to count in attainment_excused. */
+  /** A miss does not count in attainment_excused. */
   excused: boolean;
   request_id: string;
 }
 
 export interface AnnotateSlaResponse {
-  /** False: it was annotated so already. */
+  /** False: it already had this annotation. */
   changed: boolean;
 }
 
@@ -335,33 +335,33 @@ export interface ReportSlaRequest {
   by: SlaReportBy;
   /** One row for each combination of these, then of `attributes`; none: one row for all. */
   group_by: SlaGroupKey[];
-  /** Attributes of the tickets; of those that the setting ledger.attributes names. */
+  /** Attributes of the tickets, of those in the setting ledger.attributes. */
   attributes: string[];
   /** Only these clocks, by name. Empty: all. */
   clocks: string[];
-  /** As was known at this instant. By default now. */
+  /** What was known at this instant. By default now. */
   as_of: Date | undefined;
 }
 
-/** The same request with `as_of` of the answer gives the same rows again, as long as the ledger is kept. */
+/** The same request with the `as_of` of this reply gives the same rows again, as long as the ledger is kept. */
 export interface ReportSlaResponse {
-  /** As of when this is known. */
+  /** The instant at which this was known. */
   as_of:
     | Date
     | undefined;
   /** In the order of their groups. */
   rows: SlaReportRow[];
-  /** All of them together. Percentiles and the maximum are those of all cycles, not of the rows. */
+  /** All rows together. Percentiles and the maximum are those of all cycles. */
   total:
     | SlaReportRow
     | undefined;
-  /** After an upgrade from a slad without a ledger: trackings whose closed cycles are not in it yet. */
+  /** After an upgrade from a slad without a ledger: trackings whose closed cycles are not yet in the ledger. */
   unfilled: number;
 }
 
-/** Figures about the cycles of one group. A rate is absent when there is nothing to take it of. */
+/** Figures about the cycles of one group. A rate is absent if its denominator is 0. */
 export interface SlaReportRow {
-  /** The values of group_by and then of attributes; "" where a ticket has none. */
+  /** The values of group_by, then of attributes. "" if a ticket has none. */
   group: string[];
   met: number;
   /** The excused ones included. */
@@ -383,20 +383,20 @@ export interface SlaReportRow {
   attainment_excused?:
     | number
     | undefined;
-  /** Open time of the cycles with a verdict: the least that half of them did not exceed. */
+  /** Open time of the cycles with a verdict: the lowest value that half of them did not exceed. */
   elapsed_p50:
     | Duration
     | undefined;
-  /** The same of nine tenths. */
+  /** The same for nine tenths of them. */
   elapsed_p90: Duration | undefined;
   elapsed_max:
     | Duration
     | undefined;
-  /** The open time that cycles with a verdict have counted, in all. */
+  /** The total open time that cycles with a verdict have counted. */
   elapsed:
     | Duration
     | undefined;
-  /** The open time that pauses took of them, in all. */
+  /** The total open time of those cycles that was paused. */
   paused:
     | Duration
     | undefined;
@@ -404,11 +404,11 @@ export interface SlaReportRow {
   paused_share?:
     | number
     | undefined;
-  /** The most first. */
+  /** The longest first. */
   paused_by: SlaPausedTime[];
 }
 
-/** The open time that pauses for one reason took. Of several at a time, the one that was held longest has it. */
+/** The open time that was paused for one reason. If several apply at a time, it counts for the one that began first. */
 export interface SlaPausedTime {
   /** AWAITING_CLIENT, STATUS_PAUSE or a reason_code. */
   reason: string;
@@ -434,7 +434,7 @@ export interface UnfoldSlaReportRequest {
     | undefined;
   /** Only the row with this group. Empty: all. */
   group: string[];
-  /** Only what these figures count. Empty: all. */
+  /** Only the cycles that these figures count. Empty: all. */
   figures: SlaFigure[];
 }
 
@@ -452,7 +452,7 @@ export interface SlaLedgerEntry {
   opened_at:
     | Date
     | undefined;
-  /** Absent: past the year 9999. Of a paused clock: were it resumed now. */
+  /** Absent: after the year 9999. For a paused clock: the deadline if it were resumed now. */
   due_at:
     | Date
     | undefined;
@@ -482,12 +482,12 @@ export interface SlaLedgerEntry {
   reason_code: string;
   note: string;
   excused: boolean;
-  /** 0: it is open, and not in the ledger yet. */
+  /** 0: it is open, and not yet in the ledger. */
   revision: number;
   recorded_at:
     | Date
     | undefined;
-  /** The release of the time-zone database by which it was counted. */
+  /** The release of the time-zone database that was used. */
   tzdata: string;
 }
 
@@ -503,7 +503,7 @@ export interface ForecastSlaRequest {
   until:
     | Date
     | undefined;
-  /** As of ReportSlaRequest; days, weeks and months are those in which cycles are due. */
+  /** As in ReportSlaRequest. Days, weeks and months are those in which cycles are due. */
   timezone: string;
   group_by: SlaGroupKey[];
   attributes: string[];
@@ -516,7 +516,7 @@ export interface ForecastSlaResponse {
     | SlaForecastRow
     | undefined;
   /**
-   * What is overdue, the most overdue first; then what will be by `until`, in the order in which it is due.
+   * Overdue cycles, the most overdue first; then those that will be overdue by `until`, in the order of due_at.
    * At most 1000.
    */
   cycles: SlaForecastCycle[];
@@ -531,11 +531,11 @@ export interface SlaForecastRow {
   overdue: number;
   /** Will reach 100 % by `until` if nothing changes. */
   will_miss: number;
-  /** Will not. */
+  /** Will not reach 100 % by `until`. */
   in_time: number;
-  /** Of those that are in time, the ones that are paused: they stand still until they are resumed. */
+  /** Cycles of in_time that are paused. */
   paused: number;
-  /** The open time by which the most overdue one is past its target. */
+  /** The open time of the most overdue cycle past its target. */
   overdue_max: Duration | undefined;
 }
 
@@ -548,7 +548,7 @@ export interface SlaForecastCycle {
   due_at:
     | Date
     | undefined;
-  /** Open time past the target; absent: it is not overdue yet. */
+  /** Open time past the target. Absent: not yet overdue. */
   overdue_by: Duration | undefined;
   policy_id: string;
   priority_id: string;

@@ -80,7 +80,7 @@ import {
   slaTrackingStateToNumber,
 } from "./types.js";
 
-/** What a fact is that clocks other than response and resolution read. */
+/** Facts that open and close the cycles of named clocks. */
 export const SlaFactKind = {
   SLA_FACT_KIND_UNSPECIFIED: "SLA_FACT_KIND_UNSPECIFIED",
   SLA_FACT_KIND_CUSTOMER_MESSAGE: "SLA_FACT_KIND_CUSTOMER_MESSAGE",
@@ -156,9 +156,9 @@ export function slaFactKindToNumber(object: SlaFactKind): number {
 /** What a difference is about. */
 export const SlaDifferenceKind = {
   SLA_DIFFERENCE_KIND_UNSPECIFIED: "SLA_DIFFERENCE_KIND_UNSPECIFIED",
-  /** SLA_DIFFERENCE_KIND_MISSING - The PSA has it open; slad does not track it. */
+  /** SLA_DIFFERENCE_KIND_MISSING - The ticket is open in the PSA, and slad does not track it. */
   SLA_DIFFERENCE_KIND_MISSING: "SLA_DIFFERENCE_KIND_MISSING",
-  /** SLA_DIFFERENCE_KIND_ORPHANED - slad tracks it; the PSA does not have it open. */
+  /** SLA_DIFFERENCE_KIND_ORPHANED - slad tracks the ticket, and it is not open in the PSA. */
   SLA_DIFFERENCE_KIND_ORPHANED: "SLA_DIFFERENCE_KIND_ORPHANED",
   SLA_DIFFERENCE_KIND_DIFFERENT_TARGET: "SLA_DIFFERENCE_KIND_DIFFERENT_TARGET",
   SLA_DIFFERENCE_KIND_DIFFERENT_PAUSE: "SLA_DIFFERENCE_KIND_DIFFERENT_PAUSE",
@@ -232,7 +232,7 @@ export interface StartSlaTrackingRequest {
   /** Required. */
   ticket_id: string;
   policy_id: string;
-  /** The target whose priority_id is the request's counts; without a priority_id, the first. */
+  /** The target with the priority_id of the request counts. Without a priority_id: the first. */
   targets: SlaPolicyTarget[];
   priority_id: string;
   /** May be left out when the chosen target is_24x7. */
@@ -240,27 +240,27 @@ export interface StartSlaTrackingRequest {
     | BusinessHoursSchedule
     | undefined;
   /**
-   * Percents at which people are told, 1 to 1000; 100 is always one. When none are given: as they were, if this
-   * takes over a cancelled tracking of the same policy_id (CONTINUE_CANCELLED), otherwise 50, 75, 90.
+   * Percents at which people are told, 1 to 1000. 100 is always one. Empty: 50, 75, 90, or if this continues a
+   * cancelled tracking of the same policy_id (CONTINUE_CANCELLED), those of that tracking.
    */
   notification_thresholds: number[];
-  /** By default now. The past is normal, back to the year 2000; thresholds already past fire at once. */
+  /** By default now. May be in the past, back to the year 2000. Past thresholds fire at once. */
   started_at: Date | undefined;
   on_existing: OnExisting;
-  /** Thresholds already past are recorded without an event. */
+  /** Record past thresholds without an event. */
   suppress_past: boolean;
   pause_accounting: PauseAccounting;
   request_id: string;
   /** Returned with status and events; at most 32, keys to 100 and values to 1000 characters. */
   attributes: { [key: string]: string };
   /**
-   * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: take over only what was cancelled at most this long before now.
-   * Absent: however long ago.
+   * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
+   * ago. Absent: no limit.
    */
   continue_within:
     | Duration
     | undefined;
-  /** Up to 16 clocks beside response and resolution, by name. */
+  /** Up to 16 named clocks, in addition to response and resolution. */
   clocks: SlaClockTerms[];
   response_on_resolution: SlaResponseOnResolution;
 }
@@ -271,7 +271,7 @@ export interface StartSlaTrackingRequest_AttributesEntry {
 }
 
 export interface StartSlaTrackingResponse {
-  /** False: the tracking was live already, or completed (see OnExisting), and is as it was; `status` says which. */
+  /** False: the tracking was already live, or completed (see OnExisting), and did not change. */
   created: boolean;
   status: SlaStatus | undefined;
 }
@@ -288,7 +288,7 @@ export interface PauseSlaRequest {
 }
 
 export interface PauseSlaResponse {
-  /** False: it was paused for that reason already. */
+  /** False: it was already paused for that reason. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -298,7 +298,7 @@ export interface ResumeSlaRequest {
   ticket_id: string;
   effective_at: Date | undefined;
   request_id: string;
-  /** Lets go of this reason alone; unspecified: of every reason. */
+  /** End the pause for this reason only. Unspecified: for every reason. */
   reason: SlaPauseReason;
   /** With reason OTHER. */
   reason_code: string;
@@ -315,22 +315,22 @@ export interface CompleteSlaRequest {
   ticket_id: string;
   /** This or `clock` is required. RESOLUTION closes every clock, and ends the tracking. */
   phase: SlaPhase;
-  /** The caller's own verdict, recorded beside slad's. */
+  /** The caller's own verdict. slad records it in addition to its own. */
   met?: boolean | undefined;
   effective_at: Date | undefined;
   request_id: string;
   /** Instead of phase: the name of the clock whose open cycle is to close. */
   clock: string;
-  /** Close the cycle without a verdict, such as one that a mere "thank you" opened. Not of the resolution. */
+  /** Close the cycle without a verdict, for example if a "thank you" opened it. Not for the resolution. */
   discard: boolean;
 }
 
 export interface CompleteSlaResponse {
-  /** False: the clock was closed already, or no cycle of it is open. */
+  /** False: the clock was already closed, or has no open cycle. */
   changed: boolean;
-  /** slad's verdict; true as well where there is none, as nothing was missed. */
+  /** slad's verdict. Also true if there is no verdict, because nothing was missed. */
   met: boolean;
-  /** The caller sent a verdict, and slad's is another. */
+  /** The caller sent a verdict, and slad's differs. */
   met_differs: boolean;
   status: SlaStatus | undefined;
 }
@@ -345,7 +345,7 @@ export interface RecordSlaMessageRequest {
 }
 
 export interface RecordSlaMessageResponse {
-  /** False: no clock reads anything into it. */
+  /** False: the message affects no clock. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -353,14 +353,14 @@ export interface RecordSlaMessageResponse {
 export interface AssignSlaRequest {
   tenant_id: string;
   ticket_id: string;
-  /** A person or team, by the caller's own id; empty: nobody. */
+  /** The caller's id of a person or team. Empty: nobody. */
   owner: string;
   effective_at: Date | undefined;
   request_id: string;
 }
 
 export interface AssignSlaResponse {
-  /** False: it had that owner already. */
+  /** False: it already had that owner. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -373,31 +373,28 @@ export interface CancelSlaRequest {
 }
 
 export interface CancelSlaResponse {
-  /** False: it was cancelled already. */
+  /** False: it was already cancelled. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
 
 /**
- * The commands of one message, carried out together as far as that goes.
+ * A message of commands. It is not a transaction: each command is checked, authorised, carried out, refused and
+ * remembered by its request_id as if it were sent by its own RPC. A refused command does not affect the others.
  *
- * Each stands alone: it is checked, authorised, carried out, refused and remembered by its request_id as if it
- * were sent by its own RPC. One that is refused touches no other. It is no transaction.
- *
- * Commands of one ticket are carried out in the order in which they are sent on a stream. Results come in the
- * order of the commands, each after the commit that holds it; a stream that has 1,024 commands without a result
- * is not read on. Results of a stream that broke are found by sending the commands again, each with the same
- * request_id.
+ * slad carries out the commands of one ticket in the order of the stream. Results come in the order of the
+ * commands, each after its commit. slad stops reading a stream that has 1,024 commands without a result. If a
+ * stream breaks, send the commands again with the same request_ids to get their results.
  */
 export interface ExecuteSlaRequest {
   /**
-   * At most 1,000: more end the stream (INVALID_ARGUMENT) once what came before is answered. A message of more
-   * than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
+   * At most 1,000: more end the stream (INVALID_ARGUMENT) after the earlier messages are answered. A message of
+   * more than 4 MiB ends it at once (RESOURCE_EXHAUSTED).
    */
   commands: SlaCommand[];
   /**
-   * Leave the status out of the replies: who drains an outbox needs none. A repeated request_id returns the
-   * first answer, as it was made then.
+   * Leave the status out of the replies, for example when draining an outbox. A repeated request_id returns the
+   * first answer unchanged.
    */
   omit_status: boolean;
 }
@@ -416,14 +413,14 @@ export interface SlaCommand {
 }
 
 /**
- * The results of the commands of a stream, one each, in their order. The results of one request come in one
- * response, or in several if they are too large for one: count results, not messages.
+ * One result for each command of a stream, in order. The results of a request that are too large for one
+ * response come in several: count results, not messages.
  */
 export interface ExecuteSlaResponse {
   results: SlaResult[];
 }
 
-/** What became of a command: the reply of its own RPC, or the status with which that would have ended. */
+/** The result of a command: the reply of its own RPC, or the status with which that RPC would have ended. */
 export interface SlaResult {
   start?: StartSlaTrackingResponse | undefined;
   pause?: PauseSlaResponse | undefined;
@@ -459,15 +456,15 @@ export interface BatchGetSlaStatusRequest {
 }
 
 export interface BatchGetSlaStatusResponse {
-  /** In the order of ticket_ids, without those that are in not_found or unreadable. */
+  /** In the order of ticket_ids, without those in not_found or unreadable. */
   statuses: SlaStatus[];
-  /** Tickets of which the tenant has no tracking, in the order of ticket_ids. */
+  /** Tickets without a tracking of this tenant, in the order of ticket_ids. */
   not_found: string[];
   /** Tickets whose row in slad's database is damaged: GetSlaStatus ends with DATA_LOSS for them. */
   unreadable: string[];
 }
 
-/** Terms as at the start; nothing of the old ones is kept, so send them all. */
+/** Terms as at the start. They replace all old terms, so send them all. */
 export interface RetargetSlaRequest {
   tenant_id: string;
   ticket_id: string;
@@ -480,18 +477,21 @@ export interface RetargetSlaRequest {
   suppress_past: boolean;
   request_id: string;
   /**
-   * Moves the start: not before the year 2000, not after the first pause, completion or other fact, not more
-   * than 5 s ahead. Facts stay. Absent: the start stays.
+   * The new start. It may not be before the year 2000, after the first pause, completion or other fact, or more
+   * than 5 s ahead. Absent: the start stays.
    */
   started_at:
     | Date
     | undefined;
-  /** As at the start: a clock that stays keeps its cycles and firings, by its name; one that is not here is gone. */
+  /**
+   * As at the start. A clock that keeps its name keeps its cycles and firings. A clock that is not listed is
+   * removed.
+   */
   clocks: SlaClockTerms[];
 }
 
 export interface RetargetSlaResponse {
-  /** False: the terms were these already. */
+  /** False: the terms were already the same. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -499,13 +499,13 @@ export interface RetargetSlaResponse {
 /** Which live trackings of a tenant: exactly one field. */
 export interface SlaTrackingSelection {
   /**
-   * Those that count by the schedule of this schedule_id, be it with one named clock, as their start or last
-   * retarget gave it. A schedule in the request then replaces that one wherever they count by it, and no other.
+   * Trackings with a clock that counts by this schedule_id, as their start or last retarget gave it. A schedule
+   * in the request then replaces only that schedule.
    */
   schedule_id: string;
-  /** Those of this policy. */
+  /** Trackings of this policy. */
   policy_id: string;
-  /** These, at most 100,000. A ticket that is not live is left out. */
+  /** These tickets, at most 100,000. Those that are not live are left out. */
   ticket_ids: string[];
 }
 
@@ -517,39 +517,39 @@ export interface RetargetSlaTrackingsRequest {
     | SlaTrackingSelection
     | undefined;
   /**
-   * What changes, at least one field. What is absent stays as each tracking has it.
+   * Give at least one of the fields that change terms. Absent terms stay as each tracking has them.
    *
-   * Trackings whose target is 24x7 stay so, unless targets are given too.
+   * Trackings with a 24x7 target keep it unless targets are given too.
    */
   schedule:
     | BusinessHoursSchedule
     | undefined;
-  /** The target of each tracking's priority_id counts; one without a priority_id stands for all others. */
+  /** For each tracking, the target with its priority_id counts. A target without a priority_id is for all others. */
   targets: SlaPolicyTarget[];
   notification_thresholds: number[];
   policy_id: string;
   /** Thresholds already past under the new terms are recorded without an event. */
   suppress_past: boolean;
-  /** Change nothing; tell what would become of each ticket. */
+  /** Change nothing, but report what would change. */
   dry_run: boolean;
   request_id: string;
   /** The named clocks, all of them. */
   clocks: SlaClockTerms[];
 }
 
-/** Sent as it goes; the last one has done = total. */
+/** Progress. The last message has done = total. */
 export interface RetargetSlaTrackingsResponse {
-  /** Trackings dealt with so far. */
+  /** Trackings processed so far. */
   done: number;
   /** Trackings that are selected. */
   total: number;
-  /** Open clocks whose deadline or thresholds change, since the message before. */
+  /** Open clocks whose deadline or thresholds change, since the previous message. */
   differences: SlaTermsDifference[];
-  /** Trackings that cannot take the new terms, and are as they were, since the message before. */
+  /** Trackings that cannot take the new terms and stay as they were, since the previous message. */
   refused: RefusedSlaRetarget[];
 }
 
-/** What becomes of one clock of a tracking that is retargeted. */
+/** How a retarget changes one clock of a tracking. */
 export interface SlaTermsDifference {
   ticket_id: string;
   /** The name of the clock, such as "response". */
@@ -560,7 +560,7 @@ export interface SlaTermsDifference {
   due_before:
     | Date
     | undefined;
-  /** Absent: there is no such clock any more. */
+  /** Absent: the clock was removed. */
   due_after:
     | Date
     | undefined;
@@ -589,7 +589,7 @@ export interface ReopenSlaRequest {
 }
 
 export interface ReopenSlaResponse {
-  /** False: the ticket was live already. */
+  /** False: the ticket was already live. */
   changed: boolean;
   status: SlaStatus | undefined;
 }
@@ -605,7 +605,7 @@ export interface ListSlaTrackingsRequest {
   due_before:
     | Date
     | undefined;
-  /** 1 to 1000; 0: 100. A page may hold fewer, also none, although there are more: go by next_page_token. */
+  /** 1 to 1000; 0: 100. A page may hold fewer or none although there are more: rely on next_page_token. */
   page_size: number;
   page_token: string;
 }
@@ -623,14 +623,14 @@ export interface GetSlaTimelineRequest {
   generation?:
     | number
     | undefined;
-  /** Of a live ticket: also what lies ahead, up to this instant, if nothing changes. */
+  /** For a live ticket: also include the future up to this instant, if nothing changes. */
   until:
     | Date
     | undefined;
-  /** Also the commands that were carried out. */
+  /** Also include the commands that were carried out. */
   include_audit: boolean;
   /**
-   * The segments of one clock, by its name: its schedule, the pauses that it heeds, and "no cycle" in between.
+   * Show the segments of this clock: its schedule, the pauses that stop it, and "no cycle" between cycles.
    * Empty: those of the ticket.
    */
   clock: string;
@@ -642,9 +642,9 @@ export interface GetSlaTimelineResponse {
     | undefined;
   /** From the start to the end, or to now or `until`, whichever is later; at most 10,000. */
   segments: SlaTimelineSegment[];
-  /** In order; those that are retained. */
+  /** The retained events, in order. */
   events: SlaEvent[];
-  /** In order; only when asked for. The latest, if they are too many for a reply. */
+  /** In order, only with include_audit. If they are too many for a reply, the latest. */
   audit: SlaAuditEntry[];
 }
 
@@ -657,7 +657,7 @@ export interface PreviewSlaRequest {
   started_at:
     | Date
     | undefined;
-  /** In order, not overlapping; a last one may be running. */
+  /** In order, not overlapping. The last may be running. */
   pauses: SlaPause[];
   /** By default started_at. */
   as_of: Date | undefined;
@@ -687,7 +687,7 @@ export interface SlaFact {
   met?: boolean | undefined;
 }
 
-/** A ticket as another system knows it: its start, and what has happened since. */
+/** A ticket as another system knows it: its start and its later facts. */
 export interface SlaTrackingImport {
   start: StartSlaTrackingRequest | undefined;
   pauses: SlaPause[];
@@ -696,27 +696,27 @@ export interface SlaTrackingImport {
     | boolean
     | undefined;
   /**
-   * Time between an end and a reopening: it does not count, and is no pause. In order, apart from each other
-   * and from the pauses.
+   * Time between an end and a reopening, which does not count. In order, not overlapping each other or the
+   * pauses.
    */
   closed: SlaClosedTime[];
-  /** What was announced before: a threshold that is still true does not fire again. */
+  /** Thresholds that were announced before. One that is still true does not fire again. */
   fired: SlaFiredThreshold[];
-  /** Messages, owners, and what else closed the cycles of clocks; in order. */
+  /** Messages, owners, and closed cycles of clocks, in order. */
   facts: SlaFact[];
 }
 
-/** A stretch in which a ticket was closed, and after which it was reopened. */
+/** A stretch in which a ticket was closed until it was reopened. */
 export interface SlaClosedTime {
   closed_at: Date | undefined;
   reopened_at:
     | Date
     | undefined;
-  /** It was closed by its resolution, which closed the cycles of its clocks with a verdict. */
+  /** The ticket was closed by its resolution, so the cycles of its clocks have a verdict. */
   resolved: boolean;
 }
 
-/** What has been announced of one threshold of one clock. */
+/** A threshold of one clock that was announced. */
 export interface SlaFiredThreshold {
   phase: SlaPhase;
   percent: number;
@@ -732,7 +732,7 @@ export interface SlaFiredThreshold {
   retractions: number;
   /** Instead of phase: the name of another clock. */
   clock: string;
-  /** When its cycle opened, of a clock with several cycles. */
+  /** For a clock with several cycles: when the cycle opened. */
   cycle_opened_at: Date | undefined;
 }
 
@@ -742,52 +742,52 @@ export interface ExportSlaTrackingsRequest {
 }
 
 /**
- * Each tracking is as it was when its message was made; stop the PSA to have all of them of one moment. What
- * is not in it: ended trackings, generations before the live one, the audit, events.
+ * Each tracking is as of the moment of its message. To export all of one moment, stop the PSA. Ended trackings,
+ * earlier generations, the audit and events are not exported.
  */
 export interface ExportSlaTrackingsResponse {
   trackings: SlaTrackingImport[];
 }
 
 /**
- * Every row is judged and stored on its own: what the stream held before it broke is there, whole, and the
- * same stream again makes no doubles.
+ * Every row is checked and stored on its own. Rows from before a break of the stream are stored. Sending the same
+ * stream again makes no duplicates.
  */
 export interface ImportSlaTrackingsRequest {
   trackings: SlaTrackingImport[];
 }
 
 export interface ImportSlaTrackingsResponse {
-  /** Trackings that are new. */
+  /** New trackings. */
   created: number;
-  /** Trackings that were there already, and are as they were. */
+  /** Trackings that already existed, and did not change. */
   kept: number;
-  /** The first 10,000 of them. */
+  /** The first 10,000 rejected rows. */
   rejected: RejectedSlaTracking[];
-  /** All of them. */
+  /** The number of all rejected rows. */
   rejected_count: number;
 }
 
-/** A row that was not taken; the others were. */
+/** A row that was rejected. It does not affect the other rows. */
 export interface RejectedSlaTracking {
   /** The row's place in the whole stream, from 0. */
   index: number;
   ticket_id: string;
-  /** The path within the row, as in start.schedule.timezone. */
+  /** The path within the row, such as start.schedule.timezone. */
   field: string;
   reason: string;
 }
 
 /**
- * The open tickets of one tenant, all of them: what slad tracks beyond the list is ORPHANED. Compared with
- * one consistent view of slad, taken at the first message and announced by the initial metadata. Nothing is
- * mended until the whole list has been read; a malformed row ends the call before that. What has changed in
- * slad since the view was taken is not mended. The view is not held for ever: a stream on which nothing comes
- * for 300 s is ended (UNAVAILABLE, LIST_SILENT).
+ * All open tickets of one tenant. A ticket that slad tracks and the list does not have is ORPHANED. slad compares
+ * the list with one consistent view, which it takes at the first message and announces by the initial metadata.
+ * It mends nothing until it has read the whole list; a malformed row ends the call before that. It does not
+ * mend what has changed in slad since the view was taken. A stream without a message for 300 s is ended
+ * (UNAVAILABLE, LIST_SILENT).
  *
- * A stream that was cut off can hardly be told from one that has ended, so who mends has to say `explicit_end`.
+ * A stream that was cut off looks like one that has ended, so `apply` needs `explicit_end`.
  *
- * A row without notification_thresholds says nothing of them: they are neither compared nor changed.
+ * If a row has no notification_thresholds, they are neither compared nor changed.
  */
 export interface ReconcileSlaTrackingsRequest {
   /** Read from the first message of the stream. */
@@ -796,7 +796,7 @@ export interface ReconcileSlaTrackingsRequest {
   apply: boolean;
   trackings: SlaTrackingImport[];
   /**
-   * The list is whole when a message has said `end`; a stream that ends before is refused, and nothing mended.
+   * The list is complete when a message says `end`. A stream that ends before that is refused, and mends nothing.
    * Read from the first message of the stream.
    */
   explicit_end: boolean;
@@ -811,31 +811,30 @@ export interface ReconcileSlaTrackingsRequest {
 
 export interface ReconcileSlaTrackingsResponse {
   differences: SlaDifference[];
-  /** There are more than the 10,000 that are listed; only what is listed was mended. Do it again. */
+  /** There are more than the 10,000 that are listed. Only those were mended, so reconcile again. */
   truncated: boolean;
 }
 
-/** One thing that the PSA and slad see differently. */
+/** One difference between the PSA and slad. */
 export interface SlaDifference {
   ticket_id: string;
   kind: SlaDifferenceKind;
   field: string;
   psa_value: string;
   slad_value: string;
-  /** slad's side was brought in line. */
+  /** slad's side was corrected. */
   mended: boolean;
 }
 
 /**
- * With a consumer name: the durable stream of that consumer. It is created by its first watch, starts at
- * the oldest retained event (or after after_sequence), and is remembered with its acknowledgement: later
- * watches go on from there. Events come at least once, in order. One stream of a consumer is live; others
- * of the same name wait and take over when it ends. An event that a consumer has not acknowledged is never
- * removed.
+ * With a consumer name, the stream is durable. The first watch creates the consumer and starts at the oldest
+ * retained event (or after after_sequence). Later watches continue after its last acknowledgement. Events come
+ * at least once, in order. One stream of a consumer is live; others of the same name wait and take over when it
+ * ends. An event that a consumer has not acknowledged is never removed.
  *
- * A stream is open when its initial metadata arrive; they tell the newest sequence, slad-head-sequence.
+ * A stream is open when its initial metadata arrive. They contain the newest sequence as slad-head-sequence.
  *
- * Without a name: a look, from after_sequence or from now; nothing is remembered.
+ * Without a name, the watch starts after after_sequence or now, and slad remembers nothing.
  */
 export interface WatchSlaEventsRequest {
   consumer: string;
@@ -849,7 +848,7 @@ export interface WatchSlaEventsRequest {
   types: SlaEventType[];
 }
 
-/** What there is goes at once, up to 512 events in a message. */
+/** Available events are sent at once, up to 512 in a message. */
 export interface WatchSlaEventsResponse {
   events: SlaEvent[];
 }
@@ -6345,7 +6344,10 @@ export const SlaBackendService = {
       Buffer.from(StartSlaTrackingResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StartSlaTrackingResponse => StartSlaTrackingResponse.decode(value),
   },
-  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
+  /**
+   * Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+   * repeated reason changes nothing.
+   */
   pauseSla: {
     path: "/slad.v1.SlaBackend/PauseSla" as const,
     requestStream: false as const,
@@ -6355,7 +6357,7 @@ export const SlaBackendService = {
     responseSerialize: (value: PauseSlaResponse): Buffer => Buffer.from(PauseSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PauseSlaResponse => PauseSlaResponse.decode(value),
   },
-  /** Lets one reason go, or all of them. Idempotent. */
+  /** Ends the pause for one reason, or for all. Idempotent. */
   resumeSla: {
     path: "/slad.v1.SlaBackend/ResumeSla" as const,
     requestStream: false as const,
@@ -6365,7 +6367,7 @@ export const SlaBackendService = {
     responseSerialize: (value: ResumeSlaResponse): Buffer => Buffer.from(ResumeSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeSlaResponse => ResumeSlaResponse.decode(value),
   },
-  /** Closes one clock, or with the resolution all of them and the tracking. */
+  /** Closes one clock. The resolution closes all clocks and ends the tracking. */
   completeSla: {
     path: "/slad.v1.SlaBackend/CompleteSla" as const,
     requestStream: false as const,
@@ -6375,7 +6377,7 @@ export const SlaBackendService = {
     responseSerialize: (value: CompleteSlaResponse): Buffer => Buffer.from(CompleteSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CompleteSlaResponse => CompleteSlaResponse.decode(value),
   },
-  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  /** Records a message on the ticket. An agent's message is the response if none was recorded. */
   recordSlaMessage: {
     path: "/slad.v1.SlaBackend/RecordSlaMessage" as const,
     requestStream: false as const,
@@ -6387,7 +6389,7 @@ export const SlaBackendService = {
       Buffer.from(RecordSlaMessageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RecordSlaMessageResponse => RecordSlaMessageResponse.decode(value),
   },
-  /** The ticket has another owner. The same owner again changes nothing. */
+  /** Records the ticket's owner. The same owner again changes nothing. */
   assignSla: {
     path: "/slad.v1.SlaBackend/AssignSla" as const,
     requestStream: false as const,
@@ -6408,8 +6410,8 @@ export const SlaBackendService = {
     responseDeserialize: (value: Buffer): CancelSlaResponse => CancelSlaResponse.decode(value),
   },
   /**
-   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-   * the stream make a batch; a stream that stays open is a pipeline.
+   * Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+   * or keep the stream open as a pipeline.
    */
   executeSla: {
     path: "/slad.v1.SlaBackend/ExecuteSla" as const,
@@ -6420,7 +6422,7 @@ export const SlaBackendService = {
     responseSerialize: (value: ExecuteSlaResponse): Buffer => Buffer.from(ExecuteSlaResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExecuteSlaResponse => ExecuteSlaResponse.decode(value),
   },
-  /** The status of a ticket now: its latest generation, or the one asked for. */
+  /** The present status of a ticket: of its latest generation, or of the given one. */
   getSlaStatus: {
     path: "/slad.v1.SlaBackend/GetSlaStatus" as const,
     requestStream: false as const,
@@ -6431,7 +6433,7 @@ export const SlaBackendService = {
       Buffer.from(GetSlaStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSlaStatusResponse => GetSlaStatusResponse.decode(value),
   },
-  /** The status of many tickets of one tenant: one call for a page of tickets. */
+  /** The status of many tickets of one tenant in one call. */
   batchGetSlaStatus: {
     path: "/slad.v1.SlaBackend/BatchGetSlaStatus" as const,
     requestStream: false as const,
@@ -6445,7 +6447,7 @@ export const SlaBackendService = {
   },
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-   * stay; everything else is derived anew from the new terms.
+   * stay. Everything else is derived again from the new terms.
    */
   retargetSla: {
     path: "/slad.v1.SlaBackend/RetargetSla" as const,
@@ -6457,8 +6459,8 @@ export const SlaBackendService = {
     responseDeserialize: (value: Buffer): RetargetSlaResponse => RetargetSlaResponse.decode(value),
   },
   /**
-   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-   * what the request leaves out stays. The same call again finishes one that was cut off.
+   * Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+   * RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
    */
   retargetSlaTrackings: {
     path: "/slad.v1.SlaBackend/RetargetSlaTrackings" as const,
@@ -6493,7 +6495,7 @@ export const SlaBackendService = {
       Buffer.from(ListSlaTrackingsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSlaTrackingsResponse => ListSlaTrackingsResponse.decode(value),
   },
-  /** Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events. */
+  /** Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events. */
   getSlaTimeline: {
     path: "/slad.v1.SlaBackend/GetSlaTimeline" as const,
     requestStream: false as const,
@@ -6505,7 +6507,7 @@ export const SlaBackendService = {
       Buffer.from(GetSlaTimelineResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetSlaTimelineResponse => GetSlaTimelineResponse.decode(value),
   },
-  /** What the clocks of such a ticket would say. Touches nothing. */
+  /** Computes the clocks of a hypothetical ticket. Changes nothing. */
   previewSla: {
     path: "/slad.v1.SlaBackend/PreviewSla" as const,
     requestStream: false as const,
@@ -6516,8 +6518,8 @@ export const SlaBackendService = {
     responseDeserialize: (value: Buffer): PreviewSlaResponse => PreviewSlaResponse.decode(value),
   },
   /**
-   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-   * too: that holds for its closing.
+   * Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+   * applies when it closes.
    */
   annotateSla: {
     path: "/slad.v1.SlaBackend/AnnotateSla" as const,
@@ -6550,7 +6552,7 @@ export const SlaBackendService = {
       Buffer.from(UnfoldSlaReportResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UnfoldSlaReportResponse => UnfoldSlaReportResponse.decode(value),
   },
-  /** What is overdue, and what will be by an instant if nothing changes. */
+  /** Cycles that are overdue, or will be by an instant if nothing changes. */
   forecastSla: {
     path: "/slad.v1.SlaBackend/ForecastSla" as const,
     requestStream: false as const,
@@ -6608,7 +6610,7 @@ export const SlaBackendService = {
       Buffer.from(WatchSlaEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchSlaEventsResponse => WatchSlaEventsResponse.decode(value),
   },
-  /** Says that a consumer has dealt with every event up to and including `sequence`. */
+  /** Acknowledges every event up to and including `sequence` for a consumer. */
   ackSlaEvents: {
     path: "/slad.v1.SlaBackend/AckSlaEvents" as const,
     requestStream: false as const,
@@ -6624,55 +6626,58 @@ export const SlaBackendService = {
 export interface SlaBackendServer extends UntypedServiceImplementation {
   /** Starts the clocks of a ticket. Idempotent: a live tracking is returned as it is (see OnExisting). */
   startSlaTracking: handleUnaryCall<StartSlaTrackingRequest, StartSlaTrackingResponse>;
-  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
+  /**
+   * Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+   * repeated reason changes nothing.
+   */
   pauseSla: handleUnaryCall<PauseSlaRequest, PauseSlaResponse>;
-  /** Lets one reason go, or all of them. Idempotent. */
+  /** Ends the pause for one reason, or for all. Idempotent. */
   resumeSla: handleUnaryCall<ResumeSlaRequest, ResumeSlaResponse>;
-  /** Closes one clock, or with the resolution all of them and the tracking. */
+  /** Closes one clock. The resolution closes all clocks and ends the tracking. */
   completeSla: handleUnaryCall<CompleteSlaRequest, CompleteSlaResponse>;
-  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  /** Records a message on the ticket. An agent's message is the response if none was recorded. */
   recordSlaMessage: handleUnaryCall<RecordSlaMessageRequest, RecordSlaMessageResponse>;
-  /** The ticket has another owner. The same owner again changes nothing. */
+  /** Records the ticket's owner. The same owner again changes nothing. */
   assignSla: handleUnaryCall<AssignSlaRequest, AssignSlaResponse>;
   /** Ends the tracking without a verdict. */
   cancelSla: handleUnaryCall<CancelSlaRequest, CancelSlaResponse>;
   /**
-   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-   * the stream make a batch; a stream that stays open is a pipeline.
+   * Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+   * or keep the stream open as a pipeline.
    */
   executeSla: handleBidiStreamingCall<ExecuteSlaRequest, ExecuteSlaResponse>;
-  /** The status of a ticket now: its latest generation, or the one asked for. */
+  /** The present status of a ticket: of its latest generation, or of the given one. */
   getSlaStatus: handleUnaryCall<GetSlaStatusRequest, GetSlaStatusResponse>;
-  /** The status of many tickets of one tenant: one call for a page of tickets. */
+  /** The status of many tickets of one tenant in one call. */
   batchGetSlaStatus: handleUnaryCall<BatchGetSlaStatusRequest, BatchGetSlaStatusResponse>;
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-   * stay; everything else is derived anew from the new terms.
+   * stay. Everything else is derived again from the new terms.
    */
   retargetSla: handleUnaryCall<RetargetSlaRequest, RetargetSlaResponse>;
   /**
-   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-   * what the request leaves out stays. The same call again finishes one that was cut off.
+   * Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+   * RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
    */
   retargetSlaTrackings: handleServerStreamingCall<RetargetSlaTrackingsRequest, RetargetSlaTrackingsResponse>;
   /** Lets an ended ticket run again as its next generation. */
   reopenSla: handleUnaryCall<ReopenSlaRequest, ReopenSlaResponse>;
   /** Trackings, page by page, in the order in which they were created. */
   listSlaTrackings: handleUnaryCall<ListSlaTrackingsRequest, ListSlaTrackingsResponse>;
-  /** Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events. */
+  /** Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events. */
   getSlaTimeline: handleUnaryCall<GetSlaTimelineRequest, GetSlaTimelineResponse>;
-  /** What the clocks of such a ticket would say. Touches nothing. */
+  /** Computes the clocks of a hypothetical ticket. Changes nothing. */
   previewSla: handleUnaryCall<PreviewSlaRequest, PreviewSlaResponse>;
   /**
-   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-   * too: that holds for its closing.
+   * Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+   * applies when it closes.
    */
   annotateSla: handleUnaryCall<AnnotateSlaRequest, AnnotateSlaResponse>;
   /** What share of a tenant's promises was kept in a period. */
   reportSla: handleUnaryCall<ReportSlaRequest, ReportSlaResponse>;
   /** The cycles that a report counts. */
   unfoldSlaReport: handleServerStreamingCall<UnfoldSlaReportRequest, UnfoldSlaReportResponse>;
-  /** What is overdue, and what will be by an instant if nothing changes. */
+  /** Cycles that are overdue, or will be by an instant if nothing changes. */
   forecastSla: handleUnaryCall<ForecastSlaRequest, ForecastSlaResponse>;
   /** Takes over the open tickets of another system. */
   importSlaTrackings: handleClientStreamingCall<ImportSlaTrackingsRequest, ImportSlaTrackingsResponse>;
@@ -6682,7 +6687,7 @@ export interface SlaBackendServer extends UntypedServiceImplementation {
   reconcileSlaTrackings: handleClientStreamingCall<ReconcileSlaTrackingsRequest, ReconcileSlaTrackingsResponse>;
   /** The events, in order, as they are committed. See WatchSlaEventsRequest. */
   watchSlaEvents: handleServerStreamingCall<WatchSlaEventsRequest, WatchSlaEventsResponse>;
-  /** Says that a consumer has dealt with every event up to and including `sequence`. */
+  /** Acknowledges every event up to and including `sequence` for a consumer. */
   ackSlaEvents: handleUnaryCall<AckSlaEventsRequest, AckSlaEventsResponse>;
 }
 
@@ -6703,7 +6708,10 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StartSlaTrackingResponse) => void,
   ): ClientUnaryCall;
-  /** Stops the clocks that heed the reason until ResumeSla. Reasons add up; one that is held changes nothing. */
+  /**
+   * Stops the clocks that this reason pauses, until ResumeSla. A ticket can have several reasons at once; a
+   * repeated reason changes nothing.
+   */
   pauseSla(
     request: PauseSlaRequest,
     callback: (error: ServiceError | null, response: PauseSlaResponse) => void,
@@ -6719,7 +6727,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PauseSlaResponse) => void,
   ): ClientUnaryCall;
-  /** Lets one reason go, or all of them. Idempotent. */
+  /** Ends the pause for one reason, or for all. Idempotent. */
   resumeSla(
     request: ResumeSlaRequest,
     callback: (error: ServiceError | null, response: ResumeSlaResponse) => void,
@@ -6735,7 +6743,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeSlaResponse) => void,
   ): ClientUnaryCall;
-  /** Closes one clock, or with the resolution all of them and the tracking. */
+  /** Closes one clock. The resolution closes all clocks and ends the tracking. */
   completeSla(
     request: CompleteSlaRequest,
     callback: (error: ServiceError | null, response: CompleteSlaResponse) => void,
@@ -6751,7 +6759,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CompleteSlaResponse) => void,
   ): ClientUnaryCall;
-  /** Somebody wrote on the ticket. An agent's message is the response if none was recorded. */
+  /** Records a message on the ticket. An agent's message is the response if none was recorded. */
   recordSlaMessage(
     request: RecordSlaMessageRequest,
     callback: (error: ServiceError | null, response: RecordSlaMessageResponse) => void,
@@ -6767,7 +6775,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RecordSlaMessageResponse) => void,
   ): ClientUnaryCall;
-  /** The ticket has another owner. The same owner again changes nothing. */
+  /** Records the ticket's owner. The same owner again changes nothing. */
   assignSla(
     request: AssignSlaRequest,
     callback: (error: ServiceError | null, response: AssignSlaResponse) => void,
@@ -6800,8 +6808,8 @@ export interface SlaBackendClient extends Client {
     callback: (error: ServiceError | null, response: CancelSlaResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Many of the commands above and below, each carried out as if it were sent alone. One message and the end of
-   * the stream make a batch; a stream that stays open is a pipeline.
+   * Carries out many commands, each as if it were sent alone. Send one message and end the stream for a batch,
+   * or keep the stream open as a pipeline.
    */
   executeSla(): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
   executeSla(options: Partial<CallOptions>): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
@@ -6809,7 +6817,7 @@ export interface SlaBackendClient extends Client {
     metadata: Metadata,
     options?: Partial<CallOptions>,
   ): ClientDuplexStream<ExecuteSlaRequest, ExecuteSlaResponse>;
-  /** The status of a ticket now: its latest generation, or the one asked for. */
+  /** The present status of a ticket: of its latest generation, or of the given one. */
   getSlaStatus(
     request: GetSlaStatusRequest,
     callback: (error: ServiceError | null, response: GetSlaStatusResponse) => void,
@@ -6825,7 +6833,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSlaStatusResponse) => void,
   ): ClientUnaryCall;
-  /** The status of many tickets of one tenant: one call for a page of tickets. */
+  /** The status of many tickets of one tenant in one call. */
   batchGetSlaStatus(
     request: BatchGetSlaStatusRequest,
     callback: (error: ServiceError | null, response: BatchGetSlaStatusResponse) => void,
@@ -6843,7 +6851,7 @@ export interface SlaBackendClient extends Client {
   ): ClientUnaryCall;
   /**
    * Changes priority, policy, schedule or thresholds of a live tracking. Start, pauses and completions
-   * stay; everything else is derived anew from the new terms.
+   * stay. Everything else is derived again from the new terms.
    */
   retargetSla(
     request: RetargetSlaRequest,
@@ -6861,8 +6869,8 @@ export interface SlaBackendClient extends Client {
     callback: (error: ServiceError | null, response: RetargetSlaResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Changes terms of many live trackings: an edited calendar or policy. Each as by RetargetSla, on its own;
-   * what the request leaves out stays. The same call again finishes one that was cut off.
+   * Changes terms of many live trackings, for an edited calendar or policy. Each is changed on its own, as by
+   * RetargetSla. Terms that the request leaves out stay. If the call breaks, repeat it to finish.
    */
   retargetSlaTrackings(
     request: RetargetSlaTrackingsRequest,
@@ -6905,7 +6913,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSlaTrackingsResponse) => void,
   ): ClientUnaryCall;
-  /** Why a ticket stands as it does: every stretch of its life, counted, paused or closed, and its events. */
+  /** Explains the status of a ticket: every stretch of its life (counted, paused or closed), and its events. */
   getSlaTimeline(
     request: GetSlaTimelineRequest,
     callback: (error: ServiceError | null, response: GetSlaTimelineResponse) => void,
@@ -6921,7 +6929,7 @@ export interface SlaBackendClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetSlaTimelineResponse) => void,
   ): ClientUnaryCall;
-  /** What the clocks of such a ticket would say. Touches nothing. */
+  /** Computes the clocks of a hypothetical ticket. Changes nothing. */
   previewSla(
     request: PreviewSlaRequest,
     callback: (error: ServiceError | null, response: PreviewSlaResponse) => void,
@@ -6938,8 +6946,8 @@ export interface SlaBackendClient extends Client {
     callback: (error: ServiceError | null, response: PreviewSlaResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Says why a cycle was missed, and whether it is to count. The verdict stays. An open cycle may be annotated
-   * too: that holds for its closing.
+   * Says why a cycle was missed, and whether the miss counts. The verdict stays. The annotation of an open cycle
+   * applies when it closes.
    */
   annotateSla(
     request: AnnotateSlaRequest,
@@ -6982,7 +6990,7 @@ export interface SlaBackendClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<UnfoldSlaReportResponse>;
-  /** What is overdue, and what will be by an instant if nothing changes. */
+  /** Cycles that are overdue, or will be by an instant if nothing changes. */
   forecastSla(
     request: ForecastSlaRequest,
     callback: (error: ServiceError | null, response: ForecastSlaResponse) => void,
@@ -7052,7 +7060,7 @@ export interface SlaBackendClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchSlaEventsResponse>;
-  /** Says that a consumer has dealt with every event up to and including `sequence`. */
+  /** Acknowledges every event up to and including `sequence` for a consumer. */
   ackSlaEvents(
     request: AckSlaEventsRequest,
     callback: (error: ServiceError | null, response: AckSlaEventsResponse) => void,

@@ -274,8 +274,8 @@ export const AdvanceTimeResponse: MessageFns<AdvanceTimeResponse> = {
 };
 
 /**
- * Time stands still until it is moved, so that a test goes through days in milliseconds and sees exactly
- * the events that real time would bring.
+ * Time stands still until a caller moves it. A test can play days in milliseconds, and sees exactly the events
+ * of real time.
  */
 export type TestClockService = typeof TestClockService;
 export const TestClockService = {
@@ -289,7 +289,7 @@ export const TestClockService = {
     responseDeserialize: (value: Buffer): GetTimeResponse => GetTimeResponse.decode(value),
   },
   /**
-   * Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+   * Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
    * committed.
    */
   advanceTime: {
@@ -306,7 +306,7 @@ export const TestClockService = {
 export interface TestClockServer extends UntypedServiceImplementation {
   getTime: handleUnaryCall<GetTimeRequest, GetTimeResponse>;
   /**
-   * Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+   * Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
    * committed.
    */
   advanceTime: handleUnaryCall<AdvanceTimeRequest, AdvanceTimeResponse>;
@@ -329,7 +329,7 @@ export interface TestClockClient extends Client {
     callback: (error: ServiceError | null, response: GetTimeResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Moves time forward, stopping at every threshold on the way. Returns when all that falls due is
+   * Moves time forward, and stops at every threshold on the way. Returns when everything that falls due is
    * committed.
    */
   advanceTime(

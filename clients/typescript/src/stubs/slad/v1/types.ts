@@ -14,7 +14,7 @@ export const SlaPhase = {
   SLA_PHASE_UNSPECIFIED: "SLA_PHASE_UNSPECIFIED",
   /** SLA_PHASE_RESPONSE - The first answer to the person who asked. */
   SLA_PHASE_RESPONSE: "SLA_PHASE_RESPONSE",
-  /** SLA_PHASE_RESOLUTION - The ticket solved. */
+  /** SLA_PHASE_RESOLUTION - The ticket is solved. */
   SLA_PHASE_RESOLUTION: "SLA_PHASE_RESOLUTION",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -61,16 +61,16 @@ export function slaPhaseToNumber(object: SlaPhase): number {
 }
 
 /**
- * How a ticket stands, in one word. The first that applies, in the order PAUSED, RESPONSE_BREACHED,
+ * The status of a ticket in one word: the first that applies of PAUSED, RESPONSE_BREACHED,
  * RESOLUTION_BREACHED, AT_RISK, ON_TRACK.
  */
 export const SlaTimerStatus = {
   SLA_TIMER_STATUS_UNSPECIFIED: "SLA_TIMER_STATUS_UNSPECIFIED",
-  /** SLA_TIMER_STATUS_ON_TRACK - Nothing of the below. */
+  /** SLA_TIMER_STATUS_ON_TRACK - None of the others applies. */
   SLA_TIMER_STATUS_ON_TRACK: "SLA_TIMER_STATUS_ON_TRACK",
   /** SLA_TIMER_STATUS_AT_RISK - A running clock has 25 % of its target left, or less. */
   SLA_TIMER_STATUS_AT_RISK: "SLA_TIMER_STATUS_AT_RISK",
-  /** SLA_TIMER_STATUS_RESPONSE_BREACHED - The response clock is open past 100 %, or was completed too late. */
+  /** SLA_TIMER_STATUS_RESPONSE_BREACHED - The response clock is open and past 100 %, or was completed too late. */
   SLA_TIMER_STATUS_RESPONSE_BREACHED: "SLA_TIMER_STATUS_RESPONSE_BREACHED",
   /** SLA_TIMER_STATUS_RESOLUTION_BREACHED - The same for the resolution clock. */
   SLA_TIMER_STATUS_RESOLUTION_BREACHED: "SLA_TIMER_STATUS_RESOLUTION_BREACHED",
@@ -203,11 +203,11 @@ export function slaTrackingStateToNumber(object: SlaTrackingState): number {
 /** Why a ticket is paused. */
 export const SlaPauseReason = {
   SLA_PAUSE_REASON_UNSPECIFIED: "SLA_PAUSE_REASON_UNSPECIFIED",
-  /** SLA_PAUSE_REASON_AWAITING_CLIENT - The next step is the client's. */
+  /** SLA_PAUSE_REASON_AWAITING_CLIENT - The ticket waits for the client. */
   SLA_PAUSE_REASON_AWAITING_CLIENT: "SLA_PAUSE_REASON_AWAITING_CLIENT",
-  /** SLA_PAUSE_REASON_STATUS_PAUSE - The ticket's status is one that stops the clock. */
+  /** SLA_PAUSE_REASON_STATUS_PAUSE - The ticket has a status that stops the clock. */
   SLA_PAUSE_REASON_STATUS_PAUSE: "SLA_PAUSE_REASON_STATUS_PAUSE",
-  /** SLA_PAUSE_REASON_OTHER - A reason of the caller's own; its code says which. */
+  /** SLA_PAUSE_REASON_OTHER - The caller's own reason; reason_code says which. */
   SLA_PAUSE_REASON_OTHER: "SLA_PAUSE_REASON_OTHER",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -259,7 +259,7 @@ export function slaPauseReasonToNumber(object: SlaPauseReason): number {
   }
 }
 
-/** How a clock reads what happens to a ticket into cycles. A cycle opens, counts open time, and closes. */
+/** When the cycles of a clock open and close. A cycle counts open time while it is open. */
 export const SlaClockKind = {
   SLA_CLOCK_KIND_UNSPECIFIED: "SLA_CLOCK_KIND_UNSPECIFIED",
   /** SLA_CLOCK_KIND_RESPONSE - From the start to the first answer. The name is "response". */
@@ -394,11 +394,11 @@ export function slaMessageSenderToNumber(object: SlaMessageSender): number {
   }
 }
 
-/** What becomes of a response that was never recorded when the resolution comes. */
+/** How a response that was never recorded is judged when the resolution comes. */
 export const SlaResponseOnResolution = {
   /** SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED - As COUNTS. */
   SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED: "SLA_RESPONSE_ON_RESOLUTION_UNSPECIFIED",
-  /** SLA_RESPONSE_ON_RESOLUTION_COUNTS - It counts as given at the resolution, and is judged so. */
+  /** SLA_RESPONSE_ON_RESOLUTION_COUNTS - It counts as given at the resolution. */
   SLA_RESPONSE_ON_RESOLUTION_COUNTS: "SLA_RESPONSE_ON_RESOLUTION_COUNTS",
   /** SLA_RESPONSE_ON_RESOLUTION_UNJUDGED - It is closed without a verdict. */
   SLA_RESPONSE_ON_RESOLUTION_UNJUDGED: "SLA_RESPONSE_ON_RESOLUTION_UNJUDGED",
@@ -447,7 +447,7 @@ export function slaResponseOnResolutionToNumber(object: SlaResponseOnResolution)
   }
 }
 
-/** What a start does when the ticket has a tracking already. */
+/** What a start does if the ticket already has a tracking. */
 export const OnExisting = {
   /** ON_EXISTING_UNSPECIFIED - As KEEP. */
   ON_EXISTING_UNSPECIFIED: "ON_EXISTING_UNSPECIFIED",
@@ -463,10 +463,7 @@ export const OnExisting = {
    * is returned as it is, `created = false`. Otherwise as KEEP.
    */
   ON_EXISTING_CONTINUE_CANCELLED: "ON_EXISTING_CONTINUE_CANCELLED",
-  /**
-   * ON_EXISTING_CONTINUE_OR_NEW - As CONTINUE_CANCELLED, but the start is a new obligation if the ticket was completed: it is the next
-   * generation, and its clocks begin anew.
-   */
+  /** ON_EXISTING_CONTINUE_OR_NEW - As CONTINUE_CANCELLED, but a completed ticket starts its next generation, whose clocks begin from zero. */
   ON_EXISTING_CONTINUE_OR_NEW: "ON_EXISTING_CONTINUE_OR_NEW",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -530,10 +527,10 @@ export function onExistingToNumber(object: OnExisting): number {
   }
 }
 
-/** How a reopened ticket counts on. */
+/** How the clock of a reopened ticket continues. */
 export const ReopenMode = {
   REOPEN_MODE_UNSPECIFIED: "REOPEN_MODE_UNSPECIFIED",
-  /** REOPEN_MODE_RESUME - The clock goes on where it stood; the time during which the ticket was closed does not count. */
+  /** REOPEN_MODE_RESUME - The clock continues where it stood. The time while the ticket was closed does not count. */
   REOPEN_MODE_RESUME: "REOPEN_MODE_RESUME",
   /** REOPEN_MODE_RESTART - The clock starts from zero at the reopening. */
   REOPEN_MODE_RESTART: "REOPEN_MODE_RESTART",
@@ -588,8 +585,8 @@ export const SlaEventType = {
   /** SLA_EVENT_TYPE_THRESHOLD_REACHED - A clock reached one of its thresholds; `threshold` says which. */
   SLA_EVENT_TYPE_THRESHOLD_REACHED: "SLA_EVENT_TYPE_THRESHOLD_REACHED",
   /**
-   * SLA_EVENT_TYPE_THRESHOLD_RETRACTED - A threshold that had fired is not true after all: the terms changed, or a fact arrived late.
-   * `threshold` is as it was when it fired. It fires again if it comes true again.
+   * SLA_EVENT_TYPE_THRESHOLD_RETRACTED - A threshold that had fired is no longer true, because the terms changed or a fact arrived late.
+   * `threshold` is as it was when it fired. It fires again if it becomes true again.
    */
   SLA_EVENT_TYPE_THRESHOLD_RETRACTED: "SLA_EVENT_TYPE_THRESHOLD_RETRACTED",
   SLA_EVENT_TYPE_PAUSED: "SLA_EVENT_TYPE_PAUSED",
@@ -604,13 +601,13 @@ export const SlaEventType = {
   SLA_EVENT_TYPE_REOPENED: "SLA_EVENT_TYPE_REOPENED",
   /** SLA_EVENT_TYPE_CLOCK_OPENED - A cycle of a clock other than response and resolution opened; `clock` and `cycle` say which. */
   SLA_EVENT_TYPE_CLOCK_OPENED: "SLA_EVENT_TYPE_CLOCK_OPENED",
-  /** SLA_EVENT_TYPE_CLOCK_CLOSED - Such a cycle closed; `met` says how, absent when there is no verdict. */
+  /** SLA_EVENT_TYPE_CLOCK_CLOSED - Such a cycle closed; `met` says how. It is absent if there is no verdict. */
   SLA_EVENT_TYPE_CLOCK_CLOSED: "SLA_EVENT_TYPE_CLOCK_CLOSED",
-  /** SLA_EVENT_TYPE_CLOCK_RETRACTED - Such a cycle never was: a fact arrived late. */
+  /** SLA_EVENT_TYPE_CLOCK_RETRACTED - A late fact showed that such a cycle never existed. */
   SLA_EVENT_TYPE_CLOCK_RETRACTED: "SLA_EVENT_TYPE_CLOCK_RETRACTED",
-  /** SLA_EVENT_TYPE_OWNER_CHANGED - The ticket has another owner; `owner` says who, empty for nobody. */
+  /** SLA_EVENT_TYPE_OWNER_CHANGED - The ticket has another owner: `owner`. Empty: nobody. */
   SLA_EVENT_TYPE_OWNER_CHANGED: "SLA_EVENT_TYPE_OWNER_CHANGED",
-  /** SLA_EVENT_TYPE_PAUSE_CHANGED - A paused ticket is now paused for other reasons; `pause_reason` is the first that is held. */
+  /** SLA_EVENT_TYPE_PAUSE_CHANGED - A paused ticket is now paused for other reasons. `pause_reason` is the earliest of them. */
   SLA_EVENT_TYPE_PAUSE_CHANGED: "SLA_EVENT_TYPE_PAUSE_CHANGED",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -785,7 +782,7 @@ export function slaEngineToNumber(object: SlaEngine): number {
   }
 }
 
-/** What a stretch of a ticket's life was to its clock. */
+/** How the clock treated a stretch of a ticket's life. */
 export const SlaTimelineKind = {
   SLA_TIMELINE_KIND_UNSPECIFIED: "SLA_TIMELINE_KIND_UNSPECIFIED",
   /** SLA_TIMELINE_KIND_COUNTED - Open time that the clock counted. */
@@ -851,7 +848,7 @@ export const PauseAccounting = {
   /** PAUSE_ACCOUNTING_BUSINESS_TIME - The open time inside a pause does not count, and nothing else changes. */
   PAUSE_ACCOUNTING_BUSINESS_TIME: "PAUSE_ACCOUNTING_BUSINESS_TIME",
   /**
-   * PAUSE_ACCOUNTING_ALGA_WALL_CLOCK - Compatibility with AlgaPSA's numbers: every finished pause moves what is still ahead by its
+   * PAUSE_ACCOUNTING_ALGA_WALL_CLOCK - Compatible with AlgaPSA's numbers: every finished pause moves the deadlines and thresholds ahead by its
    * wall-clock length, floored to whole minutes.
    */
   PAUSE_ACCOUNTING_ALGA_WALL_CLOCK: "PAUSE_ACCOUNTING_ALGA_WALL_CLOCK",
@@ -923,9 +920,9 @@ export interface SlaPolicyTarget {
   /** Every hour counts for this target, whatever the schedule says. */
   is_24x7: boolean;
   /**
-   * A fixed due date, in place of the minutes: the first response is due then. It becomes open time when it
-   * arrives (from the start, less the pauses so far) and counts as minutes do from then on: a later pause
-   * moves the deadline. Both, or an instant up to which there is no open time, are refused.
+   * A fixed due date of the first response, instead of minutes. When it arrives, slad converts it to open time
+   * (from the start, without the pauses so far). From then on it counts as minutes do, so a later pause
+   * moves the deadline. Refused: both, or a due date before which there is no open time.
    */
   response_due_at:
     | Date
@@ -934,16 +931,16 @@ export interface SlaPolicyTarget {
   resolution_due_at:
     | Date
     | undefined;
-  /** The open time that response_due_at has become, as exports tell it; absent: slad derives it. */
+  /** The open time to which response_due_at was converted, as exports give it. Absent: slad derives it. */
   response_open_time: Duration | undefined;
   resolution_open_time: Duration | undefined;
 }
 
-/** One clock of a ticket beside, or instead of a setting of, response and resolution. */
+/** One named clock of a ticket, or what stops its response or resolution clock. */
 export interface SlaClockTerms {
   /**
    * Lower-case letters, digits, - and _, beginning with a letter; up to 64 characters, unique in the request.
-   * "response" and "resolution" may be listed for their paused_by alone; nothing else is taken from there.
+   * An entry "response" or "resolution" sets only paused_by of that clock; its other fields are ignored.
    */
   name: string;
   /** Required. */
@@ -956,7 +953,7 @@ export interface SlaClockTerms {
     | undefined;
   /** Every hour counts for this clock. */
   is_24x7: boolean;
-  /** When none are given: those of the request. 100 is always one. */
+  /** Empty: those of the request. 100 is always one. */
   notification_thresholds: number[];
   /** Percents of the target at which escalation levels begin; 0: no such level. */
   escalation_1_percent: number;
@@ -966,15 +963,15 @@ export interface SlaClockTerms {
   paused_by:
     | SlaPausedBy
     | undefined;
-  /** Of OWNERSHIP: whose time it counts; empty: anybody's. */
+  /** For OWNERSHIP: the owner whose time counts. Empty: any owner. */
   owner: string;
 }
 
 /** Which pauses stop a clock. */
 export interface SlaPausedBy {
-  /** None does. */
+  /** No pause stops it. */
   never: boolean;
-  /** Those for these reasons: AWAITING_CLIENT, STATUS_PAUSE, or codes of the caller's own. */
+  /** Pauses for these reasons stop it: AWAITING_CLIENT, STATUS_PAUSE, or the caller's own codes. */
   reasons: string[];
 }
 
@@ -994,7 +991,7 @@ export interface BusinessHoursSchedule {
   date_overrides: DateOverride[];
 }
 
-/** One weekly window. Several a day are allowed; where they overlap, time counts once. */
+/** One weekly window. A day may have several. Where they overlap, time counts once. */
 export interface BusinessHoursEntry {
   entry_id: string;
   /** 0 = Sunday … 6 = Saturday: the day on which the window starts. */
@@ -1006,11 +1003,11 @@ export interface BusinessHoursEntry {
    * refused.
    */
   end_time: string;
-  /** A disabled entry counts nothing. */
+  /** A disabled entry is ignored. */
   is_enabled: boolean;
 }
 
-/** A local date on which nothing counts, with the windows that start on it. */
+/** A local date on which no weekly window starts. */
 export interface Holiday {
   holiday_id: string;
   holiday_name: string;
@@ -1021,8 +1018,8 @@ export interface Holiday {
 }
 
 /**
- * Local dates with other hours than the week's: half days, extra open days, summer hours, a closure. On each
- * date of the range its windows replace the weekly ones that start on that date, and a holiday there is lifted.
+ * Local dates with other hours than the week: half days, extra open days, summer hours, a closure. On each date
+ * of the range, these windows replace the weekly windows that start on it. A holiday on that date is ignored.
  */
 export interface DateOverride {
   name: string;
@@ -1030,7 +1027,7 @@ export interface DateOverride {
   from_date: string;
   /** The last date of the range, at most 365 dates in all. Empty: from_date. */
   to_date: string;
-  /** The same months and days every year, by month and day alone; the range may run over the turn of the year. */
+  /** The same months and days every year. The range may include the turn of the year. */
   is_recurring: boolean;
   /** None: the dates are closed, as on a holiday. */
   entries: DateOverrideEntry[];
@@ -1047,7 +1044,7 @@ export interface DateOverrideEntry {
   end_time: string;
 }
 
-/** A point of a clock, in percent of its target. What it stands for may be several things at once. */
+/** A point of a clock, in percent of its target. It can stand for several things at once. */
 export interface SlaThreshold {
   /** 1 to 1000. */
   percent: number;
@@ -1058,8 +1055,8 @@ export interface SlaThreshold {
   /** 100 %: the target is missed if the clock is still open. */
   breach: boolean;
   /**
-   * The exact instant of the crossing. Of a threshold that has not fired: where it would fall if nothing
-   * changes (while paused: were the ticket resumed now). Absent when it cannot fire any more.
+   * The exact instant of the crossing. If the threshold has not fired: the instant at which it will fire if
+   * nothing changes (while paused: if the ticket were resumed now). Absent if it cannot fire any more.
    */
   scheduled_at:
     | Date
@@ -1068,11 +1065,11 @@ export interface SlaThreshold {
   fired_at:
     | Date
     | undefined;
-  /** A higher threshold of the same clock fired together with it; a notifier may skip this one. */
+  /** A higher threshold of the same clock fired together with it. A notifier may skip this one. */
   superseded: boolean;
   /**
-   * In an event: one of those is a notification, so people need not be told of this one. An escalation alone
-   * does not spare it.
+   * In an event: at least one of those higher thresholds is a notification, so people need not be told of this
+   * one. If they are only escalations, this is false.
    */
   notification_superseded: boolean;
 }
@@ -1087,7 +1084,7 @@ export interface SlaClock {
   elapsed:
     | Duration
     | undefined;
-  /** The instant of 100 %. While paused: the deadline were the ticket resumed now. */
+  /** The instant of 100 %. While paused: the deadline if the ticket were resumed now. */
   due_at:
     | Date
     | undefined;
@@ -1114,19 +1111,19 @@ export interface SlaClock {
     | SlaThreshold
     | undefined;
   /**
-   * The fixed due date that the target was given as; absent when it was minutes. Pauses since then have
-   * moved due_at, not this.
+   * The fixed due date that was given as the target. Absent if the target was given in minutes. Later pauses
+   * move due_at, not this.
    */
   agreed_due_at: Date | undefined;
 }
 
-/** How one clock of a ticket stands: its open cycle, else the last one. */
+/** The status of one clock of a ticket: of its open cycle, or of its last one if none is open. */
 export interface SlaClockStatus {
   name: string;
   kind: SlaClockKind;
   /**
-   * In one word, as of SlaStatus.status: PAUSED, RESPONSE_BREACHED for the response clock and
-   * RESOLUTION_BREACHED for any other that is past 100 % or was closed too late, AT_RISK, ON_TRACK.
+   * As SlaStatus.status. A clock that is past 100 % or was closed too late is RESPONSE_BREACHED if it is the
+   * response clock, and otherwise RESOLUTION_BREACHED.
    */
   status: SlaTimerStatus;
   /** The number of the cycle, from 1; 0: the clock has had none. */
@@ -1134,19 +1131,19 @@ export interface SlaClockStatus {
   opened_at:
     | Date
     | undefined;
-  /** A pause that it heeds is on, and the cycle is open. */
+  /** The cycle is open, and a pause stops it. */
   is_paused: boolean;
   /** Absent without a cycle. */
   clock: SlaClock | undefined;
   cycles_closed: number;
-  /** Of the closed ones; those that are neither have no verdict. */
+  /** Closed cycles that were met. A cycle that was neither met nor missed has no verdict. */
   cycles_met: number;
   cycles_missed: number;
   /** When the cycle was closed, with a verdict or without; absent while it is open. */
   closed_at: Date | undefined;
 }
 
-/** How a tracking stands. */
+/** The status of a tracking. */
 export interface SlaStatus {
   tenant_id: string;
   ticket_id: string;
@@ -1156,13 +1153,13 @@ export interface SlaStatus {
   state: SlaTrackingState;
   status: SlaTimerStatus;
   /**
-   * Open minutes left until 100 %, floored; negative once past; absent for a clock that is closed or has
+   * Open minutes left until 100 %, floored. Negative after that. Absent for a clock that is closed or has
    * no target.
    */
   response_remaining_minutes?: number | undefined;
   resolution_remaining_minutes?: number | undefined;
   is_paused: boolean;
-  /** The reason of the running pause. */
+  /** The reason for the running pause. */
   pause_reason: SlaPauseReason;
   /** Wall-clock minutes paused so far, a running pause included. */
   total_pause_minutes: number;
@@ -1178,7 +1175,7 @@ export interface SlaStatus {
   /** As given at the start. */
   attributes: { [key: string]: string };
   engine: SlaEngine;
-  /** The instant for which all of this holds. */
+  /** The instant that this status describes. */
   as_of:
     | Date
     | undefined;
@@ -1187,9 +1184,9 @@ export interface SlaStatus {
   pause_accounting: PauseAccounting;
   /** The IANA time zone of the schedule that counts; empty when every hour does. */
   timezone: string;
-  /** Of a ticket that has clocks beside response and resolution: every clock, those two first. */
+  /** Every clock, response and resolution first. Empty if the ticket has no named clocks. */
   clocks: SlaClockStatus[];
-  /** The codes of all reasons for which the ticket is paused, the one that was given first in front. */
+  /** The codes of all reasons for which the ticket is paused, the earliest first. */
   pause_reasons: string[];
   /** Who has the ticket (see AssignSla); empty: nobody. */
   owner: string;
@@ -1204,7 +1201,7 @@ export interface SlaStatus_AttributesEntry {
 export interface SlaEvent {
   /** The place in the one order of all events of this daemon. Gaps are possible. */
   sequence: number;
-  /** A UUID that is the same however often the event is delivered: drop what you have seen. */
+  /** A UUID, the same for each delivery of the event: drop the ids that you have seen. */
   event_id: string;
   type: SlaEventType;
   /** When it happened: the exact instant of a crossing, or the effective time of a command. */
@@ -1217,7 +1214,7 @@ export interface SlaEvent {
   ticket_id: string;
   policy_id: string;
   generation: number;
-  /** For THRESHOLD_* and PHASE_COMPLETED; of COMPLETED it is RESOLUTION. */
+  /** For THRESHOLD_* and PHASE_COMPLETED. For COMPLETED it is RESOLUTION. */
   phase: SlaPhase;
   /** For THRESHOLD_*. */
   threshold:
@@ -1236,10 +1233,7 @@ export interface SlaEvent {
    * PHASE_COMPLETED, COMPLETED and CLOCK_*.
    */
   clock: string;
-  /**
-   * The number of its cycle, from 1, as of this event: a late fact may change it. A cycle is known by its clock
-   * and cycle_opened_at.
-   */
+  /** The number of its cycle, from 1. A late fact may change it, so clock and cycle_opened_at identify a cycle. */
   cycle: number;
   cycle_opened_at:
     | Date
@@ -1249,9 +1243,8 @@ export interface SlaEvent {
   /** For OWNER_CHANGED. */
   owner: string;
   /**
-   * All deadlines once the change is done that this event is of. Every change that may move a deadline tells them
-   * once, with its last event that is not THRESHOLD_* or OWNER_CHANGED. Whoever keeps the newest knows what
-   * GetSlaStatus says.
+   * All deadlines after the change. Every change that may move a deadline gives them once, in its last event
+   * that is not THRESHOLD_* or OWNER_CHANGED. The newest are the deadlines that GetSlaStatus returns.
    */
   due_dates: SlaDueDates | undefined;
 }
@@ -1261,7 +1254,7 @@ export interface SlaEvent_AttributesEntry {
   value: string;
 }
 
-/** The deadlines of all open cycles; none: no clock counts. */
+/** The deadlines of all open cycles. Empty: no cycle is open. */
 export interface SlaDueDates {
   cycles: SlaDueDate[];
 }
@@ -1269,7 +1262,7 @@ export interface SlaDueDates {
 /** The deadline of an open cycle. */
 export interface SlaDueDate {
   clock: string;
-  /** Of a clock that may have several cycles. */
+  /** Only for a clock that can have several cycles. */
   cycle_opened_at:
     | Date
     | undefined;
@@ -1296,14 +1289,14 @@ export interface SlaAuditEntry {
    * "Annotate", or "Mend" for a reconciliation.
    */
   command: string;
-  /** Absent: none was given. */
+  /** Absent: the command had none. */
   effective_at: Date | undefined;
   request_id: string;
-  /** False: it was acknowledged, and left everything as it was. */
+  /** False: the command succeeded without changing anything. */
   changed: boolean;
-  /** What else is worth knowing, such as a verdict that differs from the caller's. */
+  /** A remark, such as a verdict that differs from the caller's. */
   note: string;
-  /** The token that it came with (see SlaTokens); empty: without one. */
+  /** The caller's token (see SlaTokens). Empty: the caller sent none. */
   token_id: string;
 }
 
