@@ -57,7 +57,8 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
 
     `kind` becomes the gRPC code, `reason` is a stable UPPER_CASE word for programs, `message` a sentence
     for people, `details` further facts as strings (such as how and when a tracking ended), `retry_s` the
-    seconds after which another try may help; None: as is usual for the kind.
+    seconds after which another try may help; None: as is usual for the kind. `field` is the field of the
+    request that names what is not there; empty: none does.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
         details: Mapping[str, str] | None = None,
         *,
         retry_s: int | None = None,
+        field: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -75,6 +77,7 @@ class Refused(Exception):  # noqa: N818 - reads as what it is at the places that
         self.message = message
         self.details = dict(details or {})
         self.retry_s = retry_s
+        self.field = field
 
 
 E = TypeVar("E", bound=BaseException)

@@ -253,4 +253,5 @@ class Consumers:
 
 
 def _not_found(name: str) -> Refused:
-    return Refused(Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", f"no consumer {name!r}; it must watch first")
+    text = f"no consumer {name!r}; it must watch first"
+    return Refused(Refusal.NOT_FOUND, "CONSUMER_NOT_FOUND", text, field="consumer")

@@ -26,7 +26,8 @@ def annotate(work: UnitOfWork, command: Annotate) -> Outcome:
     if cycle is None:
         number = "" if command.cycle is None else f" {command.cycle}"
         text = f"clock {command.clock!r} of ticket {record.ticket_id!r} has no cycle{number}"
-        raise Refused(Refusal.NOT_FOUND, "CYCLE_NOT_FOUND", text)
+        field = "clock" if command.cycle is None else "cycle"
+        raise Refused(Refusal.NOT_FOUND, "CYCLE_NOT_FOUND", text, field=field)
     last = work.ledger.known(record.tracking_key).get((cycle.name, cycle.key[1]))
     if cycle.closed_at is not None and last is not None and last.entry.verdict is Verdict.VOID:
         text = f"generation {record.generation} has been taken over by a later one; annotate that"

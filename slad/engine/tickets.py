@@ -149,15 +149,17 @@ def sole_holder(holders: dict[int, bool], ticket_id: str) -> int:
 def not_found(ticket_id: str, tenant_id: str = "") -> Refused:
     """What is said of a ticket that has no tracking, or none under the tenant that was asked."""
     whose = f" of tenant {tenant_id!r}" if tenant_id else ""
-    return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", f"no tracking of ticket {ticket_id!r}{whose}")
+    text = f"no tracking of ticket {ticket_id!r}{whose}"
+    return Refused(Refusal.NOT_FOUND, "TRACKING_NOT_FOUND", text, field="ticket_id")
 
 
 def generation_not_found(ticket_id: str, generation: int) -> Refused:
     """What is said of a generation that a ticket does not have."""
     text = f"ticket {ticket_id!r} has no generation {generation}"
-    return Refused(Refusal.NOT_FOUND, "GENERATION_NOT_FOUND", text)
+    return Refused(Refusal.NOT_FOUND, "GENERATION_NOT_FOUND", text, field="generation")
 
 
 def clock_not_found(ticket_id: str, clock: str) -> Refused:
     """What is said of a clock that a ticket does not have (K1)."""
-    return Refused(Refusal.NOT_FOUND, "CLOCK_NOT_FOUND", f"ticket {ticket_id!r} has no clock {clock!r}")
+    text = f"ticket {ticket_id!r} has no clock {clock!r}"
+    return Refused(Refusal.NOT_FOUND, "CLOCK_NOT_FOUND", text, field="clock")

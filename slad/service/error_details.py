@@ -30,14 +30,11 @@ def status_of(error: Exception) -> status_pb2.Status:
     """The status that tells a caller about `error`; of an unforeseen one, nothing but that it happened."""
     if isinstance(error, InvalidField):
         status = _status(code_pb2.INVALID_ARGUMENT, str(error), error.reason)
-        if error.field:
-            violation = error_details_pb2.BadRequest.FieldViolation(
-                field=error.field[:MAX_TEXT], description=error.message[:MAX_TEXT], reason=error.reason
-            )
-            status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        _name_field(status, error)
         return status
     if isinstance(error, Refused):
         status = _status(_CODES[error.kind], error.message, error.reason, error.details)
+        _name_field(status, error)
         retry_s = error.retry_s
         if retry_s is None and (error.kind is Refusal.UNAVAILABLE or error.reason == "DISK_FULL"):
             retry_s = RETRY_DELAY_S
@@ -88,3 +85,11 @@ def _status(
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=details or {})
     status.details.add().Pack(info)
     return status
+
+
+def _name_field(status: status_pb2.Status, error: InvalidField | Refused) -> None:
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field[:MAX_TEXT], description=error.message[:MAX_TEXT], reason=error.reason
+        )
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))

@@ -117,7 +117,7 @@ def _fact(fact: Fact) -> rpc.SlaFact:
         message.owner = fact.text
     elif kind in (FactKind.COMPLETE, FactKind.DISCARD):
         message.clock = fact.text
-        if (met := REPORTED[fact.detail]) is not None:
+        if kind is FactKind.COMPLETE and (met := REPORTED[fact.detail]) is not None:
             message.met = met
     return message
 

@@ -39,7 +39,8 @@ class Health:
         """How a service stands. Raises Refused (NOT_FOUND)."""
         status = self._statuses.get(request.service)
         if status is None:
-            raise Refused(Refusal.NOT_FOUND, "SERVICE_NOT_FOUND", "slad has no service of that name")
+            text = "slad has no service of that name"
+            raise Refused(Refusal.NOT_FOUND, "SERVICE_NOT_FOUND", text, field="service")
         return _Status(status=status).SerializeToString()
 
     async def Watch(

@@ -18,6 +18,7 @@ from slad.core.machine import ReopenMode
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.tracking import PauseAccounting
 from slad.engine.commands import (
+    CONTINUING,
     Assign,
     Cancel,
     Complete,
@@ -115,6 +116,10 @@ class RequestReader:
         if started_at is not None:
             not_ahead("started_at", started_at, now)
         within = duration_ms(request, "continue_within")
+        on_existing = enum("on_existing", request.on_existing, OnExisting, OnExisting.KEEP)
+        if within is not None and on_existing not in CONTINUING:
+            text = "goes with on_existing CONTINUE_CANCELLED and CONTINUE_OR_NEW alone"
+            raise InvalidField("continue_within", "CONTRADICTORY", text)
         return Start(
             tenant_id=self.fields.required_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
@@ -122,7 +127,7 @@ class RequestReader:
             policy_id=self.fields.optional_id("policy_id", request.policy_id),
             terms=self._terms.read(request),
             started_at=started_at,
-            on_existing=enum("on_existing", request.on_existing, OnExisting, OnExisting.KEEP),
+            on_existing=on_existing,
             suppress_past=request.suppress_past,
             accounting=_accounting(request),
             attributes=self._attributes(request.attributes),
@@ -162,6 +167,8 @@ class RequestReader:
         if request.discard and clock == RESOLUTION:
             text = "the resolution ends the ticket: to end it without a verdict, cancel it"
             raise InvalidField("discard", "NOT_FOR_THIS_CLOCK", text)
+        if request.discard and request.HasField("met"):
+            raise InvalidField("met", "CONTRADICTORY", "what is discarded has no verdict")
         return Complete(
             tenant_id=self.fields.optional_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),

@@ -219,16 +219,15 @@ def _target(path: str, target: pb.SlaPolicyTarget, phase: str) -> tuple[int, int
     minutes_field, due_field, open_field = (
         f"{phase}_{name}" for name in ("time_minutes", "due_at", "open_time")
     )
-    due_at = instant(target, due_field, path)
+    due_at, open_ms = instant(target, due_field, path), duration_ms(target, open_field, path)
     if target.HasField(minutes_field):  # type: ignore[arg-type]
-        if due_at is not None:
-            raise InvalidField(
-                f"{path}.{due_field}", "ALSO_IN_MINUTES", f"give it or {minutes_field}, not both"
-            )
+        for field, value in ((due_field, due_at), (open_field, open_ms)):
+            if value is not None:
+                text = f"give it or {minutes_field}, not both"
+                raise InvalidField(f"{path}.{field}", "ALSO_IN_MINUTES", text)
         minutes = getattr(target, minutes_field)
         check_minutes(f"{path}.{minutes_field}", minutes)
         return minutes * MINUTE_MS, 0
-    open_ms = duration_ms(target, open_field, path)
     if due_at is None:
         if open_ms is not None:
             raise InvalidField(f"{path}.{due_field}", "REQUIRED", f"{open_field} is that of a due date")

@@ -169,11 +169,24 @@ def read_facts(
             raise InvalidField(f"{path}.kind", "REQUIRED", "must be specified")
         if kind is None:
             raise InvalidField(f"{path}.kind", "UNKNOWN_ENUM_VALUE", f"{item.kind} is not one of its values")
+        _check_kind(path, item, kind)
         met = item.met if item.HasField("met") else None
         text = fields.optional_id(f"{path}.owner", item.owner) if kind is FactKind.ASSIGN else ""
         if kind in (FactKind.COMPLETE, FactKind.DISCARD):
             text = _clock_name(f"{path}.clock", item.clock, kind, terms)
         yield Fact(at, kind, reported_code(met), text)
+
+
+def _check_kind(path: str, item: rpc.SlaFact, kind: FactKind) -> None:
+    """Refuses what goes with a fact of another kind."""
+    for name, is_given, kinds in (
+        ("owner", bool(item.owner), (FactKind.ASSIGN,)),
+        ("clock", bool(item.clock), (FactKind.COMPLETE, FactKind.DISCARD)),
+        ("met", item.HasField("met"), (FactKind.COMPLETE,)),
+    ):
+        if is_given and kind not in kinds:
+            text = f"a fact of the kind {rpc.SlaFactKind.Name(item.kind)} has none"
+            raise InvalidField(f"{path}.{name}", "CONTRADICTORY", text)
 
 
 def _clock_name(path: str, name: str, kind: FactKind, terms: TermsOffer) -> str:

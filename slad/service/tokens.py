@@ -159,7 +159,8 @@ class Tokens:
     def _find(self, by: Caller, token_id: str) -> TokenRow:
         row = self._rows.get(token_id)
         if row is None or not by.covers(self._tenants[token_id]):
-            raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", f"no token {token_id[:MAX_SHOWN]!r}")
+            text = f"no token {token_id[:MAX_SHOWN]!r}"
+            raise Refused(Refusal.NOT_FOUND, "TOKEN_NOT_FOUND", text, field="token_id")
         return row
 
     async def _put(self, row: TokenRow) -> None:

@@ -299,6 +299,7 @@ async def test_what_cannot_be_annotated(tmp_path: Path) -> None:
             defaults = {"ticket_id": "T-1", "clock": "resolution"}
             refusal = await refused(call(pb.AnnotateSlaRequest(**defaults | fields)))
             assert (refusal.code, refusal.reason) == (code, reason), fields
+            assert refusal.fields == list(fields), "each is named by its field"
         await complete(slad)
         await slad.backend.ReopenSla(rpc.ReopenSlaRequest(ticket_id="T-1", mode=types.REOPEN_MODE_RESUME))
         taken = pb.AnnotateSlaRequest(ticket_id="T-1", clock="resolution", generation=1, excused=True)

@@ -272,6 +272,21 @@ CASES = [
     Case("pause: no reason", ticket(PAUSE), "reason", "REQUIRED"),
     Case("pause: reason 9", ticket(PAUSE, reason=9), "reason", "UNKNOWN_ENUM_VALUE"),
     Case("complete: no phase", ticket(COMPLETE), "phase", "REQUIRED"),
+    Case(
+        "complete: discarded, with a verdict",
+        ticket(COMPLETE, phase=1, discard=True, met=False),
+        "met",
+        "CONTRADICTORY",
+    ),
+    *(
+        Case(
+            f"start: continue_within with {pb.OnExisting.Name(on_existing)}",
+            start_request("new", on_existing=on_existing, continue_within={"seconds": 600}),
+            "continue_within",
+            "CONTRADICTORY",
+        )
+        for on_existing in (pb.ON_EXISTING_UNSPECIFIED, pb.ON_EXISTING_REPLACE, pb.ON_EXISTING_FAIL)
+    ),
     Case("complete: phase 3", ticket(COMPLETE, phase=3), "phase", "UNKNOWN_ENUM_VALUE"),
     Case("reopen: no mode", ticket(rpc.ReopenSlaRequest), "mode", "REQUIRED"),
     start("on_existing 77", "on_existing", "UNKNOWN_ENUM_VALUE", on_existing=77),
@@ -297,6 +312,25 @@ CASES = [
         ),
         "facts[0].owner",
         "TOO_LONG",
+    ),
+    *(
+        Case(
+            f"preview: a fact of kind {kind} with {name}",
+            rpc.PreviewSlaRequest(
+                targets=[target()],
+                schedule=OFFICE,
+                facts=[rpc.SlaFact(at=stamp(MONDAY_9), kind=kind, **fields)],
+            ),
+            f"facts[0].{name}",
+            "CONTRADICTORY",
+        )
+        for kind, name, fields in (
+            (rpc.SLA_FACT_KIND_CUSTOMER_MESSAGE, "owner", {"owner": "kim"}),
+            (rpc.SLA_FACT_KIND_AGENT_MESSAGE, "clock", {"clock": "response"}),
+            (rpc.SLA_FACT_KIND_ASSIGNED, "met", {"met": False}),
+            (rpc.SLA_FACT_KIND_CLOCK_DISCARDED, "met", {"clock": "response", "met": True}),
+            (rpc.SLA_FACT_KIND_CLOCK_DISCARDED, "owner", {"clock": "response", "owner": "kim"}),
+        )
     ),
     Case(
         "preview: overlapping pauses",
@@ -339,23 +373,33 @@ CASES = [
     Case(
         "pause: unknown ticket",
         ticket(PAUSE, reason=CLIENT, ticket_id="nobody"),
-        "",
+        "ticket_id",
         "TRACKING_NOT_FOUND",
         grpc.StatusCode.NOT_FOUND,
     ),
     Case(
         "pause: of another tenant",
         ticket(PAUSE, reason=CLIENT, tenant_id="globex"),
-        "",
+        "ticket_id",
         "TRACKING_NOT_FOUND",
         grpc.StatusCode.NOT_FOUND,
     ),
     Case(
         "status: unknown generation",
         ticket(rpc.GetSlaStatusRequest, generation=2),
-        "",
+        "generation",
         "GENERATION_NOT_FOUND",
         grpc.StatusCode.NOT_FOUND,
+    ),
+    *(
+        Case(
+            f"{name}: unknown clock",
+            ticket(request, clock="nobody"),
+            "clock",
+            "CLOCK_NOT_FOUND",
+            grpc.StatusCode.NOT_FOUND,
+        )
+        for name, request in (("complete", COMPLETE), ("timeline", rpc.GetSlaTimelineRequest))
     ),
     *(
         Case(
@@ -403,7 +447,7 @@ CASES = [
     Case(
         "ack: unknown consumer",
         rpc.AckSlaEventsRequest(consumer="nobody", sequence=1),
-        "",
+        "consumer",
         "CONSUMER_NOT_FOUND",
         grpc.StatusCode.NOT_FOUND,
     ),

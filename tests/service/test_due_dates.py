@@ -128,6 +128,11 @@ async def test_a_due_date_survives_export_and_import(tmp_path: Path) -> None:
             "ALSO_IN_MINUTES",
         ),
         (
+            pb.SlaPolicyTarget(resolution_time_minutes=60, resolution_open_time={"seconds": 60}),
+            "targets[0].resolution_open_time",
+            "ALSO_IN_MINUTES",
+        ),
+        (
             pb.SlaPolicyTarget(resolution_time_minutes=60, response_due_at=stamp(MONDAY_9)),
             "targets[0].response_due_at",
             "NO_OPEN_TIME",

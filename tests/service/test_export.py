@@ -206,6 +206,16 @@ HOUR = MONDAY_9 + HOUR_MS
         ({"fired": [{"phase": 1, "percent": 50, "fired_at": stamp(HOUR)}]}, "fired[0].scheduled_at"),
         ({"fired": [{"phase": 1, "percent": 50, "scheduled_at": stamp(HOUR)}]}, "fired[0].fired_at"),
         (
+            {
+                "fired": [
+                    {"phase": 1, "clock": "resolution", "percent": 50, "scheduled_at": stamp(HOUR)}
+                    | {"fired_at": stamp(HOUR)}
+                ]
+            },
+            "fired[0].phase",
+        ),
+        ({"facts": [{"at": stamp(HOUR), "kind": 5, "clock": "response", "met": False}]}, "facts[0].met"),
+        (
             {"fired": [{"phase": 1, "percent": 50, "scheduled_at": stamp(HOUR), "retractions": -1}]},
             "fired[0].retractions",
         ),

@@ -178,7 +178,8 @@ class Sinks:
     def _find(self, name: str) -> _Running:
         running = self._running.get(name)
         if running is None:
-            raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", f"no sink {name!r} is configured")
+            text = f"no sink {name!r} is configured"
+            raise Refused(Refusal.NOT_FOUND, "SINK_NOT_FOUND", text, field="sink")
         return running
 
     def _open(self, name: str, settings: SinkSettings, sink: Sink) -> _Running:
@@ -206,4 +207,5 @@ class Sinks:
 
 
 def _not_parked(name: str, sequence: int) -> NoReturn:
-    raise Refused(Refusal.NOT_FOUND, "EVENT_NOT_PARKED", f"sink {name!r} has not parked event {sequence}")
+    text = f"sink {name!r} has not parked event {sequence}"
+    raise Refused(Refusal.NOT_FOUND, "EVENT_NOT_PARKED", text, field="sequences")

@@ -39,19 +39,19 @@ LIST, REPLAY, DISCARD = (
         (LIST(), "sink", "REQUIRED"),
         (LIST(sink="s", after_sequence=-1), "after_sequence", "NEGATIVE"),
         (LIST(sink="s", page_size=501), "page_size", "OUT_OF_RANGE"),
-        (LIST(sink="none"), None, "SINK_NOT_FOUND"),
+        (LIST(sink="none"), "sink", "SINK_NOT_FOUND"),
         (REPLAY(sink="s"), "sequences", "REQUIRED"),
         (REPLAY(sink="s", all=True, sequences=[1]), "sequences", "CONTRADICTORY"),
-        (REPLAY(sink="s", sequences=[1, 9]), None, "EVENT_NOT_PARKED"),
-        (REPLAY(sink="none", all=True), None, "SINK_NOT_FOUND"),
+        (REPLAY(sink="s", sequences=[1, 9]), "sequences", "EVENT_NOT_PARKED"),
+        (REPLAY(sink="none", all=True), "sink", "SINK_NOT_FOUND"),
         (DISCARD(sink="s"), "sequences", "REQUIRED"),
-        (DISCARD(sink="s", sequences=[1, 9]), None, "EVENT_NOT_PARKED"),
+        (DISCARD(sink="s", sequences=[1, 9]), "sequences", "EVENT_NOT_PARKED"),
         (DISCARD(sink="s", sequences=range(10_001)), "sequences", "TOO_MANY"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_bad_input_is_refused_with_its_field_and_changes_nothing(
-    tmp_path: Path, asked: Any, field: str | None, reason: str
+    tmp_path: Path, asked: Any, field: str, reason: str
 ) -> None:
     with endpoint() as target:
         target.behaviour = lambda request: Reply(400)
@@ -61,7 +61,7 @@ async def test_bad_input_is_refused_with_its_field_and_changes_nothing(
             method = type(asked).__name__.removesuffix("Request")
             got = await refused(getattr(running.admin, method)(asked))
             assert got.reason == reason
-            assert got.fields == ([field] if field else [])
+            assert got.fields == [field]
             (parked,) = await running.parked()
             assert not parked.replaying
 

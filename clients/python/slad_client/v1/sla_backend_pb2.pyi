@@ -17,12 +17,12 @@ Promises
   A token for some tenants sees only these, also in lists, watches and exports.
 
 Errors
-  google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT a
-  BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
+  google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT and
+  NOT_FOUND a BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
     INVALID_ARGUMENT     The request is wrong and will never succeed.
     UNAUTHENTICATED      A token is missing or not valid (tokens.proto).
     PERMISSION_DENIED    The token is not for that tenant, or its role is too low.
-    NOT_FOUND            The ticket has no tracking.
+    NOT_FOUND            The ticket has no tracking, or what a field names does not exist.
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for
                          something else.
@@ -186,8 +186,8 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def continue_within(self) -> google.protobuf.duration_pb2.Duration:
-        """With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
-        ago. Absent: no limit.
+        """Only with CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this
+        long ago. Absent: no limit.
         """
 
     @property
@@ -379,7 +379,7 @@ class CompleteSlaRequest(google.protobuf.message.Message):
     phase: slad_client.v1.types_pb2.SlaPhase.ValueType
     """This or `clock` is required. RESOLUTION closes every clock, and ends the tracking."""
     met: builtins.bool
-    """The caller's own verdict. slad records it in addition to its own."""
+    """The caller's own verdict. slad records it in addition to its own. Not with discard."""
     request_id: builtins.str
     clock: builtins.str
     """Instead of phase: the name of the clock whose open cycle is to close."""
@@ -1478,9 +1478,11 @@ class SlaFact(google.protobuf.message.Message):
     MET_FIELD_NUMBER: builtins.int
     kind: Global___SlaFactKind.ValueType
     owner: builtins.str
+    """Only of ASSIGNED."""
     clock: builtins.str
+    """Only of CLOCK_COMPLETED and CLOCK_DISCARDED."""
     met: builtins.bool
-    """The caller's verdict on a CLOCK_COMPLETED."""
+    """The caller's verdict. Only of CLOCK_COMPLETED."""
     @property
     def at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -1516,6 +1518,9 @@ class SlaTrackingImport(google.protobuf.message.Message):
     FIRED_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
     response_met: builtins.bool
+    """The caller's verdict on the response. Ignored without response_completed_at: some systems set it to false as
+    soon as the target is missed.
+    """
     @property
     def start(self) -> Global___StartSlaTrackingRequest: ...
     @property

@@ -17,12 +17,12 @@ Promises
   A token for some tenants sees only these, also in lists, watches and exports.
 
 Errors
-  google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT a
-  BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
+  google.rpc.Status with an ErrorInfo (domain "slad", an upper-case reason), and for INVALID_ARGUMENT and
+  NOT_FOUND a BadRequest whose field is the path as in the request: schedule.entries[2].end_time.
     INVALID_ARGUMENT     The request is wrong and will never succeed.
     UNAUTHENTICATED      A token is missing or not valid (tokens.proto).
     PERMISSION_DENIED    The token is not for that tenant, or its role is too low.
-    NOT_FOUND            The ticket has no tracking.
+    NOT_FOUND            The ticket has no tracking, or what a field names does not exist.
     ALREADY_EXISTS       A start with on_existing = FAIL, and the ticket is live.
     FAILED_PRECONDITION  The tracking has ended, the tenant is ambiguous, the request_id was used for
                          something else.

@@ -254,8 +254,8 @@ export interface StartSlaTrackingRequest {
   /** Returned with status and events; at most 32, keys to 100 and values to 1000 characters. */
   attributes: { [key: string]: string };
   /**
-   * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
-   * ago. Absent: no limit.
+   * Only with CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this
+   * long ago. Absent: no limit.
    */
   continue_within:
     | Duration
@@ -315,7 +315,7 @@ export interface CompleteSlaRequest {
   ticket_id: string;
   /** This or `clock` is required. RESOLUTION closes every clock, and ends the tracking. */
   phase: SlaPhase;
-  /** The caller's own verdict. slad records it in addition to its own. */
+  /** The caller's own verdict. slad records it in addition to its own. Not with discard. */
   met?: boolean | undefined;
   effective_at: Date | undefined;
   request_id: string;
@@ -681,9 +681,11 @@ export interface PreviewSlaResponse {
 export interface SlaFact {
   at: Date | undefined;
   kind: SlaFactKind;
+  /** Only of ASSIGNED. */
   owner: string;
+  /** Only of CLOCK_COMPLETED and CLOCK_DISCARDED. */
   clock: string;
-  /** The caller's verdict on a CLOCK_COMPLETED. */
+  /** The caller's verdict. Only of CLOCK_COMPLETED. */
   met?: boolean | undefined;
 }
 
@@ -691,7 +693,13 @@ export interface SlaFact {
 export interface SlaTrackingImport {
   start: StartSlaTrackingRequest | undefined;
   pauses: SlaPause[];
-  response_completed_at: Date | undefined;
+  response_completed_at:
+    | Date
+    | undefined;
+  /**
+   * The caller's verdict on the response. Ignored without response_completed_at: some systems set it to false as
+   * soon as the target is missed.
+   */
   response_met?:
     | boolean
     | undefined;
