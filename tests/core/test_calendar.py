@@ -1,18 +1,10 @@
-"""Compiled calendars by worked examples: the shared vectors, and the corners of B1–B7 one by one."""
+"""Compiled calendars by worked examples: the shared vectors, and the corners of B1–B6 one by one."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,41 +13,26 @@ from slad.core.errors import DeadlineOutOfRange
 from slad.core.instants import DAY_MS, HOUR_MS, MAX_INSTANT_MS, MINUTE_MS, format_instant
 from slad.core.near_weeks import NEAR_AFTER
 from slad.core.schedule import ALWAYS, Holiday, Schedule, Window
-from slad.core.zones import load_zone
-from tests.core.naive_hours import Entry, NaiveHours, ms
+from tests.core.calendars import (
+    ALL_WEEK,
+    EVERY_DATE,
+    NIGHTS,
+    WORKDAYS,
+    calendar,
+    deadline,
+    one_off,
+    open_minutes,
+    recurring,
+)
+from tests.core.naive_hours import ms
 from tests.core.tickets import schedule_of
-from tests.paths import ROOT, VECTORS
+from tests.paths import VECTORS
 
 CASES = [
     case
     for name in ("business_time", "date_overrides")
     for case in json.loads((VECTORS / f"{name}.json").read_text())["cases"]
 ]
-
-WORKDAYS: tuple[Entry, ...] = tuple((day, "09:00", "17:00", True) for day in range(1, 6))
-ALL_WEEK: tuple[Entry, ...] = tuple((day, "00:00", "24:00", True) for day in range(7))
-EVERY_DATE = [str(date(2024, 1, 1) + timedelta(n)) for n in range(366)]
-
-
-def calendar(timezone: str, entries: tuple[Entry, ...], *holidays: tuple[str, bool, str]) -> Calendar:
-    return compile_calendar(NaiveHours(timezone, entries, holidays).schedule())
-
-
-def one_off(*dates: str) -> list[tuple[str, bool, str]]:
-    return [(text, False, "") for text in dates]
-
-
-def recurring(*dates: str) -> list[tuple[str, bool, str]]:
-    return [(text, True, "") for text in dates]
-
-
-def open_minutes(made: Calendar, start: str, end: str) -> float:
-    return made.open_between(ms(start), ms(end)) / MINUTE_MS
-
-
-def deadline(made: Calendar, start: str, minutes: float) -> str:
-    return format_instant(made.advance(ms(start), round(minutes * MINUTE_MS)))
-
 
 # --- the vectors ----------------------------------------------------------------------------------------
 
@@ -154,8 +131,6 @@ def test_24x7_is_arithmetic() -> None:
 
 # --- windows past midnight and holidays (B3) ------------------------------------------------------------
 
-NIGHTS: tuple[Entry, ...] = tuple((day, "22:00", "06:00", True) for day in range(7))
-
 
 @pytest.mark.parametrize(
     ("holidays", "expected"),
@@ -207,142 +182,6 @@ def test_a_recurring_leap_day_closes_leap_days_only() -> None:
     for year, closed in ((1900, 0), (2000, 1), (2023, 0), (2024, 1), (2100, 0), (2400, 1)):
         start, end = ms(f"{year}-02-01T00:00:00Z"), ms(f"{year}-03-31T00:00:00Z")
         assert end - start - made.open_between(start, end) == closed * DAY_MS
-
-
-# --- clocks that change (B5) ----------------------------------------------------------------------------
-
-
-def test_a_skipped_hour_counts_nothing() -> None:
-    whole = calendar("Europe/Berlin", ALL_WEEK)
-    assert open_minutes(whole, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z") == 23 * 60
-    night = calendar("Europe/Berlin", ((0, "01:30", "03:30", True),))
-    assert open_minutes(night, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z") == 60
-    assert deadline(night, "2026-03-28T23:00:00Z", 30) == "2026-03-29T01:00:00Z"
-    assert deadline(night, "2026-03-28T23:00:00Z", 31) == "2026-03-29T01:01:00Z"
-    gone = calendar("Europe/Berlin", ((0, "02:15", "02:45", True),))
-    assert open_minutes(gone, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z") == 0
-    assert deadline(gone, "2026-03-28T23:00:00Z", 30) == "2026-04-05T00:45:00Z"
-
-
-def test_both_passes_of_a_repeated_hour_count() -> None:
-    whole = calendar("Europe/Berlin", ALL_WEEK)
-    assert open_minutes(whole, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z") == 25 * 60
-    night = calendar("Europe/Berlin", ((0, "02:15", "02:45", True),))
-    assert open_minutes(night, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z") == 60
-    for minutes, expected in (
-        (1, "2026-10-25T00:16:00Z"),
-        (30, "2026-10-25T00:45:00Z"),  # the first pass closes
-        (31, "2026-10-25T01:16:00Z"),  # the second has begun
-        (60, "2026-10-25T01:45:00Z"),
-        (61, "2026-11-01T01:16:00Z"),
-    ):
-        assert deadline(night, "2026-10-24T22:00:00Z", minutes) == expected
-    assert open_minutes(night, "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z") == 30
-
-
-def test_closing_time_within_a_repeated_hour_closes_twice() -> None:
-    made = calendar("Europe/Berlin", ((0, "01:00", "02:30", True),))
-    start = ms("2026-10-24T22:00:00Z")
-    found = [(part.from_ms, part.to_ms) for part in made.segments(start, start + DAY_MS) if part.is_open]
-    assert found == [
-        (ms("2026-10-24T23:00:00Z"), ms("2026-10-25T00:30:00Z")),
-        (ms("2026-10-25T01:00:00Z"), ms("2026-10-25T01:30:00Z")),
-    ]
-    assert made.advance_many(start, [90 * MINUTE_MS, 91 * MINUTE_MS]) == [
-        ms("2026-10-25T00:30:00Z"),
-        ms("2026-10-25T01:01:00Z"),
-    ]
-
-
-def test_many_spans_notice_closing_time_to_the_millisecond() -> None:
-    made = calendar("Europe/Berlin", WORKDAYS)
-    start, closing = ms("2026-03-06T15:00:00Z"), ms("2026-03-06T16:00:00Z")
-    assert made.advance_many(start, [1, HOUR_MS - 1, HOUR_MS, HOUR_MS + 1]) == [
-        start + 1,
-        closing - 1,
-        closing,
-        ms("2026-03-09T08:00:00.001Z"),
-    ]
-
-
-@pytest.mark.parametrize(("midnight", "hours"), [("2026-03-28T23:00:00Z", 23), ("2026-10-24T22:00:00Z", 25)])
-def test_many_spans_notice_a_change_of_clocks_within_a_window(midnight: str, hours: int) -> None:
-    made = calendar("Europe/Berlin", ((0, "00:00", "24:00", True),))
-    start = ms(midnight)
-    spans = [HOUR_MS // 2 * halves for halves in range(1, 2 * 26 + 1)]
-    expected = [start + span if span <= hours * HOUR_MS else made.advance(start, span) for span in spans]
-    assert made.advance_many(start, spans) == expected
-    assert made.advance_many(start, [1, *spans[-4:]])[1:] == expected[-4:]
-
-
-@pytest.mark.parametrize("asked_before", [[], [-1], [0], [-1, 0], [1]])
-def test_the_instant_of_a_change_of_clocks_has_the_new_time(asked_before: list[int]) -> None:
-    change = ms("2026-03-29T01:00:00Z")  # 02:00 becomes 03:00
-    made = calendar("Europe/Berlin", ((0, "03:00", "04:00", True),))
-    for offset in asked_before:
-        made.open_between(change + offset - 5, change + offset)
-    assert [made.is_open(change - 1), made.is_open(change)] == [False, True]
-    gone = calendar("Europe/Berlin", ((0, "02:00", "03:00", True),))
-    for offset in asked_before:
-        gone.is_open(change + offset)
-    assert [gone.is_open(change - 1), gone.is_open(change)] == [False, False]
-
-
-def test_half_an_hour_in_lord_howe() -> None:
-    made = calendar("Australia/Lord_Howe", ALL_WEEK)
-    assert open_minutes(made, "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z") == 23.5 * 60
-    night = calendar("Australia/Lord_Howe", ((0, "01:30", "02:00", True),))
-    assert open_minutes(night, "2026-04-04T12:00:00Z", "2026-04-05T12:00:00Z") == 60
-
-
-@pytest.mark.parametrize("timezone", ["America/Santiago", "Africa/Cairo", "Asia/Beirut"])
-def test_a_midnight_that_is_skipped(timezone: str) -> None:
-    made = calendar(timezone, tuple((day, "00:00", "01:00", True) for day in range(7)))
-    first = ms("2026-01-01T12:00:00Z")
-    [skip] = [
-        change
-        for change in load_zone(timezone).transitions(first, first + 364 * DAY_MS)
-        if change.after_ms > change.before_ms
-    ]
-    assert made.open_between(skip.at_ms - 12 * HOUR_MS, skip.at_ms + 12 * HOUR_MS) == 0
-    assert made.open_between(skip.at_ms - 36 * HOUR_MS, skip.at_ms + 36 * HOUR_MS) == 2 * HOUR_MS
-
-
-def test_a_skipped_day_is_not_worked() -> None:
-    """Apia had no Friday 2011-12-30. A night of that Friday still belongs to the Saturday's small hours."""
-    made = calendar("Pacific/Apia", WORKDAYS)
-    assert open_minutes(made, "2011-12-26T00:00:00-10:00", "2012-01-01T00:00:00+14:00") == 4 * 480
-    assert deadline(made, "2011-12-29T16:00:00-10:00", 61) == "2012-01-01T19:01:00Z"
-    nights = calendar("Pacific/Apia", ((5, "22:00", "06:00", True),))
-    assert open_minutes(nights, "2011-12-29T12:00:00-10:00", "2012-01-01T00:00:00+14:00") == 6 * 60
-    closed = calendar("Pacific/Apia", ((5, "22:00", "06:00", True),), ("2011-12-30", False, ""))
-    assert open_minutes(closed, "2011-12-29T12:00:00-10:00", "2012-01-01T00:00:00+14:00") == 0
-
-
-def test_a_day_skipped_and_a_day_repeated_in_kwajalein() -> None:
-    made = calendar("Pacific/Kwajalein", ALL_WEEK)
-    start, end = ms("1969-01-01T00:00:00Z"), ms("1994-01-01T00:00:00Z")
-    assert made.open_between(start, end) == end - start
-    saturdays = calendar("Pacific/Kwajalein", ((6, "12:00", "13:00", True),))
-    assert open_minutes(saturdays, "1993-08-16T00:00:00Z", "1993-08-27T00:00:00Z") == 0
-    tuesdays = calendar("Pacific/Kwajalein", ((2, "12:00", "13:00", True),))
-    # The clocks went from 1969-10-01T00:00+11 back to 1969-09-30T01:00-12: a Tuesday twice.
-    assert open_minutes(tuesdays, "1969-09-29T00:00:00Z", "1969-10-02T00:00:00Z") == 120
-    assert deadline(tuesdays, "1969-09-29T00:00:00Z", 60) == "1969-09-30T02:00:00Z"
-    assert deadline(tuesdays, "1969-09-29T00:00:00Z", 61) == "1969-10-01T00:01:00Z"
-
-
-def test_ranges_of_clock_changes_join_in_whatever_order_they_are_asked_for() -> None:
-    """Always open, so that the totals before the first change of clocks exceed any other."""
-    made = calendar("America/New_York", ALL_WEEK)
-    years = [1975, 1883, 1, 1974, 9998, 1950, 2500, 1884]
-    for year in years:
-        start = ms(f"{year:04}-01-01T00:00:00Z")
-        assert made.is_open(start)
-        for other in years:
-            end = ms(f"{other:04}-01-01T00:00:00Z")
-            assert made.open_between(start, end) == max(0, end - start)
-        assert made.advance(start, HOUR_MS) == start + HOUR_MS
 
 
 # --- closures of any length, and the end of time (B6) ---------------------------------------------------
@@ -440,111 +279,6 @@ def test_a_schedule_that_nobody_checked_is_refused(schedule: Schedule) -> None:
         compile_calendar(schedule)
 
 
-# --- hostile sizes --------------------------------------------------------------------------------------
-
-
-def test_ten_thousand_holidays_and_windows_are_exact() -> None:
-    entries = tuple(
-        (day, f"{minute // 60:02}:{minute % 60:02}", f"{minute // 60:02}:{minute % 60:02}:30", True)
-        for day in range(7)
-        for minute in range(1440)
-    )
-    days = [str(date(2026, 1, 1) + timedelta(97 * n)) for n in range(10_000)]
-    made = calendar("UTC", entries, *one_off(*days))
-    start, end = ms("2026-01-01T00:00:00Z"), ms("4999-01-01T00:00:00Z")
-    open_ms = made.open_between(start, end)
-    assert open_ms == ((end - start) // DAY_MS - 10_000) * (DAY_MS // 2)
-    assert made.advance(start, open_ms) == end - 30_000
-
-
-# --- cost (B7) ------------------------------------------------------------------------------------------
-
-
-def calls(work: Callable[[], object]) -> int:
-    """How many functions, bisections included, a piece of work calls."""
-    counted = 0
-
-    def count(_frame: object, event: str, _arg: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return counted
-
-
-def busy_calendar(timezone: str) -> Calendar:
-    holidays = [*recurring(*EVERY_DATE[::20]), *one_off(*(f"20{n}-07-0{n % 9 + 1}" for n in range(26, 60)))]
-    return calendar(timezone, (*WORKDAYS, *NIGHTS), *holidays)
-
-
-@pytest.mark.parametrize("years", [10, 1000, 7000])
-def test_cost_does_not_grow_with_the_span(years: int) -> None:
-    made = busy_calendar("Europe/Berlin")
-    start = ms("2026-03-02T10:00:00Z")
-    made.advance(start, years * 365 * DAY_MS // 4)
-    day_end, far_end = start + DAY_MS, start + years * 365 * DAY_MS
-    made.open_between(start, far_end)
-    one_day, far = made.open_between(start, day_end), made.open_between(start, far_end)
-    # Some more where the answer follows from the cycle of years.
-    more = 3 if years == 10 else 60
-    assert calls(lambda: made.open_between(start, far_end)) <= more + calls(
-        lambda: made.open_between(start, day_end)
-    )
-    assert calls(lambda: made.advance(start, far)) <= calls(lambda: made.advance(start, one_day)) + 2 * more
-    assert calls(lambda: made.advance(start, far)) < 150
-
-
-def test_cost_of_a_first_answer_does_not_grow_without_clock_changes() -> None:
-    start = ms("2026-03-02T10:00:00Z")
-    day = calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 8 * HOUR_MS))
-    years = calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 20_000 * HOUR_MS))
-    # Kinds of year are made when they are first met; this one meets two of them instead of one.
-    assert years < day + 150
-
-
-SPARSE = ((1, "02:30", "02:31", True),)
-
-
-@pytest.mark.parametrize("years", [200, 2_000, 7_900])
-def test_cost_of_a_first_answer_does_not_grow_with_the_span(years: int) -> None:
-    start = ms("2026-03-02T10:00:00Z")
-    minutes = years * 52 * MINUTE_MS
-    few = calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, 60 * 52 * MINUTE_MS))
-    many = calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, minutes))
-    assert many <= few + 50
-    span = years * 365 * DAY_MS
-    assert calls(lambda: calendar("Europe/Berlin", SPARSE).open_between(start, start + span)) <= few
-
-
-def test_fifty_thresholds_centuries_ahead_are_cheap() -> None:
-    start = ms("2026-03-02T10:00:00Z")
-    made = calendar("America/New_York", (*SPARSE, (0, "02:30", "02:31", True)))
-    spans = [percent * 5_000 * MINUTE_MS for percent in range(1, 51)]
-    made.advance_many(start, spans)
-    assert calls(lambda: made.advance_many(start, spans)) < 50 * 100
-
-
-def test_a_first_answer_meets_each_clock_change_once() -> None:
-    start = ms("2026-03-02T10:00:00Z")
-    day = calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + DAY_MS))
-    years = calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + 3650 * DAY_MS))
-    assert years < day + 14 * 80 + 20 * 80
-
-
-def test_many_spans_cost_clearly_less_than_each_on_its_own() -> None:
-    made = busy_calendar("Europe/Berlin")
-    start = ms("2026-03-02T10:00:00Z")
-    spans = [HOUR_MS * percent for percent in (50, 75, 90, 100, 110, 150, 200)]
-    made.advance_many(start, spans)
-    together = calls(lambda: made.advance_many(start, spans))
-    apart = calls(lambda: [made.advance(start, span_ms) for span_ms in spans])
-    assert together < 0.7 * apart
-
-
 # --- segments -------------------------------------------------------------------------------------------
 
 
@@ -612,87 +346,3 @@ def test_neighbouring_stretches_are_one_segment() -> None:
         ("2026-03-31T22:00:00Z", "holiday"),
         ("2026-04-02T22:00:00Z", "open"),
     ]
-
-
-# --- the host (B5) and threads --------------------------------------------------------------------------
-
-
-@pytest.fixture(
-    params=["UTC", "America/New_York", "Pacific/Kiritimati", "Europe/Berlin", "XXX-5:30YYY,0/0,J365/23"]
-)
-def host_zone(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = request.param
-    time.tzset()
-    yield request.param
-    if before is None:
-        del os.environ["TZ"]
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
-
-
-ANSWERS = """
-from slad.core.calendar import compile_calendar
-from slad.core.near_weeks import NEAR_AFTER
-from slad.core.schedule import build_schedule
-from tests.paths import ROOT, VECTORS
-def answers():
-    made = compile_calendar(build_schedule(
-        timezone="Europe/Berlin", is_24x7=False,
-        entries=[(day, "01:00", "17:30", True) for day in range(7)],
-        holidays=[("2026-12-25T00:00:00.000Z", True, ""), ("2026-04-06", False, "")]))
-    start = 1767225600000
-    spans = [day * 86400000 for day in range(1, 400)]
-    return hash((tuple(made.advance_many(start, spans)),
-                 tuple(made.open_between(start, start + span) for span in spans),
-                 tuple(made.segments(start, start + spans[-1]))[10][:3]))
-"""
-
-
-def answers_here() -> int:
-    names: dict[str, Any] = {}
-    exec(ANSWERS, names)
-    result = names["answers"]()
-    assert isinstance(result, int)
-    return result
-
-
-HERE = answers_here()
-
-
-def test_the_zone_of_the_host_never_matters(host_zone: str) -> None:
-    assert answers_here() == HERE, host_zone
-
-
-def test_the_zone_database_of_the_host_never_matters(tmp_path: Path) -> None:
-    fake = tmp_path / "Europe" / "Berlin"
-    fake.parent.mkdir()
-    fake.write_bytes(b"not a time zone")
-    environment = {**os.environ, "PYTHONTZPATH": str(tmp_path), "TZDIR": str(tmp_path), "TZ": "Asia/Tokyo"}
-    done = subprocess.run(
-        [sys.executable, "-c", ANSWERS + "print(answers())"],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(done.stdout) == HERE
-
-
-def test_threads_may_share_a_calendar() -> None:
-    first = ms("2000-01-01T00:00:00Z")
-    questions = [(first + n * 97 * DAY_MS, (n * 53 % 400 + 1) * HOUR_MS) for n in range(-400, 400)]
-    questions = questions[::7] + questions[::-5] + questions[::3]
-    alone = busy_calendar("America/New_York")
-    expected = [alone.advance(start, span_ms) for start, span_ms in questions]
-    shared = busy_calendar("America/New_York")
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda question: shared.advance(*question), questions))
-    finally:
-        sys.setswitchinterval(interval)
-    assert found == expected

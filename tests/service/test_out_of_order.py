@@ -33,7 +33,7 @@ from slad.core.instants import MINUTE_MS
 from slad.core.terms import ClockTerms
 from tests.core.naive_ticket import Announced, NaiveTicket
 from tests.core.test_machine_stateful import NAMED, PROMISES, instant, promised
-from tests.service.test_import import Held, held_slad, status_of
+from tests.service.importing import Held, held_slad, status_of
 from tests.slad_under_test import OFFICE, Slad, refusal, stamp, target
 
 Promise = tuple[int | None, int, set[int]]

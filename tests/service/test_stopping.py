@@ -17,7 +17,7 @@ from slad.service.bulk import Bulk
 from slad.service.fields import Fields
 from slad.service.heavy_steps import HeavySteps
 from slad.service.requests import RequestReader
-from tests.service.test_import import row
+from tests.service.importing import row
 from tests.slad_under_test import MONDAY_9, refused, slad_running
 
 

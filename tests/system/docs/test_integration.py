@@ -17,8 +17,8 @@ from slad_client.v1 import types_pb2 as pb
 from slad.config.settings import RetentionSettings
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.paths import ROOT
-from tests.service.test_import import FRIDAY_9, announced, import_rows, pause_of, row, standing, status_of
-from tests.service.test_reconcile import differences, reconcile
+from tests.service.importing import FRIDAY_9, announced, import_rows, pause_of, row, standing, status_of
+from tests.service.reconciling import differences, reconcile
 from tests.slad_under_test import (
     MONDAY_9,
     OFFICE,
