@@ -92,7 +92,7 @@ class JobQueue:
         """
         taken: list[tuple[int, Job]] = []
         single = batched = 0
-        room = 0 if self._lines else min(max(self.batched // 2, most // 2), most)
+        room = 0 if self._lines else min(max(self.batched // 2, most // 2, 1), most)
         while single + batched < most:
             if self._streams and batched < (room or single):
                 name, line = next(iter(self._streams.items()))

@@ -96,6 +96,8 @@ def test_streams_take_turns_among_themselves_and_have_half_of_a_turn() -> None:
         queue.put(part("x", number))
     assert [item.cause for item in queue.drain()] == ["x0", "x1", "x2"]
     assert (len(queue), queue.take(9)) == (0, [])
+    queue.put(part("x", 0, commands=1))
+    assert names(queue.take(1)) == "x0", "one job, at least"
 
 
 def test_a_job_of_many_commands_is_taken_with_others_only_where_it_fits() -> None:

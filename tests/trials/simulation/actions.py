@@ -12,8 +12,8 @@ from slad.core.instants import MINUTE_MS
 from slad.core.terms import ClockKind, ClockTerms, Terms
 from slad.storage import kill_points
 
-EVERY_HOUR, OFFICE = 0, 1
-"""The keys of the two schedules that there are."""
+EVERY_HOUR, OFFICE, NIGHTS = 0, 1, 2
+"""The keys of the schedules that there are."""
 
 NONE: Final = (0, 0, 0)
 CLOCKS: Final = {
@@ -23,11 +23,16 @@ CLOCKS: Final = {
         ClockTerms("updates", ClockKind.PERIODIC_UPDATE, 200 * MINUTE_MS, (25,), NONE, OFFICE, ("vendor",)),
         ClockTerms("fix", ClockKind.FROM_START, 500 * MINUTE_MS, (), (0, 0, 110), EVERY_HOUR, ()),
         ClockTerms("team", ClockKind.OWNERSHIP, 100 * MINUTE_MS, (70,), NONE, OFFICE, None, "b"),
-        ClockTerms("anybody", ClockKind.OWNERSHIP, 200 * MINUTE_MS, (), NONE, OFFICE),
+        ClockTerms("anybody", ClockKind.OWNERSHIP, 200 * MINUTE_MS, (), NONE, NIGHTS),
         ClockTerms("resolution", ClockKind.RESOLUTION, 0, (), NONE, OFFICE, ("AWAITING_CLIENT",)),
     )
 }
 """The named clocks that a ticket may have. Those of OFFICE count by the ticket's own schedule."""
+
+ONE_CYCLE: Final = ("response", *(clock.name for clock in CLOCKS.values() if clock.has_one_cycle))
+"""The clocks whose cycle is the same whenever it opens (K4)."""
+FROM_START: Final = -(10**9)
+"""Stands for its opening."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,7 @@ class Promise:
 
 def replace_schedule(clock: ClockTerms, of_ticket: int) -> ClockTerms:
     """The clock of a ticket that counts by that schedule."""
-    key = EVERY_HOUR if clock.schedule_key == EVERY_HOUR else of_ticket
-    return msgspec.structs.replace(clock, schedule_key=key)
+    return msgspec.structs.replace(clock, schedule_key=of_ticket) if clock.schedule_key == OFFICE else clock
 
 
 class Existing(StrEnum):
@@ -100,6 +104,8 @@ class Fact:
 class Retarget:
     promise: Promise
     suppress_past: bool = False
+    started: int | None = None
+    """The start is moved to so far back; None: it stays."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,8 @@ class Send:
     """Commands that arrive together, and so may share a commit."""
 
     commands: tuple[Command, ...]
+    by_stream: bool = False
+    """In one message of a stream (X1)."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tests.core.tickets import OFFICE
 from tests.trials.simulation.actions import (
     CLOCKS,
     EVERY_HOUR,
+    NIGHTS,
     Command,
     Fact,
     Promise,
@@ -23,8 +24,14 @@ from tests.trials.simulation.actions import (
     Start,
 )
 from tests.trials.simulation.loop import instant
+from tests.trials.simulation.nights import SCHEDULE_OF_NIGHTS
 
 SCHEDULE = slad.ScheduleOffer(OFFICE, *encode_schedule(OFFICE))
+OWN_SCHEDULES = {
+    EVERY_HOUR: ("", None),
+    NIGHTS: ("nights", slad.ScheduleOffer(SCHEDULE_OF_NIGHTS, *encode_schedule(SCHEDULE_OF_NIGHTS))),
+}
+"""(id, schedule) of clocks that do not count by the ticket's."""
 
 
 def told_to_slad(command: Command, now: int) -> slad.Command:
@@ -45,7 +52,10 @@ def told_to_slad(command: Command, now: int) -> slad.Command:
             )
         case Retarget() as retarget:
             terms, silent = _offer(retarget.promise), retarget.suppress_past
-            return slad.Retarget(**whose, policy_id="policy", terms=terms, suppress_past=silent)
+            started_at = _at(retarget.started, now)
+            return slad.Retarget(
+                **whose, policy_id="policy", terms=terms, started_at=started_at, suppress_past=silent
+            )
         case Reopen() as reopen:
             mode = ReopenMode.RESTART if reopen.restart else ReopenMode.RESUME
             return slad.Reopen(**whose, mode=mode, effective_at=_at(reopen.ago, now))
@@ -93,8 +103,8 @@ def _offer(promise: Promise) -> slad.TermsOffer:
 
 def _clock(name: str) -> slad.ClockOffer:
     clock = CLOCKS[name]
-    own = "" if clock.schedule_key == EVERY_HOUR else None
-    return slad.ClockOffer(msgspec.structs.replace(clock, schedule_id=own), None, name)
+    own, schedule = OWN_SCHEDULES.get(clock.schedule_key, (None, None))
+    return slad.ClockOffer(msgspec.structs.replace(clock, schedule_id=own), schedule, name)
 
 
 def _at(ago: int | None, now: int) -> int | None:

@@ -104,7 +104,8 @@ class _Drawer:
         )
 
     def _send(self) -> Action:
-        return Send(tuple(self._command() for _ in range(self._random.choice((1, 1, 1, 2, 5)))))
+        commands = tuple(self._command() for _ in range(self._random.choice((1, 1, 1, 2, 5))))
+        return Send(commands, self._random.random() < 0.4)
 
     def _command(self) -> Command:
         random = self._random
@@ -129,7 +130,7 @@ class _Drawer:
             existing = random.choice(list(Existing))
             return Start(self._promise(), ago, existing, silent, random.random() < 0.2)
         if kind == "retarget":
-            return Retarget(self._promise(), silent)
+            return Retarget(self._promise(), silent, random.choice((None, None, self._minutes())))
         if kind == "reopen":
             return Reopen(random.random() < 0.5, self._ago())
         return Fact(random.choice(FACTS), self._ago())

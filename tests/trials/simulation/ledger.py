@@ -11,6 +11,7 @@ from slad_client.v1 import types_pb2 as pb
 from slad.core.events import EventType
 from slad.storage.row_reader import StoredEvent
 from tests.core.naive_ticket import Announced
+from tests.trials.simulation.actions import FROM_START, ONE_CYCLE
 from tests.trials.simulation.loop import minute_of
 
 Whose = tuple[str, str, int]
@@ -49,8 +50,9 @@ class Entry(NamedTuple):
 
     @property
     def threshold(self) -> Announced:
+        clock = self.event.clock
         opened = minute_of(self.event.cycle_opened_at.ToMilliseconds())
-        return self.event.clock, opened, self.event.threshold.percent
+        return clock, FROM_START if clock in ONE_CYCLE else opened, self.event.threshold.percent
 
     @property
     def scheduled(self) -> int:

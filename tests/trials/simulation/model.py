@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 from slad.core.instants import MINUTE_MS
 from slad.core.terms import ClockTerms
 from tests.core.naive_ticket import MINUTES_A_DAY, Announced, NaiveCycle, NaiveLife, office_open
-from tests.trials.simulation.actions import EVERY_HOUR, Promise
+from tests.trials.simulation.actions import EVERY_HOUR, FROM_START, NIGHTS, OFFICE, ONE_CYCLE, Promise
+from tests.trials.simulation.nights import nights_open
 
-OPEN = [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if office_open(minute)]
-"""Every minute in which the office is open."""
+OPEN = {
+    key: [minute for minute in range(-60 * MINUTES_A_DAY, 400 * MINUTES_A_DAY) if is_open(minute)]
+    for key, is_open in ((OFFICE, office_open), (NIGHTS, nights_open))
+}
+"""Every minute in which it is open, by the key of the schedule."""
 
 Cycle = tuple[str, int]
 """(clock, opening)."""
@@ -102,7 +106,7 @@ class Generation:
         return sorted(found, key=lambda cycle: (order.index(cycle[0]), cycle[1]))
 
     def cycle(self, which: Cycle) -> NaiveCycle:
-        return next(one for one in self.history.cycles if (one.clock.name, one.opened) == which)
+        return next(one for one in self.history.cycles if which in ((one.clock.name, one.opened), _same(one)))
 
     def percents(self, clock: ClockTerms) -> list[int]:
         notify = clock.notification_percents or self.promise.notify
@@ -111,7 +115,7 @@ class Generation:
     def keys(self) -> list[Announced]:
         """Every threshold of every cycle."""
         found = [self.cycle(cycle) for cycle in self.cycles]
-        return [(one.clock.name, one.opened, at) for one in found for at in self.percents(one.clock)]
+        return [(*_same(one), at) for one in found for at in self.percents(one.clock)]
 
     def counted(self, which: Cycle, now: int) -> list[range]:
         """The open minutes that count, as stretches; places in OPEN or minutes themselves."""
@@ -132,7 +136,8 @@ class Generation:
     def _open(self, clock: ClockTerms, begin: int, end: int) -> range:
         if clock.schedule_key == EVERY_HOUR:
             return range(begin, end)
-        return range(bisect_left(OPEN, begin), bisect_left(OPEN, end))
+        open_minutes = OPEN[clock.schedule_key]
+        return range(bisect_left(open_minutes, begin), bisect_left(open_minutes, end))
 
     def elapsed(self, which: Cycle, now: int) -> int:
         return sum(map(len, self.counted(which, now)))
@@ -144,7 +149,7 @@ class Generation:
         for stretch in self.counted(which, now):
             if need <= len(stretch):
                 place = stretch[need - 1]
-                return (place if clock.schedule_key == EVERY_HOUR else OPEN[place]) + 1
+                return (place if clock.schedule_key == EVERY_HOUR else OPEN[clock.schedule_key][place]) + 1
             need -= len(stretch)
         return None
 
@@ -159,20 +164,21 @@ class Generation:
         """What is announced at `now`: it stays while it is true, and what has become true joins it."""
         if by_time and not self._is_due(now):
             return  # by itself slad looks at a ticket only when there is something to announce
-        judged, known, cycles = self.judged, self.known(now), self.cycles
+        judged, known = self.judged, self.known(now)
+        cycles = {key[:2] for key in self.keys()}
         for key in list(self.announced):
-            *which, percent = key
-            if tuple(which) not in cycles:
+            percent = key[2]
+            if key[:2] not in cycles:
                 del self.announced[key]  # of a cycle that never was, or a clock that is gone, nothing stands
                 continue
-            cycle = self.cycle((key[0], key[1]))
+            cycle = self.cycle(key[:2])
             named = percent in self.percents(cycle.clock)
             if now < known and not named:
                 continue  # the wall clock was set back, and tells nothing about it (C5)
-            counted = self.elapsed((key[0], key[1]), known) * MINUTE_MS * 100
+            counted = self.elapsed(key[:2], known) * MINUTE_MS * 100
             if counted < cycle.clock.target_ms * percent:
                 del self.announced[key]
-            elif not named or self.reached((key[0], key[1]), percent, known) != self.announced[key].minute:
+            elif not named or self.reached(key[:2], percent, known) != self.announced[key].minute:
                 judged = known
         for key in self.keys():
             at = self.reached(key[:2], key[2], now)
@@ -219,6 +225,11 @@ class Generation:
             if reason is not None:
                 paused.update(range(from_, now if to is None else to))
         return len(paused)
+
+
+def _same(cycle: NaiveCycle) -> Cycle:
+    """What makes a cycle the same: of a clock that has one only, not even its opening (K4)."""
+    return cycle.clock.name, FROM_START if cycle.clock.name in ONE_CYCLE else cycle.opened
 
 
 @dataclass

@@ -105,11 +105,15 @@ def _retarget(latest: Generation, retarget: Retarget, now: int) -> Expected:
     life = latest.history.life
     if life in ("completed", "cancelled"):
         return Expected(f"TRACKING_{life.upper()}")
-    promise = _stated(retarget.promise)
-    if promise == latest.promise:
+    promise, start = _stated(retarget.promise), latest.start
+    if retarget.started is not None:
+        start = now - retarget.started
+        if latest.ops and start > latest.ops[0].minute:
+            return Expected("AFTER_FIRST_FACT")
+    if promise == latest.promise and start == latest.start:
         return Expected()
     latest.former.append(latest.promise)
-    latest.promise = promise
+    latest.promise, latest.start = promise, start
     latest.settle(latest.known(now), silent=retarget.suppress_past)
     return Expected(changed=True)
 

@@ -70,7 +70,7 @@ def _without_some(actions: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
 def _simpler(action: Any) -> Iterator[Any]:
     """The same action with less in it."""
     if isinstance(action, Send):
-        yield from (Send(commands) for commands in _without_some(action.commands) if commands)
+        yield from (Send(few, action.by_stream) for few in _without_some(action.commands) if few)
     for one in fields(action):
         value = getattr(action, one.name)
         for simpler in _simpler_values(value, one.default):

@@ -52,6 +52,8 @@ def turned(knobs: Knobs, at_kill_point: Callable[[str], None]) -> Iterator[None]
         (turn_module, "MAX_TIMERS", knobs.max_timers),
         (turn_module, "MAX_COMMANDS", knobs.max_commands),
         (turn_module, "TURN_NS", 10**12),
+        (turn_module, "HOLD_MS", 0),  # the clock stands still while it would wait
+        (turn_module, "ROOM_NS_A_MS", 10**12),
         (engine_module, "TRIAL_BYTES", 1024),
         (hub_module, "TAIL", knobs.hub_tail),
         (hub_module, "PAGE", knobs.hub_page),

@@ -15,6 +15,7 @@ import pytest
 
 from slad.core import machine, settle
 from slad.delivery.consumers import Consumers
+from slad.engine import engine, execute
 from slad.storage.journal import Journal
 from slad.storage.rows import ConsumerRow
 from tests.trials.simulation.__main__ import live_through
@@ -101,6 +102,34 @@ def test_a_threshold_that_fires_twice_is_found(monkeypatch: pytest.MonkeyPatch) 
     run(Knobs(), life)
     _forget_that_clocks_are_set_back(monkeypatch)
     assert _found(life) in {"C5", "M6"}
+
+
+def test_a_start_that_is_not_moved_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M5: of a ticket that was merged all counts since the older one's start."""
+    life = [BEGUN, Pass(60), Send((Command("A", Retarget(Promise(100, 500), started=100)),))]
+    run(Knobs(), life)
+    retarget = machine.retarget
+
+    def stays(*about: Any, started_at: int, **how: Any) -> Any:
+        return retarget(*about, **how)
+
+    monkeypatch.setattr(machine, "retarget", stays)
+    assert _found(life) in {"M5", "C2"}
+
+
+def test_a_message_whose_commands_do_not_see_each_other_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X3: the commands of one ticket in one message are carried out one after the other."""
+    life = [
+        Send((*BEGUN.commands, Command("A", Fact("pause")), Command("A", Fact("cancel"))), by_stream=True)
+    ]
+    run(Knobs(), life)
+
+    def all_at_once(work: Any, commands: Any) -> Any:
+        decided = [execute._attempt(execute._decide, work, *command) for command in commands]
+        return [one if isinstance(one, Exception) else execute._store(work, one) for one in decided]
+
+    monkeypatch.setattr(engine, "execute_all", all_at_once)
+    assert _found(life) == "M4"
 
 
 def test_a_consumer_that_loses_its_place_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

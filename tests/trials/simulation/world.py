@@ -12,7 +12,7 @@ from typing import Any
 from slad.core.errors import InvalidField, Refused
 from slad.core.events import EventType
 from slad.core.instants import MINUTE_MS
-from slad.engine.commands import Answer
+from slad.engine.commands import Answer, Render
 from tests.trials.simulation import rules
 from tests.trials.simulation.actions import (
     Acknowledge,
@@ -107,8 +107,8 @@ class World:
 
     async def _perform(self, action: Action) -> list[Entry]:
         match action:
-            case Send(commands):
-                await self._send(commands)
+            case Send(commands, by_stream):
+                await self._send(commands, by_stream=by_stream)
             case Pass():
                 await self._pass(action)
             case StepClock(minutes):
@@ -135,12 +135,21 @@ class World:
                 await self._sweep()
         return []
 
-    async def _send(self, commands: Sequence[Command]) -> None:
+    async def _send(self, commands: Sequence[Command], *, by_stream: bool) -> None:
         self.counts["commands"] += len(commands)
         replies: dict[int, tuple[Answer, bytes]] = {}
-        calls = [self._submit(place, command, replies) for place, command in enumerate(commands)]
-        heard = await self._hear(calls)
         now = self.clock.minute
+        told = [
+            (told_to_slad(command, now), self._render(place, replies))
+            for place, command in enumerate(commands)
+        ]
+        if by_stream:
+            self.counts["messages of streams"] += 1
+            results = self.system.engine.put(self, told)
+            calls = [_result(results, place) for place in range(len(told))]
+        else:
+            calls = [self.system.engine.submit(*command) for command in told]
+        heard = await self._hear(calls)
         if not self.faults.full:
             self.judge.settle_model()
         for place, command in enumerate(commands):
@@ -153,9 +162,7 @@ class World:
             elif place in self.faults.durable:
                 self.judge.expect_answer(command, replies[place][1], replies[place], now)
 
-    def _submit(
-        self, place: int, command: Command, replies: dict[int, tuple[Answer, bytes]]
-    ) -> Coroutine[Any, Any, bytes]:
+    def _render(self, place: int, replies: dict[int, tuple[Answer, bytes]]) -> Render:
         def render(answer: Answer) -> bytes:
             self.faults.carried_out.append(place)
             clocks = [(clock.key, clock.elapsed_ms) for clock in answer.reading.clocks]
@@ -163,7 +170,7 @@ class World:
             replies[place] = answer, reply
             return reply
 
-        return self.system.engine.submit(told_to_slad(command, self.clock.minute), render)
+        return render
 
     async def _pass(self, action: Pass) -> None:
         until = self.clock.minute + action.minutes
@@ -307,6 +314,14 @@ class World:
                 self.loop.simulated += 0.5  # until it tries again
                 calm = 0
         raise Violation("pump", "slad does not come to rest")
+
+
+async def _result(results: asyncio.Future[list[bytes | Exception]], place: int) -> bytes:
+    """What came of one command of a message."""
+    result = (await asyncio.shield(results))[place]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _is_end(task: asyncio.Task[Any]) -> bool:
