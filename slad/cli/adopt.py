@@ -35,10 +35,10 @@ def adopt_command(configuration: Configuration) -> None:
     except (DatabaseError, FenceError) as error:
         raise CommandError(str(error), EXIT_CANNOT_START) from error
     click.echo(f"adopted {data / DATABASE_NAME} as epoch {adopted.epoch}")
-    click.echo(f"sequences go on above {adopted.sequence_floor}")
+    click.echo(f"sequences continue above {adopted.sequence_floor}")
     click.echo(_knowledge(adopted))
     if fence.at is None:
-        note("no fence is set: nothing keeps the former slad from going on (fence.at)")
+        note("no fence is set (fence.at): nothing stops the former slad")
 
 
 def _knowledge(adopted: Adopted) -> str:

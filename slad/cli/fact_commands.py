@@ -98,7 +98,7 @@ def message(call: Call, sender: str, at: datetime | None) -> None:
             request_id=call.request_id,
         )
     told = f"message from the {sender}"
-    call.show(reply, told if reply.changed else f"{told}; no clock reads anything into it")
+    call.show(reply, told if reply.changed else f"{told}; it affects no clock")
 
 
 @click.command(epilog=example("slad assign acme T-1 --owner level-2", "slad assign T-1 --nobody"))

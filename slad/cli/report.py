@@ -56,12 +56,12 @@ _SPANS: Final = ("elapsed_p50", "elapsed_p90", "elapsed_max")
     type=click.Choice(list(_INSTANTS)),
     default="due",
     show_default=True,
-    help="Which instant of a promise has to lie in the period.",
+    help="The instant of a promise that must be in the period.",
 )
 @grouping_options
 @click.option("--clock", "clocks", multiple=True, metavar="NAME", help="Only this clock; may repeat.")
 @click.option(
-    "--as-of", type=INSTANT, metavar="INSTANT", help="As was known at this instant. By default now."
+    "--as-of", type=INSTANT, metavar="INSTANT", help="What was known at this instant. By default now."
 )
 @click.option("--unfold", is_flag=True, help="List the promises that are counted, one a line.")
 @click.option(
@@ -133,7 +133,7 @@ def report(
         reply = client.report_sla(**asked)
     if reply.unfilled:
         left = counted(reply.unfilled, "ticket")
-        note(f"{left} from before the ledger may be missing; slad is taking them in")
+        note(f"{left} from before the ledger may be missing; slad is adding them")
     if as_csv:
         _write_csv([*by.names, *_header()], (_plain(row) for row in reply.rows or [reply.total]))
     else:

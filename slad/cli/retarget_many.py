@@ -53,7 +53,7 @@ _OPTIONS: Final = {
     "--schedule-id",
     default="",
     metavar="ID",
-    help="The tickets of which a clock counts by the schedule of this id. The new one replaces it there.",
+    help="Tickets with a clock that counts by the schedule with this id. The new schedule replaces it.",
 )
 @click.option("--of-policy", default="", metavar="ID", help="The tickets of this policy.")
 @click.option("--ticket", "ticket_ids", multiple=True, metavar="TICKET", help="This ticket; may repeat.")

@@ -89,5 +89,5 @@ def worker_command(
     except Refused as error:
         raise CommandError(error.message, EXIT_CANNOT_START) from error
     except Exception:
-        logging.getLogger(__name__).exception("the worker cannot go on")
+        logging.getLogger(__name__).exception("the worker cannot continue")
         raise Exit(EXIT_UNFORESEEN) from None

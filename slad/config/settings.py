@@ -131,13 +131,13 @@ class FenceSettings(Table, frozen=True):
 
     at: Annotated[
         FencePlace | None,
-        "Where the lease is, which only one copy of the database can hold: a path on storage that the "
+        "The place of the lease, which only one copy of the database can hold: a path on storage that the "
         "machines share, s3://BUCKET/KEY, or exec:COMMAND. By default there is none.",
     ] = None
     lease_ms: Annotated[
         Span,
         Meta(ge=3 * SECOND_MS, le=10 * MINUTE_MS),
-        "How long the lease is good; it is renewed at a third.",
+        "How long the lease is valid. It is renewed after a third of this time.",
     ] = 15 * SECOND_MS
     prefer: Annotated[
         Literal["late", "twice"],
@@ -159,7 +159,7 @@ class RetentionSettings(Table, frozen=True):
         Span, "How long a repeated request_id gets the answer of the first request (M6)."
     ] = field(default=7 * DAY_MS, name="request_ids")
     ledger_ms: Annotated[
-        Span, "How long rows of the ledger are kept, which reports are made of. By default 25 months."
+        Span, "How long rows of the ledger are kept, from which slad makes reports. By default 25 months."
     ] = 762 * DAY_MS
 
 
@@ -264,7 +264,7 @@ class LimitSettings(Table, frozen=True):
     wal_bytes: Annotated[
         int,
         Meta(ge=8_388_608),
-        "By how many bytes the WAL may grow while a reconciliation holds its view. Then it ends: "
+        "The most bytes by which the WAL may grow while a reconciliation holds its view. Then the call ends: "
         "RESOURCE_EXHAUSTED.",
     ] = 256 * 1024 * 1024
     probes: Annotated[

@@ -49,7 +49,7 @@ class RetrySettings(Table, frozen=True, kw_only=True):
     attempts: Annotated[
         int,
         Meta(ge=1, le=1_000),
-        "After so many attempts an event is parked on which the target fails without refusing it.",
+        "After this many failed attempts an event is parked, if the target does not refuse it itself.",
     ] = 8
 
 
@@ -61,7 +61,7 @@ class SinkSettings(RetrySettings, frozen=True, kw_only=True):
 
     start: Annotated[
         Literal["oldest", "now"],
-        "oldest: a new sink begins with the oldest event that is there. now: with the next one.",
+        "oldest: a new sink begins with the oldest stored event. now: with the next one.",
     ] = "oldest"
     events: Annotated[frozenset[EventTypeName], "Only events of these types. Not set: all."] = frozenset()
     tenants: Annotated[frozenset[str], "Only events of these tenants. Not set: all."] = frozenset()
@@ -75,7 +75,7 @@ class ServerSettings(SinkSettings, frozen=True, kw_only=True):
     """What sinks have that speak to a server."""
 
     ca_file: Annotated[
-        ReadableFile | None, "PEM file of the authorities that vouch for the server. Not set: the system's."
+        ReadableFile | None, "PEM file of the CAs that slad trusts for the server. Not set: the system's."
     ] = None
     cert_file: Annotated[ReadableFile | None, "slad's own certificate, if the server asks for one."] = None
     key_file: Annotated[ReadableFile | None, "Its private key."] = None
@@ -95,7 +95,7 @@ class RedisSettings(ServerSettings, frozen=True, kw_only=True):
     username: Annotated[Text | None, "User of an ACL. Not set: the default user."] = None
     password_file: Annotated[SecretFile | None, "File that holds the password."] = None
     password_env: Annotated[SecretVariable | None, "Environment variable that holds the password."] = None
-    timeout_ms: Annotated[Span, Meta(ge=1, le=MINUTE_MS), "For connecting, and for an answer."] = (
+    timeout_ms: Annotated[Span, Meta(ge=1, le=MINUTE_MS), "How long connecting, or an answer, may take."] = (
         5 * SECOND_MS
     )
     format: Annotated[
@@ -112,7 +112,7 @@ class RedisSettings(ServerSettings, frozen=True, kw_only=True):
     max_length: Annotated[
         int,
         Meta(ge=0, le=1_000_000_000),
-        "Entries that a stream keeps, about (MAXLEN ~); 0: all. What is cut off unread is lost.",
+        "About how many entries a stream keeps (MAXLEN ~); 0: all. Entries removed unread are lost.",
     ] = 100_000
     source: Annotated[Text | None, "The source of CloudEvents. Not set: slad."] = None
     thresholds: Annotated[
@@ -161,8 +161,10 @@ class WebhookSettings(ServerSettings, frozen=True, kw_only=True):
     kind = "webhook"
 
     url: Annotated[Text, "https://…; http:// only with allow_http = true."]
-    allow_http: Annotated[bool, "Permit http://: what is sent can be read by others."] = False
-    secret_file: Annotated[tuple[SecretFile, ...], "Files that hold secrets; each signs."] = ()
+    allow_http: Annotated[bool, "Permit http://. Others can then read what slad sends."] = False
+    secret_file: Annotated[
+        tuple[SecretFile, ...], "Files that hold secrets. Each secret signs the request."
+    ] = ()
     secret_env: Annotated[tuple[SecretVariable, ...], "Environment variables that hold secrets."] = ()
     authorization_file: Annotated[
         SecretFile | None, "File that holds the value of a header Authorization."
@@ -171,7 +173,9 @@ class WebhookSettings(ServerSettings, frozen=True, kw_only=True):
     allow_networks: Annotated[
         tuple[NetworkText, ...], "Networks that are not public and may be connected to, such as 10.0.0.0/8."
     ] = ()
-    timeout_ms: Annotated[Span, Meta(ge=1, le=5 * MINUTE_MS), "For a whole request."] = 10 * SECOND_MS
+    timeout_ms: Annotated[Span, Meta(ge=1, le=5 * MINUTE_MS), "How long a whole request may take."] = (
+        10 * SECOND_MS
+    )
     parallel: Annotated[
         int,
         Meta(ge=1, le=64),
@@ -180,7 +184,7 @@ class WebhookSettings(ServerSettings, frozen=True, kw_only=True):
     batch: Annotated[
         int,
         Meta(ge=1, le=250),
-        "Above 1: so many events at most go in one request, as a CloudEvents batch.",
+        "The most events in one request. Above 1: a request is a CloudEvents batch.",
     ] = 1
     source: Annotated[Text, "The source of CloudEvents."] = "slad"
 
@@ -195,7 +199,7 @@ class JsonlSettings(SinkSettings, frozen=True, kw_only=True):
 
     kind = "jsonl"
 
-    path: Annotated[File, "The file; made if it is not there."]
+    path: Annotated[File, "The file. slad creates it if it does not exist."]
     source: Annotated[Text, "The source of CloudEvents."] = "slad"
 
 

@@ -203,7 +203,7 @@ class Daemon:
             try:
                 await retention.run()
             except StorageError as error:
-                log.warning("old events could not be removed this time: %s", error)
+                log.warning("old events could not be removed; slad tries again later: %s", error)
                 self._notice(error)
 
     async def _fill_ledger(self, parts: Assembly) -> None:

@@ -57,7 +57,7 @@ class Retention:
             try:
                 await self.sweep()
             except Refused as refused:
-                log.warning("old events could not be removed this time: %s", refused)
+                log.warning("old events could not be removed; slad tries again later: %s", refused)
             except StorageError:
                 raise
             except Exception:

@@ -125,7 +125,7 @@ def _schema(store: Store) -> CheckResult:
         text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
         return CheckResult(Severity.FAILURE, "schema", text)
     if found < known:
-        text = f"schema {found}, of an earlier slad; the next start brings it to {known}. Then look again"
+        text = f"schema {found}, of an earlier slad; the next start upgrades it to {known}. Then check again"
         return CheckResult(Severity.WARNING, "schema", text)
     return CheckResult(Severity.OK, "schema", f"{found}")
 
@@ -137,7 +137,7 @@ def _values(store: Store) -> Iterator[CheckResult]:
         if count <= NAMED:
             yield CheckResult(Severity.FAILURE, error.table, f"{error.what} cannot be read: {error.why}")
     if not count:
-        yield CheckResult(Severity.OK, "values", "every stored value is as it was written")
+        yield CheckResult(Severity.OK, "values", "all stored values are intact")
         return
     text = (
         f"{count} stored values cannot be read and are left out; restore a backup, or stop slad and set them "

@@ -346,7 +346,7 @@ class SlaEngine:
         self._derived += work.derived
         self._moved += work.moved
         if self._derived and not work.derived:
-            log.info("%d pending wakes are derived anew; %d have moved", self._derived, self._moved)
+            log.info("%d pending wakes were derived again; %d have moved", self._derived, self._moved)
             self._derived = self._moved = 0
 
     def _failed(self, error: CannotWrite | StorageError, results: list[Result]) -> None:

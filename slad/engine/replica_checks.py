@@ -39,14 +39,14 @@ BOUNDS: Final = (
         121_359,
         500_000,
         10**12,
-        "beyond so many pages in the WAL Litestream stops all commits and copies the whole database",
+        "beyond this number of pages in the WAL, Litestream stops all commits and copies the whole database",
     ),
     _Bound(
         "min-checkpoint-page-count",
         1_000,
         1,
         10_000,
-        "Litestream merges so many pages under the write lock, for which the next threshold waits",
+        "Litestream merges this many pages under the write lock, and the next threshold waits for it",
     ),
 )
 """What makes thresholds late."""
@@ -66,7 +66,7 @@ def examine_replication(database: Path, *, is_external: bool, now: int) -> Itera
     wal = database.with_name(f"{database.name}-wal")
     written_at = _modified(wal) if wal.exists() else None
     if read_at is None:
-        text = "slad leaves the WAL to Litestream, which has never been here; it grows without end"
+        text = "slad leaves the WAL to Litestream, which has never run here; the WAL grows without end"
         yield CheckResult(Severity.FAILURE, "checkpoints", text)
     elif written_at is not None and written_at > read_at + STILL_MS:
         text = (
@@ -101,7 +101,7 @@ def examine_litestream(configuration: Path, database: Path) -> Iterator[CheckRes
 
 def _replica(marker: Path, now: int) -> CheckResult:
     if not marker.exists():
-        text = "no replica was ever read back: run slad replica check, and let its timer do so"
+        text = "no replica was ever read back: run slad replica check, and enable its timer"
         return CheckResult(Severity.WARNING, "replica", text)
     known = _modified(marker)
     text = f"when it was last read back, the replica knew everything before {format_instant(known)}"

@@ -103,7 +103,7 @@ def _paused_by(path: str, message: pb.SlaClockTerms, fields: Fields) -> tuple[st
         return None
     paused_by = message.paused_by
     if paused_by.never == bool(paused_by.reasons):
-        raise InvalidField(path, "CONTRADICTORY", "say either never, or for which reasons")
+        raise InvalidField(path, "CONTRADICTORY", "give either never or reasons")
     at_most(f"{path}.reasons", paused_by.reasons, fields.limits.thresholds)
     reasons = [own_reason(f"{path}.reasons[{index}]", code) for index, code in enumerate(paused_by.reasons)]
     return tuple(dict.fromkeys(reasons))

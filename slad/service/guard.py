@@ -82,7 +82,7 @@ class Bounds:
             raise Refused(
                 Refusal.RESOURCE_EXHAUSTED,
                 "CALL_TOO_LONG",
-                f"it took longer than {self._bulk_s:g} s (limits.bulk_time); what was done by then is done",
+                f"it took longer than {self._bulk_s:g} s (limits.bulk_time); completed work was kept",
                 {"limit": "limits.bulk_time"},
             ) from None
         finally:

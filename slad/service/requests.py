@@ -163,7 +163,7 @@ class RequestReader:
         if not clock:
             clock = enum("phase", request.phase, Phase).name.lower()
         elif request.phase and PHASES.get(clock, 0) != int(request.phase):
-            raise InvalidField("phase", "CONTRADICTORY", "say either the phase or the clock")
+            raise InvalidField("phase", "CONTRADICTORY", "give either phase or clock")
         if request.discard and clock == RESOLUTION:
             text = "the resolution ends the ticket: to end it without a verdict, cancel it"
             raise InvalidField("discard", "NOT_FOR_THIS_CLOCK", text)

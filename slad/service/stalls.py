@@ -81,9 +81,7 @@ def unsent_by_strangers(limits: LimitSettings) -> Stalls:
 def unsent(limits: LimitSettings) -> Stalls:
     """Waits for requests that callers have begun to send."""
     span = limits.receive_time_ms / SECOND_MS
-    message = (
-        f"the message did not arrive within {span:g} s (limits.receive_time), or too many were on their way"
-    )
+    message = f"the message did not arrive within {span:g} s (limits.receive_time), or too many were arriving"
     return Stalls(
         span,
         limits.receive_bytes,
@@ -102,7 +100,7 @@ def unread(limits: LimitSettings) -> Stalls:
     span = limits.unread_time_ms / SECOND_MS
     message = (
         f"the stream was not read for {span:g} s (limits.unread_time), or too much was unread "
-        "(limits.unread_bytes); open it again and read on"
+        "(limits.unread_bytes); open it again and continue to read"
     )
     return Stalls(
         span,

@@ -38,7 +38,7 @@ class Views:
         task, size = asyncio.current_task(), self._wal_bytes()
         assert task is not None
         if self._held and size > 2 * self._most:
-            raise _too_large("slad changes so fast that it can hold no further view of its tickets")
+            raise _too_large("slad changes too fast to keep another view of its tickets")
         store = self._connect().snapshot()
         self._held[task] = size
         if self._looking is None:
@@ -60,9 +60,7 @@ class Views:
         size = self._wal_bytes()
         for task, began_at in self._held.items():
             if size - began_at > self._most:
-                end(
-                    task, _too_large("slad has changed so much meanwhile that it can hold its view no longer")
-                )
+                end(task, _too_large("slad has changed too much to keep its view of the tickets"))
         self._look_again()
 
 

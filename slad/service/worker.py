@@ -46,7 +46,7 @@ def _reports(request: rpc.ReportSlaThresholdsRequest) -> list[Report]:
         path = f"reports[{index}]"
         check_percent(f"{path}.percent", item.percent)
         if item.clock and item.phase:
-            raise InvalidField(f"{path}.clock", "CONTRADICTORY", "say either the phase or the clock")
+            raise InvalidField(f"{path}.clock", "CONTRADICTORY", "give either phase or clock")
         clock = item.clock or enum(f"{path}.phase", item.phase, Phase).name.lower()
         reports.append(Report(clock, instant(item, "cycle_opened_at", path) or 0, item.percent))
     return reports

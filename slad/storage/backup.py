@@ -202,7 +202,7 @@ def _open_to_look(path: Path) -> apsw.Connection:
     try:
         return apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.CantOpenError as error:
-        text = f"{wal} cannot be read where nothing can be written: copy {path.parent} and examine the copy"
+        text = f"{wal} cannot be read without write access: copy {path.parent} and examine the copy"
         raise DatabaseError(text) from error
 
 

@@ -88,5 +88,5 @@ def decode_tenants(stored: str) -> Tenants:
     try:
         return frozenset(json.loads(stored)) if stored else None
     except (ValueError, TypeError):
-        log.exception("the tenants %r of a token or consumer cannot be read: it is for none", stored)
+        log.exception("the tenants %r of a token or consumer cannot be read: it gives access to none", stored)
         return frozenset()

@@ -41,7 +41,7 @@ def settle_epoch(connection: apsw.Connection, database: Path, *, copies_allowed:
         if known is not None and not copies_allowed:
             raise DatabaseError(f"{database} is a copy; to serve it instead of the original: slad adopt")
         if known is not None:
-            text = "%s is a copy: a new epoch begins, and sequences go on at a multiple of %d"
+            text = "%s is a copy: a new epoch begins, and sequences continue at a multiple of %d"
             log.warning(text, database, SEQUENCE_STRIDE)
             begin_epoch(connection)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('home', ?)", (home,))

@@ -75,7 +75,7 @@ async def test_a_heartbeat_is_newer_than_the_last_command(tmp_path: Path) -> Non
 async def test_a_machine_whose_clock_is_behind_what_the_copy_knows(tmp_path: Path) -> None:
     data = await copy_of_a_desk(tmp_path)
     with pytest.raises(
-        FenceError, match=r"this machine's clock says \S+, but the copy knows of \S+; set the"
+        FenceError, match=r"this machine's clock says \S+, but the copy knows of \S+; correct the"
     ):
         await adopt(data, NO_FENCE, Ahead(-60_000))
     with look_into(data / "slad.db") as store:

@@ -309,6 +309,6 @@ async def test_a_lease_of_another_database_is_left_alone(world: World) -> None:
 
 async def test_what_is_no_lease_is_left_alone(world: World) -> None:
     world.seen = Seen(b"my shopping list", "v0", NOW)
-    with pytest.raises(FenceError, match=r"what is at fence.at is no lease of slad"):
+    with pytest.raises(FenceError, match=r"the content of fence.at is not a lease of slad"):
         await lease(world, "a").take()
     assert world.seen.content == b"my shopping list"

@@ -30,7 +30,7 @@ async def test_a_start_with_another_release_tells_how_many_wakes_moved(
     async with slad_running(tmp_path) as slad:
         await slad.start("after")
         await slad.start("later")
-    assert "300 pending wakes are derived anew; 2 have moved" in caplog.text
+    assert "300 pending wakes were derived again; 2 have moved" in caplog.text
     connection = apsw.Connection(str(tmp_path / "slad.db"))
     derived = dict(connection.execute("SELECT ticket_id, wake_at FROM tracking"))
     connection.close()

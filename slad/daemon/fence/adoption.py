@@ -35,7 +35,7 @@ async def adopt(data: Path, settings: FenceSettings, clock: TimeSource) -> Adopt
         if known_until is not None and known_until > clock.now() + APART_MS:
             raise FenceError(
                 f"this machine's clock says {format_instant(clock.now())}, but the copy knows of "
-                f"{format_instant(known_until)}; set the clock right first"
+                f"{format_instant(known_until)}; correct the clock first"
             )
         epoch, former = lineage.epoch + 1, None
         if settings.at is not None:

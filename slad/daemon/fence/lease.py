@@ -114,9 +114,7 @@ class Lease:
             async with asyncio.timeout(CALL_S):
                 await self._claim()
         except Changed:
-            raise FenceError(
-                "another slad takes the lease at this moment; look which, and stop one"
-            ) from None
+            raise FenceError("another slad takes the lease at the same time; stop one of the two") from None
         except (Unreachable, TimeoutError) as error:
             problem = f"{self._settings.at} cannot be reached: {error or 'no answer'}"
             if self._settings.prefer == "late":
@@ -153,7 +151,7 @@ class Lease:
             async with asyncio.timeout(CALL_S):
                 await self._write(lease_ms=0)
         except (Unreachable, Changed, TimeoutError) as error:
-            log.warning("the lease is not given back, and ends by itself: %s", error or "no answer")
+            log.warning("the lease could not be released; it ends by itself: %s", error or "no answer")
 
     async def adopt(self) -> Holding | None:
         """Makes the next epoch the one that serves, once the lease of the last has ended; who held that.
@@ -302,7 +300,7 @@ class Lease:
             direction = "ahead of" if apart > 0 else "behind"
             raise FenceError(
                 f"this machine's clock is {abs(apart) // SECOND_MS} s {direction} that of "
-                f"{self._settings.at}, and thresholds would fire by it; set the clock right first"
+                f"{self._settings.at}, so thresholds would fire at the wrong time; correct the clock first"
             )
 
 
@@ -310,7 +308,7 @@ def _holding(seen: Seen) -> Holding:
     try:
         return msgspec.json.decode(seen.content, type=Holding)
     except msgspec.MsgspecError as error:
-        raise FenceError(f"what is at fence.at is no lease of slad: {error}") from None
+        raise FenceError(f"the content of fence.at is not a lease of slad: {error}") from None
 
 
 def lease_of(settings: FenceSettings, data: Path, lineage: Lineage, clock: TimeSource) -> Lease:

@@ -92,14 +92,14 @@ class Forwarder:
             try:
                 name = await self._lanes.take(self._link.up)
             except StorageError as error:
-                log.warning("what is for Temporal cannot be read yet: %s", error)
+                log.warning("messages for Temporal cannot be read yet: %s", error)
                 await asyncio.sleep(WRITE_RETRY_S)
                 continue
             pause = 0.0
             try:
                 pause = await self._serve(name)
             except (Refused, StorageError) as error:
-                log.warning("what Temporal was sent cannot be recorded yet: %s", error)
+                log.warning("messages sent to Temporal cannot be recorded yet: %s", error)
                 pause = WRITE_RETRY_S
             except TemporalFault as fault:
                 # It came while something was done about another one.
@@ -129,7 +129,9 @@ class Forwarder:
             except NobodyAnswers:
                 return min(self._pause(name), LAST_QUESTION_S)
             except NotTakenOver:
-                log.warning("the worker of %s would tell everything again; slad carries the ticket on", name)
+                log.warning(
+                    "the worker of %s would announce everything again; slad takes over the ticket", name
+                )
                 if not await self._mender.carry_on(waiting.tracking_key):
                     # It has ended meanwhile, of which its workflow hears next.
                     await self._engine.write(partial(_taken, waiting.message_key))

@@ -78,7 +78,7 @@ class Link:
             if fault.concern is Concern.LINK and fault.refused.reason != DENIED:
                 raise
             if self.standing.tells_workers:
-                log.warning("Temporal does not say who takes workflows; they are taken for slad's workers")
+                log.warning("Temporal does not say who takes workflows; slad assumes its own workers")
             self.standing.tells_workers = False
             return
         self.standing.tells_workers = True
@@ -86,6 +86,6 @@ class Link:
         self.standing.other_workers = frozenset(workers) - self.standing.slad_workers
         if served_by_slad and self.standing.other_workers:
             log.warning(
-                "besides slad's workers others take workflows from the same task queue",
+                "workers other than slad's take workflows from the same task queue",
                 extra={"workers": sorted(self.standing.other_workers)},
             )

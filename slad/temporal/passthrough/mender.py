@@ -55,7 +55,7 @@ class Mender:
         if status is WorkflowExecutionStatus.RUNNING:
             return True
         if status is WorkflowExecutionStatus.COMPLETED and not self._link.standing.is_slads_alone:
-            log.info("workflow %s has done all that its worker does; slad carries the ticket on", name)
+            log.info("workflow %s has finished its work; slad takes over the ticket", name)
             await self.carry_on(tracking_key)
         elif self._restart and self._repairs[name] < MAX_REPAIRS:
             log.warning("workflow %s has ended or vanished under a live ticket; it is started again", name)

@@ -79,7 +79,7 @@ class Routing:
             return Engine.TEMPORAL
         if not self._is_falling_back:
             # Once an outage: a desk may start a thousand tickets in it.
-            log.warning("Temporal cannot be reached: the local engine takes the tickets that start")
+            log.warning("Temporal cannot be reached: the local engine takes new tickets")
         self._is_falling_back = True
         self.fallbacks += 1
         return Engine.LOCAL
@@ -89,7 +89,7 @@ class Routing:
         if self.settings.worker != "alga" and not self.standing.reports_nothing:
             return None
         if clocks:
-            text = "AlgaPSA's worker knows response and resolution alone; slad's own worker knows every clock"
+            text = "AlgaPSA's worker knows only response and resolution; slad's own worker knows every clock"
             return InvalidField("clocks", "CLOCKS_NOT_CARRIED", text)
         if schedule and schedule.date_overrides:
             text = "AlgaPSA's worker counts without date overrides; slad's own worker knows them"
@@ -108,5 +108,5 @@ def check_carriable(tenant_id: str, ticket_id: str, offer: TermsOffer | None = N
         )
     if offer is not None and offer.schedule is not None and len(offer.schedule.body) > MAX_SCHEDULE_BYTES:
         raise InvalidField(
-            "schedule", "TOO_LARGE_FOR_TEMPORAL", "so many holidays or entries are more than Temporal accepts"
+            "schedule", "TOO_LARGE_FOR_TEMPORAL", "Temporal does not accept this many holidays or entries"
         )

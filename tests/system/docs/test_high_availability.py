@@ -61,6 +61,8 @@ def test_a_set_up_runs_by_copy_and_paste(title: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, told
     assert re.search(r"^ok: .* knows everything before \S+Z, \d+ s ago$", told, re.MULTILINE), told
-    assert "as epoch 1\nsequences go on above 1000000000\nit knows everything that was acknowledged" in told
+    assert (
+        "as epoch 1\nsequences continue above 1000000000\nit knows everything that was acknowledged" in told
+    )
     assert "held its lease until" in told
     assert "T-1" in told.split("held its lease until")[1], told

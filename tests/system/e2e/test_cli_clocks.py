@@ -14,7 +14,7 @@ NEXT_REPLY = ["--clock", "next-reply:NEXT_REPLY:60m"]
 def test_the_next_reply(desk: Desk) -> None:
     desk("start", "acme", "T-1", *PROMISES, *NEXT_REPLY)
     assert desk("message", "T-1", "--from", "customer").startswith(
-        "T-1: message from the customer; no clock reads anything into it\n"
+        "T-1: message from the customer; it affects no clock\n"
     )
     assert desk("message", "T-1", "--from", "agent").startswith("T-1: message from the agent\n")
     assert "next-reply  none yet" in desk("status", "T-1")
