@@ -39,7 +39,7 @@ async def report(slad: Slad, as_of: int | None = None) -> pb.ReportSlaResponse:
 
 
 async def filled(slad: Slad) -> pb.ReportSlaResponse:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (reply := await report(slad)).unfilled:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.02)
     return reply
@@ -78,7 +78,7 @@ async def test_a_fill_that_was_cut_off_goes_on(old_database: Path, monkeypatch: 
         slow.setattr(ledger_fill, "AT_ONCE", 2)
         slow.setattr(ledger_fill, "PAUSE_S", 3_600)
         async with slad_running(old_database, now=LATER) as slad:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (unfilled := (await report(slad)).unfilled) == newest:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0.02)
             assert 0 < unfilled < newest

@@ -114,7 +114,7 @@ async def test_who_has_no_token_is_refused_before_the_request_has_arrived(tmp_pa
 
 
 async def test_a_request_that_does_not_arrive_is_refused(tmp_path: Path) -> None:
-    async with slad_running(tmp_path, limits=LimitSettings(receive_time_ms=20)) as slad:
+    async with slad_running(tmp_path, limits=LimitSettings(receive_time_ms=1_000)) as slad:
         slow = await Connection.open(slad.daemon.addresses[0])
         stream = slow.call(START)
         await slow.send(stream, message(b"\0" * 1_000)[:500])

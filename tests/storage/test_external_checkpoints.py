@@ -53,8 +53,8 @@ def test_a_commit_waits_for_the_one_who_has_the_write_lock(tmp_path: Path) -> No
     assert journal.store.oldest_event() is None
     litestream.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.1, lambda: litestream.execute("ROLLBACK"))
-    release.start()
     began = time.monotonic()
+    release.start()
     journal.commit(event(1))
     assert time.monotonic() - began > 0.05
     release.join()

@@ -29,7 +29,7 @@ from slad.temporal.workflow.names import EPOCH_MEMO, GENERATION_MEMO, INSTANCE_M
 from tests.slad_under_test import refused, stamp, told
 from tests.temporal.alga import AlgaActivities
 from tests.temporal.alga_worker import alga_worker
-from tests.temporal.dev_server import DevServer, Tried, dev_server, eventually, pass_through
+from tests.temporal.dev_server import PATIENCE_S, DevServer, Tried, dev_server, eventually, pass_through
 
 CLIENT = pb.SLA_PAUSE_REASON_AWAITING_CLIENT
 RESPONSE, RESOLUTION = pb.SLA_PHASE_RESPONSE, pb.SLA_PHASE_RESOLUTION
@@ -334,7 +334,7 @@ async def test_what_temporal_refuses_again_is_released_and_counted_once(
         for _ in range(2):
             await eventually(parked)
             request = pass_through_pb2.ReleaseSlaWorkflowsRequest()
-            reply = await asyncio.wait_for(tried.control.ReleaseSlaWorkflows(request), 10)
+            reply = await asyncio.wait_for(tried.control.ReleaseSlaWorkflows(request), PATIENCE_S)
             assert reply.released == 3
         await eventually(parked)
 

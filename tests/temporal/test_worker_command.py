@@ -118,5 +118,5 @@ async def test_what_a_stopped_worker_has_begun_another_one_ends(server: DevServe
 
 
 def _read(url: str) -> str:
-    with urlopen(url, timeout=10) as reply:
+    with urlopen(url, timeout=60) as reply:
         return str(reply.read().decode())

@@ -76,7 +76,7 @@ class Relay(grpc.GenericRpcHandler):
 
     async def until(self, condition: Callable[[], bool], *, polled: bool = False) -> None:
         """Waits for something to be true of what has come, or if `polled` of anything."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 self._news.clear()
                 with suppress(TimeoutError):

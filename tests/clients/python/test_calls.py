@@ -325,8 +325,12 @@ async def test_a_query_is_retried_when_slad_is_away(relay: Relay, relayed: Clien
 async def test_a_query_that_gets_no_answer_is_not_sent_again(relay: Relay, connect: Connect) -> None:
     client = connect(relay.address, retry=RetryPolicy(attempt_timeout=0.01))
     relay.fail("PreviewSla", HANGS)
-    with pytest.raises(slad_client.DeadlineExceeded):
-        await client.preview_sla(targets=[target()], schedule=OFFICE, timeout=0.1)
+    asking = asyncio.create_task(client.preview_sla(targets=[target()], schedule=OFFICE, timeout=60))
+    await relay.until(lambda: len(relay.time_left) == 1)
+    assert relay.time_left[0] > 1, "all of its time, not that of an attempt"
+    await client.close()
+    with pytest.raises(slad_client.Cancelled):
+        await asking
     assert len(relay.requests("PreviewSla")) == 1
 
 

@@ -28,7 +28,7 @@ async def tickets(slad: Slad, *names: str) -> None:
 
 
 async def take(events: AsyncGenerator[pb.SlaEvent, None], count: int) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [(await anext(events)).sequence for _ in range(count)]
 
 
@@ -330,7 +330,7 @@ async def test_closing_the_client_ends_the_iteration(
     await one.wait()
     await asyncio.sleep(0.01)  # into the next read
     await relayed.close()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert seen == [1]
     await relay.until(lambda: relay.streams == 0)
 

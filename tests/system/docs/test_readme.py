@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 ADDRESS, SOCKET = "127.0.0.1:7523", "/tmp/slad.sock"
 """Where the examples find their daemons."""
 
-PATIENCE_S = 40
+PATIENCE_S = 120
 """For output that is sure to come, on a machine that may be slow."""
 
 

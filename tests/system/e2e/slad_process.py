@@ -102,7 +102,7 @@ def is_serving(address: str) -> bool:
     with grpc.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         reply = stub.Check(
-            health_pb2.HealthCheckRequest(service="slad.v1.SlaBackend"), timeout=10, wait_for_ready=True
+            health_pb2.HealthCheckRequest(service="slad.v1.SlaBackend"), timeout=60, wait_for_ready=True
         )
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 

@@ -30,7 +30,7 @@ def test_consumers_are_listed_with_their_lag_and_removed(tmp_path: Path) -> None
                 request = rpc.StartSlaTrackingRequest(tenant_id="acme", ticket_id=f"T-{number}")
                 request.targets.add(response_time_minutes=60, is_24x7=True)
                 stub.StartSlaTracking(request, timeout=30)
-            watch = stub.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"), timeout=60)
+            watch = stub.WatchSlaEvents(rpc.WatchSlaEventsRequest(consumer="psa"), timeout=300)
             next(watch)
             stub.AckSlaEvents(rpc.AckSlaEventsRequest(consumer="psa", sequence=1), timeout=30)
 

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from slad_client import NotFound, Unauthenticated, Unavailable, tls
+from slad_client import NO_RETRY, NotFound, Unauthenticated, Unavailable, tls
 from slad_client.sync import SladClient
 
 from slad.config.settings import ConsoleSettings, TlsSettings
@@ -57,8 +57,13 @@ def target(process: SladProcess) -> str:
 
 
 def list_all(address: str, **client: object) -> int:
-    with SladClient(address, timeout=20, **client) as slad:  # type: ignore[arg-type]
+    with SladClient(address, timeout=60, **client) as slad:  # type: ignore[arg-type]
         return len(list(slad.list_sla_trackings()))
+
+
+def ask_once(address: str, **client: object) -> None:
+    with SladClient(address, retry=NO_RETRY, timeout=60, **client) as slad:  # type: ignore[arg-type]
+        slad.get_sla_status(ticket_id="T-1")
 
 
 def test_every_interface_speaks_tls_and_wants_a_token_once_there_is_one(
@@ -70,7 +75,7 @@ def test_every_interface_speaks_tls_and_wants_a_token_once_there_is_one(
         address = target(process)
         assert list_all(address, tls=tls(authority)) == 0, "this machine, and no token yet"
         with pytest.raises(Unavailable):
-            SladClient(address, retry=None, timeout=2).get_sla_status(ticket_id="T-1")
+            ask_once(address)
         secret = slad("tokens", "create", "--all-tenants", "--role", "read", *data).stdout.strip()
         with pytest.raises(Unauthenticated):
             list_all(address, tls=tls(authority))
@@ -91,7 +96,7 @@ def test_mtls_lets_in_who_has_a_certificate(tmp_path: Path, ca: trustme.CA) -> N
         assert list_all(address, tls=tls(authority, *own)) == 0
         for credentials in (tls(authority), tls(authority, *foreign)):
             with pytest.raises(Unavailable):
-                SladClient(address, tls=credentials, timeout=2).get_sla_status(ticket_id="T-1")
+                ask_once(address, tls=credentials)
         command = ("consumers", "list", "--address", address, "--ca", str(authority))
         assert slad(*command).returncode == 4
         done = slad(*command, "--client-certificate", str(own[0]), "--client-key", str(own[1]))
@@ -121,10 +126,10 @@ def test_sighup_takes_new_certificates_and_keeps_the_old_when_they_are_no_good(t
         config.write_text('[log]\nlevel = "debug"\n')
         reload("reloaded")
         with pytest.raises(Unavailable):
-            SladClient(address, tls=tls(authority), timeout=2).get_sla_status(ticket_id="T-1")
+            ask_once(address, tls=tls(authority))
         second.cert_pem.write_to_path(str(authority))
         with pytest.raises(NotFound):
-            SladClient(address, tls=tls(authority), timeout=20).get_sla_status(ticket_id="T-1")
+            ask_once(address, tls=tls(authority))
         wait_for_line(process, "refused: no tracking of ticket 'T-1'")
         assert process.terminate() == 0
 
@@ -249,7 +254,7 @@ async def test_new_client_authorities_take_the_place_of_the_old_ones_at_every_ad
 
 def is_let_in(address: str, credentials: object) -> bool:
     try:
-        list_all(address, tls=credentials, retry=None)
+        list_all(address, tls=credentials, retry=NO_RETRY)
     except Unavailable:
         return False
     return True

@@ -101,7 +101,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = tool("gofakes3", GOFAKES3), "-backend", "memory", "-host", address, "-initialbucket", BUCKET
     with process(folder / "s3.log", *command):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while True:
             try:
                 host, port = address.split(":")

@@ -165,7 +165,7 @@ async def test_what_cannot_be_adopted(site: Site) -> None:
     async with desk.at_work(primary.addresses[0]):
         await asyncio.sleep(3)
     following = site.follow("second")
-    await until((site.data("second") / "slad.db-txid").exists, 10)
+    await until((site.data("second") / "slad.db-txid").exists, 60)
     site.restore("third")
 
     assert "is held by another slad" in await site.refused("adopt", *site.options("first"))
@@ -194,7 +194,7 @@ async def test_a_replica_that_does_not_move_is_noticed(site: Site) -> None:
         await asyncio.sleep(3)
         following = site.follow("second")
         followed = str(site.data("second") / "slad.db")
-        await until(Path(f"{followed}-txid").exists, 10)
+        await until(Path(f"{followed}-txid").exists, 60)
         await asyncio.sleep(2)
         for replica in (site.replica, followed):
             done = await site.slad("replica", "check", replica, "--data", data, "--max-age", "10s")
