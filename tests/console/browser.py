@@ -15,7 +15,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 """How long a page may take; it is not what is tested."""
 
 

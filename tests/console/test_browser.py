@@ -179,12 +179,17 @@ async def test_the_window_is_zoomed_and_moved(tmp_path: Path) -> None:
         await it.page.goto(f"{desk.url}/t/acme/T-1")
         labels = [await axis(it)]
         for link in ("#zoom-6h", "#zoom-10m", "#earlier", "#zoom-1mo", "#zoom-all"):
-            await it.page.click(link)
-            await it.page.wait_for_load_state()
+            await follow(it, link)
             labels.append(await axis(it))
         assert len({tuple(label) for label in labels[:-1]}) == len(labels) - 1, "each is another window"
         assert labels[-1] == labels[0]
         assert "02 Mar" in labels[4]
+
+
+async def follow(it: Reader, selector: str) -> None:
+    """Clicks what leads to another page, and returns when that page is there."""
+    async with it.page.expect_navigation():
+        await it.page.click(selector)
 
 
 async def axis(it: Reader) -> list[str]:
@@ -205,12 +210,10 @@ async def test_times_are_in_the_zone_that_is_chosen(tmp_path: Path, how: dict[st
         else:
             assert "10:00:00 CET" in await it.page.inner_text(started)
         for link, told in (("#zone-utc", "09:00:00 UTC"), ("#zone-schedule", "10:00:00 CET")):
-            await it.page.click(link)
-            await it.page.wait_for_load_state()
+            await follow(it, link)
             assert told in await it.page.inner_text(started)
         await it.page.fill("#zone", "America/New_York")
-        await it.page.click("footer button")
-        await it.page.wait_for_load_state()
+        await follow(it, "footer button")
         assert "04:00:00 EST" in await it.page.inner_text(started)
         await it.page.fill("#zone", "Mars")
         await it.page.click("footer button")

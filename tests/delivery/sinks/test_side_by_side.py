@@ -66,7 +66,7 @@ async def test_one_event_that_the_endpoint_fails_on_keeps_no_other_ticket_waitin
 ) -> None:
     await backlog_of(tmp_path / "data", NAMES)
     target.behaviour = lambda r: Reply(500 if r.event["subject"] == "T-0" else 200)
-    slow = {"backoff_min": "2s", "backoff_max": "1h", "attempts": 3}
+    slow = {"backoff_min": "2s", "backoff_max": "4s", "attempts": 1_000}
     async with desk(tmp_path / "data", s=table(target, parallel=4, **slow)) as running:
         await eventually(lambda: len(target.accepted) == EACH * (len(NAMES) - 1))
         sink = await running.sink()
