@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -176,12 +176,7 @@ def _instants(history: History) -> Iterator[tuple[FactKind, int]]:
 def _of_facts(wanted: Start, record: Record) -> Iterator[Difference]:
     asked = fold(wanted.facts, unjudged_response=wanted.unjudged_response)
     known = record.tracking.history
-    # A PSA may know of one reason at a time; only one that says more is held against every reason (K5).
-    spell = (
-        _spell_holds if len(asked.holds) > sum(1 for stop in asked.stops if stop.reason) else _spell_pauses
-    )
-    pauses = spell(asked), spell(known)
-    if pauses[0] != pauses[1]:
+    if pauses := different_pauses(asked, known):
         yield Difference(DifferenceKind.DIFFERENT_PAUSE, "pauses", *pauses)
     if asked.response_at != known.response_at:
         yield Difference(
@@ -231,16 +226,29 @@ def _spell_schedule(schedule_key: int) -> str:
     return "a schedule not seen before" if schedule_key < 0 else f"schedule {schedule_key}"
 
 
-def _spell_pauses(history: History) -> str:
-    return ", ".join(_spell_stretch(stop) for stop in history.stops if stop.reason)
+def different_pauses(asked: History, known: History) -> tuple[str, str] | None:
+    """The pauses of both in words, if they differ.
+
+    A row does not say in which order facts of the same instant arrived (K6), so that order is no difference.
+    """
+    holds = _spell_stretches(asked.holds), _spell_stretches(known.holds)
+    if holds[0] == holds[1]:
+        return None
+    asked_stops, known_stops = ([s for s in history.stops if s.reason] for history in (asked, known))
+    # A PSA may know of one reason at a time; only one that says more is held against every reason (K5).
+    if len(asked.holds) > len(asked_stops):
+        return holds
+    stops = _spell_stretches(asked_stops), _spell_stretches(known_stops)
+    return None if stops[0] == stops[1] else stops
 
 
-def _spell_holds(history: History) -> str:
-    return ", ".join(_spell_stretch(hold) for hold in history.holds)
-
-
-def _spell_stretch(stretch: Stop | Hold) -> str:
-    return f"{_spell_instant(stretch.from_ms)}/{_spell_instant(stretch.to_ms)} {stretch.reason}"
+def _spell_stretches(stretches: Iterable[Stop | Hold]) -> str:
+    """In words, in order, without those that ended when they began."""
+    shown = [stretch for stretch in stretches if stretch.to_ms is None or stretch.from_ms < stretch.to_ms]
+    shown.sort(key=lambda stretch: (stretch.from_ms, stretch.reason))
+    return ", ".join(
+        f"{_spell_instant(one.from_ms)}/{_spell_instant(one.to_ms)} {one.reason}" for one in shown
+    )
 
 
 def _spell_instant(instant: int | None) -> str:
