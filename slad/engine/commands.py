@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,10 +29,6 @@ class OnExisting(IntEnum):
     FAIL = 3
     CONTINUE_CANCELLED = 4
     CONTINUE_OR_NEW = 5
-
-
-CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
-"""Those with which a start takes over a cancelled tracking."""
 
 
 class ResponseOnResolution(IntEnum):

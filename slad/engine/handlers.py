@@ -19,7 +19,6 @@ from slad.core.terms import Terms
 from slad.core.tracking import Engine, TicketRef, Tracking
 from slad.engine.annotate import annotate
 from slad.engine.commands import (
-    CONTINUING,
     Annotate,
     Assign,
     Cancel,
@@ -40,6 +39,8 @@ from slad.engine.terms_change import ChangeTerms, changed_terms
 from slad.engine.tickets import clock_not_found
 from slad.engine.unit_of_work import UnitOfWork, Write
 from slad.storage.row_reader import Record
+
+_CONTINUING: Final = (OnExisting.CONTINUE_CANCELLED, OnExisting.CONTINUE_OR_NEW)
 
 
 def _start(work: UnitOfWork, command: Start) -> Outcome:
@@ -88,7 +89,7 @@ def _stays(command: Start, latest: Record) -> bool:
 
 def _may_continue(command: Start, latest: Record, now: int) -> bool:
     """Whether a start takes over the latest tracking (M1)."""
-    if command.on_existing not in CONTINUING or latest.state is not TrackingState.CANCELLED:
+    if command.on_existing not in _CONTINUING or latest.state is not TrackingState.CANCELLED:
         return False
     if command.continue_within_ms is None:
         return True

@@ -18,7 +18,6 @@ from slad.core.machine import ReopenMode
 from slad.core.status import TimerStatus, TrackingState
 from slad.core.tracking import PauseAccounting
 from slad.engine.commands import (
-    CONTINUING,
     Assign,
     Cancel,
     Complete,
@@ -116,10 +115,6 @@ class RequestReader:
         if started_at is not None:
             not_ahead("started_at", started_at, now)
         within = duration_ms(request, "continue_within")
-        on_existing = enum("on_existing", request.on_existing, OnExisting, OnExisting.KEEP)
-        if within is not None and on_existing not in CONTINUING:
-            text = "goes with on_existing CONTINUE_CANCELLED and CONTINUE_OR_NEW alone"
-            raise InvalidField("continue_within", "CONTRADICTORY", text)
         return Start(
             tenant_id=self.fields.required_id("tenant_id", request.tenant_id),
             ticket_id=self.fields.required_id("ticket_id", request.ticket_id),
@@ -127,7 +122,7 @@ class RequestReader:
             policy_id=self.fields.optional_id("policy_id", request.policy_id),
             terms=self._terms.read(request),
             started_at=started_at,
-            on_existing=on_existing,
+            on_existing=enum("on_existing", request.on_existing, OnExisting, OnExisting.KEEP),
             suppress_past=request.suppress_past,
             accounting=_accounting(request),
             attributes=self._attributes(request.attributes),

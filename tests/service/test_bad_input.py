@@ -278,15 +278,6 @@ CASES = [
         "met",
         "CONTRADICTORY",
     ),
-    *(
-        Case(
-            f"start: continue_within with {pb.OnExisting.Name(on_existing)}",
-            start_request("new", on_existing=on_existing, continue_within={"seconds": 600}),
-            "continue_within",
-            "CONTRADICTORY",
-        )
-        for on_existing in (pb.ON_EXISTING_UNSPECIFIED, pb.ON_EXISTING_REPLACE, pb.ON_EXISTING_FAIL)
-    ),
     Case("complete: phase 3", ticket(COMPLETE, phase=3), "phase", "UNKNOWN_ENUM_VALUE"),
     Case("reopen: no mode", ticket(rpc.ReopenSlaRequest), "mode", "REQUIRED"),
     start("on_existing 77", "on_existing", "UNKNOWN_ENUM_VALUE", on_existing=77),

@@ -29,7 +29,7 @@ ABSENT = frozenset(
     {"effective_at", "started_at", "as_of", "response_completed_at", "due_before", "expires_at"}
     | {"pauses", "closed", "fired", "facts", "clocks", "clock", "discard", "reason_code"}
     | {"response_due_at", "resolution_due_at", "date_overrides", "attributes", "group", "figures"}
-    | {"response_open_time", "resolution_open_time", "continue_within"}
+    | {"response_open_time", "resolution_open_time"}
 )
 """Fields for which the default is better than a made-up value."""
 

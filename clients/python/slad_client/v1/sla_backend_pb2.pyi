@@ -186,8 +186,8 @@ class StartSlaTrackingRequest(google.protobuf.message.Message):
 
     @property
     def continue_within(self) -> google.protobuf.duration_pb2.Duration:
-        """Only with CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this
-        long ago. Absent: no limit.
+        """With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
+        ago. Absent: no limit. Other values of on_existing need no limit and ignore it.
         """
 
     @property

@@ -254,8 +254,8 @@ export interface StartSlaTrackingRequest {
   /** Returned with status and events; at most 32, keys to 100 and values to 1000 characters. */
   attributes: { [key: string]: string };
   /**
-   * Only with CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this
-   * long ago. Absent: no limit.
+   * With CONTINUE_CANCELLED and CONTINUE_OR_NEW: continue only a tracking that was cancelled at most this long
+   * ago. Absent: no limit. Other values of on_existing need no limit and ignore it.
    */
   continue_within:
     | Duration
