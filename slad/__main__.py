@@ -1,5 +1,6 @@
 """The process `slad`, also as `python -m slad`."""
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -16,6 +17,8 @@ from slad.cli.main import main  # noqa: E402
 def run() -> NoReturn:
     """Runs the command line of this process, and ends the process."""
     signal.signal(signal.SIGINT, USUAL)
+    if sys.stdout is None:  # `slad list >&-`: nobody wants the output
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # What the terminal's encoding lacks is shown by its number.
         stream.reconfigure(errors="backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -138,7 +139,10 @@ class Daemon:
         if not error.reason:  # not slad's own word
             if error.code is grpc.StatusCode.UNAVAILABLE:
                 address = f"{self.address} over TLS" if self.tls else self.address
-                return f"no daemon answers at {address}; start it with `slad serve`, or give --address"
+                fault = _tls_fault(self.address, error.message) if self.tls else ""
+                return (
+                    fault or f"no daemon answers at {address}; start it with `slad serve`, or give --address"
+                )
             if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return (
                     f"{self.address} did not answer within {TIMEOUT_S:.0f} s; it may still do what was asked"
@@ -151,6 +155,24 @@ class Daemon:
             violation = error.violations[0]
             message = f"{option_of(violation.field)}: {violation.description}"
         return f"{message}; {hint}" if hint else message
+
+
+def _tls_fault(address: str, told: str) -> str:
+    """What keeps TLS from the daemon, as far as `told`, the words of gRPC, says it; else ""."""
+    if "Failed to create security handshaker" in told:
+        return (
+            "--ca, --client-certificate, --client-key: a file holds no certificate, or no key of it, in PEM"
+        )
+    if "Hostname Verification Check failed" in told:
+        return f"the certificate of the daemon is not for {address}; give --address with a name that it has"
+    if "WRONG_VERSION_NUMBER" in told:
+        return f"{address} does not use TLS; leave out --ca and --client-certificate"
+    if refused := re.search(r"CERTIFICATE_VERIFY_FAILED: (.*?)(: OK)?$", told):
+        return f"--ca does not accept the certificate of the daemon at {address}: {refused[1]}"
+    if "Socket closed" in told:
+        causes = "no certificate came with the call, or one that has expired or is of another CA"
+        return f"{address} closed the connection over TLS; perhaps {causes} (--client-certificate)"
+    return ""
 
 
 class _Bearer(
