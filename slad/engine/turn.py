@@ -139,10 +139,10 @@ def carry_out(work: UnitOfWork, waiting: JobQueue, results: list[Result], room_n
     """
     begun, left = perf_counter_ns(), work.left
     taken = waiting.take(MAX_COMMANDS)
-    if len(taken) > 1:
-        work.foresee([job.command for _, job in taken if job.command is not None])
     count = 0
     try:
+        if len(taken) > 1:
+            work.foresee([job.command for _, job in taken if job.command is not None])
         for _, job in taken:
             count += 1
             try:

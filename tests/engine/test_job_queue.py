@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import apsw
 import pytest
 
 from slad.core.errors import Refused
@@ -16,6 +17,7 @@ from slad.core.instants import MINUTE_MS
 from slad.engine import turn
 from slad.engine.commands import Pause, Start
 from slad.engine.job_queue import Job, JobQueue
+from slad.engine.unit_of_work import UnitOfWork
 from tests.engine.test_engine import NOW, promise, rig, settle
 
 
@@ -192,6 +194,22 @@ async def test_what_is_costly_for_one_tenant_is_cut_and_others_come_between(
         types = [{event.type for event in batch.events} for batch in slad.journal.batches]
         reached = next(place for place, told in enumerate(types) if EventType.THRESHOLD_REACHED in told)
         assert reached <= 3, "the timer does not wait for them"
+
+
+async def test_commands_whose_tickets_cannot_be_read_are_refused_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M8: each call has an answer, also when the disk fails before the first of a turn is carried out."""
+
+    def unreadable(work: UnitOfWork, commands: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    async with rig(tmp_path) as slad:
+        with monkeypatch.context() as patch:
+            patch.setattr(UnitOfWork, "foresee", unreadable)
+            calls = [slad.start(f"T-{n}") for n in range(3)]
+            outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+        assert {getattr(outcome, "reason", outcome) for outcome in outcomes} == {"CANNOT_WRITE"}
 
 
 async def test_one_tenant_cannot_have_all_the_places(tmp_path: Path) -> None:
