@@ -108,6 +108,9 @@ def test_a_reload_reads_the_file_again_and_keeps_what_was_given(tmp_path: Path) 
         ("[retentoin]\n", "retentoin: there is no such setting; did you mean 'retention'?"),
         ("[log.levels]\n", "log.levels: there is no such setting; did you mean 'log.level'?"),
         ('[metrics]\nlisten = "7524"\n', "metrics.listen: '7524' is not host:port"),
+        ('[metrics]\nlisten = "localhost"\n', "metrics.listen: 'localhost' is not host:port"),
+        ('[metrics]\nlisten = "127.0.0.1:99999"\n', "metrics.listen: '127.0.0.1:99999' is not host:port"),
+        ('[metrics]\nlisten = "unix:/tmp/x"\n', "metrics.listen: 'unix:/tmp/x' is not host:port"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line_that_names_file_and_key(

@@ -14,7 +14,6 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.config.addresses import AddressError
-from slad.config.kinds import SettingError
 from slad.config.settings import MetricsSettings
 from slad.config.sinks import read_sinks
 from slad.core.metrics import Metric, MetricKind, Sample
@@ -275,12 +274,6 @@ async def test_after_the_stop_nobody_listens(tmp_path: Path) -> None:
         host, port = slad.daemon.observability.metrics_address.split(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=30)
-
-
-@pytest.mark.parametrize("address", ["7524", "localhost", "127.0.0.1:99999", "unix:/tmp/x"])
-def test_an_address_that_is_none_is_said(address: str) -> None:
-    with pytest.raises(SettingError, match=f"listen: '{address}' is not host:port"):
-        MetricsSettings(address)
 
 
 async def test_an_address_that_cannot_be_used_is_said(tmp_path: Path) -> None:
