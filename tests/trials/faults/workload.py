@@ -334,11 +334,15 @@ async def _tell_the_script(client: Client) -> None:
     await client.life.end()
 
 
+PATIENCE_S = 120.0
+"""A script that takes longer waits for an answer that never comes."""
+
+
 def run_script(data: Path, diary: Diary) -> None:
-    """Runs the script to its end on the diary's disk."""
+    """Runs the script to its end on the diary's disk. Raises TimeoutError when it hangs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "RETRY_S", 0)
         # What is in one turn must not depend on the machine.
         patch.setattr(turn_module, "TURN_NS", 10**12)
         patch.setattr(database, "CACHE_KIB", CACHE_KIB)
-        asyncio.run(_tell_the_script(Client(data, diary)))
+        asyncio.run(asyncio.wait_for(_tell_the_script(Client(data, diary)), PATIENCE_S))
