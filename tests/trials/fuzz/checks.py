@@ -101,7 +101,8 @@ def _error_problems(status: status_pb2.Status) -> list[str]:
         return [f"a result with {code.name} without an ErrorInfo of slad"]
     reason, fields = infos[0].reason, [v.field for request in bad for v in request.field_violations]
     found = [] if (code.name, reason) in _DOCUMENTED else [f"{code.name} {reason} is not in docs/errors.md"]
-    if (code is grpc.StatusCode.INVALID_ARGUMENT) != (len(fields) == 1):
+    names_field = code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    if names_field != (len(fields) == 1):
         found.append(f"a result with {code.name} {reason} and the fields {fields}")
     return found
 
@@ -142,7 +143,9 @@ def _status_problems(call: Call, outcome: Outcome, status: status_pb2.Status) ->
         found.append(f"{code.name} {reason} asks for another try, which would not help")
     violations = [violation for request in bad for violation in request.field_violations]
     messages = parsed(call)
-    if code is not grpc.StatusCode.INVALID_ARGUMENT:
+    if not bad and code is grpc.StatusCode.NOT_FOUND:
+        pass  # channelz names no field
+    elif code not in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
         if bad:
             found.append(f"{code.name} {reason} with a BadRequest")
     elif messages is None:
