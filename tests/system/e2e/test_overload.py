@@ -31,7 +31,7 @@ WATCHED = 20
 PERCENTS = [2, 4, 6, 8, 10]
 """Of a minute: a threshold every 1.2 s."""
 
-LATE_S = 3.0
+LATE_S = 10.0
 """Far more than a turn takes on any machine."""
 
 PATIENCE_S = 120

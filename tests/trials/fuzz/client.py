@@ -147,8 +147,10 @@ class Client:
 
     async def _send_both(self, call: Call) -> Outcome:
         sent = self._channel.stream_stream(call.path)(timeout=DEADLINE_S)
-        await self._write_all(sent, call)
-        return await _listen(sent)
+        writing = asyncio.create_task(self._write_all(sent, call))
+        outcome = await _listen(sent, writing)
+        await writing
+        return outcome
 
     async def _write_all(self, sent: Any, call: Call) -> None:
         try:
@@ -185,18 +187,26 @@ async def _reply_of(sent: Any) -> Outcome:
     return Outcome(grpc.StatusCode.OK, replies=[reply])
 
 
-async def _listen(sent: Any) -> Outcome:
-    """Opens a stream, and reads a little of it; open is as good as answered."""
+async def _listen(sent: Any, writing: asyncio.Task[None] | None = None) -> Outcome:
+    """Opens a stream, and reads a little of it; open is as good as answered.
+
+    While `writing` it reads as well: gRPC does not tell that a stream has ended before its replies are read.
+    """
     replies: list[bytes] = []
     try:
         metadata = await sent.initial_metadata()
         while len(replies) < MAX_FRAMES:
             patience = PATIENCE_S if metadata or replies else DEADLINE_S
-            frame = await asyncio.wait_for(sent.read(), patience)
+            read = asyncio.ensure_future(sent.read())
+            if writing is not None:
+                await asyncio.wait({read, writing}, return_when=asyncio.FIRST_COMPLETED)
+            frame = await asyncio.wait_for(read, patience)
             if frame is grpc.aio.EOF:
                 break
             replies.append(frame)
         else:
+            if writing is not None:
+                await asyncio.wait({writing})
             sent.cancel()
             return Outcome(grpc.StatusCode.OK, replies=replies)
     except TimeoutError:
