@@ -8,15 +8,16 @@ from random import Random
 from typing import Any
 
 import pytest
+from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.storage.kill_points import ALL
 from tests.paths import VECTORS
 from tests.trials.crash.hours import ALWAYS, Hours, hours_of, stop_and_go
 from tests.trials.crash.kills import RANDOM, draw
-from tests.trials.crash.life import Fact, Kind
+from tests.trials.crash.life import Fact, Kind, Life
 from tests.trials.crash.terms import MINUTE_MS, Terms
-from tests.trials.crash.ticket import Generation
+from tests.trials.crash.ticket import Generation, Ticket
 
 CASES = json.loads((VECTORS / "scenarios.json").read_text())["cases"]
 SIMPLE = [
@@ -83,6 +84,36 @@ def test_opened_and_when_are_inverse() -> None:
             assert first <= instant
             assert some.opened(first) == some.opened(instant)
             assert some.opened(first - 1) == some.opened(instant) - 1
+
+
+def test_a_pause_that_a_reopening_has_ended_does_not_go_on_when_a_cancel_of_that_instant_is_continued() -> (
+    None
+):
+    """M1, M5."""
+    begun = at("2026-03-02T09:00:00Z")
+    start = rpc.StartSlaTrackingRequest(
+        policy_id="gold", targets=[pb.SlaPolicyTarget(resolution_time_minutes=60, is_24x7=True)]
+    )
+    again = rpc.StartSlaTrackingRequest(on_existing=pb.ON_EXISTING_CONTINUE_CANCELLED)
+    again.MergeFrom(start)
+    told_ahead = rpc.CancelSlaRequest()
+    told_ahead.effective_at.FromMilliseconds(begun + 4_000)
+    ticket = Ticket("acme", "T-1")
+    for now, request in enumerate(
+        (
+            start,
+            rpc.PauseSlaRequest(reason=pb.SLA_PAUSE_REASON_STATUS_PAUSE),
+            told_ahead,
+            rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME),
+            rpc.CancelSlaRequest(),
+            again,
+        ),
+        start=begun,
+    ):
+        ticket, effect = ticket.apply(request, now)
+        assert effect.changed, request
+    assert ticket.latest is not None
+    assert ticket.latest.history.life is Life.RUNNING
 
 
 def test_half_of_the_kills_are_random_and_the_seed_draws_them() -> None:

@@ -174,8 +174,10 @@ def _start(ticket: Ticket, request: rpc.StartSlaTrackingRequest, now: int) -> Ou
     )
     if continues:
         assert latest is not None
+        # The ends of its last life; one of an earlier life, perhaps of the same instant, stays.
+        lived_since = max((place for place, f in enumerate(latest.facts) if f.kind is Kind.REOPEN), default=0)
         facts = tuple(
-            f for f in latest.facts if not (f.kind is Kind.CANCEL and f.at == latest.history.ended_at)
+            f for place, f in enumerate(latest.facts) if place < lived_since or f.kind is not Kind.CANCEL
         )
         born = replace(born, started_at=latest.started_at, facts=facts)
         if not request.notification_thresholds and request.policy_id == latest.terms.policy_id:

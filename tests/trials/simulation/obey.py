@@ -74,9 +74,10 @@ def _start(ticket: Ticket, start: Start, now: int) -> Expected:
         judged_as_of = cancelled.known(now)
         born.start, born.inherits = cancelled.start, True
         born.announced, born.judged = dict(cancelled.announced), cancelled.judged
-        reopenings = [op.minute for op in cancelled.ops if op.kind == "reopen"]
-        lived_since = max(reopenings, default=cancelled.start)
-        born.ops = [op for op in cancelled.ops if op.kind != "cancel" or op.minute < lived_since]
+        lived_since = max((place for place, op in enumerate(cancelled.ops) if op.kind == "reopen"), default=0)
+        born.ops = [
+            op for place, op in enumerate(cancelled.ops) if place < lived_since or op.kind != "cancel"
+        ]
     ticket.generations.append(born)
     born.settle(judged_as_of, silent=start.suppress_past)
     return Expected(changed=True)
