@@ -85,7 +85,7 @@ def _fired(items: Sequence[rpc.SlaFiredThreshold], terms: TermsOffer, now: int) 
 def _cycle_of(path: str, item: rpc.SlaFiredThreshold, terms: TermsOffer) -> CycleKey:
     """The cycle whose threshold fired (K4)."""
     if item.clock and item.phase and PHASES.get(item.clock, 0) != int(item.phase):
-        raise InvalidField(f"{path}.phase", "CONTRADICTORY", "say either the phase or the clock")
+        raise InvalidField(f"{path}.phase", "CONTRADICTORY", "give either phase or clock")
     if not item.clock:
         return enum(f"{path}.phase", item.phase, Phase).value, 0
     if phase := PHASES.get(item.clock):

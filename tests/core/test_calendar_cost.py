@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from slad.core.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.core.calendars import busy_calendar, calendar, one_off
 from tests.core.naive_hours import ms
+from tests.system.guard.counting import function_calls
 
 # --- hostile sizes --------------------------------------------------------------------------------------
 
@@ -32,22 +31,6 @@ def test_ten_thousand_holidays_and_windows_are_exact() -> None:
 # --- cost (B7) ------------------------------------------------------------------------------------------
 
 
-def calls(work: Callable[[], object]) -> int:
-    """How many functions, bisections included, a piece of work calls."""
-    counted = 0
-
-    def count(_frame: object, event: str, _arg: object) -> None:
-        nonlocal counted
-        counted += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return counted
-
-
 @pytest.mark.parametrize("years", [10, 1000, 7000])
 def test_cost_does_not_grow_with_the_span(years: int) -> None:
     made = busy_calendar("Europe/Berlin")
@@ -58,17 +41,20 @@ def test_cost_does_not_grow_with_the_span(years: int) -> None:
     one_day, far = made.open_between(start, day_end), made.open_between(start, far_end)
     # Some more where the answer follows from the cycle of years.
     more = 3 if years == 10 else 60
-    assert calls(lambda: made.open_between(start, far_end)) <= more + calls(
+    assert function_calls(lambda: made.open_between(start, far_end)) <= more + function_calls(
         lambda: made.open_between(start, day_end)
     )
-    assert calls(lambda: made.advance(start, far)) <= calls(lambda: made.advance(start, one_day)) + 2 * more
-    assert calls(lambda: made.advance(start, far)) < 150
+    assert (
+        function_calls(lambda: made.advance(start, far))
+        <= function_calls(lambda: made.advance(start, one_day)) + 2 * more
+    )
+    assert function_calls(lambda: made.advance(start, far)) < 150
 
 
 def test_cost_of_a_first_answer_does_not_grow_without_clock_changes() -> None:
     start = ms("2026-03-02T10:00:00Z")
-    day = calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 8 * HOUR_MS))
-    years = calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 20_000 * HOUR_MS))
+    day = function_calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 8 * HOUR_MS))
+    years = function_calls(lambda: busy_calendar("Asia/Tokyo").advance(start, 20_000 * HOUR_MS))
     # Kinds of year are made when they are first met; this one meets two of them instead of one.
     assert years < day + 150
 
@@ -80,11 +66,11 @@ SPARSE = ((1, "02:30", "02:31", True),)
 def test_cost_of_a_first_answer_does_not_grow_with_the_span(years: int) -> None:
     start = ms("2026-03-02T10:00:00Z")
     minutes = years * 52 * MINUTE_MS
-    few = calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, 60 * 52 * MINUTE_MS))
-    many = calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, minutes))
+    few = function_calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, 60 * 52 * MINUTE_MS))
+    many = function_calls(lambda: calendar("Europe/Berlin", SPARSE).advance(start, minutes))
     assert many <= few + 50
     span = years * 365 * DAY_MS
-    assert calls(lambda: calendar("Europe/Berlin", SPARSE).open_between(start, start + span)) <= few
+    assert function_calls(lambda: calendar("Europe/Berlin", SPARSE).open_between(start, start + span)) <= few
 
 
 def test_fifty_thresholds_centuries_ahead_are_cheap() -> None:
@@ -92,13 +78,13 @@ def test_fifty_thresholds_centuries_ahead_are_cheap() -> None:
     made = calendar("America/New_York", (*SPARSE, (0, "02:30", "02:31", True)))
     spans = [percent * 5_000 * MINUTE_MS for percent in range(1, 51)]
     made.advance_many(start, spans)
-    assert calls(lambda: made.advance_many(start, spans)) < 50 * 100
+    assert function_calls(lambda: made.advance_many(start, spans)) < 50 * 100
 
 
 def test_a_first_answer_meets_each_clock_change_once() -> None:
     start = ms("2026-03-02T10:00:00Z")
-    day = calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + DAY_MS))
-    years = calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + 3650 * DAY_MS))
+    day = function_calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + DAY_MS))
+    years = function_calls(lambda: busy_calendar("Europe/Berlin").open_between(start, start + 3650 * DAY_MS))
     assert years < day + 14 * 80 + 20 * 80
 
 
@@ -107,6 +93,6 @@ def test_many_spans_cost_clearly_less_than_each_on_its_own() -> None:
     start = ms("2026-03-02T10:00:00Z")
     spans = [HOUR_MS * percent for percent in (50, 75, 90, 100, 110, 150, 200)]
     made.advance_many(start, spans)
-    together = calls(lambda: made.advance_many(start, spans))
-    apart = calls(lambda: [made.advance(start, span_ms) for span_ms in spans])
+    together = function_calls(lambda: made.advance_many(start, spans))
+    apart = function_calls(lambda: [made.advance(start, span_ms) for span_ms in spans])
     assert together < 0.7 * apart

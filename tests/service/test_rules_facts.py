@@ -263,12 +263,16 @@ async def test_m6_thresholds_before_a_resolution_that_is_ahead_fire_too(tmp_path
         assert events[-1].occurred_at.ToMilliseconds() == MONDAY_9 + 30_000
 
 
-async def test_m6_an_end_ahead_fires_nothing_once_the_next_generation_has_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [pb.REOPEN_MODE_RESUME, pb.REOPEN_MODE_RESTART])
+async def test_m6_an_end_ahead_fires_nothing_once_there_is_a_next_generation(
+    tmp_path: Path, mode: pb.ReopenMode
+) -> None:
+    """Told at 28 s: the end at 32 s, after 50 % at 30 s, and a reopening that begins at the end."""
     async with slad_running(tmp_path) as slad:
         await slad.start(targets=[target(None, 1, (0, 0, 0))], notification_thresholds=[50])
         await slad.advance(ms=28_000)
         await complete(slad, RESOLUTION, effective_at=ahead(slad, 4))
-        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=pb.REOPEN_MODE_RESUME, **IDS))
+        await slad.backend.ReopenSla(rpc.ReopenSlaRequest(mode=mode, **IDS))
         await slad.advance(hours=1)
         reached = [e for e in await slad.events() if e.HasField("threshold")]
         assert [(e.generation, e.threshold.percent) for e in reached] == [(2, 50), (2, 100)]
