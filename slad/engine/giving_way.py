@@ -11,7 +11,7 @@ T = TypeVar("T")
 EVERY: Final = 8
 GIVE_WAY_S: Final = 0.000_05
 """After so many items, a third of a millisecond, the event loop may have the interpreter. Else it would wait
-as long as a thread may keep it (`slad serve` says: 1 ms), again and again, and timers with it."""
+as long as a thread may keep it (`slad serve` says: 0.2 ms), again and again, and timers with it."""
 
 
 def giving_way(items: Iterable[T]) -> Iterator[T]:
