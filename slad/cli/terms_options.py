@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -117,16 +118,15 @@ class TypedTerms:
             if not request.targets:
                 request.schedule.is_24x7 = True
             return
-        try:
+        with _option("--hours"):
             hours = [parse_hours(text) for text in self.hours]
-            if entries := [entry for found in hours for entry in found.entries]:
-                request.schedule.CopyFrom(pb.BusinessHoursSchedule(entries=entries))
-            if self.tz:
-                request.schedule.timezone = self.tz
+        if entries := [entry for found in hours for entry in found.entries]:
+            request.schedule.CopyFrom(pb.BusinessHoursSchedule(entries=entries))
+        if self.tz:
+            request.schedule.timezone = self.tz
+        with _option("--holiday"):
             for text in self.holidays:
                 add_holiday(request.schedule, text)
-        except ValueError as error:
-            raise CommandError(str(error)) from None
         # After the closures, as the last override of a date counts.
         overrides = [found for of in hours for found in of.date_overrides]
         if overrides:
@@ -263,3 +263,12 @@ def terms_options(command: Command) -> Command:
         return command(*args, terms=terms, **kwargs)
 
     return with_terms  # type: ignore[return-value]
+
+
+@contextmanager
+def _option(name: str) -> Iterator[None]:
+    """Names the option whose text is wrong. Raises CommandError."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(f"{name}: {error}") from None

@@ -15,7 +15,8 @@ def split_host_port(address: str, otherwise: str = "not host:port") -> tuple[str
     Raises AddressError, which says that it is `otherwise`.
     """
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    is_port = port.isascii() and port.isdigit() and int(port) <= 65_535
+    if not separator or not host or "/" in host or not is_port:  # a slash: http://host:port
         raise AddressError(f"{address!r} is {otherwise}")
     return host, int(port)
 

@@ -129,6 +129,7 @@ def test_flags_go_before_variables_and_variables_before_the_context_in_use(
             ("context", "add", "x", "--address", "http://a:1/"),
             "is not an address; give host:port, such as",
         ),
+        (2, ("list", "--address", "http://a:1"), "'http://a:1' is not an address; give host:port"),
         (2, ("context", "add", "x", "--address", "a:1", "--ca", "no.pem"), "there is no file no.pem"),
         (2, ("context", "add", "prod", "--address", "a:1"), "there is a context 'prod' already"),
         (2, ("context", "use", "no"), "there is no context 'no'; `slad context list` shows all contexts"),

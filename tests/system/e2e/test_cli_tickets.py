@@ -318,6 +318,8 @@ def test_a_large_import_comes_in_many_messages(desk: Desk, tmp_path: Path) -> No
         (2, ["start", "T", "--24x7", "--response", "1h"], "slad start TENANT TICKET"),
         (2, ["start", "a", "T", "--response", "1h"], "no business hours: give --hours"),
         (2, ["start", "a", "T", "--response", "1h", "--hours", "Mon 09:00-17:00"], "--tz Europe/Berlin"),
+        (2, ["start", "a", "T", "--response", "1h", "--hours", "Mo 09:00-17:00"], "--hours: 'mo' is not"),
+        (2, ["preview", "--target", "1h", "--holiday", "May 1"], "--holiday: 'May 1' is "),
         (2, ["start", "a", "T", "--24x7"], "no target: give --response 1h"),
         (2, ["start", "a", "T", "--24x7", "--response", "1h", *OFFICE], "contradict each other"),
         (2, ["start", "a", "T", "--24x7", "--response", "1h", "--attribute", "x"], "'x' is not KEY=VALUE"),

@@ -158,6 +158,7 @@ def test_a_socket_left_behind_is_taken_over_a_live_one_is_not(tmp_path: Path) ->
     [
         (("--listen", "nonsense"), "neither host:port nor unix:PATH"),
         (("--listen", "127.0.0.1:99999"), "neither host:port nor unix:PATH"),
+        (("--listen", "http://127.0.0.1:7523"), "neither host:port nor unix:PATH"),
         (("--listen", "unix:/none/slad.sock"), "there is no directory /none"),
         (("--listen", f"unix:/{'x' * 107}"), "it is longer than 107 bytes"),
         (("--console-listen", "unix:/none/console.sock"), "there is no directory /none"),
