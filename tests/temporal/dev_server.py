@@ -22,8 +22,8 @@ from slad.temporal.workflow.names import workflow_id
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
 from tests.paths import TOOLS
+from tests.ports import own_port
 from tests.slad_under_test import Slad, daemon_running
-from tests.temporal.on_temporal import free_port
 
 PATIENCE_S = 90.0
 
@@ -38,7 +38,7 @@ class DevServer:
                 "temporal is missing; build it: "
                 "GOBIN=$PWD/.tools/bin go install github.com/temporalio/cli/cmd/temporal@v1.5.1"
             )
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{own_port()}"
         self._command = [
             program, "server", "start-dev", "--headless", "--log-level", "never",
             "--port", self.address.rpartition(":")[2], "--db-filename", str(folder / "temporal.db"),

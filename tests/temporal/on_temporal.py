@@ -7,7 +7,6 @@ AdvanceTime finds every threshold reported at its instant.
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -25,6 +24,7 @@ from slad.core.instants import MINUTE_MS
 from slad.engine.time_source import VirtualClock
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
+from tests.ports import own_port
 from tests.slad_under_test import MONDAY_9, Slad, daemon_running
 from tests.temporal.time_skipping import JARS, PROGRAM, java_of_the_test_server
 
@@ -57,10 +57,9 @@ class TestServers:
         """The address of a new server, whose time begins at `begins` (UTC epoch ms)."""
         assert self._process.stdin
         assert self._process.stdout
-        port = free_port()
-        self._process.stdin.write(f"{port} {begins}\n")
+        self._process.stdin.write(f"{begins}\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline() == "\n"
+        port = int(self._process.stdout.readline())
         return f"127.0.0.1:{port}"
 
     def close(self) -> None:
@@ -133,7 +132,7 @@ class OnTemporal:
     async def _settle(self, now: int) -> _Place:
         temporal = self._servers.serve(now - BEHIND_MS)
         client = await Client.connect(temporal, connect_timeout=PATIENCE)
-        listen = f"127.0.0.1:{free_port()}"
+        listen = f"127.0.0.1:{own_port()}"
         channel = grpc.aio.insecure_channel(listen, options=RECONNECT_SOON)
         await self._stack.enter_async_context(channel)
         queue = ConnectionSettings().task_queue
@@ -152,9 +151,3 @@ async def _follow(client: Client, clock: FollowedClock) -> None:
             request = SleepRequest()
             request.duration.FromMilliseconds(clock.now() - here)
             await client.test_service.unlock_time_skipping_with_sleep(request)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from slad.config.settings import ConnectionSettings
 from slad.core.errors import Refused
 from slad.temporal.connection import connect
 from slad.temporal.faults import Concern, fault_of
-from tests.temporal.on_temporal import free_port
+from tests.ports import own_port
 
 SETTINGS = ConnectionSettings("temporal.example:7233", "desk")
 MISSING = b"\x08\x05...type.googleapis.com/temporal.api.errordetails.v1.NamespaceNotFoundFailure"
@@ -48,7 +48,7 @@ def test_each_fault_has_its_reason_and_no_word_of_temporal_s(
 
 async def test_a_connection_that_cannot_be_made_says_why() -> None:
     with pytest.raises(Refused, match="nothing listens there") as caught:
-        await connect(ConnectionSettings(f"127.0.0.1:{free_port()}"))
+        await connect(ConnectionSettings(f"127.0.0.1:{own_port()}"))
     assert caught.value.reason == "TEMPORAL_UNREACHABLE"
 
 

@@ -17,10 +17,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from slad.config.settings import FenceSettings
 from slad.temporal.workflow.names import EPOCH_MEMO, Signal, workflow_id
 from tests.daemon.test_fenced import LEASE_MS, Stepped
+from tests.ports import own_port
 from tests.slad_under_test import refused
 from tests.system.e2e.slad_process import COMMAND, SladProcess, slad_process
 from tests.temporal.dev_server import dev_server, eventually, pass_through, signals_of
-from tests.temporal.on_temporal import RECONNECT_SOON, free_port
+from tests.temporal.on_temporal import RECONNECT_SOON
 
 LONG_ENOUGH_S = 3.0
 """For a message that should not be sent: without the gate it takes some milliseconds."""
@@ -83,7 +84,7 @@ async def test_what_waits_is_sent_when_the_lease_is_held_again_and_not_before(tm
 
 async def test_one_that_stood_still_while_its_copy_was_adopted_tells_nothing_any_more(tmp_path: Path) -> None:
     """It wakes with messages that it was to send. The copy has them too, and has sent them."""
-    listen = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    listen = [f"127.0.0.1:{own_port()}" for _ in range(2)]
     fence = ["--fence-at", str(tmp_path / "fence"), "--fence-lease", "3s"]
 
     def arguments(place: int) -> list[str]:

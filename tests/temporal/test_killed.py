@@ -18,10 +18,11 @@ from slad.engine.time_source import WallClock
 from slad.temporal.workflow.names import workflow_id
 from slad.temporal.workflow.wire import Effects
 from slad.temporal.workflow.worker import make_worker
+from tests.ports import own_port
 from tests.slad_under_test import stamp
 from tests.system.e2e.slad_process import slad_process
 from tests.temporal.dev_server import PATIENCE_S, dev_server, eventually
-from tests.temporal.on_temporal import RECONNECT_SOON, free_port
+from tests.temporal.on_temporal import RECONNECT_SOON
 
 TICKETS = [f"K-{number}" for number in range(120)]
 PAGE = 40
@@ -31,7 +32,7 @@ ALWAYS = pb.SlaPolicyTarget(response_time_minutes=1, is_24x7=True)
 async def test_a_handover_that_is_killed_is_begun_again_and_no_threshold_is_lost_or_doubled(
     tmp_path: Path,
 ) -> None:
-    listen = f"127.0.0.1:{free_port()}"
+    listen = f"127.0.0.1:{own_port()}"
     with dev_server(tmp_path) as server:
         client = await server.client()
         arguments = [

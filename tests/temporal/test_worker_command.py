@@ -12,8 +12,8 @@ import pytest
 from slad.core.instants import HOUR_MS
 from slad.engine.time_source import WallClock
 from tests.core.tickets import terms
+from tests.ports import own_port
 from tests.temporal.dev_server import DevServer, dev_server, eventually
-from tests.temporal.on_temporal import free_port
 from tests.temporal.processes import COMMAND, worker_process
 from tests.temporal.recording import Recorder
 from tests.temporal.sladian import Ticket
@@ -46,7 +46,7 @@ async def run(*arguments: str) -> tuple[int | None, str]:
 
 
 async def test_without_temporal_it_says_so_and_ends_with_3() -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{own_port()}"
     code, said = await run(f"--temporal-address={address}")
     assert (code, said) == (3, f"slad: Temporal cannot be reached at {address}: nothing listens there\n")
 
@@ -76,7 +76,7 @@ async def test_it_ends_cleanly_when_it_is_told_to(
 ) -> None:
     """After it has worked, so that threads of Temporal's client are in the middle of their calls."""
     client = await server.client()
-    metrics = f"127.0.0.1:{free_port()}"
+    metrics = f"127.0.0.1:{own_port()}"
     name = f"ends-{number.name}"
     async with worker_process(server.address, daemon.port, name, f"--worker-metrics={metrics}") as process:
         ticket = Ticket(client, WallClock().now() - HOUR_MS, name, queue=name)

@@ -15,13 +15,9 @@ from typing import Any
 import pytest
 import redis
 
+from tests.ports import own_port
+
 PATIENCE_S = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:
@@ -34,7 +30,7 @@ class RedisServer:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.arguments = arguments
-        self.port = free_port()
+        self.port = own_port()
         self.tls = tls
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

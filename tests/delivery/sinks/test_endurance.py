@@ -22,7 +22,8 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from tests.delivery.sinks.endpoint import Endpoint, Received, Reply
-from tests.delivery.sinks.redis_process import RedisServer, free_port, redis_server
+from tests.delivery.sinks.redis_process import RedisServer, redis_server
+from tests.ports import own_port
 from tests.system.e2e.slad_process import SladProcess, slad_process
 
 ROUNDS = 10
@@ -156,11 +157,11 @@ class Site:
     def __init__(self, folder: Path, server: RedisServer) -> None:
         self.folder = folder
         self.redis = server
-        self.endpoint_port = free_port()
+        self.endpoint_port = own_port()
         self.accepted: list[Received] = []
         self.endpoint: Endpoint | None = None
         self.open_endpoint()
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{own_port()}"
         self.config = folder / "slad.toml"
         fields = {"redis": server.port, "endpoint": self.endpoint_port, "folder": folder}
         self.config.write_text(CONFIG.format(**fields), "utf-8")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
 
 from tests.paths import ROOT
+from tests.ports import own_port
 from tests.system.e2e.slad_process import COMMAND
 from tests.trials.replication.litestream import ENVIRONMENT, GOFAKES3, LITESTREAM, tool
 
@@ -26,18 +26,12 @@ def script(title: str) -> str:
     return "set -e\n" + "".join(blocks)
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize("title", ["One machine and a bucket", "Warm standby"])
 def test_a_set_up_runs_by_copy_and_paste(title: str) -> None:
     tool("litestream", LITESTREAM)
     tool("gofakes3", GOFAKES3)
     lines = script(title)
-    slad, bucket = free_port(), free_port()
+    slad, bucket = own_port(), own_port()
     lines = lines.replace("127.0.0.1:9000", f"127.0.0.1:{bucket}")
     env = {
         **ENVIRONMENT,

@@ -9,9 +9,9 @@ import java.util.Scanner;
 /**
  * Temporal's test server with a clock that begins where it is told to, so that cases of any date can be played.
  *
- * <p>Arguments: the port; the instant at which time begins, in epoch ms. Without arguments it is told of as many
- * servers as are wanted, a line each, and answers each line with an empty one; it ends with its input. Time is
- * skipped only on demand.
+ * <p>Arguments: the port; the instant at which time begins, in epoch ms. Without arguments it reads
+ * such an instant for each server that is wanted, a line each, and answers each line with the port that was chosen; it
+ * ends with its input. Time is skipped only on demand.
  */
 public final class TimeSkippingServer {
   public static void main(String[] arguments) throws Exception {
@@ -19,9 +19,8 @@ public final class TimeSkippingServer {
       serve(Integer.parseInt(arguments[0]), Long.parseLong(arguments[1])).awaitTermination();
     }
     Scanner lines = new Scanner(System.in);
-    while (lines.hasNextInt()) {
-      serve(lines.nextInt(), lines.nextLong());
-      System.out.println();
+    while (lines.hasNextLong()) {
+      System.out.println(serve(0, lines.nextLong()).getPort());
     }
     System.exit(0);
   }

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from tests.paths import ROOT, TOOLS
+from tests.ports import own_port
 
 LITESTREAM: Final = "github.com/benbjohnson/litestream/cmd/litestream@v0.5.18"
 GOFAKES3: Final = "github.com/johannesboyne/gofakes3/cmd/gofakes3@v1.2.0"
@@ -96,16 +97,14 @@ def follow(folder: Path, replica: str, target: Path) -> Process:
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """The host:port of an S3 server with one bucket, which heeds conditional writes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = own_port()
+    address = f"127.0.0.1:{port}"
     command = tool("gofakes3", GOFAKES3), "-backend", "memory", "-host", address, "-initialbucket", BUCKET
     with process(folder / "s3.log", *command):
         until = time.monotonic() + 60
         while True:
             try:
-                host, port = address.split(":")
-                socket.create_connection((host, int(port)), 1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
                 assert time.monotonic() < until, (folder / "s3.log").read_text()
