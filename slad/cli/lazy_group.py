@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -15,12 +16,15 @@ import click
 from click.exceptions import Exit, NoArgsIsHelpError
 from click.shell_completion import CompletionItem
 
-from slad.cli.exits import EXIT_INTERRUPTED, EXIT_UNFORESEEN, CommandError
+from slad.cli.exits import EXIT_CANNOT_START, EXIT_INTERRUPTED, EXIT_UNFORESEEN, CommandError
 
 Section = tuple[str, Mapping[str, tuple[str, str]]]
 """A heading of the help, and its commands: name → ("module:attribute", one line about it)."""
 
 DEBUG_VARIABLE: Final = "SLAD_DEBUG"
+
+CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the system says when standard output cannot be written."""
 
 
 class LazyGroup(click.Group):
@@ -86,8 +90,7 @@ class LazyGroup(click.Group):
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
-            _report(error)
-            sys.exit(EXIT_UNFORESEEN)
+            sys.exit(_report(error))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. Ctrl-C, and a reader of the output that has gone, end it without a word."""
@@ -126,11 +129,16 @@ def _usage_in_one_line() -> Iterator[None]:
         raise CommandError(f"{message}{joint}see `{command} --help`") from None
 
 
-def _report(error: Exception) -> None:
+def _report(error: Exception) -> int:
+    """Says what ended the command. The exit code."""
     if logging.getLogger().handlers:  # a daemon, whose log is the place for it
         logging.getLogger("slad").critical("unexpected error", exc_info=error)
-        return
+        return EXIT_UNFORESEEN
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE and error.filename is None:
+        click.echo(f"slad: cannot write the output: {error.strerror}", err=True)
+        return EXIT_CANNOT_START
     text = " ".join(str(error).split())
     click.echo(
         f"slad: unexpected error, {type(error).__name__}: {text}; {DEBUG_VARIABLE}=1 shows where", err=True
     )
+    return EXIT_UNFORESEEN

@@ -42,6 +42,17 @@ def test_what_a_terminal_cannot_show_is_shown_by_its_number() -> None:
     assert "holiday: \\u0416-é\n" in done.stdout.decode("latin-1")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("arguments", [("--help",), ("preview", "--24x7", "--response", "1h")])
+def test_output_that_cannot_be_written_is_no_unexpected_error(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "slad", *arguments],
+            stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (3, b"slad: cannot write the output: No space left on device\n")
+
+
 @pytest.mark.parametrize("name", ["desk.csv", "desk.jsonl"])
 def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes("tenant_id,ticket_id\nacme,Störung\n".encode("latin-1"))
