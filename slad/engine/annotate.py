@@ -16,7 +16,7 @@ from slad.engine.unit_of_work import UnitOfWork
 
 
 def annotate(work: UnitOfWork, command: Annotate) -> Outcome:
-    """Says why a cycle was missed. Raises Refused when there is no such cycle here, or not any more."""
+    """Says why a cycle was missed. Raises Refused when there is none, or a later generation has it."""
     record = work.tickets.generation(command.tenant_id, command.ticket_id, command.generation)
     reading = machine.reading_at(record.tracking, work.catalog.calendar, work.now)
     cycles = reading.cycles(command.clock)

@@ -72,12 +72,12 @@ class ReportRow:
 
     @property
     def attainment(self) -> float | None:
-        """What share was met; None of nothing (A4)."""
+        """The share that was met (A4); None when nothing was judged."""
         return _share(self.sums.met, self.sums.met + self.sums.missed)
 
     @property
     def attainment_with_open(self) -> float | None:
-        """The same if what is overdue counts as missed."""
+        """The same, with open overdue cycles counted as missed."""
         return _share(self.sums.met, self.sums.met + self.sums.missed + self.open_overdue)
 
     @property
@@ -86,12 +86,12 @@ class ReportRow:
         return _share(self.sums.met, self.sums.met + self.sums.missed - self.sums.missed_excused)
 
     def paused_share(self, paused_ms: int) -> float | None:
-        """What share of open time so much of a pause is."""
+        """The share of open time that `paused_ms` is."""
         return _share(paused_ms, self.sums.elapsed + self.sums.paused)
 
 
 class Report:
-    """The figures by group, and all together: first of what has closed, then of what is open."""
+    """The figures by group and in total: first of closed cycles, then of open ones too."""
 
     def __init__(self, query: ReportQuery) -> None:
         self.total = ReportRow()
@@ -100,7 +100,7 @@ class Report:
         self._keys = GroupKeys(query)
 
     def add(self, cycle: OpenCycle) -> None:
-        """Counts an open cycle, if it is of the period."""
+        """Counts an open cycle, if it is in the period."""
         if not in_period(self._query, cycle):
             return
         counted = [self.total]
@@ -125,7 +125,7 @@ class Attainment:
         self._catalog = catalog
 
     def unfilled(self) -> int:
-        """Trackings from before the ledger that have no rows in it yet, at most."""
+        """How many trackings from before the ledger may still have no rows in it."""
         return int(self._store.meta("ledger_unfilled") or 0)
 
     def closed(self, query: ReportQuery) -> Report:
@@ -146,7 +146,10 @@ class Attainment:
         return report
 
     def entry_keys(self, query: ReportQuery, group: Group | None, figures: frozenset[Figure]) -> list[int]:
-        """The keys of the rows of the ledger that a report counts: of a group or all, and of some figures."""
+        """The keys of the rows of the ledger that a report counts.
+
+        `group` None: of all groups. `figures` empty: of all figures.
+        """
         period = self._period(query)
         if period is None:
             return []
@@ -158,7 +161,7 @@ class Attainment:
         return self._ledger.entry_keys(period, keys.grouping, chosen, told or "TRUE")
 
     def entries(self, keys: list[int], tenant_id: str) -> list[StoredEntry]:
-        """Those rows."""
+        """The rows with these keys."""
         return list(self._ledger.entries(keys, tenant_id))
 
     def last_audit(self, as_of: int) -> int:
@@ -170,7 +173,7 @@ class Attainment:
     ) -> int | None:
         """Gives `take` the open cycles of the next live trackings, as of the report.
 
-        The key to go on after, None: there are no more. Trackings that were looked at go into `seen`.
+        Returns the key to go on after; None: there are no more. Adds the trackings it looked at to `seen`.
         """
         tenant_key = self._catalog.tenant_key(query.tenant_id)
         if tenant_key is None:
@@ -183,7 +186,7 @@ class Attainment:
         return key if scanned == PAGE else None
 
     def ended_since(self, query: ReportQuery, last_audit: int, seen: set[int]) -> list[int]:
-        """The trackings that were live at the instant of the report, perhaps, and are not any more."""
+        """The trackings that may have been live at the instant of the report, and no longer are."""
         tenant_key = self._catalog.tenant_key(query.tenant_id)
         if tenant_key is None:
             return []
@@ -224,7 +227,7 @@ class Attainment:
                 tracking = undone(tracking, command.undo)
         shortest = min((clock.target_ms for clock in tracking.terms.clocks), default=0)
         if query.by is ReportBy.DUE and tracking.started_at + shortest >= query.to_ms:
-            return  # it is due behind the period, however little of the time is closed
+            return  # it is due after the period, even if every hour counts
         ticket = TicketRef(query.tenant_id, record.ticket_id, record.generation)
         try:
             reading = machine.reading_at(tracking, self._catalog.calendar, query.as_of)
@@ -248,7 +251,7 @@ class Attainment:
 
 
 def in_period(query: ReportQuery, cycle: OpenCycle) -> bool:
-    """Whether an open cycle belongs to the period of a report; by its closing it belongs to none."""
+    """Whether an open cycle is in the period of a report. By CLOSED it is in none."""
     at = _instant(query.by, cycle)
     return at is not None and query.from_ms <= at < query.to_ms
 

@@ -1,8 +1,8 @@
 """Who fires the thresholds of a ticket: slad's own timers, or somebody outside the daemon.
 
-The engine asks at every start. Whoever carries tickets writes rows of its own in the engine's transactions,
-so that a command and what has to be told of it are committed together. What carries them outside, and how,
-is known only to the floors above.
+The engine asks at every start. A carrier writes its own rows in the engine's transactions,
+so that a command and the message about it are committed together. Only the floors above know
+what carries tickets outside, and how.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class CarrierTurn(Protocol):
         ...
 
     def expect(self, record: Record, tenant_id: str) -> Record:
-        """Takes over the next wake of a tracking whose engine is not slad's; the row that is to be stored.
+        """Takes over the next wake of a tracking that slad does not carry. Returns the row to store.
 
-        With a `wake_at` in that row slad's own timers wake it.
+        If that row has a `wake_at`, slad's own timers wake it.
         """
         ...
 
@@ -50,18 +50,18 @@ class CarrierTurn(Protocol):
 
 
 class Carrier(Protocol):
-    """Somebody who carries tickets."""
+    """Something that fires the thresholds of tickets."""
 
     def turn(self) -> CarrierTurn:
-        """What it adds to a unit of work that begins."""
+        """The carrier's part of a unit of work that begins."""
         ...
 
 
 class LocalCarrier:
-    """slad carries every ticket; also its own part of each turn, as there is nothing to keep."""
+    """slad carries every ticket. This is its own `CarrierTurn`, as it keeps no state."""
 
     def turn(self) -> LocalCarrier:
-        """What it adds to a unit of work: nothing."""
+        """Itself: it adds nothing to a unit of work."""
         return self
 
     def choose(self, tenant_id: str, ticket_id: str, live: Record | None, offer: TermsOffer | None) -> Engine:
@@ -76,10 +76,10 @@ class LocalCarrier:
         return record
 
     def tell(self, before: Record | None, record: Record, tenant_id: str, now: int) -> None:
-        """Nobody has to be told."""
+        """Does nothing: there is nobody to notify."""
 
     def finish(self, batch: Batch) -> None:
-        """There are no rows beside the engine's."""
+        """Adds nothing: there are only the engine's rows."""
 
     def committed(self) -> None:
-        """Nothing waits for it."""
+        """Does nothing: nothing waits for the commit."""

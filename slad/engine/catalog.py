@@ -17,8 +17,8 @@ EVERY_HOUR: Final = 0
 """The key of the schedule that is always open; it has no row."""
 
 MAX_CALENDARS: Final = 512
-"""Compiled calendars that are kept, of some 20 to 50 KB each; the least recently used one goes first, and is
-compiled anew, in 0.15 ms, when it is asked for."""
+"""Compiled calendars that are kept, 20 to 50 KB each. The least recently used one is dropped first;
+compiling it again takes 0.15 ms."""
 
 MAX_SCHEDULES: Final = 2_048
 """Schedules whose keys are kept."""
@@ -53,7 +53,7 @@ class LruCache(Generic[K, V]):
 
 
 class Catalog:
-    """Look-ups of what is committed, with what was used lately kept in memory."""
+    """Looks up committed tenants and schedules, and keeps the recently used ones in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

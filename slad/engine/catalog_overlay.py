@@ -26,9 +26,9 @@ class CatalogOverlay:
         self._schedule_keys: dict[bytes, int] = {}
         self._calendars: dict[int, Calendar] = {}
         self._new: dict[int, Calendar] = {}
-        """Those of the schedules that this batch adds."""
+        """The calendars of the schedules that this batch adds."""
         self._terms: dict[tuple[int, str], tuple[TermsOffer, Terms]] = {}
-        """With their offers, so that these are not another's meanwhile."""
+        """By the id of the offer. The offer is kept too, so that no other object gets its id."""
 
     def tenant_key(self, tenant_id: str) -> int | None:
         """The key of a tenant, if it has one."""
@@ -67,9 +67,9 @@ class CatalogOverlay:
     def accept(self, offer: TermsOffer, policy_id: str) -> Terms:
         """The terms of an offer, its schedule added if it is new.
 
-        A schedule that ends up unused because its command is refused does no harm: it is content.
+        If the command is refused, its schedule stays unused. That does no harm: a schedule is only content.
         """
-        # By identity, as whoever reads requests hands out one offer for all that state the same terms.
+        # By identity: the reader of requests makes one offer for all requests that state the same terms.
         which = id(offer), policy_id
         if (known := self._terms.get(which)) is None:
             known = self._terms[which] = offer, offer.under(self.schedule_key_of, policy_id)

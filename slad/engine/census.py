@@ -1,7 +1,7 @@
 """How many live tickets are in each status (T1).
 
-A status is derived ticket by ticket, so the tickets are counted beside everything else, a slice at a time,
-and only while somebody asks.
+A status is derived ticket by ticket. So tickets are counted in the background, a slice at a time, and only
+while somebody asks.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SLICE: Final = 64
 """Tickets that are looked at without a rest: one to two ms."""
 
 REST_S: Final = 0.02
-"""After each slice, so that nine tenths of the time belong to others."""
+"""The rest after each slice: nine tenths of the time are left for other work."""
 
 SELDOM: Final = 10
-"""So many times as long as a count took is the time to the next."""
+"""The time from one count to the next, as a multiple of how long the last count took."""
 
 
 class Tally(NamedTuple):
@@ -40,7 +40,7 @@ class Tally(NamedTuple):
 class Census:
     """Counts the live tickets of some tenants, or of all, again and again. For the event loop's thread.
 
-    `most` tickets are counted, of more the first; None: all. Two counts begin at least `every_s` apart.
+    Only the first `most` tickets are counted. Two counts begin at least `every_s` apart.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Census:
         self._tally = Tally({}, is_whole=False, is_done=False)
 
     async def tally(self, patience_s: float) -> Tally:
-        """The last count, or the part of the first that there is.
+        """The last count or, before there is one, the part of it that is done.
 
-        Begins another one when it is time for that, and waits for it at most `patience_s`. Raises what a
-        count under way has met.
+        Begins a new count when it is time, and waits for it at most `patience_s`. Raises what the count under
+        way raised.
         """
         if self._counting is None and self._timer() >= self._next_at:
             self._counting = asyncio.create_task(self._count(), name="slad-census")

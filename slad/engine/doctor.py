@@ -25,17 +25,17 @@ LATE_MS: Final = 5 * SECOND_MS
 """A running daemon fires within milliseconds; a wake this overdue means that it is stuck, or none runs."""
 
 STUCK_MS: Final = 60 * SECOND_MS
-"""Messages for Temporal that are older wait for something."""
+"""Messages for Temporal that have waited longer than this are stuck."""
 
 SOON_MS: Final = 21 * DAY_MS
-"""What expires within this time is told of."""
+"""How long before it expires something gets a warning."""
 
 OTHERS: Final = 0o027
-"""Permissions that nobody needs but the owner: to write for the group, any for others."""
+"""Permissions that nobody but the owner needs: write for the group, all for others."""
 
 MEBIBYTE: Final = 1024 * 1024
 SCARCE_MIB: Final = 1024
-"""Free space below which the alert goes off, too (docs/metrics.md)."""
+"""Free space below this gets a warning. The alert has the same limit (docs/metrics.md)."""
 
 EXAMPLES: Final = 5
 NAMED: Final = 100
@@ -51,7 +51,7 @@ class Severity(StrEnum):
 
 
 class CheckResult(NamedTuple):
-    """One check; `text` says what was found and, unless it is well, what to do."""
+    """One check; `text` says what was found and, if something is wrong, what to do."""
 
     severity: Severity
     check: str
@@ -61,7 +61,8 @@ class CheckResult(NamedTuple):
 def examine(store: Store, now: int) -> Iterator[CheckResult]:
     """Checks a snapshot of the database (see `Store.snapshot`) as at `now`, UTC epoch ms.
 
-    Of a schema that is not this slad's, only that: the other checks could not read it.
+    If the schema is not the one of this slad, only integrity and schema are checked: the other checks could
+    not read the database.
     """
     yield _integrity(store)
     yield _schema(store)
@@ -79,16 +80,16 @@ def examine(store: Store, now: int) -> Iterator[CheckResult]:
 
 
 def examine_files(database: Path) -> Iterator[CheckResult]:
-    """Checks the file of the database and its directory: whose they are, who may read them, free space."""
+    """Checks the database file and its directory: owner, permissions and free space."""
     directory = database.parent
     if not (os.access(database, os.W_OK) and os.access(directory, os.W_OK)):
-        text = f"{directory} cannot be written by this user; slad serves from it only as a user who can"
+        text = f"this user cannot write {directory}; run slad as a user who can"
         yield CheckResult(Severity.WARNING, "access", text)
     found = {path: path.stat() for path in (directory, database)}
     open_to = [path for path, status in found.items() if status.st_mode & OTHERS]
     if open_to:
         paths = " and ".join(f"{path} (mode {found[path].st_mode & 0o777:04o})" for path in open_to)
-        text = f"more than their owner may use {paths}: chmod 0700 the directory, 0600 the file"
+        text = f"other users can access {paths}: chmod 0700 the directory, 0600 the file"
         yield CheckResult(Severity.WARNING, "access", text)
     if found[directory].st_uid != found[database].st_uid:
         text = f"{database} belongs to {owner_of(database)}, {directory} to {owner_of(directory)}; chown one"
@@ -125,7 +126,9 @@ def _schema(store: Store) -> CheckResult:
         text = f"schema {found}, this slad knows up to {known}: run the slad that wrote it, or a later one"
         return CheckResult(Severity.FAILURE, "schema", text)
     if found < known:
-        text = f"schema {found}, of an earlier slad; the next start upgrades it to {known}. Then check again"
+        text = (
+            f"schema {found}, from an earlier slad; the next start upgrades it to {known}. Then check again"
+        )
         return CheckResult(Severity.WARNING, "schema", text)
     return CheckResult(Severity.OK, "schema", f"{found}")
 
@@ -168,7 +171,8 @@ def _hours(store: Store) -> Iterator[CheckResult]:
 def _clock(store: Store, now: int) -> CheckResult:
     newest = store.newest_audit()
     if newest is not None and newest > now + LATE_MS:
-        text = f"set back? It says {format_instant(now)}, the newest command is of {format_instant(newest)}"
+        last = format_instant(newest)
+        text = f"was it set back? It says {format_instant(now)}, but the newest command is from {last}"
         return CheckResult(Severity.WARNING, "clock", text)
     return CheckResult(Severity.OK, "clock", format_instant(now))
 
@@ -189,7 +193,7 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
                 try:
                     reading = machine.reading_at(record.tracking, catalog.calendar, now)
                 except Unreadable:
-                    continue  # told of with the values
+                    continue  # reported by _values
                 wake_at = next_wake(record.tracking, reading)
                 overdue += wake_at is not None and wake_at < now - LATE_MS
             stored_at = record.wake_at
@@ -206,7 +210,7 @@ def _wakes(store: Store, now: int) -> Iterator[CheckResult]:
             Severity.OK, "timers", f"{live} live trackings, every stored wake agrees with the facts"
         )
     if overdue:
-        text = f"{overdue} trackings have thresholds overdue; is the daemon running?"
+        text = f"{overdue} trackings have overdue thresholds; is the daemon running?"
         yield CheckResult(Severity.WARNING, "overdue", text)
 
 

@@ -6,7 +6,7 @@ publish the events. While a commit is under way the event loop takes in the next
 the next commit (group commit). Nothing in memory is changed by a turn whose commit fails.
 
 Contract
-  - A caller is answered after the commit that holds its change (M8). Its cancellation tears nothing.
+  - A caller is answered after the commit that holds its change (M8). Cancelling the call does not stop it.
   - Timers go before commands in every turn, so that a flood of commands does not delay them.
   - Overdue timers fire in order of their instants, over all tickets (C5).
   - While the disk is full or fails, commands are refused and timers wait. Each further try is a turn with
@@ -55,7 +55,7 @@ RETRY_S: Final = 0.25
 """Pause after a failed turn, so that a full disk does not keep a core busy."""
 
 TRIAL_BYTES: Final = 64 * 1024
-"""What a trial writes: room for this much is room to go on."""
+"""How much a trial writes: if there is room for this, slad goes on."""
 
 
 class _Advance(NamedTuple):
@@ -101,7 +101,7 @@ class SlaEngine:
         self._commit_took = 0
         self._fired = 0
         self._pace = Pace()
-        self._held_ms = 0  # until what falls due so soon that the commands of streams wait for it
+        self._held_ms = 0  # to the next threshold, if it is so near that the commands of streams wait for it
         self._derived = self._moved = 0
 
     @property
@@ -126,7 +126,7 @@ class SlaEngine:
 
     @property
     def trouble(self) -> str | None:
-        """What the disk said when it refused; None: it does not."""
+        """The error of the disk while it refuses to write; None: it writes."""
         return self._trouble
 
     def look_at_timers(self, now: int) -> TimersView:
@@ -134,9 +134,9 @@ class SlaEngine:
         return self._timers.look(now)
 
     async def submit(self, command: Command, render: Render) -> bytes:
-        """Carries out `command`  and returns its rendered answer; durable when it arrives (M8).
+        """Carries out `command` and returns its rendered answer; durable when it arrives (M8).
 
-        Raises InvalidField, Refused; then nothing has changed. Cancelling the awaiting task tears nothing.
+        Raises InvalidField, Refused; then nothing has changed. Cancelling the task does not stop it.
         """
         return await self.write(lambda work: execute(work, command, render), command)
 
@@ -246,7 +246,7 @@ class SlaEngine:
     async def _goes_on(self) -> bool:
         """Waits until there is something to do; False when there will be nothing."""
         if self._fired:
-            await asyncio.sleep(0)  # who watches hears of it before the next turn
+            await asyncio.sleep(0)  # watchers hear of it before the next turn
         if self._held_ms:
             await asyncio.sleep(self._held_ms / SECOND_MS)
         elif self._stopping and not self._jobs:
@@ -396,5 +396,5 @@ class SlaEngine:
 def _fail(done: asyncio.Future[Any], error: Exception) -> None:
     if not done.done():
         done.set_exception(error)
-        # The caller may be gone; then nobody retrieves it, which is no news.
+        # The caller may be gone; then asyncio must not warn that nobody retrieved the error.
         done.exception()

@@ -1,4 +1,4 @@
-"""How the engine's counts are told (docs/metrics.md)."""
+"""The engine's counts as metrics (docs/metrics.md)."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ def event_id(
 ) -> str:
     """A UUID made from what happened and to whom.
 
-    That of a first firing depends on nothing but its instant and what could have made it another, so that a
-    database restored from a backup announces what it had not yet recorded under the id under which it was
-    delivered before. What corrects a firing is also of its epoch: after a restore a threshold's life may take
-    another turn, and a correction that a consumer took for known would be lost. Other events are told apart
-    by their sequence, as several may be of one instant. `paused_at` are its `pauses_of`, for who has them.
+    The id of a first firing depends only on its instant and on what may have moved it. So a database that was
+    restored from a backup announces it again under the id that was delivered before. The id of a correction
+    also depends on the epoch: after a restore a threshold may go another way, and a consumer must not take a
+    new correction for a known one. Other events depend on their sequence, as several may share an instant.
+    `paused_at` are the `pauses_of` the tracking, if the caller has them.
     """
     crossing = event.crossing
     which = [sequence]
@@ -119,11 +119,11 @@ TELL_NO_DUE_DATES: Final = (
     EventType.THRESHOLD_RETRACTED,
     EventType.OWNER_CHANGED,
 )
-"""Events that change no deadline, and are no last word on those that others have changed."""
+"""Events that change no deadline, so they do not carry the due dates after a change."""
 
 
 def last_word(events: Sequence[Event]) -> Event | None:
-    """Which of the events of one change tells the due dates after it."""
+    """Which of the events of one change carries the due dates after it."""
     for event in reversed(events):
         if event.type not in TELL_NO_DUE_DATES:
             return event
@@ -160,15 +160,15 @@ _SUPERSEDED: Final = {
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a change of a ticket tells. Its events are written later than it is put, so it holds no more."""
+    """The events of a change of a ticket, and all that is needed to write them later."""
 
     ticket: TicketRef
     tracking: Tracking
     events: tuple[Event, ...]
     due_dates: bytes
-    """The field that its last word has."""
+    """The field `due_dates`, for the event that is the last word."""
     sequence: int
-    """The one before that of its first event."""
+    """The sequence before that of its first event."""
     now: int
     """When its events are recorded, UTC epoch ms."""
 

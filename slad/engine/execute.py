@@ -38,8 +38,8 @@ def execute(work: UnitOfWork, command: Command, render: Render) -> bytes:
 def execute_all(work: UnitOfWork, commands: Sequence[tuple[Command, Render]]) -> list[bytes | Exception]:
     """Carries out commands in their order, each on its own: its rendered answer, or why it was refused (X2).
 
-    Those that have nothing to do with each other are decided first and stored then: what is done many times
-    in a row finds its code in the processor's cache. Raises StorageError when the database cannot be read.
+    Commands for different tickets are first all decided, then all stored: doing the same thing many times in
+    a row keeps its code in the processor's cache. Raises StorageError when the database cannot be read.
     """
     work.foresee([command for command, _ in commands])
     outcomes: list[bytes | Exception] = []

@@ -1,4 +1,4 @@
-"""A long piece of work beside the event loop, such that the loop does not wait for it."""
+"""Long work on another thread that does not make the event loop wait."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 EVERY: Final = 8
 GIVE_WAY_S: Final = 0.000_05
-"""After so many items, a third of a millisecond, the event loop may have the interpreter. Else it would wait
-as long as a thread may keep it (`slad serve` says: 0.2 ms), again and again, and timers with it."""
+"""After this many items, a third of a millisecond, the event loop may have the interpreter. Otherwise it and
+its timers would wait, again and again, as long as a thread may keep it: 0.2 ms, as `slad serve` sets it."""
 
 
 def giving_way(items: Iterable[T]) -> Iterator[T]:
-    """The same items; between them other threads have their turn. Not for the event loop's thread."""
+    """The same items, with turns for other threads in between. Not for the event loop's thread."""
     for place, item in enumerate(items, start=1):
         yield item
         if place % EVERY == 0:

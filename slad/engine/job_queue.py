@@ -1,4 +1,4 @@
-"""What waits for the next turns: a line for each tenant, and one for each stream, served by turns."""
+"""Jobs that wait for the next turns: a line for each tenant and for each stream, served in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 TENANT_SHARE: Final = 0.75
-"""What one tenant may have of the commands that wait: the rest is for others."""
+"""The share of the waiting commands that one tenant may have; the rest is for others."""
 
 
 class Job(NamedTuple):
@@ -28,11 +28,11 @@ class Job(NamedTuple):
     command: Command | None = None
     """What `run` carries out, if it is a single command."""
     tenant_id: str = ""
-    """In whose line it waits; empty: slad's own, and that of callers who name no tenant."""
+    """The tenant in whose line it waits; empty: the line of slad itself and of callers who name no tenant."""
     stream: Hashable = None
-    """In the line of which stream it waits instead; None: of none."""
+    """The stream in whose line it waits instead; None: it is of no stream."""
     commands: int = 1
-    """How many it carries out."""
+    """How many commands it carries out."""
 
     @property
     def leaves_tenant_out(self) -> bool:
@@ -41,14 +41,13 @@ class Job(NamedTuple):
 
 
 class JobQueue:
-    """Who sends much waits for itself: of several lines each gives one job in turn, in its own order.
+    """Lines of jobs, served in turn: each line gives one job, so a busy caller delays only itself.
 
-    While a command waits that leaves its tenant out, all single ones go in the order in which they came: any
-    of those before it may be about its ticket (M7). Callers who may touch some tenants only have no such
-    commands.
+    While a command without a tenant waits, all single commands are taken in the order in which they came: any
+    command before it may be about its ticket (M7). Only callers who may touch all tenants send such commands.
 
-    Streams have half of what is taken (X4). When nobody else waits, about half of what streams have is taken:
-    while that is committed, messages of others come in and go out.
+    Streams get half of what is taken (X4). If only streams wait, about half of their jobs are taken: messages
+    of others can come in and go out while that half is committed.
     """
 
     def __init__(self) -> None:
@@ -86,9 +85,9 @@ class JobQueue:
             self._lines.setdefault(job.tenant_id, deque()).append((self._came, job))
 
     def take(self, most: int) -> list[tuple[int, Job]]:
-        """Takes out the next jobs, up to `most` commands; one job, at least.
+        """Takes out the next jobs: up to `most` commands, but at least one job.
 
-        Each comes with its place in the order in which they came, for `put_back`.
+        Each has its place in the order of arrival, for `put_back`.
         """
         taken: list[tuple[int, Job]] = []
         single = batched = 0
@@ -119,7 +118,7 @@ class JobQueue:
         return [job for line in lines for _, job in line]
 
     def put_back(self, jobs: Sequence[tuple[int, Job]]) -> None:
-        """Puts what was taken and not run in front of its lines again, to be taken in the same order."""
+        """Puts jobs that were taken but not run back at the front of their lines, in the same order."""
         for item in reversed(jobs):
             job = item[1]
             self._count(job, 1)
@@ -141,7 +140,7 @@ class JobQueue:
 
     @staticmethod
     def _pop(lines: OrderedDict[Any, deque[tuple[int, Job]]], name: Any) -> tuple[int, Job]:
-        """Takes the first job of a line, which is the last one then."""
+        """Takes the first job of a line, and puts the line behind the others."""
         line = lines[name]
         item = line.popleft()
         if line:

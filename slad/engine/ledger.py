@@ -31,7 +31,7 @@ def time_zone_release() -> str:
 
 
 class LedgerTurn:
-    """Adds rows to a batch. Used on the event loop only."""
+    """Adds rows of the ledger to a batch. Used on the event loop only."""
 
     def __init__(self, store: Store, rows: Batch) -> None:
         self.attributes: Collection[str] = ()

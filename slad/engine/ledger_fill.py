@@ -1,6 +1,6 @@
-"""Fills the ledger for trackings from before it (A1): beside all other work, from the newest down.
+"""Fills the ledger for trackings from before it (A1): in the background, from the newest down.
 
-It goes on where it was when slad is started again. What it records is recorded as of the closing.
+After a restart of slad it continues where it was. `recorded_at` of its rows is the closing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def fill_ledger(engine: SlaEngine, store: Store, keep_ms: int) -> None:
     top = int(store.meta("ledger_unfilled") or 0)
     if not top:
         return
-    log.info("the ledger is being filled for trackings from before it; %d to look at, at most", top)
+    log.info("the ledger is being filled for older trackings; at most %d to look at", top)
     told_at = monotonic()
     while top:
         try:
@@ -46,7 +46,7 @@ async def fill_ledger(engine: SlaEngine, store: Store, keep_ms: int) -> None:
         await asyncio.sleep(PAUSE_S)
         if monotonic() - told_at >= TELL_EVERY_S:
             told_at = monotonic()
-            log.info("the ledger is being filled; %d trackings to look at, at most", top)
+            log.info("the ledger is being filled; at most %d trackings to look at", top)
     log.info("the ledger is filled")
 
 

@@ -1,4 +1,4 @@
-"""Who is told of what the engine does."""
+"""Callbacks for what the engine does."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether anything may leave this slad, for those who give events away or tell Temporal something.
+"""Whether this slad may deliver events and send messages to Temporal.
 
-While the lease is not held, another copy of the database may be the one that serves. It gives the same events
-away, under the same ids; and what was committed here in the last unreplicated moment it does not know at all.
-So this slad keeps everything back, and goes on when it holds the lease again.
+Without the lease, another copy of the database may be the one that serves. That copy delivers the same events
+under the same ids, and does not know what was committed here after the last replication. So this slad sends
+nothing until it holds the lease again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from slad.core.errors import Refusal, Refused
 from slad.storage.journal import Fenced
 
 ASK_EVERY_S: Final = 0.25
-"""How often who waits asks again."""
+"""How often a waiter asks again."""
 
 
 def _always() -> None:
@@ -23,9 +23,9 @@ def _always() -> None:
 
 
 class Outgoing:
-    """The one gate for all that leaves. `check` raises Fenced while nothing may.
+    """The one gate for everything that leaves. `check` raises Fenced while nothing may leave.
 
-    It is to be asked right before something leaves: a lease ends by the clock, and nobody is told.
+    Ask it right before sending: a lease ends by the clock, without a notification.
     """
 
     def __init__(self, check: Callable[[], None] = _always) -> None:

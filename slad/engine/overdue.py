@@ -1,7 +1,7 @@
-"""How many open cycles are past 100 % right now. Deadlines are not stored, so the number is kept up.
+"""How many open cycles are past 100 % right now. Deadlines are not stored, so the number is kept up to date.
 
-What changes is told by each commit. What was overdue at the start is found by looking through the open
-tickets once (see `slad.engine.overdue_metrics`).
+Each commit says what it changed. What was overdue at the start is found by going through the open tickets
+once (see `slad.engine.overdue_metrics`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class OverdueCycles:
         return sum(self._counts.values()) if self._told is None else None
 
     def committed(self, overdue: Mapping[int, int]) -> None:
-        """How many there are of some trackings, by key."""
+        """Takes in a commit: the overdue cycles of the trackings that it changed, by key."""
         for key, count in overdue.items():
             if count:
                 self._counts[key] = count
@@ -33,7 +33,7 @@ class OverdueCycles:
             self._told.update(overdue)
 
     def found(self, overdue: Mapping[int, int]) -> None:
-        """The same as it was when somebody looked; what commits have told is newer."""
+        """Takes in the result of the look through open tickets; what commits have said is newer."""
         if self._told is not None:
             self._counts.update((key, count) for key, count in overdue.items() if key not in self._told)
 

@@ -20,10 +20,10 @@ OVERDUE = Metric(
 )
 
 PAUSE_S: Final = 0.01
-"""Between two pages, so that other queries are not held up."""
+"""The rest between two pages, so that other queries are not held up."""
 
 PATIENCE_S: Final = 0.2
-"""How long a scrape waits for the first look, which takes no longer where some thousand tickets are open."""
+"""How long a scrape waits for the first look: enough for some thousand open tickets."""
 
 
 class OverdueMetrics:

@@ -1,4 +1,4 @@
-"""Queries that may be dear: on a thread beside the event loop, a line for each caller, served by turns."""
+"""Expensive queries: on a thread of their own, with a line for each caller, served in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 EVENTS_BYTES: Final = 64 * 1024
-"""Bodies of events that are read at once: a reader holds them while it does not go on."""
+"""Bytes of events that are read at once: a slow reader keeps them in memory."""
 
 
 class _Waiting(NamedTuple):
@@ -29,8 +29,8 @@ class _Waiting(NamedTuple):
 class QueryThread:
     """Runs what may take long on a thread and connection of their own. All methods are for the event loop.
 
-    Who asks for much waits for himself: of several lines each has one query in turn. What nobody waits for
-    any more is not begun.
+    Each line has one query in turn, so a busy caller delays only itself. A query that nobody waits for any
+    more is not begun.
     """
 
     def __init__(self, store: Store) -> None:

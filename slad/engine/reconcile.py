@@ -1,4 +1,4 @@
-"""A PSA's list of open tickets held against slad's, in one consistent view of slad."""
+"""Compares a PSA's list of open tickets with slad's, in one consistent view of slad."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DifferenceKind(IntEnum):
 
 
 class Difference(NamedTuple):
-    """One thing that is seen differently; values are for people."""
+    """One thing on which both differ; the values are texts for people."""
 
     kind: DifferenceKind
     field: str
@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 
 
 class TicketDifferences(NamedTuple):
-    """All that differs about one ticket, and the command that would mend it."""
+    """Everything that differs about one ticket, and the command that would mend it."""
 
     ticket_id: str
     differences: list[Difference]
@@ -67,11 +67,11 @@ class Reconciliation:
         self._tenant_key = self._catalog.tenant_key(tenant_id)
         self._listed: set[int] = set()
         self.is_given_up = False
-        """Nobody waits for its findings any more: the rest is left out."""
+        """Nobody waits for the result any more: the rest is skipped."""
         self._missing: set[str] = set()
 
     def compare(self, wanted: Start) -> TicketDifferences | None:
-        """What differs about the ticket of one row; nothing, when slad cannot read what it has of it.
+        """What differs about the ticket of one row; nothing if slad's own row is damaged.
 
         Raises InvalidField when it is listed twice.
         """

@@ -13,16 +13,16 @@ from slad.engine.doctor import CheckResult, Severity
 from slad.storage.database import REPLICA_KNOWS
 
 STILL_MS: Final = 60 * SECOND_MS
-"""Litestream reads the WAL every second or so; when the WAL is newer by this much it does not."""
+"""Litestream reads the WAL about every second. If the WAL is newer by this much, it has stopped."""
 
 ACTIVE_MS: Final = HOUR_MS
-"""Litestream has been here if it wrote within this time: it writes whenever slad does."""
+"""Litestream is running if it wrote within this time: it writes whenever slad does."""
 
 OLD_MS: Final = 2 * HOUR_MS
-"""A replica that was read back longer ago, or was then that old, is told of."""
+"""A replica that had nothing newer than this at its last check is a failure."""
 
 LITESTREAM_CONFIGURATIONS: Final = (Path("/etc/slad/litestream.yml"), Path("/etc/litestream.yml"))
-"""Where Litestream's configuration is, if nobody says otherwise: the first that is there."""
+"""Where Litestream's configuration is by default: the first of these files that exists."""
 
 
 class _Bound(NamedTuple):
@@ -49,29 +49,34 @@ BOUNDS: Final = (
         "Litestream merges this many pages under the write lock, and the next threshold waits for it",
     ),
 )
-"""What makes thresholds late."""
+"""The settings that can make thresholds late, with the values that do not."""
 
 
 def examine_replication(database: Path, *, is_external: bool, now: int) -> Iterator[CheckResult]:
-    """Checks what Litestream has left beside the database. `is_external`: as storage.checkpoints says."""
+    """Checks the files that Litestream leaves next to the database.
+
+    `is_external`: whether storage.checkpoints is "external".
+    """
     read_at = _newest(database.with_name(f".{database.name}-litestream") / "ltx" / "0")
     if not is_external:
         if read_at is not None and read_at > now - ACTIVE_MS:
             text = (
-                "Litestream replicates this database while slad merges the WAL, so that it may have to copy "
-                'the whole database again: set storage.checkpoints = "external"'
+                "Litestream replicates this database, but slad merges the WAL itself, so Litestream may have "
+                'to copy the whole database again: set storage.checkpoints = "external"'
             )
             yield CheckResult(Severity.WARNING, "checkpoints", text)
         return
     wal = database.with_name(f"{database.name}-wal")
     written_at = _modified(wal) if wal.exists() else None
     if read_at is None:
-        text = "slad leaves the WAL to Litestream, which has never run here; the WAL grows without end"
+        text = (
+            "slad leaves the WAL to Litestream, but Litestream has never run here; the WAL grows without end"
+        )
         yield CheckResult(Severity.FAILURE, "checkpoints", text)
     elif written_at is not None and written_at > read_at + STILL_MS:
         text = (
-            f"Litestream has read nothing since {format_instant(read_at)}, though slad wrote: what came "
-            "since is in no replica, and the WAL grows"
+            f"Litestream has read nothing since {format_instant(read_at)}, but slad has written: no replica "
+            "has the later changes, and the WAL grows"
         )
         yield CheckResult(Severity.FAILURE, "checkpoints", text)
     else:
@@ -96,15 +101,15 @@ def examine_litestream(configuration: Path, database: Path) -> Iterator[CheckRes
         text = f"{configuration}: {bound.key} is {values[bound.key]}; {bound.otherwise}"
         yield CheckResult(Severity.WARNING, "litestream", f"{text} (ops/litestream/litestream.yml)")
     if not wrong:
-        yield CheckResult(Severity.OK, "litestream", f"{configuration} makes no threshold late")
+        yield CheckResult(Severity.OK, "litestream", f"no setting in {configuration} makes thresholds late")
 
 
 def _replica(marker: Path, now: int) -> CheckResult:
     if not marker.exists():
-        text = "no replica was ever read back: run slad replica check, and enable its timer"
+        text = "no replica has ever been checked: run slad replica check, and enable its timer"
         return CheckResult(Severity.WARNING, "replica", text)
     known = _modified(marker)
-    text = f"when it was last read back, the replica knew everything before {format_instant(known)}"
+    text = f"at the last check, the replica had everything from before {format_instant(known)}"
     return CheckResult(Severity.OK if known > now - OLD_MS else Severity.FAILURE, "replica", text)
 
 

@@ -1,4 +1,4 @@
-"""A change of some terms of many trackings: what is left out stays as each of them has it (M9)."""
+"""A change of some terms of many trackings; whatever is left out stays as it is in each (M9)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slad.engine.commands import Command, KeyOf, ScheduleOffer, TermsOffer, plac
 
 
 class Selection(NamedTuple):
-    """Which live trackings of a tenant; one of the three is given."""
+    """Which live trackings of a tenant to change; one of the three fields is given."""
 
     schedule_id: str = ""
     policy_id: str = ""
@@ -39,7 +39,7 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
 
     policy_id: str = ""
     targets: tuple[TermsOffer, ...] = ()
-    """Of each only the target; one for a tracking is chosen by its priority."""
+    """Only the targets of these count; a tracking's priority chooses its target."""
     replaces_schedule: bool = False
     schedule: ScheduleOffer | None = None
     """With `replaces_schedule`; None: every hour counts."""
@@ -48,7 +48,7 @@ class TermsChange(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the schedules that are replaced, also those of named clocks; empty: those of the tickets."""
     notification_percents: tuple[int, ...] = ()
     clocks: TermsOffer | None = None
-    """Of it only the named clocks."""
+    """Only the named clocks of it count."""
 
     def applied_to(self, terms: Terms, key_of: KeyOf) -> Terms:
         """The terms with the change, due dates without their open time. Raises InvalidField."""

@@ -17,9 +17,9 @@ from slad.storage.store import Store
 
 
 class Tickets:
-    """The trackings of all tickets, by key and by ticket. `store` must see no other's commit meanwhile.
+    """The trackings of all tickets, by key and by ticket. `store` must not see newer commits meanwhile.
 
-    They are judged in the present `epoch` of the database, whatever they were written in.
+    All get the present `epoch` of the database, whatever epoch they were written in.
     """
 
     def __init__(self, store: Store, catalog: CatalogOverlay, epoch: int) -> None:
@@ -130,7 +130,7 @@ class Tickets:
 
 
 def sole_holder(holders: dict[int, bool], ticket_id: str) -> int:
-    """The one tenant under which a ticket is live, or if it is live nowhere, the one that has it (M7).
+    """The one tenant under which a ticket is live or, if it is live nowhere, the one that has it (M7).
 
     Raises Refused.
     """

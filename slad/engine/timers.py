@@ -16,10 +16,10 @@ HORIZON_MS: Final = 10 * MINUTE_MS
 """How far ahead wakes are held in memory."""
 
 REFILL_MS: Final = HORIZON_MS // 2
-"""When less than this lies ahead, more is read."""
+"""More is read when less than this is in memory."""
 
 PAGE: Final = 4_096
-"""Wakes that are read at once; bounds the time that the event loop is away."""
+"""Wakes that are read at once; bounds the time for which the event loop is blocked."""
 
 
 class TimersView(NamedTuple):
@@ -39,8 +39,8 @@ class TimersView(NamedTuple):
 class Timers:
     """Wakes of trackings, by key. Instants in UTC epoch ms.
 
-    To be told of changes only after their commit, and to read pages only while no commit is under way:
-    then the stored wakes and those in memory agree.
+    Call `set` only after the commit of a change, and read pages only while no commit is under way: then the
+    stored wakes and those in memory agree.
     """
 
     def __init__(self, store: Store) -> None:
@@ -50,13 +50,13 @@ class Timers:
         self.loaded_until = 0
         """Wakes before this instant are in memory."""
         self._taken: dict[int, int] = {}
-        """First wakes, by key, of what was popped and is not settled."""
+        """The first wake of each tracking that was popped and is not settled, by key."""
 
     def __len__(self) -> int:
         return len(self._wheel) + sum(key not in self._wheel for key in self._taken)
 
     def fill(self, until: int) -> None:
-        """Reads what wakes up to `until` and a horizon beyond, unless there is enough to do already."""
+        """Reads the wakes up to `until` and a horizon beyond, unless enough are in memory."""
         expiry = self._wheel.next_expiry()
         while self.loaded_until <= until + REFILL_MS and (expiry is None or expiry > until):
             self._read_page(until + HORIZON_MS)

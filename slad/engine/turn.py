@@ -28,26 +28,26 @@ MAX_TIMERS: Final = 256
 """Timers that fire in one transaction."""
 
 TURN_NS: Final = 15_000_000
-"""How long the timers of one turn may take, and as long its commands: what a job costs is only known when it
-has run, and what is due for others must not wait for it."""
+"""How long the timers of one turn may take, and its commands as well. The cost of a job is only known after
+it has run, and other callers' thresholds must not wait for it."""
 
 HURRY_NS: Final = 2_000_000
-"""How long the commands of a turn may take when something has fired that waits to be told, or when they have
-waited for that."""
+"""How long the commands of a turn may take when a fired threshold waits to be announced, or when the commands
+have waited for that."""
 
 EVENT_NS: Final = 10_000
-"""What each event takes that is left to the thread that writes: the turn lasts until that has made them."""
+"""The time for each event that the writer's thread makes: the turn lasts until all are made."""
 
 HOLD_MS: Final = 5
-"""So near is a threshold for which the commands of streams wait."""
+"""The commands of streams wait for a threshold that is this near."""
 
 ROOM_NS_A_MS: Final = 180_000
-"""How long commands may take for each ms until the next threshold: to make their rows and write them takes
-two to three times as long."""
+"""How long commands may take for each ms until the next threshold: making and writing their rows takes two to
+three times as long as carrying them out."""
 
 
 class Result(NamedTuple):
-    """What came of a job, to be told after the commit."""
+    """What came of a job; its caller hears it after the commit."""
 
     job: Job
     value: Any
@@ -55,7 +55,7 @@ class Result(NamedTuple):
 
 
 def refusal_of(error: CannotWrite | StorageError) -> Refused:
-    """What the callers of a turn are told that could not be read or written."""
+    """The error for the callers of a turn that could not read or write the database."""
     if isinstance(error, CannotWrite) and error.disk_full:
         return Refused(Refusal.RESOURCE_EXHAUSTED, "DISK_FULL", "slad's disk is full")
     if isinstance(error, CannotWrite) and error.fenced:
@@ -69,10 +69,10 @@ def commands_of(results: Sequence[Result]) -> int:
 
 
 class Pace:
-    """How long the commands of each turn may take, such that no threshold waits for those of streams.
+    """How long the commands of each turn may take, so that no threshold waits for the commands of streams.
 
-    What a stream sends fills turn after turn. So its commands wait when a threshold is about to fall due, and
-    while what has fired is written. After each such threshold they have a turn, however much falls due.
+    A stream can fill turn after turn. So its commands wait when a threshold is about to fall due, and while
+    fired thresholds are written. After each such threshold they get a turn, however much falls due.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Pace:
     def room_ns(self, wakes: int, due_in_ms: int, batched: int) -> int:
         """The time for commands; 0: there are none in this turn.
 
-        So many timers have gone off, the next one does in `due_in_ms`, and `batched` commands are of streams.
+        `wakes` timers have gone off, the next one does in `due_in_ms`; `batched` commands are of streams.
         """
         if not batched:
             return HURRY_NS if wakes else TURN_NS
@@ -160,7 +160,7 @@ def carry_out(work: UnitOfWork, waiting: JobQueue, results: list[Result], room_n
 
 
 def _take_due(timers: Timers, until: int, most: int) -> list[tuple[int, int, int]]:
-    """(wake, place, key) of the next timers that are due, in order; they are not armed any more."""
+    """Takes out the next timers that are due: (wake, place, key), in order."""
     due: list[tuple[int, int, int]] = []
     while len(due) < most and (timer := timers.pop(until)) is not None:
         wake_at, tracking_key = timer

@@ -37,8 +37,8 @@ class Write(msgspec.Struct, frozen=True):
     """None: the generation is new."""
     transition: Transition
     former: Record | None = None
-    """The state before, or the generation whose cycles this new one goes on with. None: a ticket that begins
-    anew, or nothing but its firings changes."""
+    """The state before, or the generation whose cycles this new one goes on with. None: a new
+    ticket, or only its firings change."""
 
     changes_clocks: bool = True
     """False: an annotation, which the carrier of the ticket need not know."""
@@ -80,7 +80,7 @@ class UnitOfWork:
         self.now = now
         """UTC epoch ms; the one time of all commands in this batch."""
         self.rows = Batch()
-        """What is to be written; trackings and answers go in by `put` and `remember`, to be seen."""
+        """The rows to write. Trackings and answers go in by `put` and `remember`, for later commands."""
         self.crossings: list[Event] = []
         """The events of this batch that are about a threshold."""
         self.derived = 0
@@ -101,7 +101,7 @@ class UnitOfWork:
         self._to_audit: list[tuple[int, int, AuditEntry]] = []
         """(tracking_key, recorded_at, entry) of the commands."""
         self.left = 0
-        """Events that the thread that writes has to make."""
+        """How many events the writer's thread has to make."""
         self._answers: dict[tuple[str, str], StoredAnswer | None] = {}
         self.carrier = carrier
         """What the carrier of tickets adds to the batch."""
@@ -159,7 +159,7 @@ class UnitOfWork:
             transition.wake_at,
             tracking,
         )
-        # The ledger first, as it reads what may be damaged: then nothing of the transition may be here.
+        # The ledger first: it may find a damaged row and raise; then nothing of the transition may be here.
         if write.former is not None or (is_new and tracking.facts):
             self.ledger.note(write.former, record, transition.reading, self.catalog.calendar, self.now)
         if is_new and ticket.generation > 1:
@@ -205,7 +205,8 @@ class UnitOfWork:
     def _tell(self) -> None:
         """Makes the rows of events and audit, all of a kind together.
 
-        What is done many times in a row finds its code in the processor's cache: a tenth of a command.
+        Doing the same thing many times in a row keeps its code in the processor's cache, which saves a tenth
+        of a command.
         """
         changes, self._to_tell = self._to_tell, []
         for put in changes:

@@ -14,9 +14,9 @@ _Work = tuple[T, asyncio.Future[None], asyncio.AbstractEventLoop]
 
 
 class WriterThread(Generic[T]):
-    """Calls `write` with what it is given, one after the other, beside the event loop.
+    """Calls `write` with each batch in turn, on a thread of its own.
 
-    An executor would do, at four times the cost of a hand-over: it makes two futures and chains them.
+    An executor would work too, but a hand-over costs four times as much: it makes and chains two futures.
     """
 
     def __init__(self, write: Callable[[T], None]) -> None:
@@ -49,7 +49,7 @@ class WriterThread(Generic[T]):
                 self._write(batch)
             except BaseException as raised:
                 error = raised
-            # Not to be kept until the next one comes.
+            # Otherwise they would stay in memory until the next batch comes.
             del item, batch
             try:
                 loop.call_soon_threadsafe(_resolve, done, error)

@@ -67,7 +67,9 @@ def open_copy(data: Path) -> Iterator[Copy]:
                 connection.pragma("synchronous", "FULL")
                 copy = Copy(database, connection)
                 if not copy.store.lineage().instance:
-                    text = f"{database} was last served by an earlier slad: serve it once with this one"
+                    text = (
+                        f"{database} was last served by an earlier version of slad: start this one on it once"
+                    )
                     raise DatabaseError(text)
                 yield copy
             finally:
@@ -82,7 +84,7 @@ def _must_be_whole(database: Path) -> None:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            text = f"another process has {database} open: stop the Litestream that follows or replicates it"
+            text = f"another process has {database} open: stop Litestream, which follows or replicates it"
             raise DatabaseError(text) from error
         # Otherwise: a file system that has no leases, or another's file. The documents say what has to stop.
     finally:
@@ -90,8 +92,8 @@ def _must_be_whole(database: Path) -> None:
     followed = _followed(database)
     if followed.exists() and database.stat().st_mtime_ns > followed.stat().st_mtime_ns:
         raise DatabaseError(
-            f"Litestream was stopped in the middle of an update of {database}: let it follow once more, "
-            "until it has applied that, or restore again"
+            f"Litestream was stopped while it updated {database}: let it follow again until the update is "
+            "complete, or restore again"
         )
 
 

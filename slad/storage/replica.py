@@ -1,4 +1,4 @@
-"""Reading a replica back: only what can be restored from it counts."""
+"""Reads a replica back: only what can be restored from it counts."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ async def test_a_database_of_a_slad_that_knew_no_epochs(tmp_path: Path) -> None:
         "DELETE FROM meta WHERE name IN ('instance', 'epoch', 'home')"
     )
     with pytest.raises(
-        DatabaseError, match="was last served by an earlier slad: serve it once with this one"
+        DatabaseError, match="was last served by an earlier version of slad: start this one on it once"
     ):
         await adopt(data, NO_FENCE, WallClock())
 

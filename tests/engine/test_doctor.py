@@ -49,7 +49,7 @@ def test_little_space_and_no_right_to_write_are_told(database: Path, monkeypatch
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=5, f_frsize=1024 * 1024))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     access, space = warned(database)
-    assert "cannot be written by this user" in access.text
+    assert "this user cannot write" in access.text
     assert (space.check, space.text.split(";")[0]) == ("space", "5 MiB are free")
 
 

@@ -65,7 +65,7 @@ def test_a_litestream_that_stands_still(database: Path) -> None:
     check = found(database, is_external=True)["checkpoints"]
     assert check.severity is Severity.FAILURE
     assert check.text.startswith(
-        "Litestream has read nothing since 2027-01-15T07:58:59Z, though slad wrote: what"
+        "Litestream has read nothing since 2027-01-15T07:58:59Z, but slad has written: no"
     )
 
 

@@ -130,7 +130,7 @@ def test_doctor_tells_an_earlier_schema_from_damage(tmp_path: Path) -> None:
     assert done.returncode == 0
     integrity, schema, *_ = done.stdout.splitlines()
     assert integrity == "ok    integrity: sound"
-    assert schema.startswith("WARN  schema: schema 1, of an earlier slad; the next start upgrades it to ")
+    assert schema.startswith("WARN  schema: schema 1, from an earlier slad; the next start upgrades it to ")
 
 
 def test_a_downgrade_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:

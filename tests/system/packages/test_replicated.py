@@ -157,7 +157,7 @@ def test_a_standby_takes_over(machines: tuple[Machine, Machine]) -> None:
 
     # What is followed is not served, and what is served is not adopted.
     refused = second.try_run("slad", "adopt", "--config", "/etc/slad/slad.toml", "--data", "/var/lib/slad")
-    assert "stop the Litestream that follows" in refused.stderr
+    assert "stop Litestream, which follows" in refused.stderr
 
     first.run("systemctl", "kill", "--signal=KILL", "slad", "slad-litestream")
     first.run("systemctl", "stop", "slad", "slad-litestream")

@@ -183,7 +183,7 @@ async def test_what_cannot_be_adopted(site: Site) -> None:
     (site.data("third") / "slad.db-txid").touch()
     later_ns = now_ms() * 1_000_000 + 1_000_000_000
     os.utime(site.data("third") / "slad.db", ns=(later_ns, later_ns))
-    assert "in the middle of an update" in await site.refused("adopt", *site.options("third"))
+    assert "stopped while it updated" in await site.refused("adopt", *site.options("third"))
 
 
 async def test_a_replica_that_does_not_move_is_noticed(site: Site) -> None:
