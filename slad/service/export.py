@@ -10,7 +10,7 @@ from slad_client.v1 import sla_backend_pb2 as rpc
 from slad_client.v1 import types_pb2 as pb
 
 from slad.core.access import Tenants
-from slad.core.events import PauseReason, pause_reason
+from slad.core.events import RESPONSE, PauseReason, pause_reason
 from slad.core.facts import REPORTED, Fact, FactKind
 from slad.core.history import History
 from slad.core.instants import MINUTE_MS
@@ -81,9 +81,24 @@ def tracking_row(live: LiveTracking) -> rpc.SlaTrackingImport:
     row = rpc.SlaTrackingImport(start=start, response_met=response_met)
     set_instants(row, response_completed_at=history.response_at)
     _add_stops(row, history)
-    row.facts.extend(_fact(fact) for fact in history.readable if fact.kind in _FACT_KINDS)
-    row.fired.extend(map(_fired, tracking.fired))
+    row.facts.extend(map(_fact, filter(partial(_is_fact_of, terms), history.readable)))
+    row.fired.extend(map(_fired, filter(partial(_is_fired_of, terms), tracking.fired)))
     return row
+
+
+def _is_fact_of(terms: Terms, fact: Fact) -> bool:
+    """Whether a row says it, of a clock that the terms have: an import takes no others."""
+    if fact.kind not in _FACT_KINDS:
+        return False
+    closes_named = fact.kind in (FactKind.COMPLETE, FactKind.DISCARD) and fact.text != RESPONSE
+    return not closes_named or any(clock.name == fact.text for clock in terms.named)
+
+
+def _is_fired_of(terms: Terms, fired: Fired) -> bool:
+    """Whether it is of a clock and kind that the terms have: what any other announced was retracted (K9)."""
+    return not isinstance(fired.clock, str) or any(
+        clock.name == fired.clock and clock.has_one_cycle == (not fired.opened_at) for clock in terms.named
+    )
 
 
 def _add_stops(row: rpc.SlaTrackingImport, history: History) -> None:

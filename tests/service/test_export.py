@@ -136,6 +136,40 @@ async def test_a_start_that_was_moved_behind_what_had_been_announced_is_taken(tm
         assert await exported(new) == rows
 
 
+async def test_what_is_of_clocks_that_a_retarget_removed_or_made_another_kind_stays_behind(
+    tmp_path: Path,
+) -> None:
+    clocks = {
+        name: pb.SlaClockTerms(name=name, kind=kind, target_minutes=30)
+        for name, kind in (
+            ("gone", pb.SLA_CLOCK_KIND_FROM_START),
+            ("once", pb.SLA_CLOCK_KIND_PERIODIC_UPDATE),
+            ("often", pb.SLA_CLOCK_KIND_FROM_START),
+        )
+    }
+    async with slad_running(tmp_path / "old") as old, slad_running(tmp_path / "new") as new:
+        await old.start("T-1", clocks=clocks.values())
+        for slad in (old, new):
+            await slad.advance(hours=1)
+        await old.backend.CompleteSla(rpc.CompleteSlaRequest(ticket_id="T-1", clock="gone"))
+        clocks["once"].kind, clocks["often"].kind = clocks["often"].kind, clocks["once"].kind
+        await old.backend.RetargetSla(
+            rpc.RetargetSlaRequest(
+                ticket_id="T-1",
+                policy_id="gold",
+                targets=[target()],
+                schedule=OFFICE,
+                clocks=[clocks["once"], clocks["often"]],
+            )
+        )
+        rows = await exported(old)
+        assert not rows[0].facts
+        assert {fired.clock for fired in rows[0].fired} == {"", "once", "often"}
+        assert not (await imported(new, rows)).rejected
+        assert await statuses(new) == await statuses(old)
+        assert await exported(new) == rows
+
+
 async def test_what_fell_due_between_export_and_import_fires(tmp_path: Path) -> None:
     async with slad_running(tmp_path / "old") as old:
         await old.start(targets=[target(None, 240)])
