@@ -29,22 +29,29 @@ class _Stretch(NamedTuple):
     to_ms: int
     facts: tuple[Fact, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        return self.from_ms == self.to_ms
+
 
 def facts_of_row(
     row: rpc.SlaTrackingImport, terms: TermsOffer, earliest: int, now: int, fields: Fields
 ) -> tuple[Fact, ...]:
-    """What a row of an import says. Nothing may lie before `earliest` or after `now`."""
-    facts: list[Fact] = []
+    """What a row of an import says. Nothing may lie before `earliest` or after `now`.
+
+    Of one instant, a reopening comes first and an end last: an agent may answer and close at once.
+    """
     most = fields.limits.pauses
-    if row.pauses or row.closed:
-        stretches = _pauses(row.pauses, earliest, now, most)
-        at_most("closed", row.closed, most)
-        if row.closed:
-            stretches += _all_closed(row.closed, stretches, earliest, now)
-        stretches.sort(key=lambda stretch: stretch[:2])
-        facts += [fact for stretch in stretches for fact in stretch.facts]
-    if row.facts:
-        facts += read_facts(row.facts, terms, earliest, fields, now)
+    pauses = _pauses(row.pauses, earliest, now, most)
+    at_most("closed", row.closed, most)
+    closed = _all_closed(row.closed, pauses, earliest, now)
+    told = list(read_facts(row.facts, terms, earliest, fields, now))
+    facts = [
+        fact
+        for stretch in closed
+        for fact in stretch.facts
+        if stretch.is_empty or fact.kind == FactKind.REOPEN
+    ]
     response_at = instant(row, "response_completed_at")
     if response_at is not None:
         if response_at < earliest - MAX_AHEAD_MS:
@@ -52,8 +59,10 @@ def facts_of_row(
             raise InvalidField("response_completed_at", "BEFORE_START", text)
         met = row.response_met if row.HasField("response_met") else None
         at = max(not_ahead("response_completed_at", response_at, now), earliest)
-        # Before what is of the same instant: a ticket that was closed then had been answered.
-        facts.insert(0, Fact(at, FactKind.RESPOND, reported_code(met)))
+        facts.append(Fact(at, FactKind.RESPOND, reported_code(met)))
+    facts += [fact for stretch in pauses for fact in stretch.facts]
+    facts += told
+    facts += [stretch.facts[0] for stretch in closed if not stretch.is_empty]
     return tuple(sorted(facts, key=instant_of))
 
 

@@ -170,6 +170,34 @@ async def test_what_is_of_clocks_that_a_retarget_removed_or_made_another_kind_st
         assert await exported(new) == rows
 
 
+async def test_a_ticket_that_was_answered_and_closed_at_once_and_reopened_has_the_same_cycles(
+    tmp_path: Path,
+) -> None:
+    clocks = [
+        pb.SlaClockTerms(name=name, kind=kind, target_minutes=30)
+        for name, kind in (
+            ("updates", pb.SLA_CLOCK_KIND_PERIODIC_UPDATE),
+            ("next-reply", pb.SLA_CLOCK_KIND_NEXT_REPLY),
+        )
+    ]
+    async with slad_running(tmp_path / "old") as old, slad_running(tmp_path / "new") as new:
+        await old.start("T-1", clocks=clocks)
+        for sender in (pb.SLA_MESSAGE_SENDER_AGENT, pb.SLA_MESSAGE_SENDER_CUSTOMER):
+            await old.advance(hours=1)
+            await old.backend.RecordSlaMessage(rpc.RecordSlaMessageRequest(ticket_id="T-1", sender=sender))
+        await old.advance(minutes=10)
+        answer = rpc.RecordSlaMessageRequest(ticket_id="T-1", sender=pb.SLA_MESSAGE_SENDER_AGENT)
+        await old.backend.RecordSlaMessage(answer)
+        await old.backend.CompleteSla(rpc.CompleteSlaRequest(ticket_id="T-1", phase=RESOLUTION))
+        await old.advance(minutes=10)
+        await old.backend.ReopenSla(rpc.ReopenSlaRequest(ticket_id="T-1", mode=pb.REOPEN_MODE_RESUME))
+        await new.advance_to(old.now)
+        rows = await exported(old)
+        assert not (await imported(new, rows)).rejected
+        assert await statuses(new) == await statuses(old)
+        assert await exported(new) == rows
+
+
 async def test_what_fell_due_between_export_and_import_fires(tmp_path: Path) -> None:
     async with slad_running(tmp_path / "old") as old:
         await old.start(targets=[target(None, 240)])
