@@ -1665,7 +1665,8 @@ Global___ExportSlaTrackingsRequest: typing_extensions.TypeAlias = ExportSlaTrack
 @typing.final
 class ExportSlaTrackingsResponse(google.protobuf.message.Message):
     """Each tracking is as of the moment of its message. To export all of one moment, stop the PSA. Ended trackings,
-    earlier generations, the audit and events are not exported.
+    earlier generations, the audit and events are not exported, nor are completions of clocks that a retarget has
+    removed.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

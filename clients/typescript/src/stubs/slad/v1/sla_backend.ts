@@ -751,7 +751,8 @@ export interface ExportSlaTrackingsRequest {
 
 /**
  * Each tracking is as of the moment of its message. To export all of one moment, stop the PSA. Ended trackings,
- * earlier generations, the audit and events are not exported.
+ * earlier generations, the audit and events are not exported, nor are completions of clocks that a retarget has
+ * removed.
  */
 export interface ExportSlaTrackingsResponse {
   trackings: SlaTrackingImport[];
